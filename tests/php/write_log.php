@@ -4,7 +4,8 @@
 //     php write_log.php ROWS SEED escape|rfc4180 LOG.csv TRUTH.jsonl
 //
 // The same arguments give the same bytes. Fields hold what breaks readers: quotes, backslashes, delimiters, line breaks.
-// Left out is only what no reader can tell apart: a field that begins with ; (or ";) after one that ends in \.
+// Left out is only what may have two readings without a fault: a field that ends in \ and, later in the same record,
+// one that begins with ; or has "; in it. Both ways to pair the quotes can then give eight fields and a good payload.
 
 [, $rows, $seed, $mode, $log, $truth] = $argv;
 mt_srand((int) $seed);
@@ -64,9 +65,10 @@ function device(): string {
     };
 }
 
-function description(string $before): string {
+function description(string ...$before): string {
     $text = mt_rand(0, 2) === 0 ? words(4) : pick(DESCRIPTIONS);
-    return str_ends_with($before, '\\') ? ltrim($text, '";') : $text;
+    foreach ($before as $field) if (str_ends_with($field, '\\')) return ltrim(str_replace('";', '', $text), '";');
+    return $text;
 }
 
 $log = fopen($log, 'wb');
@@ -74,14 +76,15 @@ $truth = fopen($truth, 'wb');
 fwrite($log, "//timestamp;tracking_code;target_id;hwid;status;description;appCode;payload\n");
 for ($row = 0; $row < (int) $rows; $row++) {
     $target = device();
+    $hwid = mt_rand(0, 1) ? $target : device();
     $status = pick(['created', 'sent', 'delivered', 'delivered', 'opened', 'failed', 'queued\\', 'not "known"']);
     $fields = [
         gmdate('Y-m-d H:i:s', 1618923661 + intdiv($row, 7)),
         sprintf('T-%s-%s-%s', hex(4), hex(8), hex(8)),
         $target,
-        mt_rand(0, 1) ? $target : device(),
+        $hwid,
         $status,
-        description($status),
+        description($target, $hwid, $status),
         sprintf('%s-%s', hex(5), hex(5)),
         payload(),
     ];
