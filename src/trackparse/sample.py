@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import IO, Literal
 
 __all__ = ["COLUMNS", "Dialect", "encode_row", "sample_rows", "write_sample"]
@@ -88,20 +89,34 @@ def write_sample(
 
     ``dest`` is a path, or a binary file that need not be seekable. Memory does not grow with ``rows``.
     ``columns=6`` writes the older generation: no ``appCode``, no ``payload``, timestamps with a ``T``.
+    An interrupted run leaves no file: half a sample would look like a whole one.
     """
     _check(rows, columns)
     if dialect not in ("php", "rfc4180"):
         raise ValueError(f"dialect is {dialect!r}: 'php' or 'rfc4180' is wanted")
+    lines = _lines(rows, dialect, seed, columns)
+    header = f"//{';'.join(COLUMNS[:columns])}\n"
+    if not isinstance(dest, str | os.PathLike):
+        _pack(dest, header, lines, large=rows > _ZIP64_ROWS)
+        return
+    with Path(dest).open("wb") as file:
+        try:
+            _pack(file, header, lines, large=rows > _ZIP64_ROWS)
+        except BaseException:
+            Path(dest).unlink()
+            raise
+
+
+def _pack(file: IO[bytes], header: str, lines: Iterator[str], *, large: bool) -> None:
     info = zipfile.ZipInfo(_MEMBER, _MEMBER_TIME)
     info.compress_type = zipfile.ZIP_DEFLATED
     info.create_system = 3  # else the bytes would depend on the platform
     info.external_attr = 0o644 << 16
-    lines = _lines(rows, dialect, seed, columns)
     with (
-        zipfile.ZipFile(dest, "w", compresslevel=6) as archive,
-        archive.open(info, "w", force_zip64=rows > _ZIP64_ROWS) as member,
+        zipfile.ZipFile(file, "w", compresslevel=6) as archive,
+        archive.open(info, "w", force_zip64=large) as member,
     ):
-        member.write(f"//{';'.join(COLUMNS[:columns])}\n".encode())
+        member.write(header.encode())
         for chunk in _joined(lines):
             member.write(chunk)
 
