@@ -1,0 +1,30 @@
+# The same verbs by hand and in CI. PYTHON=… takes another interpreter, VENV=… another place.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: setup test lint bench fuzz clean
+
+setup: $(BIN)/.installed
+
+$(BIN)/.installed: pyproject.toml setup.py $(wildcard src/trackparse/*.c src/trackparse/*.h)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+test: setup
+	$(BIN)/python -X dev -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/python benchmarks/bench.py
+
+fuzz: setup
+	$(BIN)/python fuzz/fuzz.py
+
+clean:
+	rm -rf build dist $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis src/*.egg-info src/trackparse/*.so
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
