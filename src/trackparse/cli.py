@@ -16,9 +16,12 @@ except ModuleNotFoundError:
     raise SystemExit("trackparse: the command line needs click: pip install 'trackparse[cli]'") from None
 
 # The library is imported inside the commands: --help need not wait for pyarrow.
-from trackparse.errors import RecordError, TrackparseError
+from trackparse.errors import Position, TrackparseError
+from trackparse.version import VERSION
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from trackparse import Event
 
 __all__ = ["main"]
@@ -53,15 +56,6 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
-    if not wanted or ctx.resilient_parsing:
-        return
-    from importlib.metadata import version
-
-    click.echo(f"trackparse {version('trackparse')}")
-    ctx.exit()
-
-
 _log_argument = click.argument("log", type=click.Path(path_type=Path))
 _dialect_option = click.option(
     "--dialect",
@@ -73,7 +67,7 @@ _dialect_option = click.option(
 
 
 @click.group(cls=_Commands)
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version)
+@click.version_option(VERSION, message="%(prog)s %(version)s")
 def cli() -> None:
     """Read push-tracking logs: a CSV in a ZIP, a CSV, or a gzipped CSV."""
 
@@ -112,16 +106,18 @@ def convert(
     output = output or _beside(log)
     if output.exists() and log.exists() and output.samefile(log):
         raise click.UsageError(f"{output} is the log itself: name another file with -o")
-    options: dict[str, Any] = {"dialect": dialect}
+    # What is not given is the library's to choose.
+    given: dict[str, Any] = {}
     if columns is not None:
-        options["columns"] = [name.strip() for name in columns.split(",")]
-    sizes: dict[str, Any] = {} if row_group_size is None else {"row_group_size": row_group_size}
+        given["columns"] = [name.strip() for name in columns.split(",")]
+    if row_group_size is not None:
+        given["row_group_size"] = row_group_size
     report = trackparse.convert_log(
-        log, output, on_error=on_error, compression=compression, **options, **sizes
+        log, output, on_error=on_error, dialect=dialect, compression=compression, **given
     )
     if report.rejected and on_error == "quarantine":
-        first = _first_reject(log, options)
-        click.echo(f"trackparse: {_counted(report.rejected, 'bad record')} left out{first}", err=True)
+        rejected = _counted(report.rejected, "bad record")
+        click.echo(f"trackparse: {rejected} left out; the first: {_first(report.rejects)}", err=True)
     click.echo(
         f"{report.path}: {_counted(report.records, 'row')}, "
         f"{_megabytes(report.bytes_in)} -> {_megabytes(report.bytes_out)}, {report.seconds:.2f} s"
@@ -134,17 +130,10 @@ def _beside(log: Path) -> Path:
     return log.with_suffix(".parquet")
 
 
-def _first_reject(log: Path, options: dict[str, Any]) -> str:
-    """Read up to the first bad record again: a report counts rejects and does not hold them."""
-    import trackparse
-
-    try:
-        with trackparse.open_log(log, on_error="raise", **options) as reader:
-            for _ in reader:
-                pass
-    except RecordError as error:
-        return f"; the first: {error.position}: {error.reason}"
-    return ""
+def _first(rejects: pa.Table) -> str:
+    first = rejects.slice(0, 1).to_pylist()[0]
+    position = Position(first["member"], first["record"], first["line"], first["byte_offset"])
+    return f"{position}: {first['reason']}"
 
 
 @cli.command()
