@@ -1,0 +1,312 @@
+/* One thin part for each instruction set: how to compare 64 bytes at once. Includes _scan.h for each. */
+
+#define LINE_END 0x80000000u
+
+static inline uint64_t prefix_xor_portable(uint64_t m)
+{
+    m ^= m << 1;
+    m ^= m << 2;
+    m ^= m << 4;
+    m ^= m << 8;
+    m ^= m << 16;
+    return m ^ m << 32;
+}
+
+/* Write the bytes of p but those in `drop`, run by run. */
+static inline uint8_t *put_runs(uint8_t *out, const uint8_t *p, uint64_t drop, size_t size)
+{
+    size_t from = 0;
+    for (; drop; drop &= drop - 1) {
+        size_t bit = (size_t)__builtin_ctzll(drop);
+        memcpy(out, p + from, bit - from);
+        out += bit - from;
+        from = bit + 1;
+    }
+    memcpy(out, p + from, size - from);
+    return out + (size - from);
+}
+
+/* ---- portable: eight 64-bit words ------------------------------------------------------------------- */
+
+typedef struct {
+    uint64_t word[8];
+} vec_portable;
+
+static inline vec_portable load64_portable(const uint8_t *p)
+{
+    vec_portable v;
+    memcpy(v.word, p, 64);
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    for (int i = 0; i < 8; i++)
+        v.word[i] = __builtin_bswap64(v.word[i]);
+#endif
+    return v;
+}
+
+/* Gather the top bit of each byte. */
+static inline uint64_t tops(uint64_t w)
+{
+    return ((w & 0x8080808080808080u) >> 7) * 0x0102040810204080u >> 56;
+}
+
+static inline uint64_t eq64_portable(vec_portable v, uint8_t c)
+{
+    uint64_t mask = 0, pattern = 0x0101010101010101u * c;
+    for (int i = 0; i < 8; i++) {
+        uint64_t x = v.word[i] ^ pattern;
+        /* Exact per byte: no borrow crosses into the next. */
+        uint64_t zero = ~(((x & 0x7F7F7F7F7F7F7F7Fu) + 0x7F7F7F7F7F7F7F7Fu) | x | 0x7F7F7F7F7F7F7F7Fu);
+        mask |= tops(zero) << (8 * i);
+    }
+    return mask;
+}
+
+static inline uint64_t high64_portable(vec_portable v)
+{
+    uint64_t mask = 0;
+    for (int i = 0; i < 8; i++)
+        mask |= v.word[i] & 0x8080808080808080u;
+    return mask;
+}
+
+#define ISA(name) name##_portable
+#define TARGET
+#define vec vec_portable
+#define load64 load64_portable
+#define eq64 eq64_portable
+#define high64 high64_portable
+#define prefix_xor prefix_xor_portable
+#define put64(out, v, p, drop, size) put_runs(out, p, drop, size)
+#include "_scan.h"
+#undef ISA
+#undef TARGET
+#undef vec
+#undef load64
+#undef eq64
+#undef high64
+#undef prefix_xor
+#undef put64
+
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+#define HAVE_X86 1
+#include <immintrin.h>
+
+/* ---- SSE2: one step is four 16-byte loads; every x86-64 has it ---------------------------------------- */
+
+typedef struct {
+    __m128i part[4];
+} vec_sse2;
+
+static inline vec_sse2 load64_sse2(const uint8_t *p)
+{
+    vec_sse2 v;
+    for (int i = 0; i < 4; i++)
+        v.part[i] = _mm_loadu_si128((const __m128i *)(p + 16 * i));
+    return v;
+}
+
+static inline uint64_t eq64_sse2(vec_sse2 v, char c)
+{
+    uint64_t mask = 0;
+    for (int i = 0; i < 4; i++)
+        mask |= (uint64_t)(uint16_t)_mm_movemask_epi8(_mm_cmpeq_epi8(v.part[i], _mm_set1_epi8(c))) << (16 * i);
+    return mask;
+}
+
+static inline uint64_t high64_sse2(vec_sse2 v)
+{
+    return (uint64_t)_mm_movemask_epi8(
+        _mm_or_si128(_mm_or_si128(v.part[0], v.part[1]), _mm_or_si128(v.part[2], v.part[3])));
+}
+
+#define ISA(name) name##_sse2
+#define TARGET
+#define vec vec_sse2
+#define load64 load64_sse2
+#define eq64 eq64_sse2
+#define high64 high64_sse2
+#define prefix_xor prefix_xor_portable
+#define put64(out, v, p, drop, size) put_runs(out, p, drop, size)
+#include "_scan.h"
+#undef ISA
+#undef TARGET
+#undef vec
+#undef load64
+#undef eq64
+#undef high64
+#undef prefix_xor
+#undef put64
+
+/* ---- AVX2: one step is two 32-byte loads -------------------------------------------------------------- */
+
+#define TARGET __attribute__((target("avx2,pclmul,bmi,bmi2,popcnt,lzcnt")))
+
+typedef struct {
+    __m256i part[2];
+} vec_avx2;
+
+TARGET static inline vec_avx2 load64_avx2(const uint8_t *p)
+{
+    vec_avx2 v = {{_mm256_loadu_si256((const __m256i *)p), _mm256_loadu_si256((const __m256i *)(p + 32))}};
+    return v;
+}
+
+TARGET static inline uint64_t eq64_avx2(vec_avx2 v, char c)
+{
+    __m256i pattern = _mm256_set1_epi8(c);
+    uint64_t low = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(v.part[0], pattern));
+    uint64_t high = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(v.part[1], pattern));
+    return low | high << 32;
+}
+
+TARGET static inline uint64_t high64_avx2(vec_avx2 v)
+{
+    return (uint32_t)_mm256_movemask_epi8(_mm256_or_si256(v.part[0], v.part[1]));
+}
+
+TARGET static inline uint64_t prefix_xor_clmul(uint64_t m)
+{
+    return (uint64_t)_mm_cvtsi128_si64(
+        _mm_clmulepi64_si128(_mm_set_epi64x(0, (int64_t)m), _mm_set1_epi8(-1), 0));
+}
+
+TARGET static inline uint8_t *put64_avx2(uint8_t *out, vec_avx2 v, const uint8_t *p, uint64_t drop, size_t size)
+{
+    if (drop)
+        return put_runs(out, p, drop, size);
+    _mm256_storeu_si256((__m256i *)out, v.part[0]);
+    _mm256_storeu_si256((__m256i *)(out + 32), v.part[1]);
+    return out + size;
+}
+
+#define ISA(name) name##_avx2
+#define vec vec_avx2
+#define load64 load64_avx2
+#define eq64 eq64_avx2
+#define high64 high64_avx2
+#define prefix_xor prefix_xor_clmul
+#define put64 put64_avx2
+#include "_scan.h"
+#undef ISA
+#undef TARGET
+#undef vec
+#undef load64
+#undef eq64
+#undef high64
+#undef prefix_xor
+#undef put64
+
+/* ---- AVX-512 with VBMI2 (it compresses bytes): one step is one load ----------------------------------- */
+
+#define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512vbmi2,avx2,pclmul,bmi,bmi2,popcnt,lzcnt")))
+#define ISA(name) name##_avx512
+#define vec __m512i
+#define load64(p) _mm512_loadu_si512((const void *)(p))
+#define eq64(v, c) ((uint64_t)_mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8(c)))
+#define high64(v) ((uint64_t)_mm512_movepi8_mask(v))
+#define prefix_xor prefix_xor_clmul
+
+TARGET static inline uint8_t *put64_avx512(uint8_t *out, __m512i v, uint64_t drop, size_t size)
+{
+    /* To a register first: compressing into memory is microcoded on Zen 4. */
+    _mm512_storeu_si512((void *)out, drop ? _mm512_maskz_compress_epi8(~drop, v) : v);
+    return out + size - __builtin_popcountll(drop);
+}
+
+#define put64(out, v, p, drop, size) put64_avx512(out, v, drop, size)
+#include "_scan.h"
+#undef ISA
+#undef TARGET
+#undef vec
+#undef load64
+#undef eq64
+#undef high64
+#undef prefix_xor
+#undef put64
+#endif
+
+#if defined(__aarch64__)
+#include <arm_neon.h>
+
+/* ---- NEON: one step is four 16-byte loads ------------------------------------------------------------- */
+
+static inline uint8x16x4_t load64_neon(const uint8_t *p)
+{
+    uint8x16x4_t v = {{vld1q_u8(p), vld1q_u8(p + 16), vld1q_u8(p + 32), vld1q_u8(p + 48)}};
+    return v;
+}
+
+static inline uint64_t eq64_neon(uint8x16x4_t v, uint8_t c)
+{
+    const uint8x16_t bit = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+    uint8x16_t pattern = vdupq_n_u8(c);
+    uint8x16_t a = vandq_u8(vceqq_u8(v.val[0], pattern), bit);
+    uint8x16_t b = vandq_u8(vceqq_u8(v.val[1], pattern), bit);
+    uint8x16_t d = vandq_u8(vceqq_u8(v.val[2], pattern), bit);
+    uint8x16_t e = vandq_u8(vceqq_u8(v.val[3], pattern), bit);
+    uint8x16_t sum = vpaddq_u8(vpaddq_u8(a, b), vpaddq_u8(d, e));
+    return vgetq_lane_u64(vreinterpretq_u64_u8(vpaddq_u8(sum, sum)), 0);
+}
+
+static inline uint64_t high64_neon(uint8x16x4_t v)
+{
+    return vmaxvq_u8(vorrq_u8(vorrq_u8(v.val[0], v.val[1]), vorrq_u8(v.val[2], v.val[3]))) >> 7;
+}
+
+#define ISA(name) name##_neon
+#define TARGET
+#define vec uint8x16x4_t
+#define load64 load64_neon
+#define eq64 eq64_neon
+#define high64 high64_neon
+#define prefix_xor prefix_xor_portable
+#define put64(out, v, p, drop, size) put_runs(out, p, drop, size)
+#include "_scan.h"
+#undef ISA
+#undef TARGET
+#undef vec
+#undef load64
+#undef eq64
+#undef high64
+#undef prefix_xor
+#undef put64
+#endif
+
+typedef size_t (*scan_function)(const uint8_t *, size_t, size_t, int, uint32_t *, int *);
+typedef size_t (*unescape_function)(uint8_t *, const uint8_t *, size_t, int);
+
+typedef struct {
+    const char *name;
+    scan_function scan;
+    unescape_function unescape;
+} isa_t;
+
+/* Best first. */
+static const isa_t ISAS[] = {
+#ifdef HAVE_X86
+    {"avx512", scan_avx512, unescape_avx512},
+    {"avx2", scan_avx2, unescape_avx2},
+    {"sse2", scan_sse2, unescape_sse2},
+#endif
+#if defined(__aarch64__)
+    {"neon", scan_neon, unescape_neon},
+#endif
+    {"portable", scan_portable, unescape_portable},
+};
+#define ISA_COUNT (sizeof ISAS / sizeof ISAS[0])
+
+static int isa_runs_here(const isa_t *isa)
+{
+#ifdef HAVE_X86
+    __builtin_cpu_init();
+    if (!strcmp(isa->name, "avx512"))
+        return __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("pclmul") &&
+               __builtin_cpu_supports("bmi2");
+    if (!strcmp(isa->name, "avx2"))
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("pclmul") &&
+               __builtin_cpu_supports("bmi2");
+#endif
+    (void)isa;
+    return 1;
+}

@@ -1,0 +1,998 @@
+/* The kernel: what touches every byte. Buffers in, buffers out; _reference.py says what each function means.
+ * While the GIL is released nothing of Python's is allocated or touched. */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "_isa.h"
+
+#include "_grammar.h"
+
+/* How far one structural scan looks: its separators stay in the first-level caches. */
+#define SCAN_BYTES (16 << 10)
+
+typedef struct {
+    const isa_t *isa;
+} state_t;
+
+static const isa_t *isa_of(PyObject *module)
+{
+    return ((state_t *)PyModule_GetState(module))->isa;
+}
+
+/* ---- index --------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    uint64_t records;
+    size_t start, end;
+    int reason;
+} reject_t;
+
+typedef struct {
+    uint32_t *fields;
+    int64_t *timestamps;
+    size_t records, room;
+    reject_t *rejects;
+    size_t reject_count, reject_room;
+    uint64_t blank_lines;
+} found_t;
+
+static int reserve(found_t *f, size_t more, uint32_t width)
+{
+    if (f->records + more <= f->room)
+        return 1;
+    size_t room = f->room * 2 > f->records + more ? f->room * 2 : f->records + more;
+    uint32_t *fields = realloc(f->fields, room * (width + 1) * sizeof *fields);
+    if (fields)
+        f->fields = fields;
+    int64_t *timestamps = fields ? realloc(f->timestamps, room * sizeof *timestamps) : NULL;
+    if (!timestamps)
+        return 0;
+    f->timestamps = timestamps;
+    f->room = room;
+    return 1;
+}
+
+static int add_reject(found_t *f, size_t start, size_t end, int reason)
+{
+    if (f->reject_count == f->reject_room) {
+        size_t room = f->reject_room ? f->reject_room * 2 : 16;
+        reject_t *rejects = realloc(f->rejects, room * sizeof *rejects);
+        if (!rejects)
+            return 0;
+        f->rejects = rejects;
+        f->reject_room = room;
+    }
+    f->rejects[f->reject_count++] = (reject_t){f->records, start, end, reason};
+    return 1;
+}
+
+typedef struct {
+    const uint8_t *data;
+    size_t size, stop;
+    int final, automatic, dialect;
+    uint32_t width, timestamp;
+    int32_t payload;
+    size_t max_record_bytes;
+    const isa_t *isa;
+    uint32_t *separators; /* SCAN_BYTES + 64 of them */
+    reading_t reading;
+} indexer_t;
+
+/* Records in a row that need no second look. Returns past the last, -1 without memory. */
+static long long index_plain(indexer_t *x, size_t position, found_t *f)
+{
+    size_t end = x->size - position < SCAN_BYTES ? x->size : position + SCAN_BYTES;
+    uint32_t width = x->width;
+    int ascii;
+    size_t count = x->isa->scan(x->data, position, end, x->dialect == PHP, x->separators, &ascii);
+    if (!reserve(f, count / width, width))
+        return -1;
+
+    size_t records = f->records, start = position;
+    const uint8_t *last_time = NULL;
+    int64_t time = 0;
+    for (size_t at = 0; at + width <= count && start < x->stop; at += width) {
+        const uint32_t *separators = x->separators + at;
+        uint32_t flags = 0;
+        uint32_t *row = f->fields + records * (width + 1);
+        for (uint32_t i = 0; i < width - 1; i++) {
+            flags |= separators[i];
+            row[i + 1] = separators[i];
+        }
+        uint32_t line_end = separators[width - 1] & ~LINE_END;
+        /* A line end too soon or too late. */
+        if (flags & LINE_END || line_end == separators[width - 1] || line_end + 1 - start > x->max_record_bytes)
+            break;
+        row[0] = (uint32_t)start | (uint32_t)x->dialect << 31;
+        row[width] = line_end;
+        span_t span = field_span(x->data, start, row + 1, width, x->timestamp);
+        const uint8_t *text = x->data + span.first;
+        /* A timestamp repeats for many rows. */
+        if (!(last_time && span.last - span.first == 19 && !memcmp(text, last_time, 19))) {
+            time = parse_timestamp(text, span.last - span.first);
+            if (time == NO_TIME)
+                break;
+            last_time = span.last - span.first == 19 ? text : NULL;
+        }
+        f->timestamps[records++] = time;
+        start = (size_t)line_end + 1;
+    }
+    if (!ascii && !is_utf8(x->data + position, start - position))
+        return (long long)position;
+    f->records = records;
+    return (long long)start;
+}
+
+/* Index until `stop`; returns the status, -1 without memory. */
+static int index_records(indexer_t *x, size_t *position, found_t *f)
+{
+    size_t at = *position;
+    size_t plain_from = at;
+    int status = DONE;
+    while (at < x->stop && at < x->size) {
+        if (at >= plain_from) {
+            long long past = index_plain(x, at, f);
+            if (past < 0)
+                return -1;
+            if ((size_t)past > at) {
+                at = (size_t)past;
+                continue;
+            }
+        }
+        long long blank = blank_line(x->data, at, x->size, x->final);
+        if (blank == NEEDS_MORE) {
+            status = MORE;
+            break;
+        }
+        if (blank) {
+            f->blank_lines++;
+            at = (size_t)blank;
+            continue;
+        }
+        size_t size = x->size - at;
+        int limited = size > x->max_record_bytes || (size == x->max_record_bytes && !x->final);
+        window_t w = {x->data,
+                      limited ? at + x->max_record_bytes : x->size,
+                      x->width,
+                      x->timestamp,
+                      x->payload,
+                      limited     ? TOO_LONG
+                      : x->final ? 0
+                                 : NEEDS_MORE};
+        reading_t *r = &x->reading;
+        int dialect = x->dialect;
+        int reason = resolve(&w, at, x->automatic, &dialect, r, x->isa);
+        if (reason == -3)
+            return -1;
+        if (reason == NEEDS_MORE) {
+            status = MORE;
+            break;
+        }
+        if (reason) {
+            if (is_header(&w, at)) {
+                status = HEADER;
+                break;
+            }
+            long long end = reason == BAD_UTF8 || reason == BAD_TIMESTAMP ? (long long)r->end
+                                                                          : resynchronise(&w, at);
+            if (end < 0) {
+                status = end == NEEDS_MORE ? MORE : LIMIT;
+                break;
+            }
+            if (!add_reject(f, at, (size_t)end, reason))
+                return -1;
+            at = (size_t)end;
+            continue;
+        }
+        x->dialect = dialect;
+        if (!reserve(f, 1, x->width))
+            return -1;
+        uint32_t *row = f->fields + f->records * (x->width + 1);
+        row[0] = (uint32_t)at | (uint32_t)dialect << 31;
+        memcpy(row + 1, r->ends, x->width * sizeof *row);
+        f->timestamps[f->records++] = record_time(&w, at, r->ends);
+        at = r->end;
+    }
+    *position = at;
+    return status;
+}
+
+static PyObject *kernel_index(PyObject *module, PyObject *args)
+{
+    Py_buffer data;
+    Py_ssize_t start, stop, max_record_bytes;
+    int final, width, timestamp, payload, automatic, dialect;
+    if (!PyArg_ParseTuple(args, "y*nnpiiipin:index", &data, &start, &stop, &final, &width, &timestamp, &payload,
+                          &automatic, &dialect, &max_record_bytes))
+        return NULL;
+    PyObject *result = NULL, *rejects = NULL;
+    found_t f = {0};
+    indexer_t x = {data.buf, (size_t)data.len, (size_t)stop, final, automatic, dialect, (uint32_t)width,
+                   (uint32_t)timestamp, payload, (size_t)max_record_bytes, isa_of(module), NULL, {0}};
+    if (start < 0 || stop < 0 || width < 1 || timestamp < 0 || timestamp >= width || payload >= width ||
+        max_record_bytes < 1 || data.len > INT32_MAX || (dialect & ~1)) {
+        PyErr_SetString(PyExc_ValueError, "index: arguments out of range");
+        goto done;
+    }
+    x.separators = malloc((SCAN_BYTES + 64) * sizeof *x.separators);
+    x.reading.ends = malloc((size_t)width * sizeof *x.reading.ends);
+    x.reading.choices = malloc(CHOICES);
+    int status = -1;
+    size_t position = (size_t)start;
+    if (x.separators && x.reading.ends && x.reading.choices) {
+        Py_BEGIN_ALLOW_THREADS
+        status = index_records(&x, &position, &f);
+        Py_END_ALLOW_THREADS
+    }
+    if (status < 0) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    rejects = PyList_New((Py_ssize_t)f.reject_count);
+    if (!rejects)
+        goto done;
+    for (size_t i = 0; i < f.reject_count; i++) {
+        const reject_t *r = f.rejects + i;
+        PyObject *item = Py_BuildValue("Knni", (unsigned long long)r->records, (Py_ssize_t)r->start,
+                                       (Py_ssize_t)r->end, r->reason);
+        if (!item || PyList_SetItem(rejects, (Py_ssize_t)i, item) < 0)
+            goto done;
+    }
+    result = Py_BuildValue("iniKKy#y#O", status, (Py_ssize_t)position, x.dialect, (unsigned long long)f.records,
+                           (unsigned long long)f.blank_lines, f.records ? (const char *)f.fields : "",
+                           (Py_ssize_t)(f.records * ((size_t)width + 1) * sizeof *f.fields),
+                           f.records ? (const char *)f.timestamps : "",
+                           (Py_ssize_t)(f.records * sizeof *f.timestamps), rejects);
+done:
+    Py_XDECREF(rejects);
+    free(f.fields);
+    free(f.timestamps);
+    free(f.rejects);
+    free(x.separators);
+    free(x.reading.ends);
+    free(x.reading.choices);
+    PyBuffer_Release(&data);
+    return result;
+}
+
+/* ---- columns ------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    Py_buffer data, table;
+    size_t records;
+    uint32_t width;
+    int32_t field;
+} run_t;
+
+typedef struct {
+    run_t *run;
+    Py_ssize_t count;
+    size_t records;
+    size_t bytes; /* of the column as it stands in the log: no value is longer */
+} runs_t;
+
+static void release_runs(runs_t *runs)
+{
+    for (Py_ssize_t i = 0; i < runs->count; i++) {
+        PyBuffer_Release(&runs->run[i].data);
+        PyBuffer_Release(&runs->run[i].table);
+    }
+    free(runs->run);
+}
+
+static inline const uint32_t *row_of(const run_t *run, size_t record)
+{
+    return (const uint32_t *)run->table.buf + record * ((size_t)run->width + 1);
+}
+
+static inline span_t span_of(const run_t *run, const uint32_t *row)
+{
+    return field_span(run->data.buf, row[0] & ~LINE_END, row + 1, run->width, (uint32_t)run->field);
+}
+
+static int take_run(PyObject *item, run_t *run)
+{
+    Py_ssize_t records, width, field;
+    if (!PyArg_ParseTuple(item, "y*y*nnn", &run->data, &run->table, &records, &width, &field))
+        return 0;
+    run->records = (size_t)records;
+    run->width = (uint32_t)width;
+    run->field = (int32_t)field;
+    if (records < 0 || width < 1 || width > INT32_MAX / 8 || field >= width ||
+        (size_t)run->table.len / sizeof(uint32_t) / ((size_t)width + 1) < (size_t)records ||
+        (uintptr_t)run->table.buf % sizeof(uint32_t)) {
+        PyErr_SetString(PyExc_ValueError, "run: arguments out of range");
+    } else {
+        /* Nothing is read past its buffer, whatever table comes in. */
+        size_t size = (size_t)run->data.len;
+        int good = 1;
+        for (size_t i = 0; field >= 0 && i < run->records && good; i++) {
+            const uint32_t *row = row_of(run, i);
+            uint32_t first = field ? row[field] + 1 : row[0] & ~LINE_END;
+            good = first <= row[field + 1] && row[field + 1] <= size;
+        }
+        if (good)
+            return 1;
+        PyErr_SetString(PyExc_ValueError, "run: the field table does not fit its block");
+    }
+    PyBuffer_Release(&run->data);
+    PyBuffer_Release(&run->table);
+    return 0;
+}
+
+static int take_runs(PyObject *list, runs_t *runs)
+{
+    Py_ssize_t count = PyList_Size(list);
+    if (count < 0)
+        return 0;
+    runs->run = calloc(count ? (size_t)count : 1, sizeof *runs->run);
+    if (!runs->run) {
+        PyErr_NoMemory();
+        return 0;
+    }
+    for (; runs->count < count; runs->count++) {
+        run_t *run = runs->run + runs->count;
+        if (!take_run(PyList_GetItem(list, runs->count), run)) {
+            release_runs(runs);
+            return 0;
+        }
+        runs->records += run->records;
+        for (size_t i = 0; run->field >= 0 && i < run->records; i++) {
+            const uint32_t *row = row_of(run, i);
+            runs->bytes += row[run->field + 1] - (run->field ? row[run->field] + 1 : row[0] & ~LINE_END);
+        }
+    }
+    return 1;
+}
+
+typedef struct {
+    uint8_t *bits;
+    size_t nulls;
+} validity_t;
+
+static inline void set_null(validity_t *v, size_t record)
+{
+    v->bits[record / 8] &= (uint8_t)~(1 << record % 8);
+    v->nulls++;
+}
+
+static int new_validity(validity_t *v, size_t records)
+{
+    v->bits = malloc(records / 8 + 1);
+    v->nulls = 0;
+    if (!v->bits) {
+        PyErr_NoMemory();
+        return 0;
+    }
+    memset(v->bits, 0xFF, records / 8 + 1);
+    if (records % 8)
+        v->bits[records / 8] = (uint8_t)((1 << records % 8) - 1);
+    return 1;
+}
+
+static PyObject *validity_bytes(const validity_t *v, size_t records)
+{
+    if (!v->nulls) {
+        Py_INCREF(Py_None);
+        return Py_None;
+    }
+    return PyBytes_FromStringAndSize((const char *)v->bits, (Py_ssize_t)((records + 7) / 8));
+}
+
+static inline void copy_value(uint8_t *out, const uint8_t *p, size_t n)
+{
+    memcpy(out, p, n);
+}
+
+static void fill_strings(const runs_t *runs, int empty_is_null, const isa_t *isa, int32_t *offsets,
+                         uint8_t *out, validity_t *validity)
+{
+    uint8_t *start = out;
+    size_t record = 0;
+    *offsets++ = 0;
+    for (Py_ssize_t k = 0; k < runs->count; k++) {
+        const run_t *run = runs->run + k;
+        const uint8_t *data = run->data.buf;
+        for (size_t i = 0; i < run->records; i++, record++) {
+            if (run->field < 0) {
+                set_null(validity, record);
+            } else {
+                const uint32_t *row = row_of(run, i);
+                span_t span = span_of(run, row);
+                size_t size = span.last - span.first;
+                if (span.quoted && size) {
+                    out += isa->unescape(out, data + span.first, size, (int)(row[0] >> 31) == PHP);
+                } else if (size) {
+                    copy_value(out, data + span.first, size);
+                    out += size;
+                } else if (empty_is_null) {
+                    set_null(validity, record);
+                }
+            }
+            *offsets++ = (int32_t)(out - start);
+        }
+    }
+}
+
+static PyObject *kernel_strings(PyObject *module, PyObject *args)
+{
+    PyObject *list, *result = NULL, *offsets = NULL, *data = NULL, *valid = NULL;
+    int empty_is_null;
+    runs_t runs = {0};
+    validity_t validity = {0};
+    if (!PyArg_ParseTuple(args, "O!p:strings", &PyList_Type, &list, &empty_is_null) || !take_runs(list, &runs))
+        return NULL;
+    if (runs.bytes > INT32_MAX) {
+        PyErr_SetString(PyExc_ValueError, "strings: more than 2 GiB in one batch");
+        goto done;
+    }
+    offsets = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)((runs.records + 1) * sizeof(int32_t)));
+    data = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)runs.bytes + 64);
+    if (!offsets || !data || !new_validity(&validity, runs.records))
+        goto done;
+    int32_t *ends = (int32_t *)PyBytes_AsString(offsets);
+    uint8_t *out = (uint8_t *)PyBytes_AsString(data);
+    const isa_t *isa = isa_of(module);
+    Py_BEGIN_ALLOW_THREADS
+    fill_strings(&runs, empty_is_null, isa, ends, out, &validity);
+    Py_END_ALLOW_THREADS
+    valid = validity_bytes(&validity, runs.records);
+    if (valid)
+        result = Py_BuildValue("OOnOn", offsets, data, (Py_ssize_t)ends[runs.records], valid,
+                               (Py_ssize_t)validity.nulls);
+done:
+    Py_XDECREF(offsets);
+    Py_XDECREF(data);
+    Py_XDECREF(valid);
+    free(validity.bits);
+    release_runs(&runs);
+    return result;
+}
+
+typedef struct {
+    int32_t size;
+    union {
+        uint8_t inlined[12];
+        struct {
+            uint8_t prefix[4];
+            int32_t buffer, offset;
+        } far;
+    };
+} view_t;
+
+static size_t fill_views(const runs_t *runs, int empty_is_null, const isa_t *isa, view_t *view, uint8_t *unescaped,
+                         validity_t *validity)
+{
+    uint8_t *out = unescaped;
+    size_t record = 0;
+    for (Py_ssize_t k = 0; k < runs->count; k++) {
+        const run_t *run = runs->run + k;
+        const uint8_t *data = run->data.buf;
+        for (size_t i = 0; i < run->records; i++, record++, view++) {
+            memset(view, 0, sizeof *view);
+            if (run->field < 0) {
+                set_null(validity, record);
+                continue;
+            }
+            const uint32_t *row = row_of(run, i);
+            span_t span = span_of(run, row);
+            const uint8_t *value = data + span.first;
+            size_t size = span.last - span.first;
+            int32_t buffer = (int32_t)k, offset = (int32_t)span.first;
+            if (span.quoted && size && memchr(value, '"', size)) {
+                size_t shorter = isa->unescape(out, value, size, (int)(row[0] >> 31) == PHP);
+                if (shorter != size) {
+                    value = out;
+                    size = shorter;
+                    buffer = (int32_t)runs->count;
+                    offset = (int32_t)(out - unescaped);
+                    if (size > 12)
+                        out += size;
+                }
+            }
+            view->size = (int32_t)size;
+            if (size <= 12) {
+                memcpy(view->inlined, value, size);
+                if (!size && empty_is_null)
+                    set_null(validity, record);
+            } else {
+                memcpy(view->far.prefix, value, 4);
+                view->far.buffer = buffer;
+                view->far.offset = offset;
+            }
+        }
+    }
+    return (size_t)(out - unescaped);
+}
+
+static PyObject *kernel_views(PyObject *module, PyObject *args)
+{
+    PyObject *list, *result = NULL, *views = NULL, *data = NULL, *valid = NULL;
+    int empty_is_null;
+    runs_t runs = {0};
+    validity_t validity = {0};
+    if (!PyArg_ParseTuple(args, "O!p:views", &PyList_Type, &list, &empty_is_null) || !take_runs(list, &runs))
+        return NULL;
+    if (runs.bytes > INT32_MAX) {
+        PyErr_SetString(PyExc_ValueError, "views: more than 2 GiB in one batch");
+        goto done;
+    }
+    views = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(runs.records * sizeof(view_t)));
+    data = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)runs.bytes + 64);
+    if (!views || !data || !new_validity(&validity, runs.records))
+        goto done;
+    view_t *view = (view_t *)PyBytes_AsString(views);
+    uint8_t *out = (uint8_t *)PyBytes_AsString(data);
+    const isa_t *isa = isa_of(module);
+    size_t used;
+    Py_BEGIN_ALLOW_THREADS
+    used = fill_views(&runs, empty_is_null, isa, view, out, &validity);
+    Py_END_ALLOW_THREADS
+    valid = validity_bytes(&validity, runs.records);
+    if (valid)
+        result = Py_BuildValue("OOnOn", views, data, (Py_ssize_t)used, valid, (Py_ssize_t)validity.nulls);
+done:
+    Py_XDECREF(views);
+    Py_XDECREF(data);
+    Py_XDECREF(valid);
+    free(validity.bits);
+    release_runs(&runs);
+    return result;
+}
+
+/* ---- Python objects ------------------------------------------------------------------------------------ */
+
+#define SHARED 64 /* values remembered, so that a repeated one is one object */
+
+typedef struct {
+    const uint8_t *text;
+    size_t size;
+    PyObject *object; /* borrowed from the list */
+} shared_t;
+
+static inline size_t slot_of(const uint8_t *p, size_t n)
+{
+    uint64_t first = 0, last = 0;
+    memcpy(&first, p, n < 8 ? n : 8);
+    if (n > 8)
+        memcpy(&last, p + n - 8, 8);
+    return (size_t)(((first ^ last * 0x9E3779B97F4A7C15u) + n) * 0x9E3779B97F4A7C15u >> 58);
+}
+
+static PyObject *kernel_texts(PyObject *module, PyObject *arg)
+{
+    run_t run;
+    shared_t shared[SHARED] = {{0}};
+    if (!take_run(arg, &run))
+        return NULL;
+    const isa_t *isa = isa_of(module);
+    const uint8_t *data = run.data.buf;
+    uint8_t *scratch = NULL;
+    size_t room = 0;
+    PyObject *list = PyList_New((Py_ssize_t)run.records);
+    for (size_t i = 0; list && i < run.records; i++) {
+        PyObject *text = NULL;
+        if (run.field < 0) {
+            Py_INCREF(Py_None);
+            text = Py_None;
+        } else {
+            const uint32_t *row = row_of(&run, i);
+            span_t span = span_of(&run, row);
+            const uint8_t *value = data + span.first;
+            size_t size = span.last - span.first;
+            if (span.quoted && size && memchr(value, '"', size)) {
+                if (room < size) {
+                    free(scratch);
+                    room = size * 2;
+                    scratch = malloc(room + 64);
+                }
+                if (!scratch) {
+                    room = 0;
+                    PyErr_NoMemory();
+                } else {
+                    size = isa->unescape(scratch, value, size, (int)(row[0] >> 31) == PHP);
+                    text = PyUnicode_DecodeUTF8((const char *)scratch, (Py_ssize_t)size, NULL);
+                }
+            } else {
+                shared_t *s = shared + slot_of(value, size);
+                if (s->object && s->size == size && !memcmp(s->text, value, size)) {
+                    text = s->object;
+                    Py_INCREF(text);
+                } else {
+                    text = PyUnicode_DecodeUTF8((const char *)value, (Py_ssize_t)size, NULL);
+                    *s = (shared_t){value, size, text};
+                }
+            }
+        }
+        if (!text || PyList_SetItem(list, (Py_ssize_t)i, text) < 0)
+            Py_CLEAR(list);
+    }
+    free(scratch);
+    PyBuffer_Release(&run.data);
+    PyBuffer_Release(&run.table);
+    return list;
+}
+
+static PyObject *kernel_raws(PyObject *module, PyObject *arg)
+{
+    (void)module;
+    run_t run;
+    if (!take_run(arg, &run))
+        return NULL;
+    const uint8_t *data = run.data.buf;
+    PyObject *list = PyList_New((Py_ssize_t)run.records);
+    for (size_t i = 0; list && i < run.records; i++) {
+        PyObject *raw = Py_None;
+        if (run.field >= 0) {
+            span_t span = span_of(&run, row_of(&run, i));
+            if (span.last > span.first)
+                raw = PyBytes_FromStringAndSize((const char *)data + span.first - span.quoted,
+                                                (Py_ssize_t)(span.last - span.first + 2 * (size_t)span.quoted));
+        }
+        if (raw == Py_None)
+            Py_INCREF(raw);
+        if (!raw || PyList_SetItem(list, (Py_ssize_t)i, raw) < 0)
+            Py_CLEAR(list);
+    }
+    PyBuffer_Release(&run.data);
+    PyBuffer_Release(&run.table);
+    return list;
+}
+
+/* ---- dictionary ---------------------------------------------------------------------------------------- */
+
+typedef struct {
+    PyObject_HEAD
+    uint8_t *bytes; /* the values, end to end */
+    size_t size, room;
+    size_t *ends; /* where value i ends */
+    size_t count, end_room;
+    uint32_t *slots; /* code + 1, open addressing, a power of two */
+    size_t slot_count;
+} dictionary_t;
+
+static uint64_t hash_bytes(const uint8_t *p, size_t n)
+{
+    uint64_t h = 0xCBF29CE484222325u ^ n;
+    for (; n >= 8; p += 8, n -= 8) {
+        uint64_t word;
+        memcpy(&word, p, 8);
+        h = (h ^ word) * 0x9E3779B97F4A7C15u;
+        h ^= h >> 32;
+    }
+    uint64_t word = 0;
+    memcpy(&word, p, n);
+    h = (h ^ word) * 0x9E3779B97F4A7C15u;
+    return h ^ h >> 29;
+}
+
+static inline size_t value_start(const dictionary_t *d, size_t code)
+{
+    return code ? d->ends[code - 1] : 0;
+}
+
+static int grow_slots(dictionary_t *d)
+{
+    size_t count = d->slot_count ? d->slot_count * 2 : 64;
+    uint32_t *slots = calloc(count, sizeof *slots);
+    if (!slots)
+        return 0;
+    for (size_t code = 0; code < d->count; code++) {
+        size_t start = value_start(d, code);
+        size_t at = hash_bytes(d->bytes + start, d->ends[code] - start) & (count - 1);
+        while (slots[at])
+            at = (at + 1) & (count - 1);
+        slots[at] = (uint32_t)code + 1;
+    }
+    free(d->slots);
+    d->slots = slots;
+    d->slot_count = count;
+    return 1;
+}
+
+/* The value's code, -1 without memory. */
+static int64_t code_of(dictionary_t *d, const uint8_t *p, size_t n)
+{
+    if (d->count * 2 >= d->slot_count && !grow_slots(d))
+        return -1;
+    size_t at = hash_bytes(p, n) & (d->slot_count - 1);
+    for (; d->slots[at]; at = (at + 1) & (d->slot_count - 1)) {
+        size_t code = d->slots[at] - 1, start = value_start(d, code);
+        if (d->ends[code] - start == n && !memcmp(d->bytes + start, p, n))
+            return (int64_t)code;
+    }
+    if (d->room - d->size < n) {
+        size_t room = (d->size + n) * 2 + 256;
+        uint8_t *bytes = realloc(d->bytes, room);
+        if (!bytes)
+            return -1;
+        d->bytes = bytes;
+        d->room = room;
+    }
+    if (d->count == d->end_room) {
+        size_t room = d->end_room * 2 + 64;
+        size_t *ends = realloc(d->ends, room * sizeof *ends);
+        if (!ends)
+            return -1;
+        d->ends = ends;
+        d->end_room = room;
+    }
+    if (n)
+        memcpy(d->bytes + d->size, p, n);
+    d->size += n;
+    d->ends[d->count] = d->size;
+    d->slots[at] = (uint32_t)++d->count;
+    return (int64_t)d->count - 1;
+}
+
+static int fill_codes(dictionary_t *d, const runs_t *runs, int empty_is_null, const isa_t *isa, int32_t *codes,
+                      validity_t *validity, uint8_t *scratch)
+{
+    size_t record = 0;
+    const uint8_t *last = NULL;
+    size_t last_size = 0;
+    int64_t last_code = 0;
+    for (Py_ssize_t k = 0; k < runs->count; k++) {
+        const run_t *run = runs->run + k;
+        for (size_t i = 0; i < run->records; i++, record++) {
+            codes[record] = 0;
+            if (run->field < 0) {
+                set_null(validity, record);
+                continue;
+            }
+            const uint32_t *row = row_of(run, i);
+            span_t span = span_of(run, row);
+            const uint8_t *value = (const uint8_t *)run->data.buf + span.first;
+            size_t size = span.last - span.first;
+            if (!size && empty_is_null) {
+                set_null(validity, record);
+                continue;
+            }
+            int unescaped = span.quoted && size && memchr(value, '"', size);
+            if (unescaped) {
+                size = isa->unescape(scratch, value, size, (int)(row[0] >> 31) == PHP);
+                value = scratch;
+            }
+            if (!(last && last_size == size && !memcmp(last, value, size))) {
+                last_code = code_of(d, value, size);
+                if (last_code < 0)
+                    return 0;
+                last = unescaped ? NULL : value;
+                last_size = size;
+            }
+            codes[record] = (int32_t)last_code;
+        }
+    }
+    return 1;
+}
+
+static PyObject *dictionary_encode(PyObject *self, PyObject *args)
+{
+    dictionary_t *d = (dictionary_t *)self;
+    PyObject *list, *codes = NULL, *valid = NULL, *result = NULL;
+    int empty_is_null;
+    runs_t runs = {0};
+    validity_t validity = {0};
+    uint8_t *scratch = NULL;
+    if (!PyArg_ParseTuple(args, "O!p:encode", &PyList_Type, &list, &empty_is_null) || !take_runs(list, &runs))
+        return NULL;
+    codes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(runs.records * sizeof(int32_t)));
+    scratch = malloc(runs.bytes + 64);
+    if (!codes || !scratch || !new_validity(&validity, runs.records)) {
+        if (!PyErr_Occurred())
+            PyErr_NoMemory();
+        goto done;
+    }
+    /* The GIL is kept: two threads may share the dictionary, and this is the cheapest lock for it. */
+    const isa_t *isa = ISAS + ISA_COUNT - 1;
+    if (!fill_codes(d, &runs, empty_is_null, isa, (int32_t *)PyBytes_AsString(codes), &validity, scratch)) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    valid = validity_bytes(&validity, runs.records);
+    if (valid)
+        result = Py_BuildValue("OOn", codes, valid, (Py_ssize_t)validity.nulls);
+done:
+    Py_XDECREF(codes);
+    Py_XDECREF(valid);
+    free(scratch);
+    free(validity.bits);
+    release_runs(&runs);
+    return result;
+}
+
+static PyObject *dictionary_values(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    dictionary_t *d = (dictionary_t *)self;
+    PyObject *list = PyList_New((Py_ssize_t)d->count);
+    for (size_t code = 0; list && code < d->count; code++) {
+        size_t start = value_start(d, code);
+        PyObject *value = PyBytes_FromStringAndSize((const char *)d->bytes + start, (Py_ssize_t)(d->ends[code] - start));
+        if (!value || PyList_SetItem(list, (Py_ssize_t)code, value) < 0)
+            Py_CLEAR(list);
+    }
+    return list;
+}
+
+static Py_ssize_t dictionary_length(PyObject *self)
+{
+    return (Py_ssize_t)((dictionary_t *)self)->count;
+}
+
+static void dictionary_dealloc(PyObject *self)
+{
+    dictionary_t *d = (dictionary_t *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    free(d->bytes);
+    free(d->ends);
+    free(d->slots);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef dictionary_methods[] = {
+    {"encode", dictionary_encode, METH_VARARGS, NULL},
+    {"values", dictionary_values, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot dictionary_slots[] = {
+    {Py_tp_dealloc, dictionary_dealloc},
+    {Py_tp_methods, dictionary_methods},
+    {Py_sq_length, dictionary_length},
+    {Py_tp_doc, "The distinct values of a column in the order they were met; it only grows."},
+    {0, NULL},
+};
+
+static PyType_Spec dictionary_spec = {"trackparse._kernel.Dictionary", sizeof(dictionary_t), 0,
+                                      Py_TPFLAGS_DEFAULT, dictionary_slots};
+
+/* ---- small functions ----------------------------------------------------------------------------------- */
+
+static PyObject *kernel_count_lines(PyObject *module, PyObject *args)
+{
+    (void)module;
+    Py_buffer data;
+    Py_ssize_t start, stop;
+    if (!PyArg_ParseTuple(args, "y*nn:count_lines", &data, &start, &stop))
+        return NULL;
+    size_t lines = 0;
+    start = start < 0 ? 0 : start;
+    stop = stop > data.len ? data.len : stop;
+    const uint8_t *p = data.buf;
+    Py_BEGIN_ALLOW_THREADS
+    while (start < stop) {
+        /* Summed a byte wide, so that the compiler uses vectors. */
+        Py_ssize_t end = stop - start > 255 ? start + 255 : stop;
+        uint8_t some = 0;
+        for (; start < end; start++)
+            some = (uint8_t)(some + (p[start] == '\n'));
+        lines += some;
+    }
+    Py_END_ALLOW_THREADS
+    PyBuffer_Release(&data);
+    return PyLong_FromSize_t(lines);
+}
+
+static PyObject *kernel_parse_timestamp(PyObject *module, PyObject *arg)
+{
+    (void)module;
+    Py_buffer text;
+    if (PyObject_GetBuffer(arg, &text, PyBUF_SIMPLE) < 0)
+        return NULL;
+    int64_t time = parse_timestamp(text.buf, (size_t)text.len);
+    PyBuffer_Release(&text);
+    if (time == NO_TIME)
+        Py_RETURN_NONE;
+    return PyLong_FromLongLong(time);
+}
+
+static PyObject *kernel_is_json(PyObject *module, PyObject *arg)
+{
+    (void)module;
+    Py_buffer text;
+    if (PyObject_GetBuffer(arg, &text, PyBUF_SIMPLE) < 0)
+        return NULL;
+    int json = is_json(text.buf, (size_t)text.len);
+    PyBuffer_Release(&text);
+    return PyBool_FromLong(json);
+}
+
+static PyObject *kernel_unescape(PyObject *module, PyObject *args)
+{
+    Py_buffer field;
+    int dialect;
+    if (!PyArg_ParseTuple(args, "y*i:unescape", &field, &dialect))
+        return NULL;
+    PyObject *result = NULL;
+    uint8_t *out = malloc((size_t)field.len + 64);
+    if (out) {
+        size_t size = isa_of(module)->unescape(out, field.buf, (size_t)field.len, dialect == PHP);
+        result = PyBytes_FromStringAndSize((const char *)out, (Py_ssize_t)size);
+    } else {
+        PyErr_NoMemory();
+    }
+    free(out);
+    PyBuffer_Release(&field);
+    return result;
+}
+
+static PyObject *kernel_instruction_sets(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    PyObject *list = PyList_New(0);
+    for (size_t i = 0; list && i < ISA_COUNT; i++) {
+        if (!isa_runs_here(ISAS + i))
+            continue;
+        PyObject *name = PyUnicode_FromString(ISAS[i].name);
+        if (!name || PyList_Append(list, name) < 0)
+            Py_CLEAR(list);
+        Py_XDECREF(name);
+    }
+    return list;
+}
+
+static PyObject *kernel_select(PyObject *module, PyObject *args)
+{
+    const char *name;
+    if (!PyArg_ParseTuple(args, "s:select", &name))
+        return NULL;
+    for (size_t i = 0; i < ISA_COUNT; i++)
+        if (!strcmp(ISAS[i].name, name) && isa_runs_here(ISAS + i)) {
+            ((state_t *)PyModule_GetState(module))->isa = ISAS + i;
+            Py_RETURN_NONE;
+        }
+    return PyErr_Format(PyExc_ValueError, "the instruction set '%s' is not to be had here", name);
+}
+
+static PyMethodDef kernel_methods[] = {
+    {"index", kernel_index, METH_VARARGS, NULL},
+    {"strings", kernel_strings, METH_VARARGS, NULL},
+    {"views", kernel_views, METH_VARARGS, NULL},
+    {"texts", kernel_texts, METH_O, NULL},
+    {"raws", kernel_raws, METH_O, NULL},
+    {"count_lines", kernel_count_lines, METH_VARARGS, NULL},
+    {"parse_timestamp", kernel_parse_timestamp, METH_O, NULL},
+    {"is_json", kernel_is_json, METH_O, NULL},
+    {"unescape", kernel_unescape, METH_VARARGS, NULL},
+    {"instruction_sets", kernel_instruction_sets, METH_NOARGS, "The instruction sets that run here, best first."},
+    {"select", kernel_select, METH_VARARGS, "Use this instruction set from now on."},
+    {NULL, NULL, 0, NULL},
+};
+
+static int kernel_exec(PyObject *module)
+{
+    state_t *state = PyModule_GetState(module);
+    for (size_t i = ISA_COUNT; i-- > 0;)
+        if (isa_runs_here(ISAS + i))
+            state->isa = ISAS + i;
+    PyObject *type = PyType_FromModuleAndSpec(module, &dictionary_spec, NULL);
+    if (!type)
+        return -1;
+    int failed = PyModule_AddObjectRef(module, "Dictionary", type);
+    Py_DECREF(type);
+    return failed;
+}
+
+static PyModuleDef_Slot kernel_slots[] = {
+    {Py_mod_exec, kernel_exec},
+    {0, NULL},
+};
+
+static PyModuleDef kernel_module = {
+    PyModuleDef_HEAD_INIT, "_kernel", "The kernel in C; _reference says what it does.", sizeof(state_t),
+    kernel_methods,        kernel_slots, NULL, NULL, NULL,
+};
+
+PyMODINIT_FUNC PyInit__kernel(void)
+{
+    return PyModuleDef_Init(&kernel_module);
+}

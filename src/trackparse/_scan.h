@@ -1,0 +1,106 @@
+/* The structural scan and the unescaping copy: written once, included for each instruction set.
+ *
+ * The includer defines
+ *   ISA(name)                    the function's name for this instruction set
+ *   TARGET                       its target attribute
+ *   vec                          64 bytes in registers
+ *   load64(p)                    64 bytes from p, unaligned
+ *   eq64(v, c)                   bit i set where byte i equals c
+ *   high64(v)                    bit i set where byte i is not ASCII
+ *   prefix_xor(m)                bit i is the parity of bits 0..i
+ */
+
+/* Separators outside quotes from `at` on, at most `end - at` of them: positions, line ends flagged by LINE_END.
+ * Stops before the first byte that breaks a quoting rule. Returns how many were found; `*ascii` says whether
+ * every byte looked at was ASCII. */
+TARGET static size_t ISA(scan)(const uint8_t *data, size_t at, size_t end, int php, uint32_t *found,
+                               int *ascii)
+{
+    uint32_t *out = found;
+    uint64_t inside = 0, backslash = 0, before = 1, closed = 0, cr = 0, high = 0;
+    uint8_t tail[64];
+
+    for (; at < end; at += 64) {
+        const uint8_t *p = data + at;
+        if (end - at < 64) {
+            memset(tail, 0, sizeof tail);
+            memcpy(tail, p, end - at);
+            p = tail;
+        }
+        vec v = load64(p);
+        uint64_t quotes = eq64(v, '"');
+        uint64_t line_ends = eq64(v, '\n');
+        uint64_t separators = eq64(v, ';') | line_ends;
+        high |= high64(v);
+        if (php) {
+            /* fputcsv leaves a quote after a backslash alone, so it neither opens nor closes anything. */
+            uint64_t b = eq64(v, '\\');
+            quotes &= ~(b << 1 | backslash);
+            backslash = b >> 63;
+        }
+        if (quotes | closed | cr) {
+            uint64_t within = prefix_xor(quotes) ^ inside;
+            uint64_t opening = quotes & within, closing = quotes & ~within;
+            inside = (uint64_t)((int64_t)within >> 63);
+            separators &= ~within;
+            uint64_t may_open = (separators | closing) << 1 | before;
+            before = (separators | closing) >> 63;
+            uint64_t next = closing << 1 | closed;
+            closed = closing >> 63;
+            uint64_t bad = (opening & ~may_open) | (next & ~(separators | opening));
+            if (bad | cr) {
+                uint64_t crs = next & eq64(v, '\r');
+                bad = (bad & ~crs) | ((crs << 1 | cr) & ~line_ends);
+                cr = crs >> 63;
+                if (bad) {
+                    /* Everything before the fault still holds. */
+                    uint64_t good = (bad & -bad) - 1;
+                    for (separators &= good; separators; separators &= separators - 1) {
+                        int bit = __builtin_ctzll(separators);
+                        *out++ = (uint32_t)(at + bit) | (uint32_t)(line_ends >> bit & 1) << 31;
+                    }
+                    break;
+                }
+            }
+        } else {
+            separators &= ~inside;
+            before = separators >> 63;
+        }
+        for (; separators; separators &= separators - 1) {
+            int bit = __builtin_ctzll(separators);
+            *out++ = (uint32_t)(at + bit) | (uint32_t)(line_ends >> bit & 1) << 31;
+        }
+    }
+    *ascii = !high;
+    return (size_t)(out - found);
+}
+
+/* Copy the inside of a quoted field, each doubled quote once. `out` has room for n + 64 bytes. */
+TARGET static size_t ISA(unescape)(uint8_t *out, const uint8_t *data, size_t n, int php)
+{
+    uint8_t *start = out;
+    uint64_t backslash = 0, second = 0; /* second: the byte before was the first quote of a pair */
+    uint8_t tail[64];
+
+    for (size_t at = 0; at < n; at += 64) {
+        const uint8_t *p = data + at;
+        size_t size = n - at < 64 ? n - at : 64;
+        if (size < 64) {
+            memcpy(tail, p, size);
+            memset(tail + size, 0, 64 - size);
+            p = tail;
+        }
+        vec v = load64(p);
+        uint64_t quotes = eq64(v, '"');
+        if (php) {
+            uint64_t b = eq64(v, '\\');
+            quotes &= ~(b << 1 | backslash);
+            backslash = b >> 63;
+        }
+        /* All quotes come in pairs here, so every other one is a second. */
+        uint64_t drop = quotes & ~(prefix_xor(quotes) ^ second);
+        second = (uint64_t)((int64_t)(prefix_xor(quotes) ^ second) >> 63);
+        out = put64(out, v, p, drop, size);
+    }
+    return (size_t)(out - start);
+}

@@ -1,0 +1,117 @@
+"""Arrow columns straight from the structural index. No records are read here, no bytes decoded in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import pyarrow as pa
+
+from trackparse._reference import Run
+from trackparse.dispatch import kernel
+from trackparse.errors import HeaderError
+from trackparse.header import COLUMNS
+from trackparse.index import Segment
+
+STRING_TYPES: Final = ("string", "string_view")
+
+
+class ColumnBuilder:
+    """Turns segments into record batches of one schema."""
+
+    schema: pa.Schema
+
+    def __init__(
+        self,
+        found: Sequence[str],
+        columns: Iterable[str] | None,
+        string_type: str,
+        dictionary: Iterable[str],
+    ) -> None:
+        """``found`` are the columns of the first header; ``columns`` those asked for, None for all."""
+        if string_type not in STRING_TYPES:
+            raise ValueError(f"string_type={string_type!r}: there are {', '.join(STRING_TYPES)}")
+        known = (*COLUMNS, *(name for name in found if name not in COLUMNS))
+        self._all = columns is None
+        names = known if columns is None else tuple(columns)
+        dictionary = tuple(dictionary)
+        for name in (*names, *dictionary):
+            if name not in known:
+                raise ValueError(f"no column {name!r} in this log: there are {', '.join(known)}")
+        if len(set(names)) < len(names):
+            raise ValueError(f"columns={names}: each column once")
+        if "timestamp" in dictionary:
+            raise ValueError("dictionary: timestamp is not a string column")
+        self._views = string_type == "string_view"
+        self._string = pa.string_view() if self._views else pa.string()
+        self._dictionaries = {name: kernel.Dictionary() for name in names if name in dictionary}
+        self._values: dict[str, pa.Array] = {}
+        self.schema = pa.schema([(name, self._type(name)) for name in names])
+
+    def _type(self, name: str) -> pa.DataType:
+        if name == "timestamp":
+            return pa.timestamp("us")
+        if name in self._dictionaries:
+            return pa.dictionary(pa.int32(), pa.string())
+        return self._string
+
+    def build(self, segments: Sequence[Segment]) -> pa.RecordBatch:
+        """One batch with the records of the segments, in their order."""
+        segments = [segment for segment in segments if segment.records]
+        if self._all:
+            self._check_columns(segments)
+        arrays = [self._column(name, segments) for name in self.schema.names]
+        if not arrays:
+            # pyarrow counts rows by columns: without one there is no batch to hand out.
+            raise ValueError("columns=() asks for nothing: name at least one column")
+        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+    def _check_columns(self, segments: Sequence[Segment]) -> None:
+        for segment in segments:
+            for name in segment.columns:
+                if name not in self.schema.names:
+                    raise HeaderError(
+                        f"column {name!r} is not in the log's first header, so it has no place in the schema: "
+                        "name the columns that you want with columns=, or read its member alone with members="
+                    )
+
+    def _column(self, name: str, segments: Sequence[Segment]) -> pa.Array:
+        records = sum(segment.records for segment in segments)
+        if name == "timestamp":
+            data = (
+                segments[0].timestamps[: records * 8]
+                if len(segments) == 1
+                else b"".join(segment.timestamps[: segment.records * 8] for segment in segments)
+            )
+            return pa.Array.from_buffers(pa.timestamp("us"), records, [None, pa.py_buffer(data)])
+        runs = [segment.run(name) for segment in segments]
+        # Where the payload is empty there is none; an empty description is an empty one.
+        empty_is_null = name == "payload"
+        if name in self._dictionaries:
+            return self._dictionary_column(name, runs, empty_is_null, records)
+        if self._views:
+            views, data, used, validity, nulls = kernel.views(runs, empty_is_null)
+            buffers = [pa.py_buffer(run[0]) for run in runs]
+            buffers.append(pa.py_buffer(data).slice(0, used))
+            return pa.Array.from_buffers(
+                self._string, records, [_buffer(validity), pa.py_buffer(views), *buffers], nulls
+            )
+        offsets, data, used, validity, nulls = kernel.strings(runs, empty_is_null)
+        buffers = [_buffer(validity), pa.py_buffer(offsets), pa.py_buffer(data).slice(0, used)]
+        return pa.Array.from_buffers(self._string, records, buffers, nulls)
+
+    def _dictionary_column(
+        self, name: str, runs: list[Run], empty_is_null: bool, records: int
+    ) -> pa.Array:
+        dictionary = self._dictionaries[name]
+        codes, validity, nulls = dictionary.encode(runs, empty_is_null)
+        values = self._values.get(name)
+        if values is None or len(values) != len(dictionary):
+            values = pa.array([value.decode() for value in dictionary.values()], pa.string())
+            self._values[name] = values
+        indices = pa.Array.from_buffers(pa.int32(), records, [_buffer(validity), pa.py_buffer(codes)], nulls)
+        return pa.DictionaryArray.from_arrays(indices, values)
+
+
+def _buffer(data: bytes | None) -> pa.Buffer | None:
+    return None if data is None else pa.py_buffer(data)

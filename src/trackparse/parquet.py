@@ -1,0 +1,124 @@
+"""Writes a log as Parquet: row groups as they fill, and the file in its place only when it is whole."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Unpack
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from trackparse.reader import LogReader, Options, open_log
+from trackparse.version import __version__
+
+ROW_GROUP_SIZE: Final = 1 << 17  # rows: about 48 MB of log
+# Values repeat in these; in the others a dictionary is only tried in vain.
+_REPEATING: Final = ("timestamp", "tracking_code", "status", "description", "appCode")
+
+
+@dataclass(frozen=True, slots=True)
+class ConversionReport:
+    """What ``convert_log`` did."""
+
+    path: Path  # the Parquet file
+    records: int  # rows written
+    rejected: int
+    blank_lines: int
+    members: int
+    bytes_in: int  # of the source
+    bytes_inflated: int
+    bytes_out: int  # of the Parquet file
+    seconds: float
+    rejects: pa.Table  # as LogReader.rejects
+
+
+def convert_log(
+    source: Any,
+    dest: str | os.PathLike[str],
+    *,
+    compression: str = "zstd",
+    row_group_size: int = ROW_GROUP_SIZE,
+    **options: Unpack[Options],
+) -> ConversionReport:
+    """Write a log as a Parquet file; options as for ``open_log``.
+
+    Memory is bounded by ``row_group_size`` (rows). The file appears under its name when it is complete: a failure
+    leaves neither half a file nor a changed old one. Its key-value metadata names trackparse's version and the source.
+    """
+    if row_group_size < 1:
+        raise ValueError(f"row_group_size={row_group_size}: at least one row")
+    path = Path(dest)
+    start = time.perf_counter()
+    with open_log(source, **options) as log:
+        with _atomic(path) as temporary:
+            _write(log, temporary, compression, row_group_size)
+        stats, rejects = log.stats, log.rejects
+    return ConversionReport(
+        path=path,
+        records=stats.records,
+        rejected=stats.rejected,
+        blank_lines=stats.blank_lines,
+        members=stats.members,
+        bytes_in=stats.bytes_read,
+        bytes_inflated=stats.bytes_inflated,
+        bytes_out=path.stat().st_size,
+        seconds=time.perf_counter() - start,
+        rejects=rejects,
+    )
+
+
+@contextmanager
+def _atomic(path: Path) -> Iterator[Path]:
+    """A name beside ``path`` to write to; renamed at the end, removed after an error."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a directory: name the file to write")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
+    try:
+        yield temporary
+        # On the disk before it has its name: a power cut must not leave an empty file under it.
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
+
+
+def _write(log: LogReader, path: Path, compression: str, row_group_size: int) -> None:
+    metadata = {"trackparse.version": __version__, "trackparse.source": log.name}
+    repeating = [name for name in log.schema.names if name in _REPEATING]
+    with pq.ParquetWriter(
+        path,
+        log.schema.with_metadata(metadata),
+        compression=compression,
+        use_dictionary=repeating,
+    ) as writer:
+        for table in _row_groups(log, row_group_size):
+            writer.write_table(table, row_group_size)
+
+
+def _row_groups(log: LogReader, rows: int) -> Iterator[pa.Table]:
+    """The log in tables of exactly ``rows`` rows, only the last one shorter."""
+    held: list[pa.RecordBatch] = []
+    count = 0
+    for batch in log:
+        while count + batch.num_rows >= rows:
+            held.append(batch.slice(0, rows - count))
+            batch = batch.slice(rows - count)
+            yield _table(held, log.schema)
+            held, count = [], 0
+        if batch.num_rows:
+            held.append(batch)
+            count += batch.num_rows
+    if held:
+        yield _table(held, log.schema)
+
+
+def _table(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
+    return pa.Table.from_batches(batches, schema)
