@@ -17,7 +17,7 @@ except ModuleNotFoundError:
 
 # The library is imported inside the commands: --help need not wait for pyarrow.
 from trackparse.errors import Position, TrackparseError
-from trackparse.version import VERSION
+from trackparse.version import __version__
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -86,7 +86,7 @@ def cli() -> None:
     type=click.Choice(["raise", "quarantine", "skip"]),
     default="quarantine",
     show_default=True,
-    help="What a bad record does: ends the run, is reported, is only counted.",
+    help="What a bad record does: ends the run, is reported with its place, is counted.",
 )
 @_dialect_option
 @click.option("--compression", default="zstd", show_default=True, help="Codec of the Parquet file.")
@@ -115,9 +115,9 @@ def convert(
     report = trackparse.convert_log(
         log, output, on_error=on_error, dialect=dialect, compression=compression, **given
     )
-    if report.rejected and on_error == "quarantine":
+    if report.rejected:
         rejected = _counted(report.rejected, "bad record")
-        click.echo(f"trackparse: {rejected} left out; the first: {_first(report.rejects)}", err=True)
+        click.echo(f"trackparse: {rejected} left out{_first(report.rejects)}", err=True)
     click.echo(
         f"{report.path}: {_counted(report.records, 'row')}, "
         f"{_megabytes(report.bytes_in)} -> {_megabytes(report.bytes_out)}, {report.seconds:.2f} s"
@@ -131,9 +131,11 @@ def _beside(log: Path) -> Path:
 
 
 def _first(rejects: pa.Table) -> str:
+    if not rejects.num_rows:
+        return ""  # "skip" only counts them
     first = rejects.slice(0, 1).to_pylist()[0]
     position = Position(first["member"], first["record"], first["line"], first["byte_offset"])
-    return f"{position}: {first['reason']}"
+    return f"; the first: {position}: {first['reason']}"
 
 
 @cli.command()
