@@ -123,8 +123,8 @@ def test_convert_says_how_many_records_it_left_out_and_where_the_first_stands(ba
         assert piece in result.stderr
 
 
-def test_convert_is_silent_about_what_it_was_told_to_skip(bad_log: Path) -> None:
-    assert good("convert", bad_log, "--on-error", "skip").stderr == ""
+def test_convert_counts_what_it_was_told_to_skip(bad_log: Path) -> None:
+    assert good("convert", bad_log, "--on-error", "skip").stderr == "trackparse: 1 bad record left out\n"
 
 
 def test_convert_that_must_raise_leaves_no_file(bad_log: Path) -> None:
