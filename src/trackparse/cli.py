@@ -16,8 +16,8 @@ except ModuleNotFoundError:
     raise SystemExit("trackparse: the command line needs click: pip install 'trackparse[cli]'") from None
 
 # The library is imported inside the commands: --help need not wait for pyarrow.
+from trackparse import __version__
 from trackparse.errors import Position, TrackparseError
-from trackparse.version import __version__
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -67,7 +67,7 @@ _dialect_option = click.option(
 
 
 @click.group(cls=_Commands)
-@click.version_option(VERSION, message="%(prog)s %(version)s")
+@click.version_option(__version__, message="%(prog)s %(version)s")
 def cli() -> None:
     """Read push-tracking logs: a CSV in a ZIP, a CSV, or a gzipped CSV."""
 
