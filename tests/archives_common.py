@@ -26,7 +26,8 @@ def make_log(size: int, seed: int = 1) -> bytes:
     out = bytearray(b"//timestamp;tracking_code;target_id;hwid;status;description\n")
     while len(out) < size:
         code = "".join(dice.choices("0123456789ABCDEF", k=16))
-        out += f'"2021-04-20 13:01:{dice.randrange(60):02}";T-{code};u{code[:6]};{code};delivered;Success\n'.encode()
+        time = f"2021-04-20 13:01:{dice.randrange(60):02}"
+        out += f'"{time}";T-{code};u{code[:6]};{code};delivered;Success\n'.encode()
     return bytes(out[:size])
 
 

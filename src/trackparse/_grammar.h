@@ -28,7 +28,8 @@ typedef struct {
     uint32_t count;   /* fields read */
     uint8_t *choices; /* CHOICES of them, one for each ambiguous quote met: does it close the field? */
     uint32_t made;
-    int forked; /* a \" was met inside quotes */
+    int forked;  /* a \" was met inside quotes */
+    int doubled; /* a \"" was read as one quote: what only RFC 4180 writes */
 } reading_t;
 
 typedef struct {
@@ -262,7 +263,7 @@ static void read_record(const window_t *w, size_t start, int dialect, int given,
     size_t end = w->end, at = start;
     r->count = r->made = 0;
     r->end = 0;
-    r->forked = 0;
+    r->forked = r->doubled = 0;
     for (;;) {
         if (r->count == w->width) {
             r->fault = FIELD_COUNT;
@@ -296,6 +297,7 @@ static void read_record(const window_t *w, size_t start, int dialect, int given,
                             break;
                         continue;
                     }
+                    r->doubled |= next == '"';
                 }
                 if (next == NEEDS_MORE) {
                     r->fault = NEEDS_MORE;
@@ -487,7 +489,8 @@ static int resolve(const window_t *w, size_t start, int automatic, int *dialect,
             return NEEDS_MORE;
         int proven = proves_itself(w, start, r, 1 - in_force, isa);
         if (proven) {
-            *dialect = 1 - in_force;
+            /* Where every \" closed its field, PHP may have written the record just as well. */
+            *dialect = in_force == PHP && r->doubled ? RFC4180 : PHP;
             return proven < 0 ? -3 : 0;
         }
         int given = 0;

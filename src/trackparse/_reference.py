@@ -75,6 +75,7 @@ class _Reading(NamedTuple):
     ends: list[int]
     choices: list[bool]  # one for each ambiguous quote met: does it close the field?
     forked: bool  # a \" was met inside quotes: other readings differ from here on
+    doubled: bool  # a \"" was read as one quote: what only RFC 4180 writes
 
 
 class _Window(NamedTuple):
@@ -191,7 +192,8 @@ def _resolve(window: _Window, start: int, auto: bool, dialect: int) -> tuple[_Re
     if other.fault == _NEEDS_MORE:
         return other, _NEEDS_MORE, dialect
     if _proves_itself(window, start, other, 1 - dialect):
-        return other, 0, 1 - dialect
+        # Where every \" closed its field, PHP may have written the record just as well: no reason to change sides.
+        return other, 0, RFC4180 if dialect == PHP and other.doubled else PHP
     choices: list[bool] = []
     for _ in range(_READINGS):
         reading = _read(window, start, PHP, choices)
@@ -214,11 +216,11 @@ def _read(window: _Window, start: int, dialect: int, choices: list[bool] | None)
     data, end, width = window.data, window.end, window.width
     ends: list[int] = []
     made: list[bool] = []
-    forked = False
+    forked = doubled = False
     at = start
 
     def reading(fault: int, past: int = 0) -> _Reading:
-        return _Reading(fault, past, ends, made, forked)
+        return _Reading(fault, past, ends, made, forked, doubled)
 
     while True:
         if len(ends) == width:
@@ -245,6 +247,7 @@ def _read(window: _Window, start: int, dialect: int, choices: list[bool] | None)
                         if closes:
                             break
                         continue
+                    doubled |= follows == _QUOTE
                 if follows == _NEEDS_MORE:
                     return reading(_NEEDS_MORE)
                 at += 1

@@ -23,7 +23,8 @@ else:
     crc32 = isal_zlib.crc32
     _ISAL_ERRORS = (cast("type[Exception]", igzip_lib.IsalError),)
 
-_READ = 256 << 10  # bytes of one read; measured, smaller ones cost time and larger ones memory
+_READ = 256 << 10  # bytes of one read; smaller ones cost time
+_READ_MOST = 1 << 20  # the same for large blocks: one read should fill more than one, parts have to be joined
 _KEPT = 4 << 20  # packed bytes of a stream that are kept to look twice at a fault
 _CHEAP = 64 << 20  # packed bytes that are inflated again for the last byte or two of a cut member
 _RATIO_FROM = 1 << 20  # inflated bytes before a ratio means anything
@@ -164,12 +165,14 @@ class Inflater:
         self._decoder = _decoder(method, raw)
         self._ends_itself = ends_itself
         self._size = 0  # inflated bytes given out
+        self._step = _READ
         self._last = 0  # packed byte where the decoder's newest input begins
         self._careful_from: int | None = None  # packed byte from which input goes byte by byte
         self._cut: TruncatedError | None = None
 
     def read(self, n: int) -> Buffer:
         """At most n bytes, none only at the end. An error comes after all bytes before it."""
+        self._step = max(self._step, min(n, _READ_MOST))
         while not self._decoder.eof:
             try:
                 data = self._input() if self._decoder.needs_input else b""
@@ -198,9 +201,9 @@ class Inflater:
 
     def _input(self) -> Buffer | None:
         """The next packed bytes, None at the end of a content that has no end mark."""
-        want = _READ
+        want = self._step
         if self._careful_from is not None:
-            want = max(1, min(_READ, self._careful_from - self.raw.taken))
+            want = max(1, min(want, self._careful_from - self.raw.taken))
         self._last = self.raw.taken
         if data := self.raw.read(want):
             return data
