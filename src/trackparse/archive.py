@@ -257,8 +257,7 @@ class Choice:
             raise ArchiveError(f"{self._source}: no log in this archive; there {_listing(names)}")
         if candidates != 1:
             raise ArchiveError(
-                f"{self._source}: no member is named *.csv and there {_listing(names)}; "
-                "say which with members=[...]"
+                f"{self._source}: no member is named *.csv and there {_listing(names)}; say which with members=[...]"
             )
 
 

@@ -333,9 +333,7 @@ def check_method(method: int, label: str) -> None:
     if method in (STORED, DEFLATED, BZIP2, LZMA) or (method in (20, ZSTD) and _zstd() is not None):
         return
     name = _NAMES.get(method, "unknown")
-    raise ArchiveError(
-        f"{label}: packed by method {method} ({name}), which cannot be read; pack it again with deflate"
-    )
+    raise ArchiveError(f"{label}: packed by method {method} ({name}), which cannot be read; pack it again with deflate")
 
 
 def _decoder(method: int, raw: Raw) -> Decoder:

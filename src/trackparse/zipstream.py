@@ -277,8 +277,7 @@ class ForwardZip:
             signature = self._signature()
         if listed != count:
             raise ArchiveError(
-                f"{self._name}: the directory lists {listed} members, {count} were met; "
-                "read the archive from a file"
+                f"{self._name}: the directory lists {listed} members, {count} were met; read the archive from a file"
             )
         end = _exactly(self._source, 18, self._name)
         _pass(self._source, int.from_bytes(end[-2:], "little"), self._name)
@@ -320,8 +319,7 @@ def member_label(source: str, member: str) -> str:
 
 def too_many_members(name: str, count: int, limits: Limits) -> LimitError:
     return LimitError(
-        f"{name}: {count} members or more, {limits.max_members} are allowed; "
-        "raise Limits.max_members if that is right"
+        f"{name}: {count} members or more, {limits.max_members} are allowed; raise Limits.max_members if that is right"
     )
 
 

@@ -1,0 +1,258 @@
+"""The thread ahead delivers in order, and ends however it is left."""
+
+from __future__ import annotations
+
+import gc
+import io
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from archives_common import LOG, python_zip
+
+from trackparse.archive import open_archive
+from trackparse.errors import ArchiveError, TruncatedError
+from trackparse.limits import Limits
+from trackparse.readahead import MemberEnd, MemberStart, ReadAhead
+from trackparse.sources import open_source
+
+TWO = python_zip({"a.csv": LOG, "b.csv": LOG[:1000]})
+
+
+def start(source: Any, block_size: int = 4096, depth: int = 4) -> ReadAhead:
+    return ReadAhead(open_archive(open_source(source), Limits()), block_size, depth)
+
+
+def threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "trackparse-inflate"]
+
+
+def wait_for_end(seconds: float = 5) -> bool:
+    end = time.monotonic() + seconds
+    while threads() and time.monotonic() < end:
+        time.sleep(0.005)
+    return not threads()
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_left() -> Iterator[None]:
+    yield
+    assert wait_for_end()
+
+
+@pytest.mark.parametrize("depth", [1, 4, 100])
+def test_items_come_in_order(depth: int) -> None:
+    items = list(start(TWO, depth=depth))
+    assert items[0] == MemberStart("a.csv")
+    middle = items.index(MemberEnd())
+    assert b"".join(items[1:middle]) == LOG  # type: ignore[arg-type]
+    assert items[middle + 1] == MemberStart("b.csv")
+    assert items[middle + 2 :] == [LOG[:1000], MemberEnd()]
+
+
+def test_a_fault_comes_after_what_was_before_it() -> None:
+    items = []
+    ahead = start(TWO[:5000])
+    with pytest.raises(TruncatedError, match=r"a\.csv"):
+        for item in ahead:
+            items.append(item)  # noqa: PERF402
+    assert items[0] == MemberStart("a.csv")
+    found = b"".join(items[1:])  # type: ignore[arg-type]
+    assert len(found) > 5000
+    assert LOG.startswith(found)
+    assert list(ahead) == []
+
+
+def test_an_error_of_the_source_is_the_one_raised() -> None:
+    gone = ConnectionResetError("gone")
+
+    def body() -> Iterator[bytes]:
+        yield TWO[:5000]
+        raise gone
+
+    with pytest.raises(ConnectionResetError) as caught:
+        list(start(body()))
+    assert caught.value is gone
+
+
+def test_no_thread_before_the_first_item() -> None:
+    ahead = start(TWO)
+    assert not threads()
+    next(ahead)
+    assert threads()
+    ahead.close()
+
+
+def test_close_ends_the_thread_and_closes_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "log.zip"
+    path.write_bytes(TWO)
+    ahead = start(path)
+    next(ahead)
+    ahead.close()
+    assert not threads()
+    ahead.close()
+    assert list(ahead) == []
+    unstarted = start(path)
+    unstarted.close()
+
+
+def test_dropping_ends_the_thread_and_closes_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "log.zip"
+    path.write_bytes(TWO)
+    ahead = start(path)
+    next(ahead)
+    del ahead
+    gc.collect()
+    assert not threads()
+    unstarted = start(path)
+    del unstarted
+    gc.collect()
+
+
+def test_reading_to_the_end_ends_the_thread() -> None:
+    with start(TWO) as ahead:
+        for _ in ahead:
+            pass
+        assert wait_for_end()
+
+
+def test_it_reads_no_further_ahead_than_it_may() -> None:
+    taken = []
+
+    def body() -> Iterator[bytes]:
+        for at in range(0, len(LOG), 1000):
+            taken.append(at)
+            yield LOG[at : at + 1000]
+
+    with start(body(), block_size=1000, depth=3) as ahead:
+        next(ahead)
+        time.sleep(0.1)
+        assert len(taken) <= 6
+
+
+def test_a_source_that_never_answers_does_not_hold_up_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trackparse.readahead._CLOSE_WAIT", 0.1)
+    answer = threading.Event()
+
+    def body() -> Iterator[bytes]:
+        yield LOG[:1000]
+        answer.wait(10)
+
+    ahead = start(body(), block_size=500)
+    next(ahead)
+    ahead.close()
+    assert threads()
+    answer.set()
+
+
+def test_close_wakes_a_consumer_that_waits() -> None:
+    answer = threading.Event()
+
+    def body() -> Iterator[bytes]:
+        answer.wait(10)
+        yield b""
+
+    ahead = start(body())
+    got: list[Any] = []
+    consumer = threading.Thread(target=lambda: got.extend(ahead))
+    consumer.start()
+    time.sleep(0.05)
+    threading.Timer(0.05, answer.set).start()
+    ahead.close()
+    consumer.join(5)
+    assert not consumer.is_alive()
+    assert wait_for_end()
+
+
+def test_a_damaged_archive_closes_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "log.zip"
+    path.write_bytes(TWO[:30] + b"\xff" * 50 + TWO[80:])
+    with pytest.raises(ArchiveError):
+        list(start(path))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_gets_an_error_and_does_not_hang() -> None:
+    program = """
+import os, sys
+sys.path.insert(0, {tests!r})
+from test_readahead import start, TWO
+ahead = start(TWO, block_size=100)
+next(ahead)
+if os.fork() == 0:
+    try:
+        next(ahead)
+    except RuntimeError as error:
+        ahead.close()
+        os._exit(3 if "fork" in str(error) else 4)
+    os._exit(5)
+print(os.waitstatus_to_exitcode(os.wait()[1]))
+ahead.close()
+"""
+    assert _python(program) == "3\n"
+
+
+@pytest.mark.parametrize("blocked", [False, True])
+def test_the_interpreter_exits_with_a_reader_alive(blocked: bool) -> None:
+    program = """
+import sys, time
+sys.path.insert(0, {tests!r})
+from test_readahead import start, TWO
+def body():
+    yield TWO[:9000]
+    while %s:
+        time.sleep(60)
+    yield TWO[9000:]
+ahead = start(body(), block_size=100)
+next(ahead)
+print("done")
+"""
+    assert _python(program % blocked) == "done\n"
+
+
+def test_a_keyboard_interrupt_reaches_a_waiting_consumer() -> None:
+    program = """
+import os, signal, sys, threading, time
+sys.path.insert(0, {tests!r})
+from test_readahead import start
+def body():
+    time.sleep(60)
+    yield b""
+ahead = start(body())
+threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    list(ahead)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    assert _python(program) == "interrupted\n"
+
+
+def _python(program: str) -> str:
+    folder = str(Path(__file__).parent)
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program.replace("{tests!r}", repr(folder))],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert run.stderr == ""
+    assert run.returncode == 0
+    return run.stdout
+
+
+def test_a_bare_log_comes_in_slices_of_the_source() -> None:
+    blocks = [item for item in start(LOG) if isinstance(item, memoryview)]
+    assert len(blocks) == -(-len(LOG) // 4096)
+    assert all(block.obj is LOG for block in blocks)
+
+
+def test_an_empty_source_is_one_empty_member() -> None:
+    assert list(start(io.BytesIO())) == [MemberStart("<stream>"), MemberEnd()]

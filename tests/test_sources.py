@@ -1,0 +1,236 @@
+"""Every kind of source gives the same bytes, and nothing else is one."""
+
+from __future__ import annotations
+
+import array
+import gzip
+import io
+import mmap
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from archives_common import LOG, Unseekable, each_source, make_log, random_chunks
+
+from trackparse.sources import open_source
+
+SMALL = make_log(3000)
+
+
+def read_all(source: Any, n: int = 1000) -> bytes:
+    parts = []
+    while part := source.read(n):
+        assert len(part) <= n
+        parts.append(bytes(part))
+    return b"".join(parts)
+
+
+def test_every_source_gives_the_same_bytes(tmp_path: Path) -> None:
+    for kind, given in each_source(SMALL, tmp_path / "log.csv"):
+        source = open_source(given)
+        assert source.peek(10) == SMALL[:10], kind
+        assert source.peek(20) == SMALL[:20], kind
+        assert read_all(source) == SMALL, kind
+        assert source.read(5) == b"", kind
+        assert source.bytes_read == len(SMALL), kind
+        assert source.size in (len(SMALL), None), kind
+        source.close()
+
+
+def test_unread_bytes_come_again(tmp_path: Path) -> None:
+    for kind, given in each_source(SMALL, tmp_path / "log.csv"):
+        source = open_source(given)
+        first, second = source.read_exactly(10), source.read_exactly(10)
+        source.unread(second)
+        source.unread(first)
+        assert source.position == 0
+        assert read_all(source, 7) == SMALL, kind
+        source.close()
+
+
+def test_an_empty_source_only_ends(tmp_path: Path) -> None:
+    for kind, given in each_source(b"", tmp_path / "log.csv"):
+        source = open_source(given)
+        assert source.peek(4) == b"", kind
+        assert source.read(4) == b"", kind
+        source.close()
+
+
+def test_names(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_bytes(SMALL)
+    for given, name in ((path, str(path)), (b"", "<bytes>"), (io.BytesIO(), "<stream>"), ([], "<stream>")):
+        source = open_source(given)
+        assert source.name == name
+        source.close()
+    with path.open("rb") as file:
+        assert open_source(file).name == str(path)
+    with open(os.open(path, os.O_RDONLY), "rb") as file:
+        assert open_source(file).name == "<stream>"
+
+
+@pytest.mark.parametrize("given", [None, 7, 1.5, {"a": 1}, object()])
+def test_anything_else_is_a_type_error(given: object) -> None:
+    with pytest.raises(TypeError, match="a source is a path"):
+        open_source(given)
+
+
+def test_text_is_refused_with_advice(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_bytes(SMALL)
+    with path.open() as file, pytest.raises(TypeError, match="binary mode"):
+        open_source(file)
+    with pytest.raises(TypeError, match="binary mode"):
+        open_source(["text"]).read(5)
+    with pytest.raises(TypeError, match="list, not bytes"):
+        open_source([[1, 2]]).read(5)
+
+
+def test_an_async_iterable_is_refused_with_advice() -> None:
+    async def body() -> Any:
+        yield b""
+
+    with pytest.raises(TypeError, match="thread"):
+        open_source(body())
+
+
+def test_a_file_is_read_from_where_it_stands() -> None:
+    file = io.BytesIO(b"skip" + SMALL)
+    file.seek(4)
+    source = open_source(file)
+    assert source.size == len(SMALL)
+    assert read_all(source) == SMALL
+    source.seek(10)
+    assert source.read(5) == SMALL[10:15]
+    assert source.file().read() == SMALL
+
+
+def test_only_what_was_opened_here_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_bytes(SMALL)
+    with path.open("rb") as file:
+        open_source(file).close()
+        assert not file.closed
+    pipe = Unseekable(SMALL)
+    open_source(pipe).close()
+    assert not pipe.closed
+    source = open_source(path)
+    source.close()
+    source.close()
+    with pytest.raises(ValueError, match="closed"):
+        source.read(1)
+
+
+def test_memory_and_mapped_files_are_not_copied(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_bytes(LOG)
+    for given in (LOG, path):
+        source = open_source(given)
+        view = source.view()
+        assert view is not None
+        assert view == LOG
+        source.map()
+        part = source.read(1000)
+        assert isinstance(part, memoryview)
+        source.close()
+        assert part == LOG[:1000]
+    assert open_source([LOG]).view() is None
+
+
+def test_a_map_is_memory() -> None:
+    with tempfile.TemporaryFile() as file:
+        file.write(SMALL)
+        file.flush()
+        with mmap.mmap(file.fileno(), 0) as mapped:
+            source = open_source(mapped)
+            assert read_all(source) == SMALL
+            del source
+
+
+def test_other_item_sizes_are_bytes_too() -> None:
+    assert read_all(open_source(array.array("I", [1, 2]))) == array.array("I", [1, 2]).tobytes()
+
+
+def test_a_reused_chunk_is_copied() -> None:
+    def body() -> Any:
+        chunk = bytearray(2)
+        for i in range(3):
+            chunk[:] = bytes([65 + i]) * 2
+            yield chunk
+
+    source = open_source(body())
+    assert [source.read(9) for _ in range(3)] == [b"AA", b"BB", b"CC"]
+
+
+def test_errors_of_the_source_pass_through() -> None:
+    def body() -> Any:
+        yield b"abc"
+        raise ConnectionResetError("gone")
+
+    source = open_source(body())
+    assert source.read(3) == b"abc"
+    with pytest.raises(ConnectionResetError, match="gone"):
+        source.read(3)
+
+
+def test_a_file_without_bytes_now_is_refused() -> None:
+    class Empty(io.RawIOBase):
+        def read(self, n: int = -1) -> None:  # type: ignore[override]
+            return None
+
+    with pytest.raises(BlockingIOError, match="blocking"):
+        open_source(Empty()).read(1)
+
+
+def test_a_gzip_file_object_is_read_forward_only() -> None:
+    with gzip.GzipFile(fileobj=io.BytesIO(gzip.compress(SMALL))) as file:
+        source = open_source(file)
+        assert not source.seekable
+        assert read_all(source) == SMALL
+
+
+def test_a_named_pipe_is_a_path(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_bytes, args=(LOG,))
+    writer.start()
+    source = open_source(path)
+    assert not source.seekable
+    assert read_all(source, 70_000) == LOG
+    source.close()
+    writer.join()
+
+
+def test_bytes_read_counts_up(tmp_path: Path) -> None:
+    source = open_source(random_chunks(LOG))
+    seen = [source.bytes_read]
+    while source.read(5000):
+        seen.append(source.bytes_read)
+    assert seen == sorted(seen)
+    assert seen[-1] == len(LOG)
+
+
+_MAPPED = """
+import resource, sys
+from trackparse.sources import open_source
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+source = open_source(sys.argv[1])
+source.map()
+while part := source.read(1 << 20):
+    bytes(part)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_DONTNEED"), reason="the system cannot give mapped pages back")
+def test_a_mapped_file_does_not_fill_the_memory(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    with path.open("wb") as file:
+        file.truncate(300 << 20)
+    run = subprocess.run([sys.executable, "-c", _MAPPED, path], check=True, capture_output=True, text=True)
+    assert int(run.stdout) < 100 << 10  # KiB
