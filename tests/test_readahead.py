@@ -57,13 +57,12 @@ def test_items_come_in_order(depth: int) -> None:
 
 
 def test_a_fault_comes_after_what_was_before_it() -> None:
-    items = []
+    items: list[Any] = []
     ahead = start(TWO[:5000])
     with pytest.raises(TruncatedError, match=r"a\.csv"):
-        for item in ahead:
-            items.append(item)  # noqa: PERF402
+        items.extend(ahead)
     assert items[0] == MemberStart("a.csv")
-    found = b"".join(items[1:])  # type: ignore[arg-type]
+    found = b"".join(items[1:])
     assert len(found) > 5000
     assert LOG.startswith(found)
     assert list(ahead) == []

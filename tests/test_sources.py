@@ -70,7 +70,7 @@ def test_names(tmp_path: Path) -> None:
         source.close()
     with path.open("rb") as file:
         assert open_source(file).name == str(path)
-    with open(os.open(path, os.O_RDONLY), "rb") as file:
+    with os.fdopen(os.open(path, os.O_RDONLY), "rb") as file:
         assert open_source(file).name == "<stream>"
 
 
@@ -185,6 +185,16 @@ def test_a_file_without_bytes_now_is_refused() -> None:
 
     with pytest.raises(BlockingIOError, match="blocking"):
         open_source(Empty()).read(1)
+
+
+def test_a_file_that_only_says_it_can_seek_is_read_forward() -> None:
+    class Pretender(Unseekable):
+        def seekable(self) -> bool:
+            return True
+
+    source = open_source(Pretender(SMALL))
+    assert not source.seekable
+    assert read_all(source) == SMALL
 
 
 def test_a_gzip_file_object_is_read_forward_only() -> None:

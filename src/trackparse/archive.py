@@ -31,6 +31,7 @@ from .zipstream import (
 )
 
 _GZIP = b"\x1f\x8b"
+_TEXT = 64 << 10  # bytes of a name or a comment in a gzip header
 _SHOWN = 20  # names in a message
 # Directory bytes for which memory is spent before its members are counted.
 _DIRECTORY_BASE, _DIRECTORY_PER_MEMBER = 64 << 10, 256
@@ -131,8 +132,10 @@ class Archive:
         if (head == LOCAL and first != 0) or (head in SPANNED and first != 4):
             # The directory of an archive inside a cut one, or of the last of some joined ones.
             raise zipfile.BadZipFile("it does not list the first member")
-        chosen = self._choice.choose([info.filename for info in infos])
         starts = sorted({info.header_offset for info in infos})
+        if len(starts) < len(infos):
+            raise zipfile.BadZipFile("it lists the same data twice")
+        chosen = self._choice.choose([info.filename for info in infos])
         ends = dict(zip(starts, [*starts[1:], self.source.size or 0], strict=True))
         return [self._locate(infos[index], ends[infos[index].header_offset]) for index in chosen]
 
@@ -337,8 +340,10 @@ class Gzip:
             )
 
     def _skip_text(self) -> None:
-        while self._exactly(1) != b"\0":
-            pass
+        for _ in range(_TEXT):
+            if self._exactly(1) == b"\0":
+                return
+        raise ArchiveError(f"{self._label}: a name of more than {_TEXT} bytes in the gzip header; fetch it again")
 
     def _exactly(self, n: int) -> bytes:
         data = self._source.read_exactly(n)

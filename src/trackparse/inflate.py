@@ -7,7 +7,7 @@ import lzma
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeAlias, cast
 
 from .errors import ArchiveError, LimitError, TruncatedError
 from .limits import Limits
@@ -47,6 +47,9 @@ _NAMES = {
     96: "JPEG",
     98: "PPMd",
 }
+
+
+Tee: TypeAlias = Callable[[Buffer], object]
 
 
 class Decoder(Protocol):
@@ -89,15 +92,16 @@ class ZlibDecoder:
 class Raw:
     """The packed bytes of one member, from where the source stands.
 
-    ``length`` None: the content says itself where it ends. ``taken`` counts packed bytes read.
+    ``length`` None: the content says itself where it ends. ``taken`` counts packed bytes read, ``tee`` is called
+    with them.
     """
 
-    def __init__(self, source: Source, length: int | None, label: str) -> None:
+    def __init__(self, source: Source, length: int | None, label: str, tee: Tee | None = None) -> None:
         self.source = source
         self.length = length
         self.label = label
         self.taken = 0
-        self.tee: Callable[[Buffer], object] | None = None
+        self._tee = tee
         self._start = source.position
         self._kept: list[Buffer] | None = None if source.seekable else []
 
@@ -114,8 +118,8 @@ class Raw:
                 "fetch the archive again, it is not complete"
             )
         self.taken += len(data)
-        if self.tee:
-            self.tee(data)
+        if self._tee:
+            self._tee(data)
         if self._kept is not None:
             self._kept.append(data)
             if self.taken > _KEPT:
@@ -137,7 +141,7 @@ class Raw:
             kept, self._kept = b"".join(self._kept), []
             self.source.unread(kept)
         self.taken = 0
-        self.tee = None
+        self._tee = None  # it has them
         return True
 
 

@@ -127,10 +127,10 @@ class FileSource(Source):
 
     seekable = True
 
-    def __init__(self, file: Any, name: str, start: int, *, owned: bool) -> None:
-        super().__init__(name, file.seek(0, io.SEEK_END) - start)
+    def __init__(self, file: Any, name: str, span: tuple[int, int], *, owned: bool) -> None:
+        super().__init__(name, span[1] - span[0])
         self._file = file
-        self._start = start
+        self._start = span[0]
         self._owned = owned
         self._at = -1  # where the file stands, from our start; -1 is nowhere known
         self._map: mmap.mmap | None = None
@@ -274,8 +274,9 @@ def _open_path(path: str | os.PathLike[Any]) -> Source:
     file = open(path, "rb", buffering=0)  # noqa: SIM115, PTH123 - the source closes it
     name = os.fsdecode(path)
     try:
-        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            return FileSource(file, name, 0, owned=True)
+        status = os.fstat(file.fileno())
+        if stat.S_ISREG(status.st_mode):
+            return FileSource(file, name, (0, status.st_size), owned=True)
     except BaseException:
         file.close()
         raise
@@ -287,19 +288,22 @@ def _open_file(file: Any) -> Source:
     name = name if isinstance(name, str) and name else "<stream>"
     if isinstance(file, io.TextIOBase):
         raise TypeError(f"{name} is a text file: open it in binary mode, open(path, 'rb')")
-    if isinstance(file, _COSTLY_SEEK) or not _can_seek(file):
+    span = None if isinstance(file, _COSTLY_SEEK) else _span(file)
+    if span is None:
         return StreamSource(file, name, owned=False)
-    return FileSource(file, name, file.tell(), owned=False)
+    return FileSource(file, name, span, owned=False)
 
 
-def _can_seek(file: Any) -> bool:
+def _span(file: Any) -> tuple[int, int] | None:
+    """Where the file stands and where it ends, None if it cannot seek."""
     try:
         if not file.seekable():
-            return False
-        file.tell()
+            return None
+        start = file.tell()
+        file.seek(0, io.SEEK_END)
+        return start, max(start, file.tell())
     except (AttributeError, OSError):
-        return False
-    return True
+        return None
 
 
 def _checked(data: Any, name: str) -> bytes:

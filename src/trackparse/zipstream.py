@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import struct
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
 from .errors import ArchiveError, LimitError, TruncatedError
-from .inflate import LZMA, STORED, Content, Inflater, Meter, Raw, Stored, check_method, crc32
+from .inflate import LZMA, STORED, Content, Inflater, Meter, Raw, Stored, Tee, check_method, crc32
 from .limits import Limits
 from .sources import Buffer, Source, open_source
 
@@ -84,12 +84,12 @@ def _sizes64(extra: bytes, packed: int, size: int) -> tuple[int, int]:
     return packed, size
 
 
-def open_content(source: Source, entry: Entry, meter: Meter, label: str) -> Content:
+def open_content(source: Source, entry: Entry, meter: Meter, label: str, tee: Tee | None = None) -> Content:
     """The content of the entry whose data the source stands at."""
     if entry.encrypted:
         raise ArchiveError(f"{label}: encrypted; decrypt the archive first, trackparse knows no passwords")
     check_method(entry.method, label)
-    raw = Raw(source, entry.packed, label)
+    raw = Raw(source, entry.packed, label, tee)
     if entry.method == STORED:
         inner: Stored | Inflater = Stored(raw) if entry.packed is not None else StoredUnsized(raw)
         return Content(inner, meter, lambda content: _check(content, entry))
@@ -232,18 +232,16 @@ class ForwardZip:
         self._ready = False
         return open_content(self._source, entry, meter, label)
 
-    def skip(self, entry: Entry, tee: Callable[[Buffer], object] | None = None) -> Content | None:
+    def skip(self, entry: Entry, tee: Tee | None = None) -> Content | None:
         """Go to the end of the entry's data; its content's sums where it had to be inflated to find that."""
         self._ready = False
         label = member_label(self._name, entry.name)
         if entry.packed is None:
             meter = Meter(Limits(max_ratio=self._limits.max_ratio))
-            content = open_content(self._source, entry, meter, label)
-            content.raw.tee = tee
+            content = open_content(self._source, entry, meter, label, tee)
             content.drain()
             return content
-        raw = Raw(self._source, entry.packed, label)
-        raw.tee = tee
+        raw = Raw(self._source, entry.packed, label, tee)
         while raw.read(256 << 10):
             pass
         if entry.described:
