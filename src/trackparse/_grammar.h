@@ -77,38 +77,6 @@ static int64_t parse_timestamp(const uint8_t *p, size_t n)
     return (((days * 24 + hour) * 60 + minute) * 60 + second) * 1000000 + fraction;
 }
 
-static int is_utf8(const uint8_t *p, size_t n)
-{
-    size_t i = 0;
-    while (i < n) {
-        if (n - i >= 8) {
-            uint64_t word;
-            memcpy(&word, p + i, 8);
-            if (!(word & 0x8080808080808080u)) {
-                i += 8;
-                continue;
-            }
-        }
-        uint8_t c = p[i];
-        if (c < 0x80) {
-            i++;
-            continue;
-        }
-        size_t size = c >= 0xF0 ? 4 : c >= 0xE0 ? 3 : 2;
-        if (c < 0xC2 || c > 0xF4 || n - i < size)
-            return 0;
-        uint8_t low = c == 0xE0 ? 0xA0 : c == 0xF0 ? 0x90 : 0x80;
-        uint8_t high = c == 0xED ? 0x9F : c == 0xF4 ? 0x8F : 0xBF;
-        if (p[i + 1] < low || p[i + 1] > high)
-            return 0;
-        for (size_t k = 2; k < size; k++)
-            if ((p[i + k] & 0xC0) != 0x80)
-                return 0;
-        i += size;
-    }
-    return 1;
-}
-
 /* ---- JSON ---------------------------------------------------------------------------------------------- */
 
 static size_t json_blank(const uint8_t *p, size_t at, size_t n)
@@ -356,7 +324,8 @@ static int64_t record_time(const window_t *w, size_t start, const uint32_t *ends
  * -1: no memory. */
 static int proves_itself(const window_t *w, size_t start, const reading_t *r, int dialect, const isa_t *isa)
 {
-    if (r->fault || record_time(w, start, r->ends) == NO_TIME || !is_utf8(w->data + start, r->end - start))
+    if (r->fault || record_time(w, start, r->ends) == NO_TIME ||
+        !isa->is_utf8(w->data + start, r->end - start))
         return 0;
     if (w->payload < 0)
         return 1;
@@ -481,7 +450,7 @@ static int resolve(const window_t *w, size_t start, int automatic, int *dialect,
     if (reason == NEEDS_MORE)
         return reason;
     if (!reason)
-        return is_utf8(w->data + start, r->end - start) ? 0 : BAD_UTF8;
+        return isa->is_utf8(w->data + start, r->end - start) ? 0 : BAD_UTF8;
     size_t end = r->end;
     if (automatic && r->forked) {
         read_record(w, start, 1 - in_force, -1, r);

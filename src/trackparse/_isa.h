@@ -69,11 +69,21 @@ static inline uint64_t high64_portable(vec_portable v)
     return mask;
 }
 
+/* For bytes with the top bit: do the other seven reach c's? */
+static inline uint64_t ge64_portable(vec_portable v, uint8_t c)
+{
+    uint64_t mask = 0, pattern = 0x0101010101010101u * (c & 0x7F);
+    for (int i = 0; i < 8; i++)
+        mask |= tops(((v.word[i] | 0x8080808080808080u) - pattern) & v.word[i]) << (8 * i);
+    return mask;
+}
+
 #define ISA(name) name##_portable
 #define TARGET
 #define vec vec_portable
 #define load64 load64_portable
 #define eq64 eq64_portable
+#define ge64 ge64_portable
 #define high64 high64_portable
 #define prefix_xor prefix_xor_portable
 #define put64(out, v, p, drop, size) put_runs(out, p, drop, size)
@@ -83,6 +93,7 @@ static inline uint64_t high64_portable(vec_portable v)
 #undef vec
 #undef load64
 #undef eq64
+#undef ge64
 #undef high64
 #undef prefix_xor
 #undef put64
@@ -113,6 +124,17 @@ static inline uint64_t eq64_sse2(vec_sse2 v, char c)
     return mask;
 }
 
+static inline uint64_t ge64_sse2(vec_sse2 v, uint8_t c)
+{
+    uint64_t mask = 0;
+    __m128i pattern = _mm_set1_epi8((char)c);
+    for (int i = 0; i < 4; i++) {
+        __m128i reaches = _mm_cmpeq_epi8(_mm_max_epu8(v.part[i], pattern), v.part[i]);
+        mask |= (uint64_t)(uint16_t)_mm_movemask_epi8(reaches) << (16 * i);
+    }
+    return mask;
+}
+
 static inline uint64_t high64_sse2(vec_sse2 v)
 {
     return (uint64_t)_mm_movemask_epi8(
@@ -124,6 +146,7 @@ static inline uint64_t high64_sse2(vec_sse2 v)
 #define vec vec_sse2
 #define load64 load64_sse2
 #define eq64 eq64_sse2
+#define ge64 ge64_sse2
 #define high64 high64_sse2
 #define prefix_xor prefix_xor_portable
 #define put64(out, v, p, drop, size) put_runs(out, p, drop, size)
@@ -133,6 +156,7 @@ static inline uint64_t high64_sse2(vec_sse2 v)
 #undef vec
 #undef load64
 #undef eq64
+#undef ge64
 #undef high64
 #undef prefix_xor
 #undef put64
@@ -156,6 +180,16 @@ TARGET static inline uint64_t eq64_avx2(vec_avx2 v, char c)
     __m256i pattern = _mm256_set1_epi8(c);
     uint64_t low = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(v.part[0], pattern));
     uint64_t high = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(v.part[1], pattern));
+    return low | high << 32;
+}
+
+TARGET static inline uint64_t ge64_avx2(vec_avx2 v, uint8_t c)
+{
+    __m256i pattern = _mm256_set1_epi8((char)c);
+    uint64_t low = (uint32_t)_mm256_movemask_epi8(
+        _mm256_cmpeq_epi8(_mm256_max_epu8(v.part[0], pattern), v.part[0]));
+    uint64_t high = (uint32_t)_mm256_movemask_epi8(
+        _mm256_cmpeq_epi8(_mm256_max_epu8(v.part[1], pattern), v.part[1]));
     return low | high << 32;
 }
 
@@ -183,6 +217,7 @@ TARGET static inline uint8_t *put64_avx2(uint8_t *out, vec_avx2 v, const uint8_t
 #define vec vec_avx2
 #define load64 load64_avx2
 #define eq64 eq64_avx2
+#define ge64 ge64_avx2
 #define high64 high64_avx2
 #define prefix_xor prefix_xor_clmul
 #define put64 put64_avx2
@@ -192,6 +227,7 @@ TARGET static inline uint8_t *put64_avx2(uint8_t *out, vec_avx2 v, const uint8_t
 #undef vec
 #undef load64
 #undef eq64
+#undef ge64
 #undef high64
 #undef prefix_xor
 #undef put64
@@ -203,6 +239,7 @@ TARGET static inline uint8_t *put64_avx2(uint8_t *out, vec_avx2 v, const uint8_t
 #define vec __m512i
 #define load64(p) _mm512_loadu_si512((const void *)(p))
 #define eq64(v, c) ((uint64_t)_mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8(c)))
+#define ge64(v, c) ((uint64_t)_mm512_cmpge_epu8_mask(v, _mm512_set1_epi8((char)(c))))
 #define high64(v) ((uint64_t)_mm512_movepi8_mask(v))
 #define prefix_xor prefix_xor_clmul
 
@@ -220,6 +257,7 @@ TARGET static inline uint8_t *put64_avx512(uint8_t *out, __m512i v, uint64_t dro
 #undef vec
 #undef load64
 #undef eq64
+#undef ge64
 #undef high64
 #undef prefix_xor
 #undef put64
@@ -248,6 +286,15 @@ static inline uint64_t eq64_neon(uint8x16x4_t v, uint8_t c)
     return vgetq_lane_u64(vreinterpretq_u64_u8(vpaddq_u8(sum, sum)), 0);
 }
 
+static inline uint64_t ge64_neon(uint8x16x4_t v, uint8_t c)
+{
+    uint8x16_t pattern = vdupq_n_u8(c);
+    uint8x16x4_t reaches;
+    for (int i = 0; i < 4; i++)
+        reaches.val[i] = vcgeq_u8(v.val[i], pattern);
+    return eq64_neon(reaches, 0xFF);
+}
+
 static inline uint64_t high64_neon(uint8x16x4_t v)
 {
     return vmaxvq_u8(vorrq_u8(vorrq_u8(v.val[0], v.val[1]), vorrq_u8(v.val[2], v.val[3]))) >> 7;
@@ -258,6 +305,7 @@ static inline uint64_t high64_neon(uint8x16x4_t v)
 #define vec uint8x16x4_t
 #define load64 load64_neon
 #define eq64 eq64_neon
+#define ge64 ge64_neon
 #define high64 high64_neon
 #define prefix_xor prefix_xor_portable
 #define put64(out, v, p, drop, size) put_runs(out, p, drop, size)
@@ -267,6 +315,7 @@ static inline uint64_t high64_neon(uint8x16x4_t v)
 #undef vec
 #undef load64
 #undef eq64
+#undef ge64
 #undef high64
 #undef prefix_xor
 #undef put64
@@ -274,24 +323,28 @@ static inline uint64_t high64_neon(uint8x16x4_t v)
 
 typedef size_t (*scan_function)(const uint8_t *, size_t, size_t, int, uint32_t *, int *);
 typedef size_t (*unescape_function)(uint8_t *, const uint8_t *, size_t, int);
+typedef int (*is_utf8_function)(const uint8_t *, size_t);
+typedef size_t (*count_lines_function)(const uint8_t *, size_t);
 
 typedef struct {
     const char *name;
     scan_function scan;
     unescape_function unescape;
+    is_utf8_function is_utf8;
+    count_lines_function count_lines;
 } isa_t;
 
 /* Best first. */
 static const isa_t ISAS[] = {
 #ifdef HAVE_X86
-    {"avx512", scan_avx512, unescape_avx512},
-    {"avx2", scan_avx2, unescape_avx2},
-    {"sse2", scan_sse2, unescape_sse2},
+    {"avx512", scan_avx512, unescape_avx512, is_utf8_avx512, count_lines_avx512},
+    {"avx2", scan_avx2, unescape_avx2, is_utf8_avx2, count_lines_avx2},
+    {"sse2", scan_sse2, unescape_sse2, is_utf8_sse2, count_lines_sse2},
 #endif
 #if defined(__aarch64__)
-    {"neon", scan_neon, unescape_neon},
+    {"neon", scan_neon, unescape_neon, is_utf8_neon, count_lines_neon},
 #endif
-    {"portable", scan_portable, unescape_portable},
+    {"portable", scan_portable, unescape_portable, is_utf8_portable, count_lines_portable},
 };
 #define ISA_COUNT (sizeof ISAS / sizeof ISAS[0])
 

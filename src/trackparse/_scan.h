@@ -6,7 +6,8 @@
  *   vec                          64 bytes in registers
  *   load64(p)                    64 bytes from p, unaligned
  *   eq64(v, c)                   bit i set where byte i equals c
- *   high64(v)                    bit i set where byte i is not ASCII
+ *   ge64(v, c)                   bit i set where byte i is at least c, for c of 0x80 and more
+ *   high64(v)                    not 0 where a byte is not ASCII
  *   prefix_xor(m)                bit i is the parity of bits 0..i
  */
 
@@ -103,4 +104,62 @@ TARGET static size_t ISA(unescape)(uint8_t *out, const uint8_t *data, size_t n, 
         out = put64(out, v, p, drop, size);
     }
     return (size_t)(out - start);
+}
+
+TARGET static int ISA(is_utf8)(const uint8_t *data, size_t n)
+{
+    uint64_t due = 0;                               /* continuation bytes that the step before asks for */
+    uint64_t e0 = 0, ed = 0, f0 = 0, f4 = 0;        /* whether it ended in one of these */
+    uint8_t tail[64];
+
+    for (size_t at = 0; at < n; at += 64) {
+        const uint8_t *p = data + at;
+        if (n - at < 64) {
+            memset(tail, 0, sizeof tail);
+            memcpy(tail, p, n - at);
+            p = tail;
+        }
+        vec v = load64(p);
+        if (!high64(v)) {
+            if (due)
+                return 0;
+            e0 = ed = f0 = f4 = 0;
+            continue;
+        }
+        uint64_t from_80 = ge64(v, 0x80), from_c0 = ge64(v, 0xC0), from_e0 = ge64(v, 0xE0), from_f0 = ge64(v, 0xF0);
+        uint64_t wanted = from_c0 << 1 | from_e0 << 2 | from_f0 << 3 | due;
+        due = from_c0 >> 63 | from_e0 >> 62 | from_f0 >> 61;
+        if (wanted != (from_80 & ~from_c0))
+            return 0;
+        if (from_c0 & ~ge64(v, 0xC2))
+            return 0;
+        /* These four leads narrow what may follow: no overlong form, no surrogate, nothing past U+10FFFF. */
+        if (from_e0 | e0 | ed | f0 | f4) {
+            uint64_t is_e0 = eq64(v, (char)0xE0), is_ed = eq64(v, (char)0xED);
+            uint64_t from_a0 = ge64(v, 0xA0);
+            if (((is_e0 << 1 | e0) & ~from_a0) | ((is_ed << 1 | ed) & from_a0))
+                return 0;
+            e0 = is_e0 >> 63;
+            ed = is_ed >> 63;
+            if (from_f0 | f0 | f4) {
+                uint64_t is_f0 = eq64(v, (char)0xF0), is_f4 = eq64(v, (char)0xF4);
+                uint64_t from_90 = ge64(v, 0x90);
+                if (((is_f0 << 1 | f0) & ~from_90) | ((is_f4 << 1 | f4) & from_90) | ge64(v, 0xF5))
+                    return 0;
+                f0 = is_f0 >> 63;
+                f4 = is_f4 >> 63;
+            }
+        }
+    }
+    return !due;
+}
+
+TARGET static size_t ISA(count_lines)(const uint8_t *data, size_t n)
+{
+    size_t lines = 0;
+    for (; n >= 64; data += 64, n -= 64)
+        lines += (size_t)__builtin_popcountll(eq64(load64(data), '\n'));
+    for (size_t i = 0; i < n; i++)
+        lines += data[i] == '\n';
+    return lines;
 }
