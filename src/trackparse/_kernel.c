@@ -394,6 +394,25 @@ static inline void copy_value(uint8_t *out, const uint8_t *p, size_t n, size_t l
         memcpy(out, p, n);
 }
 
+/* A writable buffer of `size` bytes from the caller's allocator: large ones that are fresh each time would double the
+ * cost of filling them by page faults, and the caller may know how to recycle. */
+static PyObject *allocate(PyObject *allocator, size_t size, Py_buffer *view)
+{
+    PyObject *buffer = PyObject_CallFunction(allocator, "n", (Py_ssize_t)size);
+    if (!buffer)
+        return NULL;
+    if (PyObject_GetBuffer(buffer, view, PyBUF_WRITABLE) < 0) {
+        view->obj = NULL;
+    } else if ((size_t)view->len < size) {
+        PyErr_SetString(PyExc_ValueError, "the allocator gave less than it was asked for");
+        PyBuffer_Release(view);
+    } else {
+        return buffer;
+    }
+    Py_DECREF(buffer);
+    return NULL;
+}
+
 static void fill_strings(const runs_t *runs, int empty_is_null, const isa_t *isa, int32_t *offsets,
                          uint8_t *out, validity_t *validity)
 {
@@ -427,21 +446,24 @@ static void fill_strings(const runs_t *runs, int empty_is_null, const isa_t *isa
 static PyObject *kernel_strings(PyObject *module, PyObject *args)
 {
     PyObject *list, *result = NULL, *offsets = NULL, *data = NULL, *valid = NULL;
+    PyObject *allocator = (PyObject *)&PyByteArray_Type;
+    Py_buffer space = {0};
     int empty_is_null;
     runs_t runs = {0};
     validity_t validity = {0};
-    if (!PyArg_ParseTuple(args, "O!p:strings", &PyList_Type, &list, &empty_is_null) || !take_runs(list, &runs))
+    if (!PyArg_ParseTuple(args, "O!p|O:strings", &PyList_Type, &list, &empty_is_null, &allocator) ||
+        !take_runs(list, &runs))
         return NULL;
     if (runs.bytes > INT32_MAX) {
         PyErr_SetString(PyExc_ValueError, "strings: more than 2 GiB in one batch");
         goto done;
     }
     offsets = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)((runs.records + 1) * sizeof(int32_t)));
-    data = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)runs.bytes + 64);
+    data = allocate(allocator, runs.bytes + 64, &space);
     if (!offsets || !data || !new_validity(&validity, runs.records))
         goto done;
     int32_t *ends = (int32_t *)PyBytes_AsString(offsets);
-    uint8_t *out = (uint8_t *)PyBytes_AsString(data);
+    uint8_t *out = space.buf;
     const isa_t *isa = isa_of(module);
     Py_BEGIN_ALLOW_THREADS
     fill_strings(&runs, empty_is_null, isa, ends, out, &validity);
@@ -451,6 +473,7 @@ static PyObject *kernel_strings(PyObject *module, PyObject *args)
         result = Py_BuildValue("OOnOn", offsets, data, (Py_ssize_t)ends[runs.records], valid,
                                (Py_ssize_t)validity.nulls);
 done:
+    PyBuffer_Release(&space);
     Py_XDECREF(offsets);
     Py_XDECREF(data);
     Py_XDECREF(valid);
@@ -469,6 +492,20 @@ typedef struct {
         } far;
     };
 } view_t;
+
+/* How much may have to be unescaped. */
+static size_t quoted_bytes(const runs_t *runs)
+{
+    size_t bytes = 0;
+    for (Py_ssize_t k = 0; k < runs->count; k++) {
+        const run_t *run = runs->run + k;
+        for (size_t i = 0; run->field >= 0 && i < run->records; i++) {
+            span_t span = span_of(run, row_of(run, i));
+            bytes += span.quoted ? span.last - span.first : 0;
+        }
+    }
+    return bytes;
+}
 
 static size_t fill_views(const runs_t *runs, int empty_is_null, const isa_t *isa, view_t *view, uint8_t *unescaped,
                          validity_t *validity)
@@ -518,21 +555,24 @@ static size_t fill_views(const runs_t *runs, int empty_is_null, const isa_t *isa
 static PyObject *kernel_views(PyObject *module, PyObject *args)
 {
     PyObject *list, *result = NULL, *views = NULL, *data = NULL, *valid = NULL;
+    PyObject *allocator = (PyObject *)&PyByteArray_Type;
+    Py_buffer space = {0};
     int empty_is_null;
     runs_t runs = {0};
     validity_t validity = {0};
-    if (!PyArg_ParseTuple(args, "O!p:views", &PyList_Type, &list, &empty_is_null) || !take_runs(list, &runs))
+    if (!PyArg_ParseTuple(args, "O!p|O:views", &PyList_Type, &list, &empty_is_null, &allocator) ||
+        !take_runs(list, &runs))
         return NULL;
     if (runs.bytes > INT32_MAX) {
         PyErr_SetString(PyExc_ValueError, "views: more than 2 GiB in one batch");
         goto done;
     }
     views = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(runs.records * sizeof(view_t)));
-    data = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)runs.bytes + 64);
+    data = allocate(allocator, quoted_bytes(&runs) + 64, &space);
     if (!views || !data || !new_validity(&validity, runs.records))
         goto done;
     view_t *view = (view_t *)PyBytes_AsString(views);
-    uint8_t *out = (uint8_t *)PyBytes_AsString(data);
+    uint8_t *out = space.buf;
     const isa_t *isa = isa_of(module);
     size_t used;
     Py_BEGIN_ALLOW_THREADS
@@ -542,6 +582,7 @@ static PyObject *kernel_views(PyObject *module, PyObject *args)
     if (valid)
         result = Py_BuildValue("OOnOn", views, data, (Py_ssize_t)used, valid, (Py_ssize_t)validity.nulls);
 done:
+    PyBuffer_Release(&space);
     Py_XDECREF(views);
     Py_XDECREF(data);
     Py_XDECREF(valid);

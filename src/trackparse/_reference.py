@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import re
 from array import array
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 Buffer = bytes | bytearray | memoryview
 # One run of records in one block: the block, its field table, how many records, fields a record, and the
 # field wanted (-1: this run has no such column).
 Run = tuple[Buffer, Buffer, int, int, int]
-
-NAME: Final = "reference"
+# A writable buffer of so many bytes, or more.
+Allocate = Callable[[int], Any]
 
 RFC4180: Final = 0
 PHP: Final = 1
@@ -511,19 +512,29 @@ def _bitmap(values: list[bytes | None]) -> tuple[bytes | None, int]:
     return bytes(bits), nulls
 
 
-def strings(runs: list[Run], empty_is_null: bool) -> tuple[bytes, bytes, int, bytes | None, int]:
-    """The buffers of a ``string`` column: int32 offsets, data, bytes of it used, validity, nulls."""
+def strings(
+    runs: list[Run], empty_is_null: bool, allocate: Allocate = bytearray
+) -> tuple[bytes, Any, int, bytes | None, int]:
+    """The buffers of a ``string`` column: int32 offsets, data (from ``allocate``), bytes of it used, validity, nulls."""
     values = [None if empty_is_null and not value else value for value in _values(runs)]
     offsets = array("i", [0])
     for value in values:
         offsets.append(offsets[-1] + len(value or b""))
     data = b"".join(value or b"" for value in values)
-    return offsets.tobytes(), data, len(data), *_bitmap(values)
+    return offsets.tobytes(), _allocated(data, allocate), len(data), *_bitmap(values)
 
 
-def views(runs: list[Run], empty_is_null: bool) -> tuple[bytes, bytes, int, bytes | None, int]:
-    """The buffers of a ``string_view`` column: views, a buffer of unescaped values, bytes of it used, validity,
-    nulls. Data buffer i of the column is run i's block, the last one holds the unescaped values.
+def _allocated(data: bytes | bytearray, allocate: Allocate) -> Any:
+    buffer = allocate(len(data))
+    memoryview(buffer).cast("B")[: len(data)] = data
+    return buffer
+
+
+def views(
+    runs: list[Run], empty_is_null: bool, allocate: Allocate = bytearray
+) -> tuple[bytes, Any, int, bytes | None, int]:
+    """The buffers of a ``string_view`` column: views, unescaped values (from ``allocate``), bytes used, validity, nulls.
+    Data buffer i of the column is run i's block, the last one holds the unescaped values.
     """
     out = bytearray()
     unescaped = bytearray()
@@ -548,7 +559,7 @@ def views(runs: list[Run], empty_is_null: bool) -> tuple[bytes, bytes, int, byte
                 unescaped += value
             out += len(value).to_bytes(4, "little") + value[:4]
             out += buffer.to_bytes(4, "little") + first.to_bytes(4, "little")
-    return bytes(out), bytes(unescaped), len(unescaped), *_bitmap(values)
+    return bytes(out), _allocated(unescaped, allocate), len(unescaped), *_bitmap(values)
 
 
 def texts(run: Run) -> list[str | None]:

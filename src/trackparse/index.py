@@ -5,6 +5,7 @@ A block is never copied: only the record that straddles two of them is, into a s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
@@ -36,6 +37,8 @@ EXPLANATIONS: Final = {
     "too_long": "longer than Limits.max_record_bytes",
     TRUNCATED: "the log ends in the middle of it",
 }
+# What may stand before a header: blank lines and byte order marks.
+_LEADING: Final = re.compile(rb"(?:\xef\xbb\xbf|\r*\n)*")
 _SEAM_BYTES: Final = 4096
 
 
@@ -122,9 +125,9 @@ class Indexer:
         """The segments of what is left: the member ended here."""
         data = bytes(self._carry)
         self._carry = bytearray()
-        if self.columns is None and not data:
-            raise HeaderError(f"{self._member}: it is empty: a tracking log starts with a header")
         yield from self._index(data, 0, len(data), final=True)
+        if self.columns is None:
+            raise HeaderError(f"{self._member}: it is empty: a tracking log starts with a header")
 
     def abandon(self) -> Iterator[Segment]:
         """The segments of what is left where the member was cut off: what may go on is a reject."""
@@ -256,33 +259,21 @@ class Indexer:
     def _first_header(self, data: Buffer, at: int, final: bool) -> int | None:
         """Decide the columns by the member's first line; where to go on, None if more bytes are needed."""
         window = bytes(data[at : at + HEADER_BYTES])
-        if window[:3] == BOM:
-            window = window[3:]
-            at = self._skip(data, at, at + 3)
-        blank = len(window) - len(window.lstrip(b"\r\n"))
-        line, newline, _ = window[blank:].partition(b"\n")
-        whole = bool(newline) or final or at + len(window) < len(data)
-        if not whole:
-            return None
-        if not line:
-            # Nothing but blank lines: only the end of the member makes that a fault.
-            if final and at + len(window) == len(data):
-                raise HeaderError(f"{self._member}: it is empty: a tracking log starts with a header")
+        blank = _LEADING.match(window).end()  # type: ignore[union-attr]
+        if blank:
+            self._blank_lines += window[:blank].count(b"\n")
+            return self._skip(data, at, at + blank)
+        line, newline, _ = window.partition(b"\n")
+        if not (newline or final or len(window) == HEADER_BYTES):
             return None
         header = parse_header(line)
         if header:
             self._set_columns(header[0])
-            self._blank_lines = window[:blank].count(b"\n")
-            past = at + blank + header[1]
-            if header[1] == len(line):
-                past += len(newline)
+            past = at + header[1] + (len(newline) if header[1] == len(line) else 0)
             return self._skip(data, at, past)
         if starts_with_timestamp(line):
-            self.columns = self._guess_columns(data, at + blank, final)
-            if self.columns is None:
-                return None
-            self._blank_lines = window[:blank].count(b"\n")
-            return self._skip(data, at, at + blank)
+            self.columns = self._guess_columns(data, at, final)
+            return None if self.columns is None else at
         raise HeaderError(
             f"{self._member}: not a tracking log: it starts with {line[:40]!r}, not with a header line "
             "(//timestamp;tracking_code;...) or a timestamp"
