@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup test lint bench fuzz clean
+.PHONY: setup test lint bench fuzz ci clean
 
 setup: $(BIN)/.installed
 
@@ -20,10 +20,14 @@ lint: setup
 	$(BIN)/mypy
 
 bench: setup
-	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python -m benchmarks
 
 fuzz: setup
 	$(BIN)/python fuzz/fuzz.py
+
+# All of it in a copy, with tools installed where root may do that.
+ci:
+	.ci/run
 
 clean:
 	rm -rf build dist $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis src/*.egg-info src/trackparse/*.so

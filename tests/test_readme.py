@@ -1,0 +1,133 @@
+"""The README's examples do what it says they do: blocks of Python run, their output is the block behind them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import trackparse
+from trackparse.sample import write_sample
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```\n(?:```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
+BLOCKS = [(match[1], match[2], match[3]) for match in _BLOCK.finditer(README)]
+EXAMPLES = [(code, output) for language, code, output in BLOCKS if language == "python"]
+COMMANDS = re.findall(r"^ {4}trackparse (.+)$", README, re.MULTILINE)
+
+
+def marked(name: str) -> tuple[str, str]:
+    """The shell block behind a comment, and its output."""
+    match = _BLOCK.match(README, README.index(f"<!-- {name} -->\n") + len(f"<!-- {name} -->\n"))
+    assert match
+    assert match[1] == "sh"
+    return match[2], match[3]
+
+
+def trackparse_command(*arguments: str, cwd: Path) -> str:
+    command = [sys.executable, "-m", "trackparse.cli", *arguments]
+    result = subprocess.run(command, cwd=cwd, check=True, capture_output=True, text=True, encoding="utf-8")
+    assert result.stderr == ""
+    return result.stdout
+
+
+def without_measurements(text: str) -> str:
+    """Sizes of packed files are the packer's business, seconds the machine's."""
+    return re.sub(r"\d[\d.,]*(?= (?:MB|s)\b)", "N", text)
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("readme") / "tracking_log.zip"
+    write_sample(path, rows=1000)
+    return path
+
+
+@pytest.mark.parametrize(("code", "output"), EXAMPLES, ids=[f"example{n}" for n in range(len(EXAMPLES))])
+def test_an_example_prints_what_stands_behind_it(
+    code: str, output: str, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(log.parent)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(code, "README.md", "exec"), {"__name__": "__main__"})  # noqa: S102
+    assert printed.getvalue() == output
+
+
+def test_every_example_shows_its_output() -> None:
+    assert len(EXAMPLES) == README.count("```python\n") > 0
+    assert all(output for _, output in EXAMPLES)
+
+
+def test_the_first_command_shows_what_it_makes(tmp_path: Path) -> None:
+    code, output = marked("try")
+    install, *steps = code.replace("\\\n", "").split("&&\n")
+    assert install.startswith("python3 -m venv .venv && .venv/bin/pip install ")
+    printed = ""
+    for step in steps:
+        program, *arguments = shlex.split(step)
+        if program == ".venv/bin/trackparse":
+            printed += trackparse_command(*arguments, cwd=tmp_path)
+        else:
+            assert program == ".venv/bin/python"
+            result = subprocess.run(
+                [sys.executable, *arguments],
+                cwd=tmp_path,
+                check=True,
+                capture_output=True,
+                text=True,
+                encoding="utf-8",
+                env={**os.environ, "PYTHONUTF8": "1"},
+            )
+            printed += result.stdout
+    assert without_measurements(printed) == without_measurements(output)
+
+
+def test_the_test_command_installs_what_the_tests_need() -> None:
+    code, _ = marked("test")
+    assert ".[test]" in code
+    assert "pytest" in code
+
+
+def test_commands_and_their_options_exist(tmp_path: Path) -> None:
+    listed = trackparse_command("--help", cwd=tmp_path)
+    names = {command.split()[0] for command in COMMANDS}
+    assert names == set(re.findall(r"^  (\w+) ", listed.partition("Commands:\n")[2], re.MULTILINE))
+    for command in COMMANDS:
+        name, *_ = command.split()
+        told = trackparse_command(name, "--help", cwd=tmp_path)
+        for option in re.findall(r"(?<!\w)--?\w[\w-]*", command):
+            assert re.search(rf"(?<![\w-]){option}\b", told), (name, option)
+
+
+def test_verbs_and_files_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for verb in re.findall(r"\bmake (\w+)`?$|`make (\w+)`", README, re.MULTILINE):
+        assert re.search(rf"^{''.join(verb)}:", makefile, re.MULTILINE), verb
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_names_of_the_library_exist() -> None:
+    for name in re.findall(r"\btrackparse\.(\w+)", re.sub(r"https?://\S+", "", README)):
+        assert name in trackparse.__all__, name
+    for name in re.findall(r"`(\w+Error)`", README):
+        assert hasattr(trackparse, name), name
+
+
+def test_limits_are_as_the_table_says() -> None:
+    rows = dict(re.findall(r"^\| `(max_\w+)` \| ([^|]+?) \|", README, re.MULTILINE))
+    assert set(rows) == set(trackparse.Limits.__slots__)
+    for name, told in rows.items():
+        value = getattr(trackparse.Limits(), name)
+        shown = {None: "none", 128 << 20: "128 MiB"}.get(value, f"{value:,}" if value else "")
+        assert told == shown, name
