@@ -515,7 +515,7 @@ def _bitmap(values: list[bytes | None]) -> tuple[bytes | None, int]:
 def strings(
     runs: list[Run], empty_is_null: bool, allocate: Allocate = bytearray
 ) -> tuple[bytes, Any, int, bytes | None, int]:
-    """The buffers of a ``string`` column: int32 offsets, data (from ``allocate``), bytes of it used, validity, nulls."""
+    """The buffers of a ``string`` column: int32 offsets, data (from ``allocate``), bytes used, validity, nulls."""
     values = [None if empty_is_null and not value else value for value in _values(runs)]
     offsets = array("i", [0])
     for value in values:
@@ -533,7 +533,7 @@ def _allocated(data: bytes | bytearray, allocate: Allocate) -> Any:
 def views(
     runs: list[Run], empty_is_null: bool, allocate: Allocate = bytearray
 ) -> tuple[bytes, Any, int, bytes | None, int]:
-    """The buffers of a ``string_view`` column: views, unescaped values (from ``allocate``), bytes used, validity, nulls.
+    """The buffers of a ``string_view`` column: views, unescaped values (``allocate``), bytes used, validity, nulls.
     Data buffer i of the column is run i's block, the last one holds the unescaped values.
     """
     out = bytearray()

@@ -8,8 +8,8 @@ from typing import Final
 import pyarrow as pa
 
 from trackparse._reference import Run
-from trackparse.dispatch import kernel
 from trackparse.buffers import BufferPool
+from trackparse.dispatch import kernel
 from trackparse.errors import HeaderError
 from trackparse.header import COLUMNS
 from trackparse.index import Segment

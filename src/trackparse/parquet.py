@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +17,8 @@ from trackparse.reader import LogReader, Options, open_log
 from trackparse.version import __version__
 
 ROW_GROUP_SIZE: Final = 1 << 17  # rows: about 48 MB of log
-# Values repeat in these; in the others a dictionary is only tried in vain.
-_REPEATING: Final = ("timestamp", "tracking_code", "status", "description", "appCode")
+# No payload is like another: a dictionary would only be tried in vain.
+_UNIQUE: Final = "payload"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,33 +92,28 @@ def _atomic(path: Path) -> Iterator[Path]:
 
 def _write(log: LogReader, path: Path, compression: str, row_group_size: int) -> None:
     metadata = {"trackparse.version": __version__, "trackparse.source": log.name}
-    repeating = [name for name in log.schema.names if name in _REPEATING]
+    repeating = [name for name in log.schema.names if name != _UNIQUE]
     with pq.ParquetWriter(
         path,
         log.schema.with_metadata(metadata),
         compression=compression,
         use_dictionary=repeating,
     ) as writer:
-        for table in _row_groups(log, row_group_size):
-            writer.write_table(table, row_group_size)
+        held: list[pa.RecordBatch] = []  # fewer than row_group_size rows
 
+        def flush() -> None:
+            writer.write_table(pa.Table.from_batches(held, log.schema), row_group_size)
+            held.clear()
 
-def _row_groups(log: LogReader, rows: int) -> Iterator[pa.Table]:
-    """The log in tables of exactly ``rows`` rows, only the last one shorter."""
-    held: list[pa.RecordBatch] = []
-    count = 0
-    for batch in log:
-        while count + batch.num_rows >= rows:
-            held.append(batch.slice(0, rows - count))
-            batch = batch.slice(rows - count)
-            yield _table(held, log.schema)
-            held, count = [], 0
-        if batch.num_rows:
-            held.append(batch)
-            count += batch.num_rows
-    if held:
-        yield _table(held, log.schema)
-
-
-def _table(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
-    return pa.Table.from_batches(batches, schema)
+        room = row_group_size
+        for batch in log:
+            while batch.num_rows >= room:
+                held.append(batch.slice(0, room))
+                batch = batch.slice(room)
+                flush()
+                room = row_group_size
+            if batch.num_rows:
+                held.append(batch)
+                room -= batch.num_rows
+        if held:
+            flush()
