@@ -1,0 +1,441 @@
+"""The table of cases: what a log holds, and what comes out of it. Data only; test_cases.py runs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from trackparse.errors import HeaderError, LimitError, TrackparseError
+from trackparse.limits import Limits
+
+Row = tuple[Any, ...]
+# Reason, line, byte offset, raw.
+Rejected = tuple[str, int, int, bytes]
+
+NAMES = ("timestamp", "tracking_code", "target_id", "hwid", "status", "description", "appCode", "payload")
+H8 = b"//" + ";".join(NAMES).encode() + b"\n"
+H6 = b"//" + ";".join(NAMES[:6]).encode() + b"\n"
+BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One log and its truth. ``rows`` are in the order of the schema: the known columns, then ``extra``."""
+
+    name: str
+    data: bytes
+    rows: tuple[Row, ...] = ()
+    rejects: tuple[Rejected, ...] = ()
+    blank_lines: int = 0
+    dialect: str = "auto"
+    limits: Limits = field(default_factory=Limits)
+    extra: tuple[str, ...] = ()
+    error: type[TrackparseError] | None = None  # raised after all that is named here
+
+    def __str__(self) -> str:
+        return self.name
+
+
+MOMENT = datetime(2021, 4, 20, 13, 1, 1)
+
+
+def line(
+    payload: bytes = b"{}",
+    *,
+    time: bytes = b'"2021-04-20 13:01:01"',
+    description: bytes = b"",
+    status: bytes = b"sent",
+    target: bytes = b"u",
+    end: bytes = b"\n",
+) -> bytes:
+    """One record of the newer generation."""
+    return b";".join((time, b"T-1", target, b"h", status, description, b"A-1", payload)) + end
+
+
+def row(
+    payload: str | None = "{}",
+    *extra: Any,
+    time: datetime = MOMENT,
+    description: str = "",
+    status: str = "sent",
+    target: str = "u",
+) -> Row:
+    """What ``line`` stands for."""
+    return time, "T-1", target, "h", status, description, "A-1", payload, *extra
+
+
+def line6(time: bytes = b"2011-01-01T15:03:01", description: bytes = b"", *, end: bytes = b"\n") -> bytes:
+    """One record of the older generation."""
+    return b";".join((time, b"T-6", b"U6", b"H6", b"created", description)) + end
+
+
+def row6(time: datetime = datetime(2011, 1, 1, 15, 3, 1), description: str = "") -> Row:
+    """What ``line6`` stands for."""
+    return time, "T-6", "U6", "H6", "created", description, None, None
+
+
+def bad(reason: str, before: bytes, raw: bytes) -> Rejected:
+    """The reject that stands after ``before``."""
+    return reason, before.count(b"\n") + 1, len(before), raw
+
+
+def between(name: str, reason: str, raw: bytes, **more: Any) -> Case:
+    """One bad record, twice, between good ones."""
+    data = H8 + line() + raw + line() + raw + line()
+    first = H8 + line()
+    rejects = (bad(reason, first, raw), bad(reason, first + raw + line(), raw))
+    return Case(name, data, (row(),) * 3, rejects, **more)
+
+
+def reordered(names: tuple[str, ...]) -> tuple[bytes, bytes]:
+    """The header with its columns in this order, and the record of ``line`` under it."""
+    fields = dict(zip(NAMES, line(end=b"").split(b";"), strict=True))
+    return b"//" + ";".join(names).encode() + b"\n", b";".join(fields[name] for name in names) + b"\n"
+
+
+def _order(name: str, *names: str) -> Case:
+    header, record = reordered(names)
+    return Case(name, header + record * 3, (row(),) * 3)
+
+
+EXAMPLE_PAYLOAD = '{"aps":{"alert":"..."},"md":{"uid":11793546856}}'
+EXAMPLE_RECORD = (
+    b'"2021-04-20 13:01:01";T-D6C2-ABC2228F-C9C305A9;0991;0991;delivered;Success;C90C0-0E786;'
+    b'"{""aps"":{""alert"":""...""},""md"":{""uid"":11793546856}}"\n'
+)
+EXAMPLE_ROW = (MOMENT, "T-D6C2-ABC2228F-C9C305A9", "0991", "0991", "delivered", "Success", "C90C0-0E786")
+EXAMPLE = H8[:-1] + EXAMPLE_RECORD
+
+GENERATIONS = [
+    Case("eight columns", H8 + line(b'"{""a"":1}"') + line(b'{"b":2}'), (row('{"a":1}'), row('{"b":2}'))),
+    Case(
+        "six columns",
+        H6 + b"2011-01-01T15:03:01.012345;T-8C4A-B1F3567F-80CDFDF3;USER_111;HWID_111;created;\n",
+        (
+            (
+                datetime(2011, 1, 1, 15, 3, 1, 12345),
+                "T-8C4A-B1F3567F-80CDFDF3",
+                "USER_111",
+                "HWID_111",
+                "created",
+                "",
+                None,
+                None,
+            ),
+        ),
+    ),
+    Case("header without slashes", H8[2:] + line(), (row(),)),
+    Case("header with quotes", b'"//timestamp";"tracking_code";status\n"2021-04-20 13:01:01";a;b\n',
+         ((MOMENT, "a", None, None, "b", None, None, None),)),
+    Case("header with a part of the columns", b"//timestamp;tracking_code\n2021-04-20 13:01:01;a\n",
+         ((MOMENT, "a", *[None] * 6),)),
+    Case("no header, eight columns", line() * 3, (row(),) * 3),
+    Case("no header, six columns", line6() * 3, (row6(),) * 3),
+    Case("no header, six columns, one record without its line end", line6(end=b""), (row6(),)),
+    Case("no header, and the first record is bad", line(b"{};x") + line(), (row(),),
+         (bad("field_count", b"", line(b"{};x")),)),
+    Case("no header, a backslash ends the first description", line(description=b'"a\\"') + line(),
+         (row(description="a\\"), row())),
+    _order("payload first", "payload", *NAMES[:-1]),
+    _order("timestamp last", *NAMES[1:], "timestamp"),
+    _order("timestamp second", "tracking_code", "timestamp", *NAMES[2:]),
+    _order("columns backwards", *NAMES[::-1]),
+    Case(
+        "unknown columns come after the known",
+        b"//timestamp;region;tracking_code;target_id;hwid;status;description;zone;appCode;payload\n"
+        b'2021-04-20 13:01:01;eu;T-1;u;h;sent;;"z ""1""";A-1;\n',
+        (row(None, "eu", 'z "1"'),),
+        extra=("region", "zone"),
+    ),
+    Case("byte order mark", BOM + H8 + line(), (row(),)),
+    Case("byte order mark, no header", BOM + line() + line(), (row(),) * 2),
+    Case("byte order mark, header without slashes", BOM + H8[2:] + line(), (row(),)),
+    Case("the published example", EXAMPLE, ((*EXAMPLE_ROW, EXAMPLE_PAYLOAD),)),
+    Case("the published example, header on its own line", H8 + EXAMPLE_RECORD, ((*EXAMPLE_ROW, EXAMPLE_PAYLOAD),)),
+    Case("header run into a bare timestamp", H6[:-1] + line6() + line6(), (row6(),) * 2),
+    Case("header run into the only record, no line end", H6[:-1] + line6(end=b""), (row6(),)),
+    Case("header only", H8),
+    Case("header only, no line end", H8[:-1]),
+    Case("header only, with a byte order mark", BOM + H8),
+    Case("header and blank lines", H8 + b"\n\r\n", blank_lines=2),
+    Case("empty", b"", error=TrackparseError),
+    Case("byte order mark only", BOM, error=HeaderError),
+    Case("blank lines only", b"\n\r\n\n", error=HeaderError),
+    Case("not a log", b"id,name\n1,2\n", error=HeaderError),
+    Case("a web page", b"<html><body>Forbidden</body></html>\n", error=HeaderError),
+    Case("a column twice", b"//timestamp;tracking_code;a;a\n", error=HeaderError),
+]
+
+LINE_ENDS = [
+    Case("CRLF", (H8 + line() + line(b'"{""a"":1}"') + line(b"")).replace(b"\n", b"\r\n"),
+         (row(), row('{"a":1}'), row(None))),
+    Case("CRLF and LF", H8 + line() + line(end=b"\r\n") + line(), (row(),) * 3),
+    Case("a second CR belongs to the field", H8 + line(b"x\r", end=b"\r\n") + line(), (row("x\r"), row())),
+    Case("a CR inside a field is a byte of it", H8 + line(description=b"a\rb"), (row(description="a\rb"),)),
+    Case("a CR after a quoted field is text", H8 + line(description=b'"a"\r') + line(), (row(),),
+         (bad("text_after_quote", H8, line(description=b'"a"\r')),)),
+    Case("no final line end", H8 + line() + line(end=b""), (row(), row())),
+    Case("no final line end, quoted", H8 + line(b'"{""a"":1}"', end=b""), (row('{"a":1}'),)),
+    Case("no final line end, empty payload", H8 + line(b"", end=b""), (row(None),)),
+    Case("no final line end, a backslash ends it", H6 + line6(description=b'"a\\"', end=b""),
+         (row6(description="a\\"),)),
+    Case("a lone CR at the end", H8 + line(end=b"\r"), (row(),)),
+    Case("a lone CR at the end, quoted", H8 + line(b'"{}"', end=b"\r"), (row(),)),
+    Case("a lone CR on the last line", H8 + line() + b"\r", (row(),), blank_lines=1),
+    Case("blank lines", H8 + b"\n" + line() + b"\n\r\n\n" + line() + b"\n", (row(), row()), blank_lines=5),
+    Case("blank lines before the header", b"\n\r\n" + H8 + line() + b"\n", (row(),), blank_lines=3),
+    Case("blank lines after the byte order mark", BOM + b"\n\n" + H8 + line(), (row(),), blank_lines=2),
+    Case("blank lines before the first record", b"\n\r\n\n" + line() + line(), (row(),) * 2, blank_lines=3),
+    Case("a line of blanks is a bad record", H8 + b" \n" + line(), (row(),), (bad("field_count", H8, b" \n"),)),
+    Case("line breaks in quotes", H8 + line(b'"{\n""a"":\r\n1}"', description=b'"a\nb\n"') + line(),
+         (row('{\n"a":\r\n1}', description="a\nb\n"), row())),
+    Case("a raw line break in a JSON string", H8 + line(b'"{""a"":""x\ny""}"') + line(),
+         (row('{"a":"x\ny"}'), row())),
+]
+
+JOINS = [
+    Case("the same header again", H8 + line() + H8 + line(), (row(),) * 2),
+    Case("header again, CRLF", (H8 + line() + H8 + line()).replace(b"\n", b"\r\n"), (row(),) * 2),
+    Case("the newer, then the older", H8 + line() + H6 + line6() * 2, (row(), row6(), row6())),
+    Case("the older, then the newer, then the older", H6 + line6() + H8 + line() + H6 + line6(),
+         (row6(), row(), row6())),
+    Case("header again with a byte order mark", H8 + line() + BOM + H8 + line(), (row(),) * 2),
+    Case("header again without slashes", H8 + line() + H6[2:] + line6(), (row(), row6())),
+    Case("header again, run into its record", H8 + line() + H8[:-1] + line() + line(), (row(),) * 3),
+    Case("header again at the end", H8 + line() + H6, (row(),)),
+    Case("header again at the end, no line end", H8 + line() + H6[:-1], (row(),)),
+    Case("header three times in a row", H6 + H8 + H8 + line(), (row(),)),
+    Case("a byte order mark between records", line() + BOM + line(), (row(),) * 2),
+    Case("a byte order mark at the end", H8 + line() + BOM, (row(),)),
+    Case("header again in another order", H8 + line() + reordered(NAMES[::-1])[0] + reordered(NAMES[::-1])[1],
+         (row(), row())),
+    Case("header again after a bad record", H8 + line(b"{};x") + H6 + line6(), (row6(),),
+         (bad("field_count", H8, line(b"{};x")),)),
+    Case("header again after an open quote", H8 + line(description=b'"x') + H6 + line6(), (row6(),),
+         (bad("unclosed_quote", H8, line(description=b'"x')),)),
+    Case("blank lines around a header", H8 + line() + b"\n" + H6 + b"\n" + line6(), (row(), row6()), blank_lines=2),
+]
+
+# {"a":"say \"x\""} as each writer writes it.
+_SAY = '{"a":"say \\"x\\""}'
+_RFC = b'"{""a"":""say \\""x\\""""}"'
+_PHP = b'"{""a"":""say \\"x\\"""}"'
+_CUT = '{"a":"x\\";\\"y"}'
+_RFC_CUT = b'"{""a"":""x\\"";\\""y""}"'
+_PHP_CUT = b'"{""a"":""x\\";\\"y""}"'
+_EVEN = '{"p":"C:\\\\"}'
+
+DIALECTS = [
+    Case("PHP", H8 + line(_PHP) * 3, (row(_SAY),) * 3),
+    Case("RFC 4180", H8 + line(_RFC) * 3, (row(_SAY),) * 3),
+    Case("PHP, said so", H8 + line(_PHP) * 3, (row(_SAY),) * 3, dialect="php"),
+    Case("RFC 4180, said so", H8 + line(_RFC) * 3, (row(_SAY),) * 3, dialect="rfc4180"),
+    Case("both, by turns", H8 + (line(_PHP) + line(_RFC)) * 3, (row(_SAY),) * 6),
+    Case("PHP joined to RFC 4180", H8 + line(_RFC) * 3 + H8 + line(_PHP) * 3, (row(_SAY),) * 6),
+    between("RFC 4180 read as PHP", "text_after_quote", line(_RFC), dialect="php"),
+    between("PHP read as RFC 4180", "text_after_quote", line(_PHP), dialect="rfc4180"),
+    Case("a delimiter behind an escaped quote, PHP", H8 + line(_PHP_CUT) * 2, (row(_CUT),) * 2),
+    Case("a delimiter behind an escaped quote, RFC 4180", H8 + line(_RFC_CUT) * 2, (row(_CUT),) * 2),
+    Case("another dialect has to prove itself by JSON", H8 + line(b'"{""a"":""x\\"";""y"":1}"') + line(_PHP),
+         (row(_SAY),), (bad("field_count", H8, line(b'"{""a"":""x\\"";""y"":1}"')),)),
+    Case("a line break behind an escaped quote", H8 + line(b'"{""a"":""x\\"\ny""}"') + line(),
+         (row('{"a":"x\\"\ny"}'), row())),
+    Case("a backslash ends the description", H8 + line(description=b'"C:\\dir\\"') + line(),
+         (row(description="C:\\dir\\"), row())),
+    Case("a backslash ends the description, said RFC 4180", H8 + line(description=b'"C:\\dir\\"') + line(),
+         (row(description="C:\\dir\\"), row()), dialect="rfc4180"),
+    Case("a backslash ends the description, and the payload escapes quotes",
+         H8 + line(_PHP, description=b'"C:\\dir\\"') + line(_PHP), (row(_SAY, description="C:\\dir\\"), row(_SAY))),
+    Case("a backslash ends the description, and the payload cuts",
+         H8 + line(_PHP_CUT, description=b'"C:\\dir\\"') * 2, (row(_CUT, description="C:\\dir\\"),) * 2),
+    Case("backslashes end both", H8 + line(b'"{""p"":""C:\\\\""}"', description=b'"a\\\\"') + line(),
+         (row(_EVEN, description="a\\\\"), row())),
+    Case("a backslash ends two fields", H8 + line(_PHP, target=b'"t\\"', description=b'"d\\"') * 2,
+         (row(_SAY, target="t\\", description="d\\"),) * 2),
+    Case("a backslash ends the last field", H6 + line6(description=b'"a\\"') + line6(description=b'"b\\"'),
+         (row6(description="a\\"), row6(description="b\\"))),
+    Case("a backslash ends the last field, CRLF",
+         (H6 + line6(description=b'"a\\"') + line6()).replace(b"\n", b"\r\n"),
+         (row6(description="a\\"), row6())),
+    Case("an escaped quote in a bare field", H8 + line(target=b'a\\"b') + line(), (row(target='a\\"b'), row())),
+    Case("a bare backslash", H8 + line(target=b"a\\") + line(_PHP), (row(target="a\\"), row(_SAY))),
+    Case("a quote alone in quotes", H8 + line(description=b'""""') + line(description=b'"a"""'),
+         (row(description='"'), row(description='a"'))),
+    Case("an escaped quote alone in quotes", H8 + line(_PHP) + line(description=b'"\\""') + line(_PHP),
+         (row(_SAY), row(description='\\"'), row(_SAY))),
+    Case("a quote inside a bare field", H8 + line(description=b'5" screen') + line(description=b'a""'),
+         (row(description='5" screen'), row(description='a""'))),
+    Case("the quotes of RFC 4180 where PHP has them, too", H8 + line(b'"{""a"":""b""}"') * 2, (row('{"a":"b"}'),) * 2),
+]
+
+CONTENT = [
+    Case("a status that is not in the list", H8 + line(status=b"bounced") + line(status=b""),
+         (row(status="bounced"), row(status=""))),
+    Case("a payload that is not JSON", H8 + line(b"hello") + line(b'"{""a"": oops"') + line(b"[1]"),
+         (row("hello"), row('{"a": oops'), row("[1]"))),
+    Case("a payload that is not JSON, RFC 4180", H8 + line(_RFC) + line(b'"say \\""x"'),
+         (row(_SAY), row('say \\"x'))),
+    Case("an empty payload is none", H8 + line(b"") + line(b'""') + line(b" "), (row(None), row(None), row(" "))),
+    Case("empty fields", H8 + line(target=b"", status=b'""') + b"2021-04-20 13:01:01;;;;;;;\n",
+         (row(target="", status=""), (MOMENT, "", "", "", "", "", "", None))),
+    Case("NUL bytes", H8 + line(b'"{\x00}"', target=b"a\x00b") + line(), (row("{\x00}", target="a\x00b"), row())),
+    Case("control characters", H8 + line(target=b"a\x01\x1b\x7f\t") + line(), (row(target="a\x01\x1b\x7f\t"), row())),
+    Case("every kind of UTF-8", H8 + line("é€🎁\x7f\x80߿ࠀ퟿\ue000￿\U00010000\U0010ffff".encode()) + line(),
+         (row("é€🎁\x7f\x80߿ࠀ퟿\ue000￿\U00010000\U0010ffff"), row())),
+    Case("line separators of Unicode are text", H8 + line("a\u2028b\u0085c".encode()) + line(),
+         (row("a\u2028b\u0085c"), row())),
+    Case("a byte order mark inside a field", H8 + line(target=BOM + b"x"), (row(target="\ufeffx"),)),
+    Case("a long value", H8 + line(b'"' + b"x" * 5000 + b'""' + b"y" * 5000 + b'"') + line(),
+         (row("x" * 5000 + '"' + "y" * 5000), row())),
+]
+
+_GOOD_TIMES = {
+    b"2021-04-20 13:01:01": datetime(2021, 4, 20, 13, 1, 1),
+    b"2021-04-20T13:01:01": datetime(2021, 4, 20, 13, 1, 1),
+    b'"2021-04-20T13:01:01.5"': datetime(2021, 4, 20, 13, 1, 1, 500000),
+    b"2021-04-20 13:01:01.25": datetime(2021, 4, 20, 13, 1, 1, 250000),
+    b"2021-04-20 13:01:01.125": datetime(2021, 4, 20, 13, 1, 1, 125000),
+    b"2021-04-20 13:01:01.0001": datetime(2021, 4, 20, 13, 1, 1, 100),
+    b"2021-04-20 13:01:01.00001": datetime(2021, 4, 20, 13, 1, 1, 10),
+    b"2021-04-20T13:01:01.000001": datetime(2021, 4, 20, 13, 1, 1, 1),
+    b"1970-01-01 00:00:00": datetime(1970, 1, 1),
+    b"1969-12-31 23:59:59.999999": datetime(1969, 12, 31, 23, 59, 59, 999999),
+    b"2000-02-29 00:00:00": datetime(2000, 2, 29),
+    b"2024-02-29 23:59:59": datetime(2024, 2, 29, 23, 59, 59),
+    b"0001-01-01 00:00:00": datetime(1, 1, 1),
+    b"9999-12-31 23:59:59.999999": datetime(9999, 12, 31, 23, 59, 59, 999999),
+}
+_BAD_TIMES = [
+    b"",
+    b'""',
+    b"2021-02-30 00:00:00",
+    b"2021-02-29 00:00:00",
+    b"1900-02-29 00:00:00",
+    b"2021-13-01 00:00:00",
+    b"2021-00-01 00:00:00",
+    b"2021-01-00 00:00:00",
+    b"2021-04-31 00:00:00",
+    b"2021-04-20 13:01:01Z",
+    b"2021-04-20 13:01:01+03:00",
+    b"2021-04-20T13:01:01.123456Z",
+    b"0000-01-01 00:00:00",
+    b"2021-04-20 24:00:00",
+    b"2021-04-20 13:60:00",
+    b"2021-04-20 13:00:60",
+    b"12:61",
+    b"2021-04-20",
+    b"2021-04-20 13:01",
+    b"2021-04-20 13:01:01.",
+    b"2021-04-20 13:01:01.1234567",
+    b"2021-04-20_13:01:01",
+    b"2021/04/20 13:01:01",
+    b" 2021-04-20 13:01:01",
+    b"2021-04-20 13:01:01 ",
+    b"+021-04-20 13:01:01",
+    b"2021-04-20 13:01:0x",
+    "٢٠٢١-٠٤-٢٠ 13:01:01".encode(),
+    b"1618923661",
+]
+TIMESTAMPS = [
+    *(Case(f"timestamp {text.decode()}", H8 + line(time=text) * 2, (row(time=time),) * 2)
+      for text, time in _GOOD_TIMES.items()),
+    *(between(f"no timestamp: {text.decode()}", "bad_timestamp", line(time=text)) for text in _BAD_TIMES),
+]
+
+_BAD_UTF8 = {
+    "a continuation alone": b"\x80",
+    "a lead alone": b"\xc3",
+    "a lead before a delimiter": b"\xe2\x82",
+    "two bytes overlong": b"\xc0\xaf",
+    "two bytes overlong, C1": b"\xc1\xbf",
+    "three bytes overlong": b"\xe0\x80\xaf",
+    "three bytes overlong, the last": b"\xe0\x9f\xbf",
+    "four bytes overlong": b"\xf0\x80\x80\xaf",
+    "four bytes overlong, the last": b"\xf0\x8f\xbf\xbf",
+    "a surrogate": b"\xed\xa0\x80",
+    "a pair of surrogates": b"\xed\xa0\xbd\xed\xb8\x80",
+    "beyond U+10FFFF": b"\xf4\x90\x80\x80",
+    "a lead F5": b"\xf5\x80\x80\x80",
+    "a byte FF": b"\xff",
+    "one continuation too many": b"\xc3\xa9\xa9",
+    "three of four bytes": b"\xf0\x9f\x8e",
+    "Latin-1": "é".encode("latin-1"),
+}
+UTF8 = [
+    *(between(f"not UTF-8: {name}", "bad_utf8", line(target=b"a" + text + b"b")) for name, text in _BAD_UTF8.items()),
+    *(between(f"not UTF-8, at the end of the field: {name}", "bad_utf8", line(b"{}" + text))
+      for name, text in _BAD_UTF8.items()),
+    between("not UTF-8 in quotes", "bad_utf8", line(b'"{""a"":""\xff""}"')),
+    between("not UTF-8 across a line end", "bad_utf8", line(b"\xe2\x82")),
+    Case("the parts of one character in two records", H8 + line(b"\xe2") + b"\x82\xac;b\n" + line(), (row(),),
+         (bad("bad_utf8", H8, line(b"\xe2")), bad("field_count", H8 + line(b"\xe2"), b"\x82\xac;b\n"))),
+    Case("not UTF-8 at the end of the log", H8 + line() + line(b"\xe2\x82", end=b""), (row(),),
+         (bad("bad_utf8", H8 + line(), line(b"\xe2\x82", end=b"")),)),
+]
+
+# No quotes in it: an open one finds no other.
+_PLAIN = line(time=b"2021-04-20 13:01:01")
+_OPEN = line(description=b'"oops', time=b"2021-04-20 13:01:01")
+_LOOKALIKE = b'"{""a"":""x\n2021-04-20 13:01:01;T-1;u;h;sent;;A-1;{}\n""2021-04-20 13:01:01"";T-1\n//timestamp;x\ny""}"'
+_LOOKALIKE_TEXT = (
+    '{"a":"x\n2021-04-20 13:01:01;T-1;u;h;sent;;A-1;{}\n"2021-04-20 13:01:01";T-1\n//timestamp;x\ny"}'
+)
+_SMALL = Limits(max_record_bytes=200)
+
+REJECTS = [
+    between("one field too few", "field_count", b"2021-04-20 13:01:01;T-1;u;h;sent;;A-1\n"),
+    between("one field too many", "field_count", line(b"{};")),
+    between("a line of text", "field_count", b"garbage\n"),
+    between("a record of the other generation", "field_count", line6()),
+    between("a payload cut by its line break", "field_count", b"2021-04-20 13:01:01;T-1;u;h;sent;;A-1\n ; x\n"),
+    between("text after a quote", "text_after_quote", line(description=b'"a"b')),
+    between("a blank after a quote", "text_after_quote", line(description=b'"a" ')),
+    Case("an open quote before quoted timestamps", H8 + line() + line(description=b'"oops') + line() * 3, (row(),) * 4,
+         (bad("text_after_quote", H8 + line(), line(description=b'"oops')),)),
+    Case("an open quote, and no other", H8 + _PLAIN + _OPEN + _PLAIN * 3, (row(),) * 4,
+         (bad("unclosed_quote", H8 + _PLAIN, _OPEN),)),
+    Case("an open quote in the last record", H8 + _PLAIN + _OPEN, (row(),),
+         (bad("unclosed_quote", H8 + _PLAIN, _OPEN),)),
+    Case("an open quote ends the log", H8 + _PLAIN + _OPEN[:40], (row(),),
+         (bad("unclosed_quote", H8 + _PLAIN, _OPEN[:40]),)),
+    Case("an open quote that closes in the wrong place",
+         H8 + _PLAIN + _OPEN + line(time=b"2021-04-20 13:01:01", target=b'x"') + _PLAIN,
+         (row(), row(target='x"'), row()), (bad("field_count", H8 + _PLAIN, _OPEN),)),
+    Case("two open quotes", H8 + _OPEN + _PLAIN + _OPEN + _PLAIN, (row(),) * 2,
+         (bad("text_after_quote", H8, _OPEN), bad("unclosed_quote", H8 + _OPEN + _PLAIN, _OPEN))),
+    Case("an open quote and lines that start no record", H8 + _OPEN + b"more\n2021-04\n" + _PLAIN, (row(),),
+         (bad("unclosed_quote", H8, _OPEN + b"more\n2021-04\n"),)),
+    Case("a cut record", H8 + line() + line()[:30], (row(),), (bad("field_count", H8 + line(), line()[:30]),)),
+    Case("a cut quoted field", H8 + line() + line(b'"{""a"":1', end=b""), (row(),),
+         (bad("unclosed_quote", H8 + line(), line(b'"{""a"":1', end=b"")),)),
+    Case("records inside a quoted payload", H8 + line() + line(_LOOKALIKE) * 2 + line(),
+         (row(), row(_LOOKALIKE_TEXT), row(_LOOKALIKE_TEXT), row())),
+    Case("records inside a quoted payload, behind a bad record", H8 + line(b"{};x") + line(_LOOKALIKE) + line(),
+         (row(_LOOKALIKE_TEXT), row()), (bad("field_count", H8, line(b"{};x")),)),
+    Case("bad records first and last", H8 + b"x\n" + line() + b"y\n", (row(),),
+         (bad("field_count", H8, b"x\n"), bad("field_count", H8 + b"x\n" + line(), b"y\n"))),
+    Case("only bad records", H8 + line(b";") * 3, (),
+         tuple(bad("field_count", H8 + line(b";") * i, line(b";")) for i in range(3))),
+    Case("bad records and blank lines", H8 + b"\n" + line(b";") + b"\n" + line() + b"\n", (row(),),
+         (bad("field_count", H8 + b"\n", line(b";") + b"\n"),), blank_lines=2),
+    Case("an open quote, the timestamp not first", b"//tracking_code;timestamp;status\na;2021-04-20 13:01:01;\"x\n"
+         b"b;2021-04-20 13:01:01;y\n",
+         ((MOMENT, "b", None, None, "y", None, None, None),),
+         (("unclosed_quote", 2, 33, b'a;2021-04-20 13:01:01;"x\n'),)),
+    Case("an open quote longer than the limit", H8 + _OPEN + _PLAIN * 6, (row(),) * 6,
+         (bad("too_long", H8, _OPEN),), limits=_SMALL),
+    Case("a quoted field longer than the limit", H8 + line() + line(b'"' + b"x" * 100 + b"\n" + b"y" * 200 + b'"')
+         + line(), (row(),), error=LimitError, limits=_SMALL),
+    Case("a record longer than the limit, with a record in it",
+         H8 + line(b'"x\n' + _PLAIN + b"y" * 150 + b'"') + line(), (row(), row()),
+         (bad("too_long", H8, line(b'"x\n', end=b"")),
+          bad("field_count", H8 + line(b'"x\n', end=b"") + _PLAIN, b"y" * 150 + b'"\n')),
+         limits=_SMALL),
+    Case("no line end within the limit", H8 + line() + b"2021" + b"x" * 300 + b"\n" + line(), (row(),),
+         error=LimitError, limits=_SMALL),
+    Case("a record as long as the limit", H8 + line(b"x" * 144) + line(), (row("x" * 144), row()),
+         limits=Limits(max_record_bytes=len(line(b"x" * 144)))),
+]
+
+CASES = [*GENERATIONS, *LINE_ENDS, *JOINS, *DIALECTS, *CONTENT, *TIMESTAMPS, *UTF8, *REJECTS]

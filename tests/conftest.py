@@ -1,0 +1,59 @@
+"""Kernels by name, and how hard hypothesis tries."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from types import ModuleType
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from trackparse import _reference, columns, dispatch, events, index
+
+try:
+    from trackparse import _kernel
+except ImportError:  # no compiler was at hand
+    _kernel = None  # type: ignore[assignment]
+
+INSTRUCTION_SETS: list[str] = _kernel.instruction_sets() if _kernel else []
+KERNELS: list[str] = ["reference", *INSTRUCTION_SETS]
+# Sizes that a kernel a hundred times slower cannot take are divided by this.
+SLOW = 10 if dispatch.name == "reference" else 1
+
+settings.register_profile("default", max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+settings.register_profile("reduced", parent=settings.get_profile("default"), max_examples=20)
+settings.register_profile("thorough", parent=settings.get_profile("default"), max_examples=5000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "reduced" if SLOW > 1 else "default"))
+
+
+def chosen_set() -> str:
+    """The instruction set that dispatch chose."""
+    wanted = os.environ.get("TRACKPARSE_KERNEL", "")
+    return wanted if wanted in INSTRUCTION_SETS else INSTRUCTION_SETS[0]
+
+
+def kernel_named(name: str) -> ModuleType:
+    """The kernel; with its instruction set selected where it is the one in C."""
+    if name == "reference":
+        return _reference
+    _kernel.select(name)
+    return _kernel
+
+
+@pytest.fixture(params=KERNELS)
+def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Each kernel in turn, in place of the one that was chosen."""
+    module = kernel_named(request.param)
+    for user in (index, columns, events):
+        monkeypatch.setattr(user, "kernel", module)
+    yield request.param
+    if INSTRUCTION_SETS:
+        _kernel.select(chosen_set())
+
+
+@pytest.fixture(params=INSTRUCTION_SETS)
+def instruction_set(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
+    """The C kernel with each of its instruction sets."""
+    yield kernel_named(request.param)
+    _kernel.select(chosen_set())

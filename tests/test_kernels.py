@@ -1,0 +1,418 @@
+"""The C kernel says what the reference says: same arguments, same answers, with every instruction set."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import mmap
+import os
+import random
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+from cases import CASES, H6, H8, line, line6
+
+from trackparse import _reference
+from trackparse.sample import encode_row, sample_rows
+
+ROUNDS = 40 if os.environ.get("HYPOTHESIS_PROFILE") == "reduced" else 160
+MAX = 1 << 20
+ALPHABET = b"\";\\\n\r a0{}:,\x00/-T" + "é".encode()
+PIECES = [
+    b'"',
+    b'""',
+    b'\\"',
+    b'\\""',
+    b"\\",
+    b";",
+    b"\n",
+    b"\r\n",
+    b"\r",
+    b"\xff",
+    b"\xe2\x82\xac",
+    b"\xe2\x82",
+    "🎁".encode(),
+    b"\xef\xbb\xbf",
+    b"\x00",
+    b'"2021-04-20 13:01:01"',
+    b"2021-04-20 13:01:01;",
+    b"\n2021-04-20T13:01:01.25;",
+    b'\n"2021-04-20 13:01:01";T',
+    b"2021-02-30 00:00:00",
+    b'"{""a"":""b""}"',
+    b'"{""a"":""\\"b\\"""}"',
+    b'"{""a"":""\\""b\\""""}"',
+    b'"C:\\dir\\"',
+    H8,
+    H6,
+    b"//",
+    b"timestamp;",
+    line(),
+    line6(),
+]
+RECORDS = [
+    line(),
+    line6(),
+    line(b'"{""a"":""\\"b\\"""}"'),
+    line(b'"{""a"":""\\""b\\""""}"', end=b"\r\n"),
+    line(b'"{""a"":""x\\";\\"y""}"', description=b'"C:\\dir\\"'),
+    line(b'"{\n""a"":1}"', target="Доставка".encode()),
+    line(time=b"2021-04-20T13:01:01.123456", description=b'"x ""y"" z"'),
+    b"\n",
+]
+
+
+def mutated(dice: random.Random, records: int) -> bytes:
+    """A log that went through bad hands."""
+    data = bytearray(b"".join(dice.choice(RECORDS) for _ in range(records)))
+    for _ in range(dice.choice([0, 0, 1, 1, 2, 5, 12])):
+        at = dice.randrange(len(data) + 1)
+        match dice.randrange(4):
+            case 0:
+                data[at:at] = dice.choice(PIECES)
+            case 1:
+                del data[at : at + dice.choice([1, 1, 2, 5, 40])]
+            case 2:
+                data[at : at + 1] = bytes([dice.choice(ALPHABET)])
+            case _:
+                data[at : at + dice.randrange(8)] = dice.choice(PIECES)
+    return bytes(data)
+
+
+def noise(dice: random.Random, size: int) -> bytes:
+    """What no writer writes."""
+    out = bytearray()
+    while len(out) < size:
+        out += dice.choice(PIECES) if dice.random() < 0.3 else bytes([dice.choice(ALPHABET)])
+    return bytes(out)
+
+
+def shape(dice: random.Random) -> tuple[int, int, int]:
+    """Width, timestamp, payload."""
+    width = dice.choice([8, 8, 8, 6, 1, 2, 3])
+    timestamp = dice.choice([0, 0, 0, dice.randrange(width)])
+    return width, timestamp, 7 if width == 8 else dice.choice([-1, dice.randrange(width)])
+
+
+def indexes(dice: random.Random, data: bytes) -> Iterator[tuple[Any, ...]]:
+    """Arguments of ``index`` for one block."""
+    for auto, dialect in ((True, 0), (True, 1), (False, 0), (False, 1)):
+        width, timestamp, payload = shape(dice)
+        start = dice.choice([0, 0, 0, dice.randrange(len(data) + 1)])
+        stop = dice.choice([len(data), len(data), dice.randrange(len(data) + 2), len(data) + 7])
+        most = dice.choice([MAX, MAX, 1, 60, 100, 200, len(data) or 1])
+        yield data, start, stop, dice.random() < 0.5, width, timestamp, payload, auto, dialect, most
+
+
+def compare(kernel: ModuleType, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Index with both; what the reference says."""
+    expected = tuple(_reference.index(*arguments))
+    assert kernel.index(*arguments) == expected, arguments
+    return expected
+
+
+def used(answer: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The buffers of a string column, without the room behind the data."""
+    first, data, size, validity, nulls = answer
+    return bytes(first), bytes(memoryview(data).cast("B")[:size]), validity and bytes(validity), nulls
+
+
+def compare_columns(kernel: ModuleType, runs: list[Any]) -> None:
+    """All that is made of an index."""
+    for empty_is_null in (False, True):
+        for name in ("strings", "views"):
+            expected = getattr(_reference, name)(runs, empty_is_null)
+            answer = getattr(kernel, name)(runs, empty_is_null, bytearray)
+            assert used(answer) == used(expected), (name, runs)
+        c, python = kernel.Dictionary(), _reference.Dictionary()
+        for _ in range(2):
+            assert c.encode(runs, empty_is_null) == python.encode(runs, empty_is_null), runs
+            assert len(c) == len(python)
+            assert c.values() == python.values()
+    for run in runs:
+        assert kernel.texts(run) == _reference.texts(run), run
+        assert kernel.raws(run) == _reference.raws(run), run
+
+
+def check_block(kernel: ModuleType, dice: random.Random, data: bytes) -> None:
+    for arguments in indexes(dice, data):
+        found = compare(kernel, arguments)
+        if found[3]:
+            width = arguments[4]
+            fields = [-1, *range(width)]
+            compare_columns(kernel, [(data, found[5], found[3], width, field) for field in fields])
+
+
+def test_mutated_logs(instruction_set: ModuleType) -> None:
+    dice = random.Random(1)
+    for _ in range(ROUNDS * 3):
+        check_block(instruction_set, dice, mutated(dice, dice.choice([1, 2, 3, 6])))
+
+
+def test_noise(instruction_set: ModuleType) -> None:
+    dice = random.Random(2)
+    for _ in range(ROUNDS * 3):
+        check_block(instruction_set, dice, noise(dice, dice.choice([1, 5, 30, 64, 65, 150, 300])))
+
+
+def test_blocks_of_many_scan_windows(instruction_set: ModuleType) -> None:
+    dice = random.Random(3)
+    for _ in range(ROUNDS // 20):
+        data = mutated(dice, 800)
+        for arguments in indexes(dice, data):
+            compare(instruction_set, (*arguments[:4], 8, 0, 7, *arguments[7:9], MAX))
+            compare(instruction_set, (*arguments[:4], 6, 0, -1, *arguments[7:9], MAX))
+
+
+def test_faults_at_the_edges_of_windows_and_steps(instruction_set: ModuleType) -> None:
+    dice = random.Random(4)
+    long = line(b'"' + b"x" * 300 + b'"') * 60
+    for _ in range(ROUNDS):
+        edge = dice.choice([64, 128, 16384, 16384])
+        at = edge + dice.randrange(-3, 4)
+        data = long[:at] + dice.choice(PIECES) + long[at + dice.randrange(3) :]
+        data = data[: dice.choice([len(data), 16384 + 400])]
+        for auto, dialect in ((True, 1), (True, 0), (False, 1), (False, 0)):
+            compare(instruction_set, (data, 0, len(data), dice.random() < 0.5, 8, 0, 7, auto, dialect, MAX))
+
+
+def test_one_record_longer_than_a_window(instruction_set: ModuleType) -> None:
+    dice = random.Random(5)
+    for size in (16 << 10, (16 << 10) + 1, 50_000):
+        text = dice.choice(['\\"', '""', "é", "x\n"]).encode() * (size // 2)
+        for data in (line() + line(b'"' + text + b'"') + line(), line(text) * 2):
+            for final in (False, True):
+                compare(instruction_set, (data, 0, len(data), final, 8, 0, 7, True, 1, MAX))
+
+
+def test_every_start_and_stop(instruction_set: ModuleType) -> None:
+    data = line(b'"{""a"":""\\"b\\"""}"', end=b"\r\n") + b"\n" + line(b"x;") + line(description=b'"x') + line() * 2
+    for position in range(len(data) + 1):
+        compare(instruction_set, (data, position, len(data), True, 8, 0, 7, True, 1, MAX))
+        compare(instruction_set, (data, 0, position, False, 8, 0, 7, True, 1, MAX))
+        compare(instruction_set, (data[:position], 0, position, False, 8, 0, 7, True, 1, MAX))
+        compare(instruction_set, (data[:position], 0, position, True, 8, 0, 7, True, 0, MAX))
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_cases(case: Any, instruction_set: ModuleType) -> None:
+    for auto, dialect in ((True, 0), (True, 1), (False, 0), (False, 1)):
+        for width, payload in ((8, 7), (6, -1), (6, 3)):
+            for final in (False, True):
+                data = case.data
+                compare(instruction_set, (data, 0, len(data), final, width, 0, payload, auto, dialect, MAX))
+
+
+@pytest.mark.parametrize("dialect", ["php", "rfc4180"])
+def test_samples(dialect: Any, instruction_set: ModuleType) -> None:
+    data = b"".join(encode_row(fields, dialect) for fields in sample_rows(400))
+    for auto in (False, True):
+        found = compare(instruction_set, (data, 0, len(data), True, 8, 0, 7, auto, 1 - (dialect == "rfc4180"), MAX))
+        assert found[3] == 400
+        compare_columns(instruction_set, [(data, found[5], found[3], 8, field) for field in range(8)])
+
+
+def test_runs_of_several_blocks(instruction_set: ModuleType) -> None:
+    dice = random.Random(6)
+    for _ in range(ROUNDS):
+        runs = []
+        for _ in range(dice.randrange(4)):
+            data = mutated(dice, 4)
+            found = _reference.index(data, 0, len(data), True, 8, 0, 7, True, 1, MAX)
+            runs.append((data, found.fields, found.records, 8, dice.choice([-1, 0, 5, 7])))
+        compare_columns(instruction_set, runs)
+
+
+def test_dictionaries_that_grow(instruction_set: ModuleType) -> None:
+    dice = random.Random(7)
+    c, python = instruction_set.Dictionary(), _reference.Dictionary()
+    for count in (1, 10, 100, 1000, 3000):
+        data = b"".join(line(b"%d" % dice.randrange(count)) for _ in range(count))
+        found = _reference.index(data, 0, len(data), True, 8, 0, 7, True, 1, MAX)
+        runs = [(data, found.fields, found.records, 8, 7)]
+        assert c.encode(runs, True) == python.encode(runs, True)
+        assert c.values() == python.values()
+
+
+def test_unescape(instruction_set: ModuleType) -> None:
+    dice = random.Random(8)
+    for _ in range(ROUNDS * 20):
+        # What stands in a field: quotes come in pairs, or behind a backslash.
+        pieces = [b'""', b"x", b"\\", "é".encode(), b"yz" * 20]
+        size = dice.choice([0, 1, 5, 30, 60, 200])
+        rfc = b"".join(dice.choice(pieces) for _ in range(size))
+        assert instruction_set.unescape(rfc, 0) == _reference.unescape(rfc, 0) == rfc.replace(b'""', b'"')
+        php = b""
+        for _ in range(size):
+            piece = dice.choice([*pieces, b'\\"'])
+            php += b'"' if php.endswith(b"\\") and piece == b'""' else piece
+        assert instruction_set.unescape(php, 1) == _reference.unescape(php, 1), php
+
+
+def test_count_lines(instruction_set: ModuleType) -> None:
+    dice = random.Random(9)
+    for _ in range(ROUNDS * 5):
+        data = bytes(dice.choice(b"\n\r\x0b\x8a ") for _ in range(dice.choice([0, 1, 63, 64, 65, 300])))
+        start, stop = dice.randrange(len(data) + 1), dice.randrange(len(data) + 1)
+        assert instruction_set.count_lines(data, start, stop) == _reference.count_lines(data, start, stop)
+
+
+def test_timestamps(instruction_set: ModuleType) -> None:
+    dice = random.Random(10)
+    good = b"2021-04-20 13:01:01.123456"
+    for _ in range(ROUNDS * 40):
+        text = bytearray(good[: dice.choice([0, 10, 18, 19, 19, 19, 20, 21, 22, 25, 26])])
+        for _ in range(dice.choice([0, 1, 1, 2])):
+            if text:
+                text[dice.randrange(len(text))] = dice.choice(b"0123456789-T: .Z+\x00/\xb2")
+        text += dice.choice([b"", b"", b"", b"7", b"Z", b" "])
+        assert instruction_set.parse_timestamp(text) == _reference.parse_timestamp(text), text
+    for year in (1, 4, 99, 100, 400, 1600, 1900, 1969, 1970, 2000, 2023, 2024, 2100, 9999):
+        for month in range(14):
+            for day in (0, 1, 28, 29, 30, 31, 32):
+                text = b"%04d-%02d-%02d 23:59:59" % (year, month, day)
+                assert instruction_set.parse_timestamp(text) == _reference.parse_timestamp(text), text
+
+
+def random_json(dice: random.Random, depth: int = 0) -> Any:
+    kind = dice.randrange(9 if depth < 4 else 6)
+    if kind < 2:
+        return "".join(dice.choice('ab"\\/\n\t\x00é€🎁\x7f') for _ in range(dice.choice([0, 1, 3, 40])))
+    if kind < 4:
+        return dice.choice([0, -1, 12, 1.5, -0.25, 1e30, 2e-9, 123456789012345678])
+    if kind < 6:
+        return dice.choice([True, False, None])
+    if kind < 8:
+        return {str(dice.random()): random_json(dice, depth + 1) for _ in range(dice.randrange(4))}
+    return [random_json(dice, depth + 1) for _ in range(dice.randrange(4))]
+
+
+def python_says(text: bytes) -> bool:
+    """Whether the standard library takes it for JSON; NaN and Infinity are its own."""
+
+    def refuse(name: str) -> None:
+        raise ValueError(name)
+
+    try:
+        json.loads(text.decode(), parse_constant=refuse)
+    except ValueError:
+        return False
+    return not text.startswith(b"\xef\xbb\xbf")
+
+
+def test_is_json(instruction_set: ModuleType) -> None:
+    dice = random.Random(11)
+    verdicts = []
+    for _ in range(ROUNDS * 20):
+        text = json.dumps(random_json(dice), ensure_ascii=dice.random() < 0.5, indent=dice.choice([None, 1])).encode()
+        broken = bytearray(text)
+        for _ in range(dice.choice([0, 1, 1, 2])):
+            at = dice.randrange(len(broken) + 1)
+            broken[at : at + dice.randrange(2)] = dice.choice(
+                [b"", b",", b"]", b"}", b":", b'"', b"0", b"-", b".", b"e", b"\\", b"\\u12", b"\n", b" ", b"t", b"\x00"]
+            )
+        data = bytes(broken)
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            continue
+        verdicts.append(python_says(data))
+        assert _reference.is_json(data) == instruction_set.is_json(data) == verdicts[-1], data
+    assert verdicts.count(True) > len(verdicts) // 5
+    assert verdicts.count(False) > len(verdicts) // 5
+
+
+def test_json_may_nest_1024_deep_and_no_deeper(instruction_set: ModuleType) -> None:
+    for kernel in (_reference, instruction_set):
+        assert kernel.is_json(b"[" * 1024 + b"]" * 1024)
+        assert not kernel.is_json(b"[" * 1025 + b"]" * 1025)
+        assert kernel.is_json(b'{"a":' * 1023 + b"[]" + b"}" * 1023)
+
+
+def test_tables_that_do_not_fit_their_block_are_refused(instruction_set: ModuleType) -> None:
+    data = line()
+    fields = _reference.index(data, 0, len(data), True, 8, 0, 7, True, 1, MAX).fields
+    for block, table, records, width, field in (
+        (data[:-3], fields, 1, 8, 7),
+        (data, fields, 2, 8, 7),
+        (data, fields[:-4], 1, 8, 7),
+        (data, fields, 1, 8, 8),
+        (data, fields, -1, 8, 0),
+        (data, fields, 1, 0, 0),
+        (data, b"\xff" * len(fields), 1, 8, 3),
+    ):
+        run = (block, table, records, width, field)
+        for call in (
+            lambda run: instruction_set.strings([run], True, bytearray),
+            lambda run: instruction_set.views([run], True, bytearray),
+            lambda run: instruction_set.Dictionary().encode([run], True),
+            instruction_set.texts,
+            instruction_set.raws,
+        ):
+            with pytest.raises(ValueError, match="run:"):
+                call(run)
+
+
+def test_arguments_out_of_range_are_refused(instruction_set: ModuleType) -> None:
+    good = (line(), 0, 10, True, 8, 0, 7, True, 1, MAX)
+    for at, value in ((1, -1), (2, -1), (4, 0), (5, 8), (5, -1), (6, 8), (8, 2), (9, 0)):
+        with pytest.raises(ValueError, match="index:"):
+            instruction_set.index(*good[:at], value, *good[at + 1 :])
+
+
+class GuardedPage:
+    """Memory whose next page cannot be read: one byte too far is a crash."""
+
+    def __init__(self, pages: int) -> None:
+        page = mmap.PAGESIZE
+        self._map = mmap.mmap(-1, (pages + 1) * page)
+        self._end = pages * page
+        address = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+        if libc.mprotect(address + self._end, page, 0):
+            pytest.skip("no mprotect here")
+        self._view = memoryview(self._map)
+
+    def hold(self, data: bytes) -> memoryview:
+        """The data, ending right before the forbidden page."""
+        self._map[self._end - len(data) : self._end] = data
+        return self._view[self._end - len(data) : self._end]
+
+
+def test_nothing_is_read_past_the_buffer(instruction_set: ModuleType) -> None:
+    page = GuardedPage(8)
+    dice = random.Random(12)
+    long = line(b'"{""a"":""\\"b\\"""}"') + line6() + line(b'"x""y"', target="é".encode()) * 60
+    for size in [*range(1, 201), 255, 256, 257, 4096, 16384, 16385]:
+        log = (long * 4)[:size]
+        for data in (log, b'"' * size, noise(dice, size)[:size], log.replace(b"\n", b"\xc3")):
+            block = page.hold(data)
+            for final in (False, True):
+                for dialect in (0, 1):
+                    found = instruction_set.index(block, 0, size, final, 8, 0, 7, True, dialect, MAX)
+                    for field in (0, 2, 5, 7):
+                        run = (block, found[5], found[3], 8, field)
+                        instruction_set.strings([run], True, bytearray)
+                        instruction_set.views([run], True, bytearray)
+                        instruction_set.texts(run)
+                        instruction_set.raws(run)
+                        instruction_set.Dictionary().encode([run], True)
+            for dialect in (0, 1):
+                instruction_set.unescape(block, dialect)
+            instruction_set.count_lines(block, 0, size)
+            instruction_set.is_json(block)
+            instruction_set.parse_timestamp(block)
+
+
+def test_the_last_field_of_a_block_ends_at_its_end(instruction_set: ModuleType) -> None:
+    page = GuardedPage(2)
+    for size in range(1, 200):
+        value = (b'x""y' * 50)[: size // 2 * 2].replace(b'"', b"q") + b'""' * (size % 3)
+        data = line(b'"' + value + b'"', end=b"")
+        block = page.hold(data)
+        found = compare(instruction_set, (block, 0, len(data), True, 8, 0, 7, True, 1, MAX))
+        assert found[3] == 1
+        compare_columns(instruction_set, [(block, found[5], 1, 8, field) for field in (6, 7)])
