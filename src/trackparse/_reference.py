@@ -551,10 +551,11 @@ def views(
                 out += len(value).to_bytes(4, "little") + value.ljust(12, b"\0")
                 continue
             row = record * (width + 1)
-            first = table[row + field] + 1 if field else table[row] & 0x7FFFFFFF
+            start = table[row] & 0x7FFFFFFF
+            first = table[row + field] + 1 if field else start
             first += data[first] == _QUOTE
             buffer = number
-            if data[first : first + len(value)] != value:
+            if _field(data, start, table[row + 1 : row + 1 + width].tolist(), field) != value:
                 buffer, first = len(runs), len(unescaped)
                 unescaped += value
             out += len(value).to_bytes(4, "little") + value[:4]
@@ -562,12 +563,55 @@ def views(
     return bytes(out), _allocated(unescaped, allocate), len(unescaped), *_bitmap(values)
 
 
-def texts(run: Run) -> list[str | None]:
-    """The values of one column as Python text; equal values may be one object."""
-    return [None if value is None else value.decode() for value in _values([run])]
+class Field:
+    """A field as it stands in the log, and where that is."""
+
+    __slots__ = ("_decoded", "_dialect", "_member", "_record", "raw")
+
+    def __init__(self, raw: bytes, dialect: int, member: str, record: int) -> None:
+        self.raw = raw
+        self._dialect = dialect
+        self._member = member
+        self._record = record
+        self._decoded: Any = None
 
 
-def raws(run: Run) -> list[bytes | None]:
+def events(
+    run: Run,
+    columns: tuple[int, ...],
+    timestamps: Buffer,
+    moment: Callable[[int], Any],
+    statuses: dict[str, Any],
+    event: Callable[..., Any],
+    payload: Callable[..., Any],
+    member: str,
+    first_record: int,
+    rejects: list[int],
+) -> list[Any]:
+    """The records as ``event`` tuples; equal values may be one object.
+
+    ``columns`` are the fields' numbers in the order of Event, -1 for none. ``moment`` makes a datetime of microseconds,
+    ``payload`` a subclass of Field. ``rejects`` say how many records come before each: they count in the numbering.
+    """
+    data, fields, records, width, _ = run
+    values = [_values([(data, fields, records, width, column)]) for column in columns[:7]]
+    texts = [[None if value is None else value.decode() for value in column] for column in values]
+    raws = _raws((data, fields, records, width, columns[7]))
+    starts = memoryview(fields).cast("B").cast("I")[:: width + 1]
+    made = []
+    passed = 0
+    for i, time in enumerate(memoryview(timestamps).cast("B").cast("q")[:records]):
+        while passed < len(rejects) and rejects[passed] <= i:
+            passed += 1
+        raw = raws[i]
+        rest = [column[i] for column in texts[1:]]
+        rest[3] = statuses.get(rest[3] or "", rest[3])
+        last = None if raw is None else payload(raw, starts[i] >> 31, member, first_record + i + passed)
+        made.append(event(moment(time), *rest, last))
+    return made
+
+
+def _raws(run: Run) -> list[bytes | None]:
     """The fields of one column as they stand in the log, quotes and all; None where they are empty."""
     data, fields, records, width, field = run
     if field < 0:
