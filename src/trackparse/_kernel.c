@@ -3,7 +3,9 @@
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <structmember.h>
 
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +19,7 @@
 
 typedef struct {
     const isa_t *isa;
+    PyObject *field; /* the type */
 } state_t;
 
 static const isa_t *isa_of(PyObject *module)
@@ -296,6 +299,22 @@ static inline span_t span_of(const run_t *run, const uint32_t *row)
     return field_span(run->data.buf, row[0] & ~LINE_END, row + 1, run->width, (uint32_t)run->field);
 }
 
+/* Nothing is read past its buffer, whatever table comes in. Sums up the column's bytes. */
+static int check_run(run_t *run)
+{
+    uint32_t size = (uint32_t)run->data.len, bad = run->data.len > INT32_MAX;
+    uint64_t bytes = 0;
+    for (size_t i = 0; run->field >= 0 && i < run->records; i++) {
+        const uint32_t *row = row_of(run, i);
+        uint32_t first = run->field ? row[run->field] + 1 : row[0] & ~LINE_END;
+        uint32_t last = row[run->field + 1];
+        bad |= (first > last) | (last > size);
+        bytes += last - first;
+    }
+    run->bytes = (size_t)bytes;
+    return !bad;
+}
+
 static int take_run(PyObject *item, run_t *run)
 {
     Py_ssize_t records, width, field;
@@ -308,19 +327,9 @@ static int take_run(PyObject *item, run_t *run)
         (size_t)run->table.len / sizeof(uint32_t) / ((size_t)width + 1) < (size_t)records ||
         (uintptr_t)run->table.buf % sizeof(uint32_t)) {
         PyErr_SetString(PyExc_ValueError, "run: arguments out of range");
+    } else if (check_run(run)) {
+        return 1;
     } else {
-        /* Nothing is read past its buffer, whatever table comes in. */
-        uint32_t size = (uint32_t)run->data.len, bad = run->data.len > INT32_MAX;
-        uint64_t bytes = 0;
-        for (size_t i = 0; field >= 0 && i < run->records; i++) {
-            const uint32_t *row = row_of(run, i);
-            uint32_t first = field ? row[field] + 1 : row[0] & ~LINE_END;
-            bad |= (first > row[field + 1]) | (row[field + 1] > size);
-            bytes += row[field + 1] - first;
-        }
-        run->bytes = (size_t)bytes;
-        if (!bad)
-            return 1;
         PyErr_SetString(PyExc_ValueError, "run: the field table does not fit its block");
     }
     PyBuffer_Release(&run->data);
@@ -591,15 +600,102 @@ done:
     return result;
 }
 
-/* ---- Python objects ------------------------------------------------------------------------------------ */
+/* ---- events -------------------------------------------------------------------------------------------- */
 
-#define SHARED 64 /* values remembered, so that a repeated one is one object */
+/* What a Payload carries; its Python class adds the behaviour. It cannot be part of a cycle, so it needs no GC. */
+typedef struct {
+    PyObject_HEAD
+    PyObject *raw, *member, *decoded;
+    long long record;
+    int dialect;
+} field_t;
+
+static PyObject *new_field(PyTypeObject *type, PyObject *raw, int dialect, PyObject *member, long long record)
+{
+    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    field_t *field = (field_t *)alloc(type, 0);
+    if (!field)
+        return NULL;
+    Py_INCREF(raw);
+    Py_INCREF(member);
+    Py_INCREF(Py_None);
+    field->raw = raw;
+    field->member = member;
+    field->decoded = Py_None;
+    field->record = record;
+    field->dialect = dialect;
+    return (PyObject *)field;
+}
+
+static PyObject *field_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+    PyObject *raw, *member;
+    int dialect;
+    long long record;
+    if (keywords && PyDict_Size(keywords)) {
+        PyErr_SetString(PyExc_TypeError, "it takes no keywords");
+        return NULL;
+    }
+    if (!PyArg_ParseTuple(args, "SiUL", &raw, &dialect, &member, &record))
+        return NULL;
+    return new_field(type, raw, dialect, member, record);
+}
+
+static void field_dealloc(PyObject *self)
+{
+    field_t *field = (field_t *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    Py_XDECREF(field->raw);
+    Py_XDECREF(field->member);
+    Py_XDECREF(field->decoded);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
+
+static PyMemberDef field_members[] = {
+    {"raw", T_OBJECT_EX, offsetof(field_t, raw), READONLY, NULL},
+    {"_dialect", T_INT, offsetof(field_t, dialect), READONLY, NULL},
+    {"_member", T_OBJECT_EX, offsetof(field_t, member), READONLY, NULL},
+    {"_record", T_LONGLONG, offsetof(field_t, record), READONLY, NULL},
+    {"_decoded", T_OBJECT_EX, offsetof(field_t, decoded), 0, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot field_slots[] = {
+    {Py_tp_new, field_new},
+    {Py_tp_dealloc, field_dealloc},
+    {Py_tp_members, field_members},
+    {Py_tp_doc, "A field as it stands in the log, and where that is."},
+    {0, NULL},
+};
+
+static PyType_Spec field_spec = {"trackparse._kernel.Field", sizeof(field_t), 0,
+                                 Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, field_slots};
+
+#define EVENT_FIELDS 8
+#define STATUS 4
+#define PAYLOAD 7
+#define SHARED 64 /* values remembered for each field, so that a repeated one is one object */
 
 typedef struct {
     const uint8_t *text;
     size_t size;
-    PyObject *object; /* borrowed from the list */
+    PyObject *object;
 } shared_t;
+
+typedef struct {
+    run_t run; /* its field is set for each column in turn */
+    int32_t columns[EVENT_FIELDS];
+    Py_buffer timestamps;
+    PyObject *moment, *statuses, *member;
+    PyTypeObject *event, *payload;
+    allocfunc new_event;
+    const isa_t *isa;
+    uint8_t *scratch;
+    size_t room;
+    shared_t shared[EVENT_FIELDS][SHARED];
+} maker_t;
 
 static inline size_t slot_of(const uint8_t *p, size_t n)
 {
@@ -610,84 +706,162 @@ static inline size_t slot_of(const uint8_t *p, size_t n)
     return (size_t)(((first ^ last * 0x9E3779B97F4A7C15u) + n) * 0x9E3779B97F4A7C15u >> 58);
 }
 
-static PyObject *kernel_texts(PyObject *module, PyObject *arg)
+static PyObject *text_of(maker_t *m, const uint32_t *row, int column)
 {
-    run_t run;
-    shared_t shared[SHARED] = {{0}};
-    if (!take_run(arg, &run))
-        return NULL;
-    const isa_t *isa = isa_of(module);
-    const uint8_t *data = run.data.buf;
-    uint8_t *scratch = NULL;
-    size_t room = 0;
-    PyObject *list = PyList_New((Py_ssize_t)run.records);
-    for (size_t i = 0; list && i < run.records; i++) {
-        PyObject *text = NULL;
-        if (run.field < 0) {
-            Py_INCREF(Py_None);
-            text = Py_None;
-        } else {
-            const uint32_t *row = row_of(&run, i);
-            span_t span = span_of(&run, row);
-            const uint8_t *value = data + span.first;
-            size_t size = span.last - span.first;
-            if (span.quoted && size && memchr(value, '"', size)) {
-                if (room < size) {
-                    free(scratch);
-                    room = size * 2;
-                    scratch = malloc(room + 64);
-                }
-                if (!scratch) {
-                    room = 0;
-                    PyErr_NoMemory();
-                } else {
-                    size = isa->unescape(scratch, value, size, (int)(row[0] >> 31) == PHP);
-                    text = PyUnicode_DecodeUTF8((const char *)scratch, (Py_ssize_t)size, NULL);
-                }
-            } else {
-                shared_t *s = shared + slot_of(value, size);
-                if (s->object && s->size == size && !memcmp(s->text, value, size)) {
-                    text = s->object;
-                    Py_INCREF(text);
-                } else {
-                    text = PyUnicode_DecodeUTF8((const char *)value, (Py_ssize_t)size, NULL);
-                    *s = (shared_t){value, size, text};
-                }
+    m->run.field = m->columns[column];
+    span_t span = span_of(&m->run, row);
+    const uint8_t *value = (const uint8_t *)m->run.data.buf + span.first;
+    size_t size = span.last - span.first;
+    shared_t *s = m->shared[column] + slot_of(value, size);
+    if (s->object && s->size == size && !memcmp(s->text, value, size)) {
+        Py_INCREF(s->object);
+        return s->object;
+    }
+    PyObject *text;
+    if (span.quoted && size && memchr(value, '"', size)) {
+        if (m->room < size) {
+            free(m->scratch);
+            m->scratch = malloc(size * 2 + 64);
+            m->room = m->scratch ? size * 2 : 0;
+            if (!m->scratch)
+                return PyErr_NoMemory();
+        }
+        size_t shorter = m->isa->unescape(m->scratch, value, size, (int)(row[0] >> 31) == PHP);
+        text = PyUnicode_DecodeUTF8((const char *)m->scratch, (Py_ssize_t)shorter, NULL);
+    } else {
+        text = PyUnicode_DecodeUTF8((const char *)value, (Py_ssize_t)size, NULL);
+        if (text && column == STATUS) {
+            PyObject *known = PyDict_GetItemWithError(m->statuses, text);
+            if (known) {
+                Py_INCREF(known);
+                Py_DECREF(text);
+                text = known;
+            } else if (PyErr_Occurred()) {
+                Py_CLEAR(text);
             }
         }
-        if (!text || PyList_SetItem(list, (Py_ssize_t)i, text) < 0)
+        if (text) {
+            Py_XDECREF(s->object);
+            Py_INCREF(text);
+            *s = (shared_t){value, size, text};
+        }
+    }
+    return text;
+}
+
+static PyObject *payload_of(maker_t *m, const uint32_t *row, long long record)
+{
+    m->run.field = m->columns[PAYLOAD];
+    span_t span = span_of(&m->run, row);
+    if (span.last == span.first) {
+        Py_INCREF(Py_None);
+        return Py_None;
+    }
+    PyObject *raw = PyBytes_FromStringAndSize((const char *)m->run.data.buf + span.first - span.quoted,
+                                              (Py_ssize_t)(span.last - span.first + 2 * (size_t)span.quoted));
+    if (!raw)
+        return NULL;
+    PyObject *payload = new_field(m->payload, raw, (int)(row[0] >> 31), m->member, record);
+    Py_DECREF(raw);
+    return payload;
+}
+
+static PyObject *make_event(maker_t *m, const uint32_t *row, PyObject *moment, long long record)
+{
+    PyObject *event = m->new_event(m->event, EVENT_FIELDS);
+    if (!event)
+        return NULL;
+    Py_INCREF(moment);
+    int failed = PyTuple_SetItem(event, 0, moment);
+    for (int i = 1; i < EVENT_FIELDS && !failed; i++) {
+        PyObject *value = Py_None;
+        if (m->columns[i] < 0)
+            Py_INCREF(value);
+        else
+            value = i == PAYLOAD ? payload_of(m, row, record) : text_of(m, row, i);
+        failed = !value || PyTuple_SetItem(event, i, value);
+    }
+    if (failed)
+        Py_CLEAR(event);
+    return event;
+}
+
+static PyObject *make_events(maker_t *m, long long first_record, PyObject *rejects)
+{
+    PyObject *list = PyList_New((Py_ssize_t)m->run.records), *moment = NULL;
+    const int64_t *times = m->timestamps.buf;
+    Py_ssize_t passed = 0, reject_count = PyList_Size(rejects);
+    for (size_t i = 0; list && i < m->run.records; i++) {
+        /* A timestamp repeats for many rows. */
+        if (!i || times[i] != times[i - 1]) {
+            Py_XDECREF(moment);
+            moment = PyObject_CallFunction(m->moment, "L", (long long)times[i]);
+        }
+        for (; passed < reject_count; passed++) {
+            long long before = PyLong_AsLongLong(PyList_GetItem(rejects, passed));
+            if (before > (long long)i)
+                break;
+        }
+        PyObject *event =
+            moment ? make_event(m, row_of(&m->run, i), moment, first_record + (long long)i + passed) : NULL;
+        if (!event || PyErr_Occurred() || PyList_SetItem(list, (Py_ssize_t)i, event) < 0)
             Py_CLEAR(list);
     }
-    free(scratch);
-    PyBuffer_Release(&run.data);
-    PyBuffer_Release(&run.table);
+    Py_XDECREF(moment);
     return list;
 }
 
-static PyObject *kernel_raws(PyObject *module, PyObject *arg)
+static PyObject *kernel_events(PyObject *module, PyObject *args)
 {
-    (void)module;
-    run_t run;
-    if (!take_run(arg, &run))
+    PyObject *run, *columns, *rejects, *event, *payload, *result = NULL;
+    long long first_record;
+    maker_t *m = calloc(1, sizeof *m);
+    if (!m)
+        return PyErr_NoMemory();
+    if (!PyArg_ParseTuple(args, "OO!y*OO!OOULO!:events", &run, &PyTuple_Type, &columns, &m->timestamps, &m->moment,
+                          &PyDict_Type, &m->statuses, &event, &payload, &m->member, &first_record, &PyList_Type,
+                          &rejects)) {
+        free(m);
         return NULL;
-    const uint8_t *data = run.data.buf;
-    PyObject *list = PyList_New((Py_ssize_t)run.records);
-    for (size_t i = 0; list && i < run.records; i++) {
-        PyObject *raw = Py_None;
-        if (run.field >= 0) {
-            span_t span = span_of(&run, row_of(&run, i));
-            if (span.last > span.first)
-                raw = PyBytes_FromStringAndSize((const char *)data + span.first - span.quoted,
-                                                (Py_ssize_t)(span.last - span.first + 2 * (size_t)span.quoted));
-        }
-        if (raw == Py_None)
-            Py_INCREF(raw);
-        if (!raw || PyList_SetItem(list, (Py_ssize_t)i, raw) < 0)
-            Py_CLEAR(list);
     }
-    PyBuffer_Release(&run.data);
-    PyBuffer_Release(&run.table);
-    return list;
+    PyObject *field_type = ((state_t *)PyModule_GetState(module))->field;
+    int fits = PyTuple_Size(columns) == EVENT_FIELDS && PyType_Check(event) &&
+               PyType_IsSubtype((PyTypeObject *)event, &PyTuple_Type) && PyType_Check(payload) &&
+               PyType_IsSubtype((PyTypeObject *)payload, (PyTypeObject *)field_type);
+    if (!fits || !take_run(run, &m->run)) {
+        if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_TypeError, "events: arguments of the wrong kind");
+        goto done;
+    }
+    for (int i = 0; i < EVENT_FIELDS && fits; i++) {
+        m->columns[i] = (int32_t)PyLong_AsLong(PyTuple_GetItem(columns, i));
+        fits = m->columns[i] < (int32_t)m->run.width;
+        if (fits && m->columns[i] >= 0) {
+            m->run.field = m->columns[i];
+            fits = check_run(&m->run);
+        }
+    }
+    fits &= (size_t)m->timestamps.len / sizeof(int64_t) >= m->run.records &&
+            (uintptr_t)m->timestamps.buf % sizeof(int64_t) == 0;
+    if (fits && !PyErr_Occurred()) {
+        m->event = (PyTypeObject *)event;
+        m->payload = (PyTypeObject *)payload;
+        m->new_event = (allocfunc)PyType_GetSlot(m->event, Py_tp_alloc);
+        m->isa = isa_of(module);
+        result = make_events(m, first_record, rejects);
+    } else if (!PyErr_Occurred()) {
+        PyErr_SetString(PyExc_ValueError, "events: arguments out of range");
+    }
+    PyBuffer_Release(&m->run.data);
+    PyBuffer_Release(&m->run.table);
+done:
+    for (int i = 0; i < EVENT_FIELDS; i++)
+        for (int k = 0; k < SHARED; k++)
+            Py_XDECREF(m->shared[i][k].object);
+    PyBuffer_Release(&m->timestamps);
+    free(m->scratch);
+    free(m);
+    return result;
 }
 
 /* ---- dictionary ---------------------------------------------------------------------------------------- */
@@ -997,8 +1171,7 @@ static PyMethodDef kernel_methods[] = {
     {"index", kernel_index, METH_VARARGS, NULL},
     {"strings", kernel_strings, METH_VARARGS, NULL},
     {"views", kernel_views, METH_VARARGS, NULL},
-    {"texts", kernel_texts, METH_O, NULL},
-    {"raws", kernel_raws, METH_O, NULL},
+    {"events", kernel_events, METH_VARARGS, NULL},
     {"count_lines", kernel_count_lines, METH_VARARGS, NULL},
     {"parse_timestamp", kernel_parse_timestamp, METH_O, NULL},
     {"is_json", kernel_is_json, METH_O, NULL},
@@ -1014,12 +1187,33 @@ static int kernel_exec(PyObject *module)
     for (size_t i = ISA_COUNT; i-- > 0;)
         if (isa_runs_here(ISAS + i))
             state->isa = ISAS + i;
-    PyObject *type = PyType_FromModuleAndSpec(module, &dictionary_spec, NULL);
-    if (!type)
-        return -1;
-    int failed = PyModule_AddObjectRef(module, "Dictionary", type);
-    Py_DECREF(type);
-    return failed;
+    PyObject *dictionary = PyType_FromModuleAndSpec(module, &dictionary_spec, NULL);
+    state->field = PyType_FromModuleAndSpec(module, &field_spec, NULL);
+    int failed = !dictionary || !state->field || PyModule_AddObjectRef(module, "Dictionary", dictionary) < 0 ||
+                 PyModule_AddObjectRef(module, "Field", state->field) < 0;
+    Py_XDECREF(dictionary);
+    return failed ? -1 : 0;
+}
+
+static int kernel_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    state_t *state = PyModule_GetState(module);
+    if (state)
+        Py_VISIT(state->field);
+    return 0;
+}
+
+static int kernel_clear(PyObject *module)
+{
+    state_t *state = PyModule_GetState(module);
+    if (state)
+        Py_CLEAR(state->field);
+    return 0;
+}
+
+static void kernel_free(void *module)
+{
+    kernel_clear(module);
 }
 
 static PyModuleDef_Slot kernel_slots[] = {
@@ -1029,7 +1223,7 @@ static PyModuleDef_Slot kernel_slots[] = {
 
 static PyModuleDef kernel_module = {
     PyModuleDef_HEAD_INIT, "_kernel", "The kernel in C; _reference says what it does.", sizeof(state_t),
-    kernel_methods,        kernel_slots, NULL, NULL, NULL,
+    kernel_methods,        kernel_slots, kernel_traverse, kernel_clear, kernel_free,
 };
 
 PyMODINIT_FUNC PyInit__kernel(void)

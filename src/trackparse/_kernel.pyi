@@ -1,8 +1,17 @@
 """The C kernel: _reference says the same in Python."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
 from trackparse._reference import Allocate, Buffer, Run
+
+class Field:
+    raw: bytes
+    _dialect: int
+    _member: str
+    _record: int
+    _decoded: Any
+    def __new__(cls, raw: bytes, dialect: int, member: str, record: int, /) -> Self: ...
 
 class Dictionary:
     def __len__(self) -> int: ...
@@ -28,8 +37,19 @@ def strings(
 def views(
     runs: list[Run], empty_is_null: bool, allocate: Allocate = ..., /
 ) -> tuple[bytes, Any, int, bytes | None, int]: ...
-def texts(run: Run, /) -> list[str | None]: ...
-def raws(run: Run, /) -> list[bytes | None]: ...
+def events(
+    run: Run,
+    columns: tuple[int, ...],
+    timestamps: Buffer,
+    moment: Callable[[int], Any],
+    statuses: dict[str, Any],
+    event: type[tuple[Any, ...]],
+    payload: type[Field],
+    member: str,
+    first_record: int,
+    rejects: list[int],
+    /,
+) -> list[Any]: ...
 def count_lines(data: Buffer, start: int, stop: int, /) -> int: ...
 def parse_timestamp(text: Buffer, /) -> int | None: ...
 def is_json(text: Buffer, /) -> bool: ...

@@ -5,17 +5,17 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import orjson
 
 from trackparse.dispatch import kernel
 from trackparse.errors import PayloadError
+from trackparse.header import COLUMNS
 from trackparse.index import Segment
 
 _EPOCH: Final = datetime(1970, 1, 1)
-# Timestamps repeat; a hostile log need not.
-_MOMENTS: Final = 4096
 
 
 class Status(enum.StrEnum):
@@ -28,21 +28,16 @@ class Status(enum.StrEnum):
     OPENED = "opened"
 
 
-_STATUSES: Final[dict[str, Status]] = {status.value: status for status in Status}
+_STATUSES: Final[dict[str, Any]] = {status.value: status for status in Status}
 
 
-class Payload(Mapping[str, Any]):
-    """The JSON object of an event. Nothing is unescaped or decoded until it is looked into."""
+class Payload(kernel.Field, Mapping[str, Any]):
+    """The JSON object of an event. Nothing is unescaped or decoded until it is looked into.
 
-    __slots__ = ("_decoded", "_dialect", "_place", "raw")
+    ``raw`` is the field as it stands in the log, quotes and all.
+    """
 
-    raw: bytes  # the field as it stands in the log, quotes and all
-
-    def __init__(self, raw: bytes, dialect: int, place: tuple[str, int]) -> None:
-        self.raw = raw
-        self._dialect = dialect
-        self._place = place  # member, record
-        self._decoded: dict[str, Any] | None = None
+    __slots__ = ()
 
     @property
     def text(self) -> str:
@@ -62,10 +57,11 @@ class Payload(Mapping[str, Any]):
             if not isinstance(value, dict):
                 raise PayloadError(f"{self._where()}: the payload is not a JSON object: {self._quote()}")
             self._decoded = value
-        return self._decoded
+        decoded: dict[str, Any] = self._decoded
+        return decoded
 
     def _where(self) -> str:
-        return f"{self._place[0]}: record {self._place[1]}"
+        return f"{self._member}: record {self._record}"
 
     def _quote(self) -> str:
         return f"{self.raw[:80]!r}: .text has all of it"
@@ -91,7 +87,7 @@ class Payload(Mapping[str, Any]):
     __hash__ = None  # type: ignore[assignment]
 
     def __reduce__(self) -> tuple[object, ...]:
-        return Payload, (self.raw, self._dialect, self._place)
+        return Payload, (self.raw, self._dialect, self._member, self._record)
 
 
 class Event(NamedTuple):
@@ -107,50 +103,23 @@ class Event(NamedTuple):
     payload: Payload | None
 
 
-def events_of(segment: Segment, moments: dict[int, datetime]) -> Iterator[Event]:
-    """The events of a segment; ``moments`` keeps datetimes for reuse from call to call."""
-    def texts(name: str) -> list[Any]:
-        return kernel.texts(segment.run(name))
+@lru_cache(4096)
+def _moment(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)
 
-    return map(
+
+def events_of(segment: Segment) -> list[Event]:
+    """The events of a segment."""
+    columns = segment.columns
+    return kernel.events(
+        segment.run(""),
+        tuple(columns.index(name) if name in columns else -1 for name in COLUMNS),
+        segment.timestamps,
+        _moment,
+        _STATUSES,
         Event,
-        _moments(segment, moments),
-        *(texts(name) for name in ("tracking_code", "target_id", "hwid")),
-        [_STATUSES.get(text, text) for text in texts("status")],
-        texts("description"),
-        texts("appCode"),
-        _payloads(segment),
+        Payload,
+        segment.member,
+        segment.first_record,
+        [reject.before for reject in segment.rejects],
     )
-
-
-def _moments(segment: Segment, moments: dict[int, datetime]) -> list[datetime]:
-    times = memoryview(segment.timestamps).cast("B").cast("q")[: segment.records]
-    found = []
-    for time in times:
-        moment = moments.get(time)
-        if moment is None:
-            if len(moments) >= _MOMENTS:
-                moments.clear()
-            moment = moments[time] = _EPOCH + timedelta(microseconds=time)
-        found.append(moment)
-    return found
-
-
-def _payloads(segment: Segment) -> list[Payload | None]:
-    width = len(segment.columns) + 1
-    starts = memoryview(segment.fields).cast("B").cast("I")[::width].tolist()
-    raws = kernel.raws(segment.run("payload"))
-    first = segment.first_record
-    rejects = [reject.before for reject in segment.rejects]
-    if not rejects:
-        return [
-            None if raw is None else Payload(raw, start >> 31, (segment.member, record))
-            for record, (raw, start) in enumerate(zip(raws, starts, strict=False), first)
-        ]
-    found: list[Payload | None] = []
-    passed = 0
-    for number, (raw, start) in enumerate(zip(raws, starts, strict=False)):
-        while passed < len(rejects) and rejects[passed] <= number:
-            passed += 1
-        found.append(None if raw is None else Payload(raw, start >> 31, (segment.member, first + number + passed)))
-    return found

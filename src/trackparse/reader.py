@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from itertools import chain
 from types import TracebackType
 from typing import Any, Final, Literal, TypedDict, Unpack
 
@@ -99,7 +99,6 @@ class LogReader:
         self._block_size = block_size
         self._progress = progress
         self._lock = threading.Lock()
-        self._moments: dict[int, datetime] = {}
         self._stats = Stats()
         self._rejects: list[Reject] = []
         self._closed = False
@@ -153,13 +152,7 @@ class LogReader:
 
     def events(self) -> Iterator[Event]:
         """The records as ``Event``, one by one, all fields whatever ``columns`` says."""
-        while True:
-            try:
-                group = self._next_group()
-            except StopIteration:
-                return
-            for segment in group:
-                yield from events_of(segment, self._moments)
+        return chain.from_iterable(self._event_lists())
 
     def to_reader(self) -> pa.RecordBatchReader:
         """The rest of the log as a ``pyarrow.RecordBatchReader``."""
@@ -189,6 +182,15 @@ class LogReader:
         self.close()
 
     # ---- what happens inside ----------------------------------------------------------------------------
+
+    def _event_lists(self) -> Iterator[list[Event]]:
+        while True:
+            try:
+                group = self._next_group()
+            except StopIteration:
+                return
+            for segment in group:
+                yield events_of(segment)
 
     def _next_group(self) -> list[Segment]:
         """The segments of the next batch; StopIteration at the end."""
@@ -334,6 +336,5 @@ def read_log(source: Any, **options: Unpack[Options]) -> pa.Table:
 
 
 def iter_events(source: Any, **options: Unpack[Options]) -> Iterator[Event]:
-    """The events of a log, one by one; options as for ``open_log``. The log is closed at the end, or when dropped."""
-    with open_log(source, **options) as log:
-        yield from log.events()
+    """The events of a log, one by one; options as for ``open_log``. At its end, or dropped, it closes the log."""
+    return open_log(source, **options).events()
