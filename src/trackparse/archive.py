@@ -13,11 +13,11 @@ from fnmatch import fnmatchcase
 from pathlib import PurePath
 from typing import Protocol
 
-from .errors import ArchiveError, LimitError, TruncatedError
-from .inflate import DEFLATED, Content, Inflater, Meter, Raw, cut
-from .limits import Limits
-from .sources import Buffer, Source
-from .zipstream import (
+from trackparse.errors import ArchiveError, LimitError, TruncatedError
+from trackparse.inflate import DEFLATED, Content, Inflater, Meter, Raw, cut
+from trackparse.limits import Limits
+from trackparse.sources import Buffer, Source
+from trackparse.zipstream import (
     END,
     LOCAL,
     SPANNED,

@@ -9,9 +9,9 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TypeAlias, cast
 
-from .errors import ArchiveError, LimitError, TruncatedError
-from .limits import Limits
-from .sources import Buffer, Source
+from trackparse.errors import ArchiveError, LimitError, TruncatedError
+from trackparse.limits import Limits
+from trackparse.sources import Buffer, Source
 
 try:
     from isal import igzip_lib, isal_zlib

@@ -10,8 +10,8 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import TypeAlias
 
-from .archive import Archive
-from .sources import Buffer
+from trackparse.archive import Archive
+from trackparse.sources import Buffer
 
 _CLOSE_WAIT = 5.0  # seconds a close waits for a read that does not come back
 _DROP_WAIT = 1.0  # seconds the same costs where nobody said close

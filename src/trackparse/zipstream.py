@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
-from .errors import ArchiveError, LimitError, TruncatedError
-from .inflate import LZMA, STORED, Content, Inflater, Meter, Raw, Stored, Tee, check_method, crc32
-from .limits import Limits
-from .sources import Buffer, Source, open_source
+from trackparse.errors import ArchiveError, LimitError, TruncatedError
+from trackparse.inflate import LZMA, STORED, Content, Inflater, Meter, Raw, Stored, Tee, check_method, crc32
+from trackparse.limits import Limits
+from trackparse.sources import Buffer, Source, open_source
 
 LOCAL = b"PK\x03\x04"
 CENTRAL = b"PK\x01\x02"
