@@ -9,7 +9,7 @@ import os
 import random
 from collections.abc import Iterator
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from cases import CASES, H6, H8, line, line6
@@ -131,9 +131,49 @@ def compare_columns(kernel: ModuleType, runs: list[Any]) -> None:
             assert c.encode(runs, empty_is_null) == python.encode(runs, empty_is_null), runs
             assert len(c) == len(python)
             assert c.values() == python.values()
-    for run in runs:
-        assert kernel.texts(run) == _reference.texts(run), run
-        assert kernel.raws(run) == _reference.raws(run), run
+
+
+class Made(NamedTuple):
+    """As wide as Event."""
+
+    time: int
+    one: str | None
+    two: str | None
+    three: str | None
+    status: Any
+    five: str | None
+    six: str | None
+    field: Any
+
+
+def events(kernel: ModuleType, data: Any, found: tuple[Any, ...], columns: tuple[int, ...]) -> list[Any]:
+    """The events of an index, told by the kernel."""
+    width = len(found[5]) // 4 // found[3] - 1
+
+    class Field(kernel.Field):  # type: ignore[name-defined, misc]
+        __slots__ = ()
+
+    made = kernel.events(
+        (data, found[5], found[3], width, -1),
+        columns,
+        found[6],
+        lambda time: -time,
+        {"sent": 1, "created": 2},
+        Made,
+        Field,
+        "log.csv",
+        1 << 40,
+        [reject[0] for reject in found[7]],
+    )
+    assert all(type(event) is Made for event in made)
+    return [
+        (*event[:7], event.field and (event.field.raw, event.field._dialect, event.field._member, event.field._record))
+        for event in made
+    ]
+
+
+def compare_events(kernel: ModuleType, data: Any, found: tuple[Any, ...], columns: tuple[int, ...]) -> None:
+    assert events(kernel, data, found, columns) == events(_reference, data, found, columns), (data, columns)
 
 
 def check_block(kernel: ModuleType, dice: random.Random, data: bytes) -> None:
@@ -143,6 +183,7 @@ def check_block(kernel: ModuleType, dice: random.Random, data: bytes) -> None:
             width = arguments[4]
             fields = [-1, *range(width)]
             compare_columns(kernel, [(data, found[5], found[3], width, field) for field in fields])
+            compare_events(kernel, data, found, tuple(dice.choice(fields) for _ in range(8)))
 
 
 def test_mutated_logs(instruction_set: ModuleType) -> None:
@@ -212,6 +253,7 @@ def test_samples(dialect: Any, instruction_set: ModuleType) -> None:
         found = compare(instruction_set, (data, 0, len(data), True, 8, 0, 7, auto, 1 - (dialect == "rfc4180"), MAX))
         assert found[3] == 400
         compare_columns(instruction_set, [(data, found[5], found[3], 8, field) for field in range(8)])
+        compare_events(instruction_set, data, found, tuple(range(8)))
 
 
 def test_runs_of_several_blocks(instruction_set: ModuleType) -> None:
@@ -348,10 +390,11 @@ def test_tables_that_do_not_fit_their_block_are_refused(instruction_set: ModuleT
             lambda run: instruction_set.strings([run], True, bytearray),
             lambda run: instruction_set.views([run], True, bytearray),
             lambda run: instruction_set.Dictionary().encode([run], True),
-            instruction_set.texts,
-            instruction_set.raws,
+            lambda run: instruction_set.events(
+                run, (run[4],) * 8, b"\0" * 16, int, {}, Made, instruction_set.Field, "", 0, []
+            ),
         ):
-            with pytest.raises(ValueError, match="run:"):
+            with pytest.raises(ValueError, match=r"(run|events): "):
                 call(run)
 
 
@@ -397,9 +440,9 @@ def test_nothing_is_read_past_the_buffer(instruction_set: ModuleType) -> None:
                         run = (block, found[5], found[3], 8, field)
                         instruction_set.strings([run], True, bytearray)
                         instruction_set.views([run], True, bytearray)
-                        instruction_set.texts(run)
-                        instruction_set.raws(run)
                         instruction_set.Dictionary().encode([run], True)
+                    if found[3]:
+                        events(instruction_set, block, found, (0, 1, 2, 3, 4, 5, 6, 7))
             for dialect in (0, 1):
                 instruction_set.unescape(block, dialect)
             instruction_set.count_lines(block, 0, size)
