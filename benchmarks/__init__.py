@@ -1,0 +1,1 @@
+"""Measures trackparse against inflating alone, and against the readers that are there anyway."""
