@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from trackparse.dispatch import name as kernel
     from trackparse.events import Event, Payload, Status
     from trackparse.parquet import ConversionReport, convert_log
-    from trackparse.reader import LogReader, Stats, iter_events, open_log, read_log
+    from trackparse.reader import LogReader, iter_events, open_log, read_log
+    from trackparse.stream import Stats
 
 __all__ = [
     "ArchiveError",
@@ -54,7 +55,7 @@ _LAZY = {
     "Event": "events",
     "LogReader": "reader",
     "Payload": "events",
-    "Stats": "reader",
+    "Stats": "stream",
     "Status": "events",
     "convert_log": "parquet",
     "iter_events": "reader",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
 from itertools import chain
 from types import TracebackType
 from typing import Any, Final, Literal, TypedDict, Unpack
@@ -13,18 +12,17 @@ import pyarrow as pa
 
 from trackparse.archive import open_archive
 from trackparse.columns import ColumnBuilder
-from trackparse.errors import ArchiveError, RecordError
+from trackparse.errors import ArchiveError, TrackparseError
 from trackparse.events import Event, events_of
-from trackparse.index import EXPLANATIONS, TRUNCATED, Indexer, Reject, Segment
+from trackparse.index import Indexer, Segment
 from trackparse.limits import Limits
-from trackparse.readahead import MemberEnd, MemberStart, ReadAhead
+from trackparse.readahead import ReadAhead
 from trackparse.sources import open_source
+from trackparse.stream import OnError, SegmentStream, Stats
 
 BLOCK_SIZE: Final = 1 << 20  # bytes: a block, its index and its columns stay in the second-level cache
 DEFAULT_LIMITS: Final = Limits()
-ON_ERROR: Final = ("raise", "quarantine", "skip")
 
-OnError = Literal["raise", "quarantine", "skip"]
 Dialect = Literal["auto", "php", "rfc4180"]
 StringType = Literal["string", "string_view"]
 
@@ -38,18 +36,6 @@ _REJECTS_SCHEMA: Final = pa.schema(
         ("raw", pa.binary()),
     ]
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """What was read so far."""
-
-    records: int = 0  # good ones
-    rejected: int = 0
-    blank_lines: int = 0
-    bytes_read: int = 0  # of the source
-    bytes_inflated: int = 0  # of the members
-    members: int = 0  # begun
 
 
 class Options(TypedDict, total=False):
@@ -87,25 +73,20 @@ class LogReader:
         limits: Limits,
         progress: Callable[[Stats], object] | None,
     ) -> None:
-        if on_error not in ON_ERROR:
-            raise ValueError(f"on_error={on_error!r}: there are {', '.join(ON_ERROR)}")
         if block_size < 1 or block_size > 1 << 30:
             raise ValueError(f"block_size={block_size}: from 1 byte to 1 GiB")
         self._indexer = Indexer(dialect, limits, block_size)
-        self._source = open_source(source)
-        self.name: str = self._source.name
-        self._ahead = ReadAhead(open_archive(self._source, limits, members), block_size)
-        self._on_error = on_error
-        self._block_size = block_size
-        self._progress = progress
+        opened = open_source(source)
+        self.name: str = opened.name
+        self._ahead = ReadAhead(open_archive(opened, limits, members), block_size)
         self._lock = threading.Lock()
-        self._stats = Stats()
-        self._rejects: list[Reject] = []
         self._closed = False
         self._fault: Exception | None = None
         self._pending: list[Segment] = []
-        self._groups = self._group_segments()
         try:
+            # Its generator does not know the reader: a reader that is dropped must end at once.
+            self._stream = SegmentStream(opened, self._ahead, self._indexer, on_error, block_size, progress)
+            self._groups = self._stream.groups()
             self._builder = self._open(columns, string_type, dictionary)
         except BaseException:
             self.close()
@@ -130,14 +111,14 @@ class LogReader:
     @property
     def stats(self) -> Stats:
         """What was read and delivered so far."""
-        return replace(self._stats, bytes_read=self._source.bytes_read)
+        return self._stream.stats
 
     @property
     def rejects(self) -> pa.Table:
         """The bad records so far: member, record, line, byte_offset, reason, raw. Kept by ``"quarantine"`` only."""
         rows = [
             (p.member, p.record, p.line, p.byte_offset, reject.reason, reject.raw)
-            for reject in self._rejects
+            for reject in self._stream.rejects
             for p in (reject.position,)
         ]
         lists = zip(*rows, strict=True) if rows else ([] for _ in _REJECTS_SCHEMA)
@@ -148,7 +129,12 @@ class LogReader:
         return self
 
     def __next__(self) -> pa.RecordBatch:
-        return self._builder.build(self._next_group())
+        group = self._next_group()
+        try:
+            return self._builder.build(group)
+        except Exception as fault:
+            self._fault = fault
+            raise
 
     def events(self) -> Iterator[Event]:
         """The records as ``Event``, one by one, all fields whatever ``columns`` says."""
@@ -203,91 +189,16 @@ class LogReader:
             try:
                 while not group:
                     group = next(self._groups)
+            except StopIteration:
+                raise
             except Exception as fault:
                 # An error that was seen once must not look like the end the next time.
-                self._fault = None if isinstance(fault, StopIteration) else fault
+                self._fault = fault
+                raise
+            except BaseException:
+                self._fault = TrackparseError(f"{self.name}: reading was interrupted: open the log again")
                 raise
             return group
-
-    def _group_segments(self) -> Iterator[list[Segment]]:
-        """Segments, a batch at a time. The first group comes as soon as the header is known, and may be empty."""
-        held: list[Segment] = []
-        announced = False
-        try:
-            for segment in self._segments():
-                if segment is not None:
-                    good, fault = self._take(segment)
-                    held += [good] if good.records else []
-                    if fault is not None:
-                        raise fault
-                # What a block completed is a batch, and a long stretch of a longer one.
-                if segment is None or sum(part.size for part in held) >= self._block_size:
-                    if held or (not announced and self._indexer.columns):
-                        announced = True
-                        yield held
-                    held = []
-        except Exception:
-            if held or (not announced and self._indexer.columns):
-                yield held
-            raise
-
-    def _segments(self) -> Iterator[Segment | None]:
-        """All segments of all members; None where a block ends. An error comes after all that was before it."""
-        indexer = self._indexer
-        inside = False
-        while True:
-            try:
-                item = next(self._ahead, None)
-            except Exception:
-                if inside:
-                    yield from indexer.abandon()
-                raise
-            if item is None:
-                return
-            if isinstance(item, MemberStart):
-                inside = True
-                indexer.start(item.name)
-                self._stats = replace(self._stats, members=self._stats.members + 1)
-                continue
-            if isinstance(item, MemberEnd):
-                inside = False
-                yield from indexer.finish()
-            else:
-                self._stats = replace(self._stats, bytes_inflated=self._stats.bytes_inflated + len(item))
-                yield from indexer.feed(item)
-            yield None
-            if self._progress is not None:
-                self._progress(self.stats)
-
-    def _take(self, segment: Segment) -> tuple[Segment, RecordError | None]:
-        """Count a segment and set its rejects aside; with ``"raise"``, what comes before the first, and its error."""
-        fault = None
-        rejects = segment.rejects
-        if rejects and self._on_error == "raise" and rejects[0].reason != TRUNCATED:
-            fault = _record_error(rejects[0])
-            segment = segment.head(rejects[0].before)
-            rejects = rejects[:1]
-        if self._on_error == "quarantine":
-            self._rejects.extend(rejects)
-        stats = self._stats
-        self._stats = replace(
-            stats,
-            records=stats.records + segment.records,
-            rejected=stats.rejected + len(rejects),
-            blank_lines=stats.blank_lines + segment.blank_lines,
-        )
-        return segment, fault
-
-
-def _record_error(reject: Reject) -> RecordError:
-    shown = repr(reject.raw[:120]) + ("..." if len(reject.raw) > 120 else "")
-    return RecordError(
-        f"{reject.position}: {EXPLANATIONS[reject.reason]} ({reject.reason}): {shown}; "
-        "on_error='quarantine' sets bad records aside and goes on",
-        reject.position,
-        reject.reason,
-        reject.raw,
-    )
 
 
 def open_log(
