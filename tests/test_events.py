@@ -1,0 +1,227 @@
+"""Events: typed, immutable, and their payloads lazy."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import orjson
+import pytest
+from cases import EXAMPLE, EXAMPLE_PAYLOAD, H6, H8, MOMENT, line, line6
+
+import trackparse
+from trackparse import Event, Payload, PayloadError, Status
+
+
+def events_of(*records: bytes, header: bytes = H8, **options: Any) -> list[Event]:
+    return list(trackparse.iter_events(header + b"".join(records), **options))
+
+
+def payload_of(field: bytes, **options: Any) -> Payload:
+    (event,) = events_of(line(field), **options)
+    assert event.payload is not None
+    return event.payload
+
+
+def test_the_published_example(kernel: str) -> None:
+    (event,) = trackparse.iter_events(EXAMPLE)
+    assert event.timestamp == datetime(2021, 4, 20, 13, 1, 1)
+    assert event.timestamp.tzinfo is None
+    assert event.tracking_code == "T-D6C2-ABC2228F-C9C305A9"
+    assert event.target_id == event.hwid == "0991"
+    assert event.status is Status.DELIVERED
+    assert event.description == "Success"
+    assert event.app_code == "C90C0-0E786"
+    assert event.payload is not None
+    assert event.payload["md"]["uid"] == 11793546856
+    assert event.payload["aps"] == {"alert": "..."}
+    assert event.payload.text == EXAMPLE_PAYLOAD
+    assert event.payload.raw == b'"{""aps"":{""alert"":""...""},""md"":{""uid"":11793546856}}"'
+
+
+def test_the_older_generation_has_no_app_and_no_payload(kernel: str) -> None:
+    (event,) = events_of(line6(b"2011-01-01T15:03:01.012345"), header=H6)
+    assert event == (datetime(2011, 1, 1, 15, 3, 1, 12345), "T-6", "U6", "H6", "created", "", None, None)
+    assert event.status is Status.CREATED
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_a_status_of_the_list_is_one_of_the_enum(status: Status, kernel: str) -> None:
+    (event,) = events_of(line(status=status.value.encode()))
+    assert event.status is status
+    assert event.status == status.value
+    assert f"{event.status}" == status.value
+
+
+@pytest.mark.parametrize("status", ["bounced", "", "Sent", "sent "])
+def test_another_status_is_kept_as_text(status: str, kernel: str) -> None:
+    (event,) = events_of(line(status=status.encode()))
+    assert type(event.status) is str
+    assert event.status == status
+
+
+def test_the_statuses_are_those_of_the_service() -> None:
+    assert [status.value for status in Status] == ["created", "sent", "delivered", "failed", "opened"]
+
+
+def test_a_quoted_status_is_one_of_the_enum_too(kernel: str) -> None:
+    assert events_of(line(status=b'"opened"'))[0].status is Status.OPENED
+
+
+def test_an_event_cannot_be_changed(kernel: str) -> None:
+    (event,) = events_of(line())
+    with pytest.raises(AttributeError):
+        event.status = Status.FAILED  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        event.seen = True  # type: ignore[attr-defined]
+    with pytest.raises(TypeError):
+        event.payload["a"] = 1  # type: ignore[index]
+    with pytest.raises(AttributeError):
+        event.payload.seen = True  # type: ignore[union-attr]
+
+
+def test_events_are_events_and_compare_as_such(kernel: str) -> None:
+    one, two, other = events_of(line(b'{"a":1}'), line(b'"{""a"":1}"'), line(b'{"a":2}'))
+    assert type(one) is Event
+    assert one == two
+    assert one != other
+    assert one._replace(payload=None) == (MOMENT, "T-1", "u", "h", "sent", "", "A-1", None)
+    assert one._fields[0] == "timestamp"
+    assert one._fields[6] == "app_code"
+
+
+def test_events_and_payloads_survive_pickling(kernel: str) -> None:
+    events = events_of(line(b'"{""a"":""\\"b\\"""}"'), line(b""), line(b"oops"), line(status=b"bounced"))
+    copies = pickle.loads(pickle.dumps(events))  # noqa: S301
+    assert [tuple(copy[:7]) for copy in copies] == [tuple(event[:7]) for event in events]
+    assert copies[0].status is Status.SENT
+    assert copies[0].payload == {"a": '"b"'}
+    assert copies[0].payload.raw == events[0].payload.raw  # type: ignore[union-attr]
+    assert copies[1].payload is None
+    with pytest.raises(PayloadError, match="record 2"):
+        copies[2].payload["a"]
+
+
+def test_an_empty_payload_is_none(kernel: str) -> None:
+    assert [event.payload for event in events_of(line(b""), line(b'""'))] == [None, None]
+
+
+class TestPayload:
+    def test_it_is_a_mapping(self, kernel: str) -> None:
+        payload = payload_of(b'"{""a"":1,""b"":{""c"":[true,null]}}"')
+        assert isinstance(payload, Mapping)
+        assert dict(payload) == {"a": 1, "b": {"c": [True, None]}}
+        assert list(payload) == ["a", "b"]
+        assert len(payload) == 2
+        assert "a" in payload
+        assert payload.get("x") is None
+        assert payload == {"b": {"c": [True, None]}, "a": 1}
+        assert payload != {"a": 1}
+        assert payload != 1
+        with pytest.raises(KeyError, match="x"):
+            payload["x"]
+        with pytest.raises(TypeError):
+            hash(payload)
+        assert repr(payload) == "Payload('{\"a\":1,\"b\":{\"c\":[true,null]}}')"
+
+    def test_nothing_is_decoded_before_it_is_looked_into_and_then_once(
+        self, kernel: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        calls: list[bytes] = []
+
+        def loads(text: bytes) -> Any:
+            calls.append(text)
+            return orjson.loads(text)
+
+        class Counting:
+            JSONDecodeError = orjson.JSONDecodeError
+
+        Counting.loads = staticmethod(loads)  # type: ignore[attr-defined]
+        monkeypatch.setattr("trackparse.events.orjson", Counting)
+        payload = payload_of(b'{"a":{"b":1}}')
+        assert payload.raw == b'{"a":{"b":1}}'
+        assert payload.text == '{"a":{"b":1}}'
+        assert calls == []
+        assert payload["a"] is payload["a"]
+        assert len(payload) == 1
+        assert calls == [b'{"a":{"b":1}}']
+
+    def test_raw_is_the_field_and_text_its_value(self, kernel: str) -> None:
+        for field, dialect in ((b'"{""a"":""\\"b\\"""}"', "php"), (b'"{""a"":""\\""b\\""""}"', "rfc4180")):
+            for chosen in (dialect, "auto"):
+                payload = payload_of(field, dialect=chosen)
+                assert payload.raw == field
+                assert payload.text == '{"a":"\\"b\\""}'
+                assert payload["a"] == '"b"'
+
+    @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r", b""])
+    def test_the_line_end_is_not_part_of_it(self, end: bytes, kernel: str) -> None:
+        for field in (b"{}", b'"{}"'):
+            (event,) = events_of(line(field, end=end))
+            assert event.payload is not None
+            assert event.payload.raw == field
+
+    @pytest.mark.parametrize("field", [b"oops", b'"{""a"":"', b"{", b"[1]", b"1", b'"""text"""', b"null"])
+    def test_what_is_no_json_object_is_said_at_access(self, field: bytes, kernel: str) -> None:
+        good, event = events_of(line(), line(field))
+        assert good.payload == {}
+        assert event.tracking_code == "T-1"
+        payload = event.payload
+        assert payload is not None
+        assert payload.raw == field
+        assert payload.text
+        for look in (lambda: payload["a"], lambda: len(payload), lambda: list(payload), lambda: "a" in payload):
+            with pytest.raises(PayloadError, match="<bytes>: record 1: the payload is not") as caught:
+                look()
+            assert isinstance(caught.value, ValueError)
+            assert isinstance(caught.value, trackparse.TrackparseError)
+
+    def test_the_record_named_counts_the_bad_ones_and_the_blocks(self, kernel: str) -> None:
+        data = H8 + line() + line(b"{};") + b"\n" + line(b"oops") + line(b"{};") * 2 + line() * 40 + line(b"oops")
+        for block_size in (7, 300, 1 << 20):
+            events = list(trackparse.iter_events(data, on_error="skip", block_size=block_size))
+            named = []
+            for event in events:
+                try:
+                    dict(event.payload or {})
+                except PayloadError as error:
+                    named.append(str(error).split(": ")[1])
+            assert named == ["record 2", "record 45"]
+
+    def test_a_float_and_a_large_number_keep_their_kind(self, kernel: str) -> None:
+        payload = payload_of(b'{"a":1.0,"b":11793546856,"c":"\xc3\xa9"}')
+        assert type(payload["a"]) is float
+        assert payload["b"] == 11793546856
+        assert payload["c"] == "é"
+
+
+def test_events_carry_all_fields_whatever_the_projection(kernel: str) -> None:
+    with trackparse.open_log(H8 + line(), columns=["status"]) as log:
+        (event,) = log.events()
+    assert event.hwid == "h"
+    assert event.payload == {}
+
+
+def test_columns_in_another_order_and_unknown_ones(kernel: str) -> None:
+    (event,) = trackparse.iter_events(b'//region;payload;tracking_code;timestamp\neu;{"a":1};T;2021-04-20 13:01:01.5\n')
+    assert event[:3] == (datetime(2021, 4, 20, 13, 1, 1, 500000), "T", None)
+    assert event.status is None
+    assert event.payload == {"a": 1}
+
+
+def test_every_record_before_a_bad_one_is_an_event(kernel: str) -> None:
+    events = trackparse.iter_events(H8 + line() * 5 + line(b"{};") + line())
+    assert [next(events).status for _ in range(5)] == ["sent"] * 5
+    with pytest.raises(trackparse.RecordError, match="record 5, line 7"):
+        next(events)
+
+
+def test_extreme_timestamps(kernel: str) -> None:
+    times = [b"0001-01-01 00:00:00", b"9999-12-31 23:59:59.999999", b"1969-12-31 23:59:59.5"]
+    assert [event.timestamp for event in events_of(*(line(time=time) for time in times))] == [
+        datetime.min,
+        datetime.max,
+        datetime(1969, 12, 31, 23, 59, 59, 500000),
+    ]
