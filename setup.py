@@ -7,7 +7,7 @@ setup(
         Extension(
             "trackparse._kernel",
             sources=["src/trackparse/_kernel.c"],
-            depends=["src/trackparse/_isa.h", "src/trackparse/_scan.h", "src/trackparse/_grammar.h"],
+            depends=[f"src/trackparse/_{name}.h" for name in ("isa", "scan", "grammar", "index", "values")],
             define_macros=[("Py_LIMITED_API", "0x030B0000")],
             extra_compile_args=["-O3", "-std=c11", "-Wall", "-Wextra", "-fno-strict-aliasing"],
             py_limited_api=True,

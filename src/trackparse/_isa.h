@@ -26,6 +26,23 @@ static inline uint8_t *put_runs(uint8_t *out, const uint8_t *p, uint64_t drop, s
     return out + (size - from);
 }
 
+/* `space` filled with the first n bytes from p, then zeros. */
+static inline const uint8_t *pad(const uint8_t *p, size_t n, uint8_t *space)
+{
+    memcpy(space, p, n);
+    memset(space + n, 0, 64 - n);
+    return space;
+}
+
+static inline uint32_t *emit_bits(uint32_t *out, uint64_t m, uint64_t line_ends, uint32_t at)
+{
+    for (; m; m &= m - 1) {
+        uint32_t bit = (uint32_t)__builtin_ctzll(m);
+        *out++ = (at + bit) | (uint32_t)(line_ends >> bit & 1) << 31;
+    }
+    return out;
+}
+
 /* ---- portable: eight 64-bit words ------------------------------------------------------------------- */
 
 typedef struct {
@@ -82,6 +99,8 @@ static inline uint64_t ge64_portable(vec_portable v, uint8_t c)
 #define TARGET
 #define vec vec_portable
 #define load64 load64_portable
+#define load_part(p, n, space) load64_portable(pad(p, n, space))
+#define emit emit_bits
 #define eq64 eq64_portable
 #define ge64 ge64_portable
 #define high64 high64_portable
@@ -92,6 +111,8 @@ static inline uint64_t ge64_portable(vec_portable v, uint8_t c)
 #undef TARGET
 #undef vec
 #undef load64
+#undef load_part
+#undef emit
 #undef eq64
 #undef ge64
 #undef high64
@@ -145,6 +166,8 @@ static inline uint64_t high64_sse2(vec_sse2 v)
 #define TARGET
 #define vec vec_sse2
 #define load64 load64_sse2
+#define load_part(p, n, space) load64_sse2(pad(p, n, space))
+#define emit emit_bits
 #define eq64 eq64_sse2
 #define ge64 ge64_sse2
 #define high64 high64_sse2
@@ -155,6 +178,8 @@ static inline uint64_t high64_sse2(vec_sse2 v)
 #undef TARGET
 #undef vec
 #undef load64
+#undef load_part
+#undef emit
 #undef eq64
 #undef ge64
 #undef high64
@@ -216,6 +241,8 @@ TARGET static inline uint8_t *put64_avx2(uint8_t *out, vec_avx2 v, const uint8_t
 #define ISA(name) name##_avx2
 #define vec vec_avx2
 #define load64 load64_avx2
+#define load_part(p, n, space) load64_avx2(pad(p, n, space))
+#define emit emit_bits
 #define eq64 eq64_avx2
 #define ge64 ge64_avx2
 #define high64 high64_avx2
@@ -226,6 +253,8 @@ TARGET static inline uint8_t *put64_avx2(uint8_t *out, vec_avx2 v, const uint8_t
 #undef TARGET
 #undef vec
 #undef load64
+#undef load_part
+#undef emit
 #undef eq64
 #undef ge64
 #undef high64
@@ -238,10 +267,34 @@ TARGET static inline uint8_t *put64_avx2(uint8_t *out, vec_avx2 v, const uint8_t
 #define ISA(name) name##_avx512
 #define vec __m512i
 #define load64(p) _mm512_loadu_si512((const void *)(p))
+/* What is masked out is not touched, so it may lie behind the buffer. */
+#define load_part(p, n, space) ((void)(space), _mm512_maskz_loadu_epi8((1ull << (n)) - 1, (const void *)(p)))
+#define emit emit_avx512
 #define eq64(v, c) ((uint64_t)_mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8(c)))
 #define ge64(v, c) ((uint64_t)_mm512_cmpge_epu8_mask(v, _mm512_set1_epi8((char)(c))))
 #define high64(v) ((uint64_t)_mm512_movepi8_mask(v))
 #define prefix_xor prefix_xor_clmul
+
+/* The bits become bytes, and those positions: without a branch on how many there are, mostly. */
+TARGET static inline uint32_t *emit_avx512(uint32_t *out, uint64_t m, uint64_t line_ends, uint32_t at)
+{
+    static const uint8_t numbers[64] = {
+        0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
+        22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43,
+        44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63};
+    size_t count = (size_t)__builtin_popcountll(m);
+    __m512i flagged = _mm512_mask_add_epi8(load64(numbers), line_ends, load64(numbers), _mm512_set1_epi8((char)0x80));
+    __m512i bytes = _mm512_maskz_compress_epi8(m, flagged);
+    for (size_t done = 0;; done += 16) {
+        __m512i words = _mm512_cvtepu8_epi32(_mm512_castsi512_si128(bytes));
+        __m512i flags = _mm512_slli_epi32(_mm512_srli_epi32(words, 7), 31);
+        __m512i positions = _mm512_add_epi32(_mm512_and_si512(words, _mm512_set1_epi32(63)), _mm512_set1_epi32((int)at));
+        _mm512_storeu_si512((void *)(out + done), _mm512_or_si512(positions, flags));
+        if (done + 16 >= count)
+            return out + count;
+        bytes = _mm512_alignr_epi64(bytes, bytes, 2);
+    }
+}
 
 TARGET static inline uint8_t *put64_avx512(uint8_t *out, __m512i v, uint64_t drop, size_t size)
 {
@@ -256,6 +309,8 @@ TARGET static inline uint8_t *put64_avx512(uint8_t *out, __m512i v, uint64_t dro
 #undef TARGET
 #undef vec
 #undef load64
+#undef load_part
+#undef emit
 #undef eq64
 #undef ge64
 #undef high64
@@ -304,6 +359,8 @@ static inline uint64_t high64_neon(uint8x16x4_t v)
 #define TARGET
 #define vec uint8x16x4_t
 #define load64 load64_neon
+#define load_part(p, n, space) load64_neon(pad(p, n, space))
+#define emit emit_bits
 #define eq64 eq64_neon
 #define ge64 ge64_neon
 #define high64 high64_neon
@@ -314,6 +371,8 @@ static inline uint64_t high64_neon(uint8x16x4_t v)
 #undef TARGET
 #undef vec
 #undef load64
+#undef load_part
+#undef emit
 #undef eq64
 #undef ge64
 #undef high64

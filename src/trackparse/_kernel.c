@@ -14,8 +14,9 @@
 
 #include "_grammar.h"
 
-/* How far one structural scan looks: its separators stay in the first-level caches. */
-#define SCAN_BYTES (16 << 10)
+#include "_index.h"
+
+#include "_values.h"
 
 typedef struct {
     const isa_t *isa;
@@ -28,182 +29,6 @@ static const isa_t *isa_of(PyObject *module)
 }
 
 /* ---- index --------------------------------------------------------------------------------------------- */
-
-typedef struct {
-    uint64_t records;
-    size_t start, end;
-    int reason;
-} reject_t;
-
-typedef struct {
-    uint32_t *fields;
-    int64_t *timestamps;
-    size_t records, room;
-    reject_t *rejects;
-    size_t reject_count, reject_room;
-    uint64_t blank_lines;
-} found_t;
-
-static int reserve(found_t *f, size_t more, uint32_t width)
-{
-    if (f->records + more <= f->room)
-        return 1;
-    size_t room = f->room * 2 > f->records + more ? f->room * 2 : f->records + more;
-    uint32_t *fields = realloc(f->fields, room * (width + 1) * sizeof *fields);
-    if (fields)
-        f->fields = fields;
-    int64_t *timestamps = fields ? realloc(f->timestamps, room * sizeof *timestamps) : NULL;
-    if (!timestamps)
-        return 0;
-    f->timestamps = timestamps;
-    f->room = room;
-    return 1;
-}
-
-static int add_reject(found_t *f, size_t start, size_t end, int reason)
-{
-    if (f->reject_count == f->reject_room) {
-        size_t room = f->reject_room ? f->reject_room * 2 : 16;
-        reject_t *rejects = realloc(f->rejects, room * sizeof *rejects);
-        if (!rejects)
-            return 0;
-        f->rejects = rejects;
-        f->reject_room = room;
-    }
-    f->rejects[f->reject_count++] = (reject_t){f->records, start, end, reason};
-    return 1;
-}
-
-typedef struct {
-    const uint8_t *data;
-    size_t size, stop;
-    int final, automatic, dialect;
-    uint32_t width, timestamp;
-    int32_t payload;
-    size_t max_record_bytes;
-    const isa_t *isa;
-    uint32_t *separators; /* SCAN_BYTES + 64 of them */
-    reading_t reading;
-} indexer_t;
-
-/* Records in a row that need no second look. Returns past the last, -1 without memory. */
-static long long index_plain(indexer_t *x, size_t position, found_t *f)
-{
-    size_t end = x->size - position < SCAN_BYTES ? x->size : position + SCAN_BYTES;
-    uint32_t width = x->width;
-    int ascii;
-    size_t count = x->isa->scan(x->data, position, end, x->dialect == PHP, x->separators, &ascii);
-    if (!reserve(f, count / width, width))
-        return -1;
-
-    size_t records = f->records, start = position;
-    const uint8_t *last_time = NULL;
-    int64_t time = 0;
-    for (size_t at = 0; at + width <= count && start < x->stop; at += width) {
-        const uint32_t *separators = x->separators + at;
-        uint32_t flags = 0;
-        uint32_t *row = f->fields + records * (width + 1);
-        for (uint32_t i = 0; i < width - 1; i++) {
-            flags |= separators[i];
-            row[i + 1] = separators[i];
-        }
-        uint32_t line_end = separators[width - 1] & ~LINE_END;
-        /* A line end too soon or too late. */
-        if (flags & LINE_END || line_end == separators[width - 1] || line_end + 1 - start > x->max_record_bytes)
-            break;
-        row[0] = (uint32_t)start | (uint32_t)x->dialect << 31;
-        row[width] = line_end;
-        span_t span = field_span(x->data, start, row + 1, width, x->timestamp);
-        const uint8_t *text = x->data + span.first;
-        /* A timestamp repeats for many rows. */
-        if (!(last_time && span.last - span.first == 19 && !memcmp(text, last_time, 19))) {
-            time = parse_timestamp(text, span.last - span.first);
-            if (time == NO_TIME)
-                break;
-            last_time = span.last - span.first == 19 ? text : NULL;
-        }
-        f->timestamps[records++] = time;
-        start = (size_t)line_end + 1;
-    }
-    if (!ascii && !x->isa->is_utf8(x->data + position, start - position))
-        return (long long)position;
-    f->records = records;
-    return (long long)start;
-}
-
-/* Index until `stop`; returns the status, -1 without memory. */
-static int index_records(indexer_t *x, size_t *position, found_t *f)
-{
-    size_t at = *position;
-    size_t plain_from = at;
-    int status = DONE;
-    while (at < x->stop && at < x->size) {
-        if (at >= plain_from) {
-            long long past = index_plain(x, at, f);
-            if (past < 0)
-                return -1;
-            if ((size_t)past > at) {
-                at = (size_t)past;
-                continue;
-            }
-        }
-        long long blank = blank_line(x->data, at, x->size, x->final);
-        if (blank == NEEDS_MORE) {
-            status = MORE;
-            break;
-        }
-        if (blank) {
-            f->blank_lines++;
-            at = (size_t)blank;
-            continue;
-        }
-        size_t size = x->size - at;
-        int limited = size > x->max_record_bytes || (size == x->max_record_bytes && !x->final);
-        window_t w = {x->data,
-                      limited ? at + x->max_record_bytes : x->size,
-                      x->width,
-                      x->timestamp,
-                      x->payload,
-                      limited     ? TOO_LONG
-                      : x->final ? 0
-                                 : NEEDS_MORE};
-        reading_t *r = &x->reading;
-        int dialect = x->dialect;
-        int reason = resolve(&w, at, x->automatic, &dialect, r, x->isa);
-        if (reason == -3)
-            return -1;
-        if (reason == NEEDS_MORE) {
-            status = MORE;
-            break;
-        }
-        if (reason) {
-            if (is_header(&w, at)) {
-                status = HEADER;
-                break;
-            }
-            long long end = reason == BAD_UTF8 || reason == BAD_TIMESTAMP ? (long long)r->end
-                                                                          : resynchronise(&w, at);
-            if (end < 0) {
-                status = end == NEEDS_MORE ? MORE : LIMIT;
-                break;
-            }
-            if (!add_reject(f, at, (size_t)end, reason))
-                return -1;
-            at = (size_t)end;
-            continue;
-        }
-        x->dialect = dialect;
-        if (!reserve(f, 1, x->width))
-            return -1;
-        uint32_t *row = f->fields + f->records * (x->width + 1);
-        row[0] = (uint32_t)at | (uint32_t)dialect << 31;
-        memcpy(row + 1, r->ends, x->width * sizeof *row);
-        f->timestamps[f->records++] = record_time(&w, at, r->ends);
-        at = r->end;
-    }
-    *position = at;
-    return status;
-}
 
 static PyObject *kernel_index(PyObject *module, PyObject *args)
 {
@@ -868,89 +693,10 @@ done:
 
 typedef struct {
     PyObject_HEAD
-    uint8_t *bytes; /* the values, end to end */
-    size_t size, room;
-    size_t *ends; /* where value i ends */
-    size_t count, end_room;
-    uint32_t *slots; /* code + 1, open addressing, a power of two */
-    size_t slot_count;
+    values_t values;
 } dictionary_t;
 
-static uint64_t hash_bytes(const uint8_t *p, size_t n)
-{
-    uint64_t h = 0xCBF29CE484222325u ^ n;
-    for (; n >= 8; p += 8, n -= 8) {
-        uint64_t word;
-        memcpy(&word, p, 8);
-        h = (h ^ word) * 0x9E3779B97F4A7C15u;
-        h ^= h >> 32;
-    }
-    uint64_t word = 0;
-    memcpy(&word, p, n);
-    h = (h ^ word) * 0x9E3779B97F4A7C15u;
-    return h ^ h >> 29;
-}
-
-static inline size_t value_start(const dictionary_t *d, size_t code)
-{
-    return code ? d->ends[code - 1] : 0;
-}
-
-static int grow_slots(dictionary_t *d)
-{
-    size_t count = d->slot_count ? d->slot_count * 2 : 64;
-    uint32_t *slots = calloc(count, sizeof *slots);
-    if (!slots)
-        return 0;
-    for (size_t code = 0; code < d->count; code++) {
-        size_t start = value_start(d, code);
-        size_t at = hash_bytes(d->bytes + start, d->ends[code] - start) & (count - 1);
-        while (slots[at])
-            at = (at + 1) & (count - 1);
-        slots[at] = (uint32_t)code + 1;
-    }
-    free(d->slots);
-    d->slots = slots;
-    d->slot_count = count;
-    return 1;
-}
-
-/* The value's code, -1 without memory. */
-static int64_t code_of(dictionary_t *d, const uint8_t *p, size_t n)
-{
-    if (d->count * 2 >= d->slot_count && !grow_slots(d))
-        return -1;
-    size_t at = hash_bytes(p, n) & (d->slot_count - 1);
-    for (; d->slots[at]; at = (at + 1) & (d->slot_count - 1)) {
-        size_t code = d->slots[at] - 1, start = value_start(d, code);
-        if (d->ends[code] - start == n && !memcmp(d->bytes + start, p, n))
-            return (int64_t)code;
-    }
-    if (d->room - d->size < n) {
-        size_t room = (d->size + n) * 2 + 256;
-        uint8_t *bytes = realloc(d->bytes, room);
-        if (!bytes)
-            return -1;
-        d->bytes = bytes;
-        d->room = room;
-    }
-    if (d->count == d->end_room) {
-        size_t room = d->end_room * 2 + 64;
-        size_t *ends = realloc(d->ends, room * sizeof *ends);
-        if (!ends)
-            return -1;
-        d->ends = ends;
-        d->end_room = room;
-    }
-    if (n)
-        memcpy(d->bytes + d->size, p, n);
-    d->size += n;
-    d->ends[d->count] = d->size;
-    d->slots[at] = (uint32_t)++d->count;
-    return (int64_t)d->count - 1;
-}
-
-static int fill_codes(dictionary_t *d, const runs_t *runs, int empty_is_null, const isa_t *isa, int32_t *codes,
+static int fill_codes(values_t *d, const runs_t *runs, int empty_is_null, const isa_t *isa, int32_t *codes,
                       validity_t *validity, uint8_t *scratch)
 {
     size_t record = 0;
@@ -991,9 +737,20 @@ static int fill_codes(dictionary_t *d, const runs_t *runs, int empty_is_null, co
     return 1;
 }
 
+/* Python's hash of a text is another in each process. */
+static int seed_values(values_t *d)
+{
+    PyObject *text = PyUnicode_FromString("trackparse");
+    if (!text)
+        return 0;
+    d->seed = (uint64_t)PyObject_Hash(text) * 0x9E3779B97F4A7C15u;
+    Py_DECREF(text);
+    return 1;
+}
+
 static PyObject *dictionary_encode(PyObject *self, PyObject *args)
 {
-    dictionary_t *d = (dictionary_t *)self;
+    values_t *d = &((dictionary_t *)self)->values;
     PyObject *list, *codes = NULL, *valid = NULL, *result = NULL;
     int empty_is_null;
     runs_t runs = {0};
@@ -1001,6 +758,8 @@ static PyObject *dictionary_encode(PyObject *self, PyObject *args)
     uint8_t *scratch = NULL;
     if (!PyArg_ParseTuple(args, "O!p:encode", &PyList_Type, &list, &empty_is_null) || !take_runs(list, &runs))
         return NULL;
+    if (!d->slot_count && !seed_values(d))
+        goto done;
     codes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(runs.records * sizeof(int32_t)));
     scratch = malloc(runs.bytes + 64);
     if (!codes || !scratch || !new_validity(&validity, runs.records)) {
@@ -1029,7 +788,7 @@ done:
 static PyObject *dictionary_values(PyObject *self, PyObject *unused)
 {
     (void)unused;
-    dictionary_t *d = (dictionary_t *)self;
+    values_t *d = &((dictionary_t *)self)->values;
     PyObject *list = PyList_New((Py_ssize_t)d->count);
     for (size_t code = 0; list && code < d->count; code++) {
         size_t start = value_start(d, code);
@@ -1042,12 +801,12 @@ static PyObject *dictionary_values(PyObject *self, PyObject *unused)
 
 static Py_ssize_t dictionary_length(PyObject *self)
 {
-    return (Py_ssize_t)((dictionary_t *)self)->count;
+    return (Py_ssize_t)((dictionary_t *)self)->values.count;
 }
 
 static void dictionary_dealloc(PyObject *self)
 {
-    dictionary_t *d = (dictionary_t *)self;
+    values_t *d = &((dictionary_t *)self)->values;
     PyTypeObject *type = Py_TYPE(self);
     free(d->bytes);
     free(d->ends);

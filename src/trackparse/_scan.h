@@ -8,7 +8,10 @@
  *   eq64(v, c)                   bit i set where byte i equals c
  *   ge64(v, c)                   bit i set where byte i is at least c, for c of 0x80 and more
  *   high64(v)                    not 0 where a byte is not ASCII
+ *   load_part(p, n, space)       the first n bytes from p, then zeros; `space` is 64 bytes to use
  *   prefix_xor(m)                bit i is the parity of bits 0..i
+ *   emit(out, m, line_ends, at)  write at + i for each bit i of m, flagged where it is in line_ends; 64 of them fit
+ *   put64(out, v, p, drop, n)    write the n bytes of v (or p, n of them readable) but those in `drop`; 64 fit
  */
 
 /* Separators outside quotes from `at` on, at most `end - at` of them: positions, line ends flagged by LINE_END.
@@ -22,13 +25,7 @@ TARGET static size_t ISA(scan)(const uint8_t *data, size_t at, size_t end, int p
     uint8_t tail[64];
 
     for (; at < end; at += 64) {
-        const uint8_t *p = data + at;
-        if (end - at < 64) {
-            memset(tail, 0, sizeof tail);
-            memcpy(tail, p, end - at);
-            p = tail;
-        }
-        vec v = load64(p);
+        vec v = end - at < 64 ? load_part(data + at, end - at, tail) : load64(data + at);
         uint64_t quotes = eq64(v, '"');
         uint64_t line_ends = eq64(v, '\n');
         uint64_t separators = eq64(v, ';') | line_ends;
@@ -56,10 +53,7 @@ TARGET static size_t ISA(scan)(const uint8_t *data, size_t at, size_t end, int p
                 if (bad) {
                     /* Everything before the fault still holds. */
                     uint64_t good = (bad & -bad) - 1;
-                    for (separators &= good; separators; separators &= separators - 1) {
-                        int bit = __builtin_ctzll(separators);
-                        *out++ = (uint32_t)(at + bit) | (uint32_t)(line_ends >> bit & 1) << 31;
-                    }
+                    out = emit(out, separators & good, line_ends, (uint32_t)at);
                     break;
                 }
             }
@@ -67,10 +61,7 @@ TARGET static size_t ISA(scan)(const uint8_t *data, size_t at, size_t end, int p
             separators &= ~inside;
             before = separators >> 63;
         }
-        for (; separators; separators &= separators - 1) {
-            int bit = __builtin_ctzll(separators);
-            *out++ = (uint32_t)(at + bit) | (uint32_t)(line_ends >> bit & 1) << 31;
-        }
+        out = emit(out, separators, line_ends, (uint32_t)at);
     }
     *ascii = !high;
     return (size_t)(out - found);
@@ -86,12 +77,7 @@ TARGET static size_t ISA(unescape)(uint8_t *out, const uint8_t *data, size_t n, 
     for (size_t at = 0; at < n; at += 64) {
         const uint8_t *p = data + at;
         size_t size = n - at < 64 ? n - at : 64;
-        if (size < 64) {
-            memcpy(tail, p, size);
-            memset(tail + size, 0, 64 - size);
-            p = tail;
-        }
-        vec v = load64(p);
+        vec v = size < 64 ? load_part(p, size, tail) : load64(p);
         uint64_t quotes = eq64(v, '"');
         if (php) {
             uint64_t b = eq64(v, '\\');
@@ -99,8 +85,9 @@ TARGET static size_t ISA(unescape)(uint8_t *out, const uint8_t *data, size_t n, 
             backslash = b >> 63;
         }
         /* All quotes come in pairs here, so every other one is a second. */
-        uint64_t drop = quotes & ~(prefix_xor(quotes) ^ second);
-        second = (uint64_t)((int64_t)(prefix_xor(quotes) ^ second) >> 63);
+        uint64_t within = prefix_xor(quotes) ^ second;
+        uint64_t drop = quotes & ~within;
+        second = (uint64_t)((int64_t)within >> 63);
         out = put64(out, v, p, drop, size);
     }
     return (size_t)(out - start);
@@ -113,13 +100,7 @@ TARGET static int ISA(is_utf8)(const uint8_t *data, size_t n)
     uint8_t tail[64];
 
     for (size_t at = 0; at < n; at += 64) {
-        const uint8_t *p = data + at;
-        if (n - at < 64) {
-            memset(tail, 0, sizeof tail);
-            memcpy(tail, p, n - at);
-            p = tail;
-        }
-        vec v = load64(p);
+        vec v = n - at < 64 ? load_part(data + at, n - at, tail) : load64(data + at);
         if (!high64(v)) {
             if (due)
                 return 0;
