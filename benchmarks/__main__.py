@@ -151,7 +151,7 @@ def _run_by_turns(
 
 
 def _measure(contender: Contender, mode: str, log: Path, *more: str) -> dict[str, Any]:
-    out = _python("-m", "benchmarks.contenders", contender.name, mode, str(log), *more)
+    out = _python("-m", "benchmarks.worker", contender.name, mode, str(log), *more)
     return dict(json.loads(out.splitlines()[-1]))
 
 

@@ -1,0 +1,36 @@
+"""Where the only member of a ZIP lies, and where a Parquet file goes. Inflates nothing."""
+
+from __future__ import annotations
+
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import IO
+
+READ = 1 << 18  # bytes of one read
+
+
+def locate(log: Path) -> tuple[int, str]:
+    """Where the packed bytes of the only member start, and its name."""
+    with zipfile.ZipFile(log) as archive, log.open("rb") as file:
+        info = archive.infolist()[0]
+        file.seek(info.header_offset + 26)
+        lengths = file.read(4)
+    name, extra = int.from_bytes(lengths[:2], "little"), int.from_bytes(lengths[2:], "little")
+    return info.header_offset + 30 + name + extra, info.filename
+
+
+def open_member(log: Path) -> IO[bytes]:
+    """The only member, inflated by the standard library."""
+    return zipfile.ZipFile(log).open(locate(log)[1])
+
+
+def output() -> Path:
+    """A file to write, in a new folder of its own."""
+    return Path(tempfile.mkdtemp(prefix="trackparse-bench-")) / "log.parquet"
+
+
+def remove(path: Path) -> None:
+    """Remove such a file and its folder."""
+    path.unlink()
+    path.parent.rmdir()

@@ -1,0 +1,70 @@
+"""What is ours to measure, each step on top of the one before, and the baseline below them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.archives import READ, locate, output
+
+
+def inflate(log: Path) -> Iterator[int]:
+    """The baseline: the member's bytes, thrown away. 256 KiB of output stay in the cache: no size was faster."""
+    from isal import igzip_lib
+
+    offset, _ = locate(log)
+    decompressor = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_DEFLATE)
+    with log.open("rb", buffering=0) as file:
+        file.seek(offset)
+        while not decompressor.eof:
+            data = file.read(READ) if decompressor.needs_input else b""
+            yield len(decompressor.decompress(data, READ))
+
+
+def scan(log: Path) -> Iterator[int]:
+    from trackparse.archive import open_archive
+    from trackparse.index import Indexer
+    from trackparse.limits import Limits
+    from trackparse.readahead import MemberEnd, MemberStart, ReadAhead
+    from trackparse.reader import BLOCK_SIZE
+    from trackparse.sources import open_source
+
+    indexer = Indexer("auto", Limits(), BLOCK_SIZE)
+    with ReadAhead(open_archive(open_source(log), Limits()), BLOCK_SIZE) as ahead:
+        for item in ahead:
+            if isinstance(item, MemberStart):
+                indexer.start(item.name)
+                continue
+            segments = indexer.finish() if isinstance(item, MemberEnd) else indexer.feed(item)
+            yield sum(segment.records for segment in segments)
+
+
+def batches(log: Path, **options: Any) -> Iterator[Any]:
+    import trackparse
+
+    with trackparse.open_log(log, **options) as reader:
+        yield from reader
+
+
+def events(log: Path) -> Iterator[Any]:
+    import trackparse
+
+    return trackparse.iter_events(log)
+
+
+def convert(log: Path) -> Path:
+    import trackparse
+
+    return trackparse.convert_log(log, output()).path
+
+
+def default_file(log: Path) -> Path:
+    """Not a rival: the size of what pyarrow writes by itself, of the same rows."""
+    import pyarrow.parquet as pq
+
+    import trackparse
+
+    path = output()
+    pq.write_table(trackparse.read_log(log), path, compression="zstd")
+    return path
