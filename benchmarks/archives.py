@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import IO
 
 READ = 1 << 18  # bytes of one read
 
@@ -20,9 +19,10 @@ def locate(log: Path) -> tuple[int, str]:
     return info.header_offset + 30 + name + extra, info.filename
 
 
-def open_member(log: Path) -> IO[bytes]:
+def open_member(log: Path) -> zipfile.ZipExtFile:
     """The only member, inflated by the standard library."""
-    return zipfile.ZipFile(log).open(locate(log)[1])
+    archive = zipfile.ZipFile(log)
+    return archive.open(archive.infolist()[0])  # type: ignore[return-value]
 
 
 def output() -> Path:

@@ -12,6 +12,7 @@ from benchmarks import own, peers
 # What a contender gives out: sizes of bytes, numbers of records, batches (Arrow tables, data frames), rows one by
 # one, or the path of a Parquet file.
 Kind = Literal["bytes", "records", "batches", "rows", "file"]
+Attempts = tuple[dict[str, Any], ...]
 
 _QUARANTINE = partial(own.batches, on_error="quarantine")
 _NARROW = ("timestamp", "status")  # the columns of the narrow read
@@ -29,7 +30,7 @@ class Contender:
     run: Callable[..., Any]
     imports: tuple[str, ...] = ()
     ours: bool = False
-    attempts: tuple[dict[str, Any], ...] = ()
+    attempts: Attempts = ()
 
     @property
     def compared(self) -> bool:
@@ -39,16 +40,20 @@ class Contender:
 
 _ARROW = ("pyarrow", "pyarrow.compute")
 _OURS = (*_ARROW, "trackparse.reader", "trackparse.events", "trackparse.parquet")
-_AS_IT_IS: tuple[dict[str, Any], ...] = ({},)
-_BY_CSV = ({}, {"escapechar": "\\"}, {"escapechar": "\\", "doublequote": False})
-_BY_PYARROW = ({}, {"text": True, "invalid_row_handler": lambda _: "skip"}, {"text": True, "escape_char": "\\"})
-_BY_POLARS = ({}, {"text": True, "truncate_ragged_lines": True, "ignore_errors": True})
-_BY_DUCKDB = (
+_AS_IT_IS: Attempts = ({},)
+_BY_CSV: Attempts = ({}, {"escapechar": "\\"}, {"escapechar": "\\", "doublequote": False})
+_BY_PYARROW: Attempts = (
+    {},
+    {"text": True, "invalid_row_handler": lambda _: "skip"},
+    {"text": True, "invalid_row_handler": lambda _: "skip", "escape_char": "\\"},
+)
+_BY_POLARS: Attempts = ({}, {"text": True, "truncate_ragged_lines": True, "ignore_errors": True})
+_BY_DUCKDB: Attempts = (
     {},
     {"text": True, "strict_mode": "false", "ignore_errors": "true"},
     {"text": True, "strict_mode": "false", "ignore_errors": "true", "escape": "'\\'"},
 )
-_BY_PANDAS = (
+_BY_PANDAS: Attempts = (
     {},
     {"engine": "c", "on_bad_lines": "skip"},
     {"engine": "c", "on_bad_lines": "skip", "escapechar": "\\"},

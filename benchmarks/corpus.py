@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO
 
-from trackparse.sample import COLUMNS, encode_row, sample_rows, write_sample
+from trackparse.sample import COLUMNS, Dialect, encode_row, sample_rows, write_sample
 
 FOLDER = Path(__file__).parent / "corpus"
 SEED = 1
 COMPARED = 20_000  # rows of the logs that are compared field by field
 _READ = 1 << 20  # bytes
+_HELD = 1 << 12  # records of one write
 _BAD_EVERY = 100  # one of so many records is bad
 _MEMBER = "tracking_log.csv"
 
@@ -54,7 +56,7 @@ def repeated(rows: int, times: int) -> Log:
 
 
 def with_bad_records(rows: int) -> Log:
-    """``php(rows)`` with one record in a hundred broken, in five ways by turns."""
+    """``php(rows)`` with one record in a hundred broken, in six ways by turns."""
     return _log(f"bad-{rows}.zip", lambda path: _break(path, rows))
 
 
@@ -92,8 +94,8 @@ def _log(name: str, write: Callable[[Path], Truth]) -> Log:
     return Log(path, truth)
 
 
-def _sample(path: Path, rows: int, dialect: str) -> Truth:
-    write_sample(path, rows=rows, dialect="php" if dialect == "php" else "rfc4180", seed=SEED)
+def _sample(path: Path, rows: int, dialect: Dialect) -> Truth:
+    write_sample(path, rows=rows, dialect=dialect, seed=SEED)
     opened = payload_bytes = 0
     for row in sample_rows(rows, SEED):
         opened += row[4] == "opened"
@@ -116,16 +118,20 @@ def _repeat(path: Path, log: Log, times: int) -> Truth:
 
 def _break(path: Path, rows: int) -> Truth:
     good = opened = payload_bytes = 0
-    with _new_member(path) as member, io.BufferedWriter(member, _READ) as target:  # type: ignore[type-var]
-        target.write(f"//{';'.join(COLUMNS)}\n".encode())
+    held = [f"//{';'.join(COLUMNS)}\n".encode()]
+    with _new_member(path) as target:
         for number, row in enumerate(sample_rows(rows, SEED)):
+            if len(held) == _HELD:
+                target.write(b"".join(held))
+                held.clear()
             if number % _BAD_EVERY == _BAD_EVERY // 2:
-                target.write(_broken(row, number // _BAD_EVERY))
+                held.append(_broken(row, number // _BAD_EVERY))
                 continue
-            target.write(encode_row(row))
+            held.append(encode_row(row))
             good += 1
             opened += row[4] == "opened"
             payload_bytes += len(row[7].encode())
+        target.write(b"".join(held))
     return Truth(good, opened, payload_bytes, _inflated(path))
 
 
@@ -139,25 +145,18 @@ def _broken(row: tuple[str, ...], turn: int) -> bytes:
         b";".join((b'"2021-04-31 12:00:00"', code, rest)),  # April has 30 days
         b";".join((stamp, code + b"\xff", rest)),  # not UTF-8
         b";".join((stamp + b"x", code, rest)),  # text after a closing quote
-    )[turn % 5]
+        b";".join((stamp, b'"' + code, rest)),  # a quote that nothing closes
+    )[turn % 6]
 
 
-class _new_member:  # noqa: N801 - a function to its caller
+@contextmanager
+def _new_member(path: Path) -> Iterator[IO[bytes]]:
     """The only member of a new archive, to write to."""
-
-    def __init__(self, path: Path) -> None:
-        self._archive = zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=6)
-        # The clock must not get into the bytes.
-        info = zipfile.ZipInfo(_MEMBER, (2021, 4, 21, 0, 0, 0))
-        info.compress_type = zipfile.ZIP_DEFLATED
-        self._member = self._archive.open(info, "w", force_zip64=True)
-
-    def __enter__(self) -> zipfile.ZipExtFile:
-        return self._member  # type: ignore[return-value]
-
-    def __exit__(self, *_: object) -> None:
-        self._member.close()
-        self._archive.close()
+    # The clock must not get into the bytes.
+    info = zipfile.ZipInfo(_MEMBER, (2021, 4, 21, 0, 0, 0))
+    info.compress_type = zipfile.ZIP_DEFLATED
+    with zipfile.ZipFile(path, "w", compresslevel=6) as archive, archive.open(info, "w", force_zip64=True) as member:
+        yield member
 
 
 def _inflated(path: Path) -> int:
