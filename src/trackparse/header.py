@@ -42,6 +42,8 @@ def parse_header(line: bytes) -> tuple[tuple[str, ...], int] | None:
     names = [_name(field) for field in line.removesuffix(b"\r").split(b";")]
     if b"timestamp" not in names or b"tracking_code" not in names:
         return None
+    if size == len(line) >= HEADER_BYTES:
+        raise HeaderError(f"the header is longer than {HEADER_BYTES} bytes: {line[:80]!r}...")
     try:
         texts = tuple(name.decode() for name in names)
     except UnicodeDecodeError:
