@@ -1,0 +1,217 @@
+"""Parquet: the values, the row groups, and that a failure leaves nothing behind."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from archives_common import Unseekable, python_zip
+from cases import H6, H8, NAMES, line, line6
+from conftest import SLOW
+
+import trackparse
+from trackparse.sample import sample_rows, write_sample
+
+ROWS = 5000 // SLOW
+TRUTH = [(datetime.fromisoformat(fields[0]), *fields[1:7], fields[7] or None) for fields in sample_rows(ROWS)]
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """A sample, alone in a folder."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write_sample(folder / "log.zip", rows=ROWS)
+    return folder / "log.zip"
+
+
+@pytest.fixture
+def dest(tmp_path: Path) -> Path:
+    """Where to write: a folder with nothing in it."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    return folder / "log.parquet"
+
+
+def rows_of(path: Path) -> list[tuple[Any, ...]]:
+    table = pq.read_table(path)
+    return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+
+
+def test_the_file_holds_the_log(log: Path, dest: Path, kernel: str) -> None:
+    report = trackparse.convert_log(log, dest)
+    assert rows_of(dest) == TRUTH
+    assert [path.name for path in dest.parent.iterdir()] == ["log.parquet"]
+    assert report.path == dest
+    assert (report.records, report.rejected, report.blank_lines, report.members) == (ROWS, 0, 0, 1)
+    assert report.bytes_in == log.stat().st_size
+    assert report.bytes_out == dest.stat().st_size
+    assert report.bytes_inflated > report.bytes_in
+    assert report.seconds > 0
+    assert report.rejects.num_rows == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"string_type": "string_view"},
+        {"dictionary": ["status", "appCode"]},
+        {"dictionary": NAMES[1:], "string_type": "string_view"},
+        {"block_size": 1000},
+        {"compression": "snappy", "row_group_size": 77},
+        {"compression": "none"},
+    ],
+    ids=str,
+)
+def test_every_reader_reads_the_same(log: Path, dest: Path, options: dict[str, Any]) -> None:
+    trackparse.convert_log(log, dest, **options)
+    assert rows_of(dest) == TRUTH
+    frame = pl.read_parquet(dest)
+    assert frame.with_columns(pl.col(pl.Categorical).cast(pl.String)).rows() == TRUTH
+    with duckdb.connect() as database:
+        assert database.read_parquet(str(dest)).fetchall() == TRUTH
+    pandas = pd.read_parquet(dest)
+    assert [None if pd.isna(text) else text for text in pandas["payload"]] == [r[7] for r in TRUTH]
+    assert pandas["timestamp"].tolist() == [pd.Timestamp(r[0]) for r in TRUTH]
+    assert pandas["status"].tolist() == [r[4] for r in TRUTH]
+
+
+@pytest.mark.parametrize("block_size", [500, 1 << 20])
+@pytest.mark.parametrize("size", [1, 100, ROWS - 1, ROWS, ROWS + 1])
+def test_row_groups_are_of_the_size_asked_for(log: Path, dest: Path, size: int, block_size: int) -> None:
+    if size == 1:
+        trackparse.convert_log(H8 + line() * 3, dest, row_group_size=1)
+        assert pq.ParquetFile(dest).metadata.num_row_groups == 3
+        return
+    trackparse.convert_log(log, dest, row_group_size=size, block_size=block_size)
+    with pq.ParquetFile(dest) as file:
+        sizes = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
+    assert sizes == [size] * (ROWS // size) + ([ROWS % size] if ROWS % size else [])
+    assert rows_of(dest) == TRUTH
+
+
+def test_the_metadata_say_what_wrote_it_and_from_what(log: Path, dest: Path) -> None:
+    trackparse.convert_log(log, dest)
+    metadata = pq.read_schema(dest).metadata
+    assert metadata[b"trackparse.version"].decode() == trackparse.__version__
+    assert metadata[b"trackparse.source"].decode().endswith("log.zip")
+    assert pq.ParquetFile(dest).metadata.row_group(0).column(0).compression == "ZSTD"
+
+
+def test_the_types_are_those_of_the_log(log: Path, dest: Path) -> None:
+    trackparse.convert_log(log, dest)
+    schema = pq.read_schema(dest)
+    assert schema.names == list(NAMES)
+    assert schema.field("timestamp").type == pa.timestamp("us")
+    assert {schema.field(name).type for name in NAMES[1:]} == {pa.string()}
+    # A device is sought by what it is, a message by its code: the bounds help only for the latter.
+    columns = [pq.ParquetFile(dest).metadata.row_group(0).column(i) for i in range(8)]
+    assert columns[0].statistics is not None
+    assert columns[0].statistics.max == max(r[0] for r in TRUTH)
+
+
+def test_a_projection_is_written_as_asked(log: Path, dest: Path) -> None:
+    trackparse.convert_log(log, dest, columns=["status", "timestamp"])
+    assert rows_of(dest) == [(r[4], r[0]) for r in TRUTH]
+
+
+def test_a_log_without_records_makes_a_file_without_rows(dest: Path) -> None:
+    report = trackparse.convert_log(H8, dest)
+    assert report.records == 0
+    assert pq.read_table(dest).num_rows == 0
+    assert pq.read_schema(dest).names == list(NAMES)
+
+
+def test_rejects_are_in_the_report(dest: Path) -> None:
+    data = H8 + line() + line(b"{};") + line() + b"\n"
+    report = trackparse.convert_log(data, dest, on_error="quarantine")
+    assert (report.records, report.rejected, report.blank_lines) == (2, 1, 1)
+    assert report.rejects["raw"].to_pylist() == [line(b"{};")]
+    assert trackparse.convert_log(data, dest, on_error="skip").rejected == 1
+
+
+def test_members_of_both_generations(dest: Path) -> None:
+    report = trackparse.convert_log(python_zip({"a.csv": H6 + line6(), "b.csv": H8 + line()}), dest)
+    assert report.members == 2
+    assert [r[7] for r in rows_of(dest)] == [None, "{}"]
+
+
+class TestFailure:
+    """Nothing is left behind, and what was there before stays as it was."""
+
+    def check(self, dest: Path, source: Any, error: type[BaseException], **options: Any) -> None:
+        for old in (None, b"the file of yesterday"):
+            if old is not None:
+                dest.write_bytes(old)
+            with pytest.raises(error):
+                trackparse.convert_log(source() if callable(source) else source, dest, **options)
+            assert [path.name for path in dest.parent.iterdir()] == ([] if old is None else [dest.name])
+            if old is not None:
+                assert dest.read_bytes() == old
+
+    def test_a_truncated_archive(self, log: Path, dest: Path) -> None:
+        data = log.read_bytes()
+        for cut in (len(data) // 2, len(data) - 30, len(data) - 1, 100):
+            self.check(dest, data[:cut], trackparse.TruncatedError, block_size=10_000, row_group_size=100)
+            dest.unlink()
+            self.check(dest, lambda cut=cut: Unseekable(data[:cut]), trackparse.TruncatedError, block_size=10_000)
+            dest.unlink()
+
+    def test_a_bad_record(self, dest: Path) -> None:
+        self.check(dest, H8 + line() * 50 + line(b"{};") + line(), trackparse.RecordError, row_group_size=10)
+
+    def test_not_a_log(self, dest: Path) -> None:
+        self.check(dest, b"id,name\n", trackparse.HeaderError)
+
+    def test_an_interrupt(self, log: Path, dest: Path) -> None:
+        def stop(stats: trackparse.Stats) -> None:
+            if stats.records > ROWS // 2:
+                raise KeyboardInterrupt
+
+        self.check(dest, log, KeyboardInterrupt, progress=stop, block_size=10_000, row_group_size=100)
+
+    def test_a_writer_that_fails(self, log: Path, dest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(*_: Any, **__: Any) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
+        self.check(dest, log, OSError, block_size=10_000, row_group_size=100)
+
+    def test_options_that_are_none(self, log: Path, dest: Path) -> None:
+        self.check(dest, log, ValueError, row_group_size=0)
+        dest.unlink()
+        self.check(dest, log, ValueError, columns=["nope"])
+        dest.unlink()
+        self.check(dest, log, (ValueError, OSError, pa.ArrowException), compression="nope")  # type: ignore[arg-type]
+
+    def test_a_folder_in_its_place(self, log: Path, dest: Path) -> None:
+        with pytest.raises(IsADirectoryError):
+            trackparse.convert_log(log, dest.parent)
+        assert list(dest.parent.iterdir()) == []
+
+    def test_a_folder_that_is_not_there(self, log: Path, dest: Path) -> None:
+        with pytest.raises(FileNotFoundError):
+            trackparse.convert_log(log, dest.parent / "none" / "log.parquet")
+
+
+def test_an_old_file_is_replaced(log: Path, dest: Path) -> None:
+    dest.write_bytes(b"the file of yesterday")
+    trackparse.convert_log(log, str(dest))
+    assert rows_of(dest) == TRUTH
+
+
+def test_the_kinds_of_source(log: Path, dest: Path) -> None:
+    data = log.read_bytes()
+    for source in (data, Unseekable(data), iter([data[:100], data[100:]]), log.open("rb")):
+        trackparse.convert_log(source, dest)
+        assert rows_of(dest) == TRUTH
+        if hasattr(source, "close"):
+            source.close()

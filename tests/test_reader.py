@@ -1,0 +1,414 @@
+"""The reader: what it promises about errors, order, batches and its own end."""
+
+from __future__ import annotations
+
+import gc
+import gzip
+import io
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from archives_common import Unseekable, python_zip, random_chunks
+from cases import H6, H8, MOMENT, line, line6, row
+from conftest import SLOW
+
+import trackparse
+from trackparse.sample import encode_row, sample_rows, write_sample
+
+ROWS = 100_000 // SLOW
+SMALL = H8 + b"".join(encode_row(fields) for fields in sample_rows(300))
+
+
+def stray(rows: int, at: int, bare: bool = True) -> tuple[bytes, bytes, int]:
+    """A log with one stray opening quote in front of a field of record ``at``: it, the bad record, its offset."""
+    time = b"2011-01-01T15:03:01" if bare else b'"2011-01-01 15:03:01"'
+    good = [line6(time, b"%d" % i) for i in range(rows)]
+    bad = line6(time, b'"oops')
+    data = H6 + b"".join(good[:at])
+    return data + bad + b"".join(good[at:]), bad, len(data)
+
+
+def ipc(batches: list[pa.RecordBatch]) -> bytes:
+    """The bytes of a stream of batches, boundaries and all."""
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, batches[0].schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+    return sink.getvalue()
+
+
+def threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
+
+
+class TestBadRecords:
+    @pytest.mark.parametrize("bare", [True, False], ids=["bare", "quoted"])
+    def test_one_stray_quote_costs_one_record_of_100_000(self, bare: bool) -> None:
+        data, bad, offset = stray(ROWS, ROWS // 2, bare)
+        with trackparse.open_log(python_zip({"log.csv": data}), on_error="quarantine") as log:
+            table = log.read_all()
+            rejects = log.rejects.to_pylist()
+            assert log.stats.records == ROWS
+            assert log.stats.rejected == 1
+        assert table["description"].to_pylist() == [str(i) for i in range(ROWS)]
+        assert rejects == [
+            {
+                "member": "log.csv",
+                "record": ROWS // 2,
+                "line": ROWS // 2 + 2,
+                "byte_offset": offset,
+                "reason": "unclosed_quote" if bare else "text_after_quote",
+                "raw": bad,
+            }
+        ]
+
+    def test_raise_delivers_every_record_before_the_first(self) -> None:
+        data, bad, offset = stray(ROWS, ROWS // 2)
+        numbers: list[str] = []
+        with trackparse.open_log(python_zip({"day.csv": data})) as log:
+            with pytest.raises(trackparse.RecordError) as caught:
+                numbers.extend(text for batch in log for text in batch["description"].to_pylist())
+            assert log.stats.records == ROWS // 2
+        assert numbers == [str(i) for i in range(ROWS // 2)]
+        error = caught.value
+        assert error.position == trackparse.Position("day.csv", ROWS // 2, ROWS // 2 + 2, offset)
+        assert (error.reason, error.raw) == ("unclosed_quote", bad)
+        place = f"day.csv: record {ROWS // 2}, line {ROWS // 2 + 2} (byte {offset})"
+        for part in (place, "unclosed_quote", "oops", "quarantine"):
+            assert part in str(error)
+        assert isinstance(error, ValueError)
+
+    def test_the_error_is_raised_again_and_never_looks_like_the_end(self) -> None:
+        with trackparse.open_log(H8 + line() + line(b"{};") + line()) as log:
+            assert next(log).num_rows == 1
+            for _ in range(3):
+                with pytest.raises(trackparse.RecordError):
+                    next(log)
+            with pytest.raises(trackparse.RecordError):
+                log.read_all()
+            with pytest.raises(trackparse.RecordError):
+                next(log.events())
+
+    def test_skip_counts_and_keeps_nothing(self) -> None:
+        with trackparse.open_log(H8 + line() + line(b"{};") * 3 + line(), on_error="skip") as log:
+            assert log.read_all().num_rows == 2
+            assert (log.stats.records, log.stats.rejected) == (2, 3)
+            assert log.rejects.num_rows == 0
+
+    def test_the_table_of_rejects_has_its_schema_even_when_empty(self) -> None:
+        expected = pa.schema(
+            [
+                ("member", pa.string()),
+                ("record", pa.int64()),
+                ("line", pa.int64()),
+                ("byte_offset", pa.int64()),
+                ("reason", pa.string()),
+                ("raw", pa.binary()),
+            ]
+        )
+        for data in (H8, H8 + line(b"{};")):
+            with trackparse.open_log(data, on_error="quarantine") as log:
+                log.read_all()
+                assert log.rejects.schema == expected
+
+    def test_rejects_are_placed_by_their_own_member(self) -> None:
+        one = H8 + line() + line(b"{};")
+        archive = python_zip({"a.csv": one, "b.csv": H6 + line6() + b"x\n" + line6(), "c.csv": one})
+        with trackparse.open_log(archive, on_error="quarantine", block_size=64) as log:
+            assert log.read_all().num_rows == 4
+            places = [tuple(bad.values())[:4] for bad in log.rejects.to_pylist()]
+        assert places == [
+            ("a.csv", 1, 3, len(H8 + line())),
+            ("b.csv", 1, 3, len(H6 + line6())),
+            ("c.csv", 1, 3, len(H8 + line())),
+        ]
+
+    def test_the_bytes_of_rejects_and_records_make_up_the_log(self) -> None:
+        data, bad, _ = stray(50, 20)
+        with trackparse.open_log(data, on_error="quarantine", block_size=100) as log:
+            log.read_all()
+            assert log.stats.bytes_inflated == len(data)
+            assert log.rejects["raw"].to_pylist() == [bad]
+
+
+class TestBatches:
+    @pytest.mark.parametrize("string_type", ["string", "string_view"])
+    @pytest.mark.parametrize("block_size", [7, 1000, 1 << 20])
+    def test_the_source_makes_no_difference(self, block_size: int, string_type: Any, tmp_path: Path) -> None:
+        data = (SMALL + line(b"{};") + b"\n" + SMALL)[: 60_000 // SLOW]
+        if block_size == 7:
+            data = data[:8000]
+        options: dict[str, Any] = {"block_size": block_size, "on_error": "skip", "string_type": string_type}
+        with trackparse.open_log(data, **options) as log:
+            expected = list(log)
+        path = tmp_path / "log.csv"
+        path.write_bytes(data)
+        packed = python_zip({"log.csv": data})
+        for source in (
+            path,
+            Unseekable(data, 100),
+            (data[at : at + 1] for at in range(len(data))),
+            random_chunks(data),
+            packed,
+            Unseekable(packed, 99),
+            python_zip({"log.csv": data}, method=0),
+            gzip.compress(data),
+        ):
+            with trackparse.open_log(source, **options) as log:
+                batches = list(log)
+            assert [batch.num_rows for batch in batches] == [batch.num_rows for batch in expected]
+            assert all(one.equals(other) for one, other in zip(batches, expected, strict=True))
+            if string_type == "string":
+                assert ipc(batches) == ipc(expected)
+
+    def test_no_batch_is_empty_and_each_is_about_a_block(self) -> None:
+        data = H6 + line6() * 20_000
+        with trackparse.open_log(data, block_size=10_000) as log:
+            sizes = [batch.num_rows for batch in log]
+        assert sum(sizes) == 20_000
+        assert min(sizes) > 0
+        assert max(sizes) <= 2 * 10_000 // len(line6())
+
+    def test_iterating_goes_on_where_it_stopped(self) -> None:
+        with trackparse.open_log(SMALL, block_size=2000) as log:
+            whole = [batch.num_rows for batch in log]
+        with trackparse.open_log(SMALL, block_size=2000) as log:
+            first = next(iter(log))
+            events = log.events()
+            event = next(events)
+            rest = log.read_all()
+            assert list(log) == []
+            assert log.read_all().num_rows == 0
+            # An iterator of events holds the batch that it is in.
+            assert first.num_rows + len([event, *events]) + rest.num_rows == sum(whole) == 300
+
+    def test_to_reader_is_a_reader(self) -> None:
+        with trackparse.open_log(SMALL, block_size=2000) as log:
+            reader = log.to_reader()
+            assert isinstance(reader, pa.RecordBatchReader)
+            assert reader.read_all().num_rows == 300
+
+    def test_a_batch_outlives_its_reader(self) -> None:
+        for string_type in ("string", "string_view"):
+            with trackparse.open_log(iter([SMALL]), string_type=string_type, block_size=3000) as log:  # type: ignore[arg-type]
+                batches = list(log)
+            del log
+            gc.collect()
+            [batch.validate(full=True) for batch in batches]
+            codes = [code for batch in batches for code in batch["tracking_code"].to_pylist()]
+            assert codes == [fields[1] for fields in sample_rows(300)]
+
+
+class TestArchives:
+    def zipped(self, tmp_path: Path, rows: int = 4000 // SLOW) -> bytes:
+        write_sample(tmp_path / "log.zip", rows=rows)
+        return (tmp_path / "log.zip").read_bytes()
+
+    @pytest.mark.parametrize("kind", ["bytes", "pipe", "path"])
+    def test_a_truncated_archive_gives_its_complete_records_and_then_the_error(self, kind: str, tmp_path: Path) -> None:
+        data = self.zipped(tmp_path)
+        truth = list(sample_rows(4000 // SLOW))
+        cut = data[: len(data) // 2]
+        path = tmp_path / "cut.zip"
+        path.write_bytes(cut)
+        source: Any = {"bytes": cut, "pipe": Unseekable(cut), "path": path}[kind]
+        hwids: list[str] = []
+        # A file that can be sought may be refused at once, by its missing directory, but never silently cut short.
+        with pytest.raises(trackparse.TruncatedError) as caught:
+            read_hwids(source, hwids)
+        assert str(caught.value)
+        assert len(truth) // 4 < len(hwids) < len(truth)
+        assert hwids == [fields[3] for fields in truth[: len(hwids)]]
+
+    def test_a_truncated_archive_raises_for_events_too(self, tmp_path: Path) -> None:
+        data = self.zipped(tmp_path)
+        events = []
+        with pytest.raises(trackparse.TruncatedError):
+            events.extend(trackparse.iter_events(Unseekable(data[: len(data) // 2])))
+
+    def test_what_is_left_of_the_last_record_is_kept(self, tmp_path: Path) -> None:
+        data = self.zipped(tmp_path)
+        with trackparse.open_log(Unseekable(data[: len(data) // 2]), on_error="quarantine") as log:
+            with pytest.raises(trackparse.TruncatedError):
+                log.read_all()
+            assert log.rejects["reason"].to_pylist() == ["truncated"]
+            (raw,) = log.rejects["raw"].to_pylist()
+            assert log.rejects["byte_offset"].to_pylist() == [log.stats.bytes_inflated - len(raw)]
+
+    def test_members_are_read_one_after_the_other(self) -> None:
+        archive = python_zip({"a.csv": H8 + line(), "readme.txt": b"hello", "b.csv": H6 + line6()})
+        with trackparse.open_log(archive) as log:
+            assert log.read_all()["tracking_code"].to_pylist() == ["T-1", "T-6"]
+            assert log.stats.members == 2
+        assert trackparse.read_log(archive, members=["b.csv"])["tracking_code"].to_pylist() == ["T-6"]
+        assert trackparse.read_log(archive, members=["a*"])["tracking_code"].to_pylist() == ["T-1"]
+
+    def test_an_archive_without_a_log_is_an_error(self) -> None:
+        # The only file is taken for the log, whatever its name.
+        with pytest.raises(trackparse.HeaderError, match=r"readme\.txt: not a tracking log"):
+            trackparse.open_log(python_zip({"readme.txt": b"hello"}))
+        with pytest.raises(trackparse.ArchiveError):
+            trackparse.open_log(python_zip({}))
+
+
+def read_hwids(source: Any, hwids: list[str]) -> None:
+    with trackparse.open_log(source, block_size=10_000) as log:
+        for batch in log:
+            hwids += batch["hwid"].to_pylist()
+
+
+class TestLife:
+    def test_after_close_it_says_so(self) -> None:
+        log = trackparse.open_log(SMALL)
+        log.close()
+        log.close()
+        for use in (lambda: next(log), log.read_all, lambda: next(log.events())):
+            with pytest.raises(ValueError, match="closed"):
+                use()
+        assert log.schema.names[0] == "timestamp"
+        assert log.rejects.num_rows == 0
+
+    def test_close_ends_the_thread(self) -> None:
+        packed = python_zip({"log.csv": SMALL * 30})
+        before = threads()
+        with trackparse.open_log(packed, block_size=1000) as log:
+            next(log)
+        assert threads() == before
+
+    def test_dropping_it_ends_the_thread(self) -> None:
+        packed = python_zip({"log.csv": SMALL * 30})
+        before = threads()
+        log = trackparse.open_log(packed, block_size=1000)
+        next(log)
+        del log
+        gc.collect()
+        assert threads() == before
+
+    def test_dropping_an_iterator_of_events_ends_the_thread(self) -> None:
+        before = threads()
+        events = trackparse.iter_events(python_zip({"log.csv": SMALL * 30}), block_size=1000)
+        next(events)
+        del events
+        gc.collect()
+        assert threads() == before
+
+    def test_reading_to_the_end_ends_the_thread(self) -> None:
+        before = threads()
+        log = trackparse.open_log(python_zip({"log.csv": SMALL}), block_size=1000)
+        log.read_all()
+        log.close()
+        assert threads() == before
+
+    def test_an_error_at_opening_ends_the_thread_and_closes_the_file(self, tmp_path: Path) -> None:
+        before = threads()
+        path = tmp_path / "log.csv"
+        path.write_bytes(b"id,name\n" * 10_000)
+        with pytest.raises(trackparse.HeaderError, match=r"log\.csv"):
+            trackparse.open_log(path, block_size=1000)
+        with pytest.raises(ValueError, match="nope"):
+            trackparse.open_log(SMALL, columns=["nope"])
+        gc.collect()
+        assert threads() == before
+
+    def test_an_error_in_the_with_block_is_its_own(self) -> None:
+        def use() -> None:
+            with trackparse.open_log(SMALL, block_size=1000) as log:
+                next(log)
+                raise KeyError("mine")
+
+        with pytest.raises(KeyError, match="mine"):
+            use()
+
+    def test_an_error_of_the_source_comes_through_after_what_it_gave(self) -> None:
+        def failing() -> Iterator[bytes]:
+            yield SMALL
+            raise ConnectionResetError("the peer hung up")
+
+        hwids: list[str] = []
+        with trackparse.open_log(failing(), block_size=1000) as log:
+            with pytest.raises(ConnectionResetError, match="hung up"):
+                hwids.extend(text for batch in log for text in batch["hwid"].to_pylist())
+            with pytest.raises(ConnectionResetError):
+                next(log)
+        assert hwids == [fields[3] for fields in sample_rows(300)]
+
+    def test_two_threads_may_share_it(self) -> None:
+        counts: list[int] = []
+        with trackparse.open_log(SMALL * 10, block_size=5000) as log:
+            workers = [threading.Thread(target=lambda: counts.extend(b.num_rows for b in log)) for _ in range(4)]
+            for worker in workers:
+                worker.start()
+            for worker in workers:
+                worker.join()
+        assert sum(counts) == 3000
+
+
+class TestStats:
+    def test_they_add_up(self) -> None:
+        data = b"\n" + H8 + line() * 3 + b"\n\n" + line(b"{};") + line()
+        packed = python_zip({"log.csv": data})
+        with trackparse.open_log(packed, on_error="quarantine") as log:
+            log.read_all()
+            stats = log.stats
+        assert stats == trackparse.Stats(
+            records=4, rejected=1, blank_lines=3, bytes_read=len(packed), bytes_inflated=len(data), members=1
+        )
+
+    def test_a_bare_log_is_read_as_it_stands(self) -> None:
+        with trackparse.open_log(SMALL) as log:
+            log.read_all()
+            assert log.stats.bytes_read == log.stats.bytes_inflated == len(SMALL)
+
+    def test_progress_is_told_of_each_block(self) -> None:
+        told: list[trackparse.Stats] = []
+        trackparse.read_log(SMALL, block_size=5000, progress=told.append)
+        assert len(told) >= len(SMALL) // 5000
+        assert [stats.records for stats in told] == sorted(stats.records for stats in told)
+        assert told[-1].records == 300
+        assert told[-1].bytes_inflated == len(SMALL)
+
+    def test_an_error_in_progress_is_raised(self) -> None:
+        def stop(stats: trackparse.Stats) -> None:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            trackparse.read_log(SMALL, block_size=1000, progress=stop)
+
+
+class TestLimits:
+    def test_a_limit_is_raised_after_what_came_before_it(self) -> None:
+        limits = trackparse.Limits(max_inflated_bytes=20_000)
+        hwids: list[str] = []
+        with (
+            trackparse.open_log(python_zip({"log.csv": SMALL}), limits=limits, block_size=1000) as log,
+            pytest.raises(trackparse.LimitError, match="max_inflated_bytes"),
+        ):
+            hwids.extend(text for batch in log for text in batch["hwid"].to_pylist())
+        assert len(hwids) > 20
+        assert hwids == [fields[3] for fields in sample_rows(300)][: len(hwids)]
+
+    def test_the_longest_record_is_a_limit(self) -> None:
+        limits = trackparse.Limits(max_record_bytes=1000)
+        data = H8 + line() + line(b'"' + b"x" * 2000 + b'"') + line()
+        with trackparse.open_log(data, limits=limits) as log:
+            assert next(log).num_rows == 1
+            with pytest.raises(trackparse.LimitError, match=r"record 1, line 3 \(byte \d+\).*max_record_bytes"):
+                next(log)
+
+    def test_an_endless_header_is_no_log(self) -> None:
+        with pytest.raises(trackparse.HeaderError, match="longer than 65536 bytes"):
+            trackparse.open_log(iter([b"//timestamp;tracking_code;" + b"x" * (1 << 20)] * 4))
+        with pytest.raises(trackparse.HeaderError, match="not a tracking log"):
+            trackparse.open_log(iter([b"x" * (1 << 20)] * 4))
+
+
+def test_a_record_across_very_many_blocks() -> None:
+    text = b"x" * 30_000
+    table = trackparse.read_log(H8 + line() + line(text) + line(), block_size=7)
+    assert table["payload"].to_pylist() == ["{}", text.decode(), "{}"]
+    assert table["timestamp"].to_pylist() == [MOMENT] * 3
+    assert tuple(table.to_pylist()[0].values()) == row()
