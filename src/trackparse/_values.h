@@ -60,7 +60,7 @@ static int64_t code_of(values_t *d, const uint8_t *p, size_t n)
         if (d->ends[code] - start == n && !memcmp(d->bytes + start, p, n))
             return (int64_t)code;
     }
-    if (d->room - d->size < n) {
+    if (!d->bytes || d->room - d->size < n) {
         size_t room = (d->size + n) * 2 + 256;
         uint8_t *bytes = realloc(d->bytes, room);
         if (!bytes)

@@ -9,8 +9,16 @@ _GRAIN: Final = 1 << 16  # bytes: sizes are rounded up to it, so that a buffer f
 _KEPT: Final = 24  # two batches of all columns
 # Below this the allocator recycles well by itself.
 _SMALL: Final = 1 << 16
-# The pool's reference, the loop variable, and getrefcount's argument: nobody else looks at the buffer.
-_UNUSED: Final = 3
+
+
+def _idle_count() -> int:
+    """What getrefcount says of a buffer that only the pool and its loop know: interpreters differ."""
+    for buffer in [bytearray()]:
+        count = sys.getrefcount(buffer)
+    return count
+
+
+_IDLE: Final = _idle_count()
 
 
 class BufferPool:
@@ -24,7 +32,7 @@ class BufferPool:
         if size < _SMALL:
             return bytearray(size)
         for buffer in self._buffers:
-            if size <= len(buffer) <= 4 * size and sys.getrefcount(buffer) == _UNUSED:
+            if size <= len(buffer) <= 4 * size and sys.getrefcount(buffer) == _IDLE:
                 return buffer
         fresh = bytearray(-(-size // _GRAIN) * _GRAIN)
         self._buffers.append(fresh)
