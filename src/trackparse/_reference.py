@@ -605,7 +605,7 @@ def events(
             passed += 1
         raw = raws[i]
         rest = [column[i] for column in texts[1:]]
-        rest[3] = rest[3] and statuses.get(rest[3], rest[3])
+        rest[3] = None if rest[3] is None else statuses.get(rest[3], rest[3])
         last = None if raw is None else payload(raw, starts[i] >> 31, member, first_record + i + passed)
         made.append(event(moment(time), *rest, last))
     return made
