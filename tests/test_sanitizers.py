@@ -1,0 +1,101 @@
+"""The C kernel under AddressSanitizer and UBSan: the cases and the comparison, in a process of their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+import trackparse
+
+TESTS = Path(__file__).parent
+PACKAGE = Path(trackparse.__file__).parent
+FLAGS = [
+    "-fsanitize=address,undefined",
+    "-fno-sanitize=object-size",  # libasan sees the same, and says more
+    "-fno-sanitize-recover=undefined",
+    "-fno-omit-frame-pointer",
+    "-O1",
+    "-g",
+]
+# Each instruction set is compared; the cases need only one, and portable is everywhere.
+CHOSEN = "test_kernels or (portable and (every_source or test_events))"
+
+
+def library(name: str) -> str:
+    """Where gcc keeps it; empty if it does not."""
+    done = subprocess.run(["gcc", f"-print-file-name={name}"], capture_output=True, text=True, check=True)
+    found = done.stdout.strip()
+    return found if Path(found).is_absolute() else ""
+
+
+@pytest.fixture(scope="module")
+def sanitized(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment in which the package is a copy with its kernel built by the sanitizers."""
+    if os.environ.get("TRACKPARSE_SANITIZED"):
+        pytest.skip("this is the run under the sanitizers")
+    if not (PACKAGE / "_kernel.c").exists():
+        pytest.skip("the sources of the kernel are not at hand")
+    if shutil.which("gcc") is None or not library("libasan.so"):
+        pytest.skip("gcc or its libasan is missing")
+    folder = tmp_path_factory.mktemp("sanitized")
+    shutil.copytree(PACKAGE, folder / "trackparse", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    include = sysconfig.get_paths()["include"]
+    if not Path(include, "Python.h").exists():
+        pytest.skip("Python.h is missing")
+    subprocess.run(
+        ["gcc", *FLAGS, "-std=c11", "-fno-strict-aliasing", "-DPy_LIMITED_API=0x030B0000", "-shared", "-fPIC",
+         f"-I{include}", str(folder / "trackparse/_kernel.c"), "-o", str(folder / "trackparse/_kernel.abi3.so")],
+        check=True,
+    )
+    return {
+        **{name: value for name, value in os.environ.items() if name not in ("TRACKPARSE_KERNEL", "PYTHONDEVMODE")},
+        "PYTHONPATH": str(folder),
+        # pyarrow throws: without libstdc++ beside it, libasan finds no one to hand that to.
+        "LD_PRELOAD": " ".join(filter(None, map(library, ("libasan.so", "libstdc++.so.6")))),
+        "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0:exitcode=86",
+        "UBSAN_OPTIONS": "print_stacktrace=1:exitcode=86",
+        "PYTHONMALLOC": "malloc",
+        "HYPOTHESIS_PROFILE": "reduced",
+        "TRACKPARSE_SANITIZED": "1",
+    }
+
+
+def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments], env=environment, cwd=TESTS.parent, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_sanitized_kernel_is_the_one_that_runs(sanitized: dict[str, str]) -> None:
+    code = "import trackparse._kernel as k, trackparse; print(k.__file__, trackparse.kernel)"
+    done = run(sanitized, "-c", code)
+    assert done.stdout.startswith(sanitized["PYTHONPATH"]), done.stderr
+    assert "c (" in done.stdout
+
+
+def test_the_sanitizers_see_a_fault(sanitized: dict[str, str], tmp_path: Path) -> None:
+    """Or they would be silent about the kernel, too."""
+    (tmp_path / "fault.c").write_text(
+        "#include <stdlib.h>\n"
+        "int fault(int n) { char *p = malloc(4); p[1] = 1; int c = p[n] + p[1]; free(p); return c; }\n"
+    )
+    subprocess.run(
+        ["gcc", *FLAGS, "-shared", "-fPIC", str(tmp_path / "fault.c"), "-o", str(tmp_path / "fault.so")], check=True
+    )
+    done = run(sanitized, "-c", f"import ctypes; ctypes.CDLL({str(tmp_path / 'fault.so')!r}).fault(4)")
+    assert done.returncode == 86, done.stderr
+    assert "heap-buffer-overflow" in done.stderr
+
+
+def test_the_cases_and_the_comparison_run_clean(sanitized: dict[str, str]) -> None:
+    files = [str(TESTS / "test_kernels.py"), str(TESTS / "test_cases.py"), str(TESTS / "test_events.py")]
+    done = run(sanitized, "-m", "pytest", "-q", "-x", "--capture=no", "-p", "no:cacheprovider", "-k", CHOSEN, *files)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[:4000]
+    assert "passed" in done.stdout
+    assert "runtime error" not in done.stderr
