@@ -100,6 +100,8 @@ def _facts() -> dict[str, str]:
             versions[name] = "missing"
     return {
         "CPU": f"{_processor()}, {os.cpu_count()} cores",
+        # Two threads want two cores: what else runs takes from them first.
+        "load": f"{os.getloadavg()[0]:.1f}",
         "kernel": _python("-c", "import trackparse; print(trackparse.kernel)").strip(),
         "Python": platform.python_version(),
         **versions,

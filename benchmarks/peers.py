@@ -18,7 +18,6 @@ def _lines(log: Path) -> Any:
     import io
 
     text = io.TextIOWrapper(io.BufferedReader(open_member(log), READ), encoding="utf-8", newline="")
-    text._CHUNK_SIZE = READ  # type: ignore[attr-defined]
     next(text)
     return text
 
