@@ -10,11 +10,15 @@ from typing import Any
 import pytest
 from archives_common import Unseekable, python_zip, random_chunks
 from cases import CASES, NAMES, Case, Row
+from conftest import KERNELS
 
 import trackparse
 from trackparse.errors import TrackparseError
 
 BIG = 1 << 20
+
+# The instruction sets are compared in test_kernels, too: here the reference and the best one do.
+each_kernel = pytest.mark.parametrize("kernel", KERNELS[:2], indirect=True)
 
 
 def cut(data: bytes, seed: int) -> Iterator[bytes]:
@@ -87,6 +91,7 @@ def test_a_case_reads_the_same_from_every_source(case: Case, kernel: str) -> Non
         check(case, read(case, source, block_size), f"{name}, blocks of {block_size}")
 
 
+@each_kernel
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_case_reads_the_same_as_string_views_and_dictionaries(case: Case, kernel: str) -> None:
     for block_size in (7, BIG):
@@ -96,6 +101,7 @@ def test_a_case_reads_the_same_as_string_views_and_dictionaries(case: Case, kern
             check(case, read(case, case.data, block_size, dictionary=dictionary), f"dictionaries, {block_size}")
 
 
+@each_kernel
 @pytest.mark.parametrize("case", [case for case in CASES if case.error is None], ids=str)
 def test_a_case_gives_the_same_events(case: Case, kernel: str) -> None:
     for block_size in (7, 64, BIG):
@@ -106,6 +112,7 @@ def test_a_case_gives_the_same_events(case: Case, kernel: str) -> None:
         assert rows == [row[:8] for row in case.rows]
 
 
+@each_kernel
 @pytest.mark.parametrize("case", [case for case in CASES if case.rejects], ids=str)
 def test_the_first_bad_record_is_raised_after_all_before_it(case: Case, kernel: str) -> None:
     reason, line, byte_offset, _ = case.rejects[0]

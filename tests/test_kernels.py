@@ -17,7 +17,7 @@ from cases import CASES, H6, H8, line, line6
 from trackparse import _reference
 from trackparse.sample import encode_row, sample_rows
 
-ROUNDS = 40 if os.environ.get("HYPOTHESIS_PROFILE") == "reduced" else 160
+ROUNDS = 20 if os.environ.get("HYPOTHESIS_PROFILE") == "reduced" else 160
 MAX = 1 << 20
 ALPHABET = b"\";\\\n\r a0{}:,\x00/-T" + "é".encode()
 PIECES = [
