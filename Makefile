@@ -22,8 +22,10 @@ lint: setup
 bench: setup
 	$(BIN)/python -m benchmarks
 
+# Seconds for each target.
+SECONDS ?= 60
 fuzz: setup
-	$(BIN)/python fuzz/fuzz.py
+	$(BIN)/python fuzz/fuzz.py --seconds $(SECONDS)
 
 # All of it in a copy, with tools installed where root may do that.
 ci:
