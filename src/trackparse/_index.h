@@ -1,7 +1,9 @@
 /* All the records of a stretch of a block: the structural scan where all is well, the grammar where it is not. */
 
-/* How far one structural scan looks: its separators stay in the first-level caches. */
+/* How far one structural scan looks: its separators stay in the first-level caches. Behind a bad record it looks less
+ * far, so that a log of nothing else does not have most of its bytes scanned again and again. */
 #define SCAN_BYTES (16 << 10)
+#define SCAN_LEAST 512
 
 typedef struct {
     uint64_t records;
@@ -72,9 +74,9 @@ static inline uint32_t take_row(uint32_t *ends, const uint32_t *separators, uint
 }
 
 /* Records in a row that need no second look. Returns past the last, -1 without memory. */
-static long long index_plain(indexer_t *x, size_t position, found_t *f)
+static long long index_plain(indexer_t *x, size_t position, size_t window, found_t *f)
 {
-    size_t end = x->size - position < SCAN_BYTES ? x->size : position + SCAN_BYTES;
+    size_t end = x->size - position < window ? x->size : position + window;
     uint32_t width = x->width;
     int ascii;
     size_t count = x->isa->scan(x->data, position, end, x->dialect == PHP, x->separators, &ascii);
@@ -118,17 +120,16 @@ static long long index_plain(indexer_t *x, size_t position, found_t *f)
 static int index_records(indexer_t *x, size_t *position, found_t *f)
 {
     size_t at = *position;
-    size_t plain_from = at;
+    size_t window = SCAN_BYTES;
     int status = DONE;
     while (at < x->stop && at < x->size) {
-        if (at >= plain_from) {
-            long long past = index_plain(x, at, f);
-            if (past < 0)
-                return -1;
-            if ((size_t)past > at) {
-                at = (size_t)past;
-                continue;
-            }
+        long long past = index_plain(x, at, window, f);
+        if (past < 0)
+            return -1;
+        if ((size_t)past > at) {
+            at = (size_t)past;
+            window = window * 2 < SCAN_BYTES ? window * 2 : SCAN_BYTES;
+            continue;
         }
         long long blank = blank_line(x->data, at, x->size, x->final);
         if (blank == NEEDS_MORE) {
@@ -173,9 +174,11 @@ static int index_records(indexer_t *x, size_t *position, found_t *f)
             if (!add_reject(f, at, (size_t)end, reason))
                 return -1;
             at = (size_t)end;
+            window = SCAN_LEAST;
             continue;
         }
         x->dialect = dialect;
+        window = window * 2 < SCAN_BYTES ? window * 2 : SCAN_BYTES;
         if (!reserve(f, 1, x->width))
             return -1;
         uint32_t *row = f->fields + f->records * (x->width + 1);
