@@ -412,3 +412,28 @@ def test_a_record_across_very_many_blocks() -> None:
     assert table["payload"].to_pylist() == ["{}", text.decode(), "{}"]
     assert table["timestamp"].to_pylist() == [MOMENT] * 3
     assert tuple(table.to_pylist()[0].values()) == row()
+
+
+def test_the_first_header_makes_the_schema_wherever_the_blocks_end() -> None:
+    log = b"//timestamp;tracking_code;a\n//timestamp;tracking_code;b\n"
+    for block_size in (7, 1 << 20):
+        with trackparse.open_log(log, block_size=block_size) as reader:
+            assert reader.schema.names[8:] == ["a"]
+
+
+def test_records_before_a_header_with_a_new_column_are_delivered_first() -> None:
+    log = H8 + line() + b"//timestamp;tracking_code;b\n2021-04-20 13:01:01;x;y\n"
+    for block_size in (7, 1 << 20):
+        with trackparse.open_log(log, block_size=block_size) as reader:
+            assert next(reader).num_rows == 1
+            with pytest.raises(trackparse.HeaderError, match="first header"):
+                next(reader)
+
+
+def test_a_header_longer_than_max_record_bytes_is_read_whole_wherever_the_blocks_end() -> None:
+    log = H8 + line() + H8 + line()
+    limits = trackparse.Limits(max_record_bytes=len(line()) + 1)
+    assert limits.max_record_bytes < len(H8)
+    for size in (1, 7, len(H8), len(H8) + len(line()) + limits.max_record_bytes + 3):
+        chunks = (log[at : at + size] for at in range(0, len(log), size))
+        assert trackparse.read_log(chunks, limits=limits, block_size=size).num_rows == 2, size

@@ -68,6 +68,14 @@ class ColumnBuilder:
             raise ValueError("columns=() asks for nothing: name at least one column")
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
+    def fitting(self, segments: Sequence[Segment]) -> int:
+        """How many segments come before the first that has a column without a place in the schema."""
+        known = {*self.schema.names} if self._all else None
+        for number, segment in enumerate(segments):
+            if known is not None and not known.issuperset(segment.columns):
+                return number
+        return len(segments)
+
     def _check_columns(self, segments: Sequence[Segment]) -> None:
         for segment in segments:
             for name in segment.columns:

@@ -88,6 +88,7 @@ class Indexer:
         self._limits = limits
         self._slice = block_size
         self.columns: tuple[str, ...] | None = None  # of the records that come next
+        self.first_columns: tuple[str, ...] | None = None  # of the first header of all
         self._member = ""
         self._carry = bytearray()  # bytes after the last whole record
         self._retry_at = 0  # how long the carry must be before another look is worth it
@@ -202,7 +203,10 @@ class Indexer:
             if status == codes.MORE:
                 return at
             if status == codes.HEADER:
-                at = self._next_header(data, at)
+                header_end = self._next_header(data, at, final)
+                if header_end is None:
+                    return at
+                at = header_end
             elif status == codes.LIMIT:
                 raise LimitError(
                     f"{self._position(self._record)}: no end of the record within "
@@ -272,8 +276,11 @@ class Indexer:
             past = at + header[1] + (len(newline) if header[1] == len(line) else 0)
             return self._skip(data, at, past)
         if starts_with_timestamp(line):
-            self.columns = self._guess_columns(data, at, final)
-            return None if self.columns is None else at
+            columns = self._guess_columns(data, at, final)
+            if columns is None:
+                return None
+            self._set_columns(columns)
+            return at
         raise HeaderError(
             f"{self._member}: not a tracking log: it starts with {line[:40]!r}, not with a header line "
             "(//timestamp;tracking_code;...) or a timestamp"
@@ -302,14 +309,17 @@ class Indexer:
         line = bytes(data[at : at + HEADER_BYTES]).partition(b"\n")[0]
         return GENERATIONS[8 if line.count(b";") >= 7 else 6]
 
-    def _next_header(self, data: Buffer, at: int) -> int:
-        """A header in the middle (logs joined with ``cat``) decides the columns from there on."""
+    def _next_header(self, data: Buffer, at: int, final: bool) -> int | None:
+        """Let a header in the middle (logs joined with ``cat``) decide the columns; where to go on, None to wait."""
         start = at
         window = bytes(data[at : at + HEADER_BYTES + 3])
         if window[:3] == BOM:
             window = window[3:]
             at += 3
         line, newline, _ = window.partition(b"\n")
+        if not (newline or final or len(line) >= HEADER_BYTES):
+            # The kernel looks no further than max_record_bytes, and a header may be longer.
+            return None
         header = parse_header(line)
         if header:
             self._set_columns(header[0])
@@ -322,3 +332,4 @@ class Indexer:
         if len(columns) > MAX_COLUMNS:
             raise HeaderError(f"{self._member}: {len(columns)} columns: a tracking log has at most {MAX_COLUMNS}")
         self.columns = columns
+        self.first_columns = self.first_columns or columns

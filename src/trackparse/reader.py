@@ -98,8 +98,7 @@ class LogReader:
         if first is None:
             raise ArchiveError(f"{self.name}: there is no log in it")
         self._pending = first
-        found = first[0].columns if first else self._indexer.columns
-        return ColumnBuilder(found or (), columns, string_type, dictionary)
+        return ColumnBuilder(self._indexer.first_columns or (), columns, string_type, dictionary)
 
     # ---- what the caller sees ---------------------------------------------------------------------------
 
@@ -121,7 +120,10 @@ class LogReader:
             for reject in self._stream.rejects
             for p in (reject.position,)
         ]
-        lists = zip(*rows, strict=True) if rows else ([] for _ in _REJECTS_SCHEMA)
+        if not rows:
+            # pa.array would import pandas, where there is one.
+            return pa.Table.from_batches([], schema=_REJECTS_SCHEMA)
+        lists = zip(*rows, strict=True)
         arrays = [pa.array(values, field.type) for values, field in zip(lists, _REJECTS_SCHEMA, strict=True)]
         return pa.Table.from_arrays(arrays, schema=_REJECTS_SCHEMA)
 
@@ -130,8 +132,13 @@ class LogReader:
 
     def __next__(self) -> pa.RecordBatch:
         group = self._next_group()
+        fitting = self._builder.fitting(group)
+        if 0 < fitting < len(group):
+            # What comes before the fault is delivered before it.
+            with self._lock:
+                self._pending = group[fitting:] + self._pending
         try:
-            return self._builder.build(group)
+            return self._builder.build(group[: fitting or None])
         except Exception as fault:
             self._fault = fault
             raise
