@@ -142,7 +142,7 @@ static int index_records(indexer_t *x, size_t *position, found_t *f)
             continue;
         }
         size_t size = x->size - at;
-        int limited = size > x->max_record_bytes || (size == x->max_record_bytes && !x->final);
+        int limited = size > x->max_record_bytes;
         window_t w = {x->data,
                       limited ? at + x->max_record_bytes : x->size,
                       x->width,

@@ -124,7 +124,7 @@ def index(
             position = end
             continue
         size = len(data) - position
-        limited = size > max_record_bytes or (size == max_record_bytes and not final)
+        limited = size > max_record_bytes
         window = _Window(
             data,
             position + max_record_bytes if limited else len(data),
