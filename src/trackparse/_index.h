@@ -2,8 +2,8 @@
 
 /* How far one structural scan looks: its separators stay in the first-level caches. Behind a bad record it looks less
  * far, so that a log of nothing else does not have most of its bytes scanned again and again. */
-#define SCAN_BYTES (16 << 10)
-#define SCAN_LEAST 512
+#define SCAN_BYTES (8 << 10)
+#define SCAN_LEAST 1024
 
 typedef struct {
     uint64_t records;
