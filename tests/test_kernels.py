@@ -211,17 +211,17 @@ def test_faults_at_the_edges_of_windows_and_steps(instruction_set: ModuleType) -
     dice = random.Random(4)
     long = line(b'"' + b"x" * 300 + b'"') * 60
     for _ in range(ROUNDS):
-        edge = dice.choice([64, 128, 16384, 16384])
+        edge = dice.choice([64, 128, 8192, 8192])
         at = edge + dice.randrange(-3, 4)
         data = long[:at] + dice.choice(PIECES) + long[at + dice.randrange(3) :]
-        data = data[: dice.choice([len(data), 16384 + 400])]
+        data = data[: dice.choice([len(data), 8192 + 400])]
         for auto, dialect in ((True, 1), (True, 0), (False, 1), (False, 0)):
             compare(instruction_set, (data, 0, len(data), dice.random() < 0.5, 8, 0, 7, auto, dialect, MAX))
 
 
 def test_one_record_longer_than_a_window(instruction_set: ModuleType) -> None:
     dice = random.Random(5)
-    for size in (16 << 10, (16 << 10) + 1, 50_000):
+    for size in (8 << 10, (8 << 10) + 1, 50_000):
         text = dice.choice(['\\"', '""', "é", "x\n"]).encode() * (size // 2)
         for data in (line() + line(b'"' + text + b'"') + line(), line(text) * 2):
             for final in (False, True):
