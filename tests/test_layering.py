@@ -15,9 +15,9 @@ PACKAGE = Path(trackparse.__file__).parent
 # A module may import from the lines above its own; modules of one line know nothing of each other.
 LAYERS = [
     ["errors", "limits", "version", "_reference", "_kernel", "buffers"],
-    ["sources", "dispatch", "sample"],
+    ["sources", "dispatch"],
     ["inflate", "header"],
-    ["zipstream", "index"],
+    ["zipstream", "index", "sample"],
     ["archive", "columns", "events"],
     ["readahead"],
     ["stream"],

@@ -13,20 +13,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, Literal
 
+from trackparse.header import COLUMNS
+
 __all__ = ["COLUMNS", "Dialect", "encode_row", "sample_rows", "write_sample"]
 
 Dialect = Literal["php", "rfc4180"]
-
-COLUMNS = (
-    "timestamp",
-    "tracking_code",
-    "target_id",
-    "hwid",
-    "status",
-    "description",
-    "appCode",
-    "payload",
-)
 
 _MEMBER = "tracking_log.csv"
 _MEMBER_TIME = (2021, 4, 21, 0, 0, 0)  # the clock must not get into the bytes
