@@ -13,7 +13,7 @@ $(BIN)/.installed: pyproject.toml setup.py $(wildcard src/trackparse/*.c src/tra
 	touch $@
 
 test: setup
-	$(BIN)/python -X dev -m pytest
+	PYTHONDEVMODE=1 $(BIN)/python -m pytest -n auto
 
 lint: setup
 	$(BIN)/ruff check .
@@ -25,7 +25,7 @@ bench: setup
 # Seconds for each target.
 SECONDS ?= 60
 fuzz: setup
-	$(BIN)/python fuzz/fuzz.py --seconds $(SECONDS)
+	$(BIN)/python fuzz/run.py --seconds $(SECONDS)
 
 # All of it in a copy, with tools installed where root may do that.
 ci:

@@ -182,3 +182,8 @@ WRITERS: list[tuple[str, Callable[[Path], bytes]]] = [
 def inflate_prefix(packed: bytes) -> bytes:
     """All that zlib makes of cut deflate data."""
     return zlib.decompressobj(-15).decompress(packed)
+
+
+def files_in(folder: Path) -> list[str]:
+    """The names in a folder, hidden ones among them."""
+    return sorted(path.name for path in folder.iterdir())

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from trackparse import _reference, columns, dispatch, events, index
+from trackparse.stream import Stats
 
 try:
     from trackparse import _kernel
@@ -58,3 +59,8 @@ def instruction_set(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
     """The C kernel with each of its instruction sets."""
     yield kernel_named(request.param)
     _kernel.select(chosen_set())
+
+
+def placed(stats: Stats) -> int:
+    """Bytes of a log that are known to be something; all of them when it was read to its end."""
+    return stats.bytes_in_records + stats.bytes_in_rejects + stats.bytes_in_blank_lines + stats.bytes_in_headers

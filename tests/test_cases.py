@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from archives_common import Unseekable, python_zip, random_chunks
 from cases import CASES, NAMES, Case, Row
-from conftest import KERNELS
+from conftest import KERNELS, placed
 
 import trackparse
 from trackparse.errors import TrackparseError
@@ -71,6 +71,8 @@ def read(case: Case, source: Any, block_size: int, **options: Any) -> dict[str, 
                 found["blank_lines"] = log.stats.blank_lines
                 assert log.stats.records == len(rows)
                 assert log.stats.rejected == len(found["rejects"])
+                assert log.stats.bytes_in_rejects == sum(len(raw) for *_, raw in found["rejects"])
+            assert placed(log.stats) == log.stats.bytes_inflated
     except TrackparseError as error:
         found["error"] = error
     return found

@@ -153,6 +153,18 @@ class TestDictionary:
         counts = pl.from_arrow(table)["status"].value_counts().sort("count")
         assert counts["count"].sum() == ROWS
 
+    def test_it_has_a_limit(self, kernel: str) -> None:
+        limits = trackparse.Limits(max_dictionary_bytes=5_000)
+        hwids: list[str] = []
+        with (
+            trackparse.open_log(LOG, dictionary=["hwid", "status"], block_size=BLOCK, limits=limits) as log,
+            pytest.raises(trackparse.LimitError, match=r"'hwid' .*max_dictionary_bytes"),
+        ):
+            hwids.extend(text for batch in log for text in batch["hwid"].to_pylist())
+        assert hwids == [fields[3] for fields in sample_rows(ROWS)][: len(hwids)] != []
+        statuses = trackparse.read_log(LOG, dictionary=["status"], limits=limits)
+        assert statuses.num_rows == ROWS
+
     def test_it_goes_with_string_views(self) -> None:
         table = trackparse.read_log(LOG, string_type="string_view", dictionary=["status"])
         assert table.schema.field("status").type == pa.dictionary(pa.int32(), pa.string())

@@ -190,6 +190,16 @@ class TestPayload:
                     named.append(str(error).split(": ")[1])
             assert named == ["record 2", "record 45"]
 
+    def test_the_record_named_counts_across_every_list_that_the_kernel_makes(self, kernel: str) -> None:
+        bad = {0, 255, 256, 257, 258, 512, 513, 600}
+        data = H8 + b"".join(line(b"{};" if number in bad else b"%d" % number) for number in range(700))
+        events = list(trackparse.iter_events(data, on_error="skip"))
+        assert len(events) == 700 - len(bad)
+        for event in events:
+            assert event.payload is not None
+            with pytest.raises(PayloadError, match=f"record {event.payload.text}: "):
+                dict(event.payload)
+
     def test_a_float_and_a_large_number_keep_their_kind(self, kernel: str) -> None:
         payload = payload_of(b'{"a":1.0,"b":11793546856,"c":"\xc3\xa9"}')
         assert type(payload["a"]) is float

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import orjson
 from cases import EXAMPLE, H6, H8, NAMES, line, line6
+from conftest import placed
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -176,7 +177,7 @@ def test_every_byte_is_a_record_a_reject_a_blank_line_or_the_header(data: bytes)
 
 @given(BYTES, st.booleans(), st.integers(0, 1))
 def test_records_and_rejects_lie_end_to_end(data: bytes, auto: bool, dialect: int) -> None:
-    status, position, _, records, blank_lines, fields, _, rejects = kernel.index(
+    status, position, _, records, blank_lines, fields, _, rejects, record_bytes, blank_bytes = kernel.index(
         data, 0, len(data), True, 8, 0, 7, auto, dialect, MAX
     )
     table = memoryview(fields).cast("I")
@@ -193,13 +194,28 @@ def test_records_and_rejects_lie_end_to_end(data: bytes, auto: bool, dialect: in
         at = end
     blank += data[at:position]
     assert blank.strip(b"\r\n") == b""
+    assert blank_bytes == len(blank)
+    assert record_bytes + sum(end - start for _, start, end, _ in rejects) == sum(end - start for start, end in parts)
     assert blank_lines == blank.count(b"\n") + (blank.endswith(b"\r"))
     assert status == _reference.HEADER or position == len(data)
 
 
+@given(BYTES, CUTS, st.sampled_from([1, 7, 64, 1 << 20]))
+def test_every_byte_inflated_has_its_place(data: bytes, cuts: list[int], block_size: int) -> None:
+    data = H8 + line() + data
+    with trackparse.open_log(iter(chunks(data, cuts)), on_error="quarantine", block_size=block_size) as log:
+        try:
+            log.read_all()
+        except trackparse.HeaderError:
+            return
+        stats = log.stats
+        assert stats.bytes_in_rejects == sum(map(len, log.rejects["raw"].to_pylist()))
+    assert placed(stats) == stats.bytes_inflated == len(data)
+
+
 def verdicts(result: tuple[Any, ...]) -> list[tuple[Any, ...]]:
     """Records and rejects in their order."""
-    _, _, _, records, _, fields, times, rejects = result
+    _, _, _, records, _, fields, times, rejects = result[:8]
     rows = [bytes(memoryview(fields)[at * 36 : at * 36 + 36]) for at in range(records)]
     found: list[tuple[Any, ...]] = list(zip(rows, memoryview(times).cast("q").tolist(), strict=True))
     for number, (before, *place) in enumerate(rejects):
@@ -223,6 +239,8 @@ def test_a_verdict_never_depends_on_later_bytes(
         assert (rest[0], rest[1], rest[2]) == whole[:3]
         assert part[3] + rest[3] == whole[3]
         assert part[4] + rest[4] == whole[4]
+        assert part[8] + rest[8] == whole[8]
+        assert part[9] + rest[9] == whole[9]
 
 
 @given(BYTES)

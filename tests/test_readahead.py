@@ -96,9 +96,11 @@ def test_close_ends_the_thread_and_closes_the_file(tmp_path: Path) -> None:
     ahead.close()
     assert not threads()
     ahead.close()
-    assert list(ahead) == []
     unstarted = start(path)
     unstarted.close()
+    for closed in (ahead, unstarted):
+        with pytest.raises(ValueError, match="closed"):
+            next(closed)
 
 
 def test_dropping_ends_the_thread_and_closes_the_file(tmp_path: Path) -> None:
@@ -159,13 +161,19 @@ def test_close_wakes_a_consumer_that_waits() -> None:
 
     ahead = start(body())
     got: list[Any] = []
-    consumer = threading.Thread(target=lambda: got.extend(ahead))
+
+    def consume() -> None:
+        with pytest.raises(ValueError, match="closed"):
+            got.extend(ahead)
+        got.append("an error and not the end")
+
+    consumer = threading.Thread(target=consume)
     consumer.start()
     time.sleep(0.05)
     threading.Timer(0.05, answer.set).start()
     ahead.close()
     consumer.join(5)
-    assert not consumer.is_alive()
+    assert got == ["an error and not the end"]
     assert wait_for_end()
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from archives_common import Unseekable, python_zip, random_chunks
-from cases import H6, H8, MOMENT, line, line6, row
-from conftest import SLOW
+from cases import BOM, H6, H8, MOMENT, line, line6, row
+from conftest import SLOW, placed
 
 import trackparse
 from trackparse.sample import encode_row, sample_rows, write_sample
@@ -63,6 +63,7 @@ class TestBadRecords:
                 "byte_offset": offset,
                 "reason": "unclosed_quote" if bare else "text_after_quote",
                 "raw": bad,
+                "header": H6.decode().strip(),
             }
         ]
 
@@ -108,6 +109,7 @@ class TestBadRecords:
                 ("byte_offset", pa.int64()),
                 ("reason", pa.string()),
                 ("raw", pa.binary()),
+                ("header", pa.string()),
             ]
         )
         for data in (H8, H8 + line(b"{};")):
@@ -355,8 +357,48 @@ class TestStats:
             log.read_all()
             stats = log.stats
         assert stats == trackparse.Stats(
-            records=4, rejected=1, blank_lines=3, bytes_read=len(packed), bytes_inflated=len(data), members=1
+            records=4,
+            rejected=1,
+            blank_lines=3,
+            bytes_read=len(packed),
+            bytes_total=len(packed),
+            bytes_inflated=len(data),
+            members=1,
+            bytes_in_records=4 * len(line()),
+            bytes_in_rejects=len(line(b"{};")),
+            bytes_in_blank_lines=3,
+            bytes_in_headers=len(H8),
         )
+
+    def test_every_byte_has_its_place(self) -> None:
+        """With headers in the middle and at the end, marks, blank lines of both kinds, and in each of two members."""
+        log = BOM + b"\r\n\n" + H8 + line() + line(b"{};") + BOM + H6 + line6() + b"\r\n" + line6(end=b"") + b"\r"
+        parts = {"a.csv": log, "b.csv": H8 + b"\n" + BOM + line() + H6}
+        for on_error in ("quarantine", "skip"):
+            with trackparse.open_log(python_zip(parts), on_error=on_error, block_size=7) as read:
+                read.read_all()
+                stats = read.stats
+            assert stats.bytes_in_records == 2 * len(line()) + 2 * len(line6())
+            assert stats.bytes_in_rejects == len(line(b"{};"))
+            assert stats.bytes_in_blank_lines == 3 + 2 + 1
+            assert stats.bytes_in_headers == 3 * len(BOM) + 2 * len(H8 + H6)
+            assert placed(stats) == stats.bytes_inflated == len(parts["a.csv"]) + len(parts["b.csv"])
+
+    def test_every_byte_of_a_log_that_was_cut_off_has_its_place(self) -> None:
+        packed = gzip.compress(SMALL)[:-4000]
+        with trackparse.open_log(packed, on_error="quarantine", block_size=1000) as log:
+            with pytest.raises(trackparse.TruncatedError):
+                log.read_all()
+            assert log.stats.rejected == 1
+            assert 0 < placed(log.stats) == log.stats.bytes_inflated
+
+    def test_an_error_counts_the_bytes_before_it(self) -> None:
+        data = H8 + line() * 3 + b"\n" + line(b"{};") + line()
+        with trackparse.open_log(data) as log:
+            with pytest.raises(trackparse.RecordError):
+                log.read_all()
+            assert log.stats.bytes_in_records == 3 * len(line())
+            assert log.stats.bytes_in_rejects == len(line(b"{};"))
 
     def test_a_bare_log_is_read_as_it_stands(self) -> None:
         with trackparse.open_log(SMALL) as log:
@@ -398,6 +440,19 @@ class TestLimits:
             assert next(log).num_rows == 1
             with pytest.raises(trackparse.LimitError, match=r"record 1, line 3 \(byte \d+\).*max_record_bytes"):
                 next(log)
+
+    def test_rejects_that_are_kept_are_a_limit(self) -> None:
+        limits = trackparse.Limits(max_rejects_bytes=100_000)
+        data = H8 + (line() + line(b"{};")) * 40_000 + line()
+        with trackparse.open_log(data, limits=limits, on_error="quarantine", block_size=1 << 16) as log:
+            batches: list[int] = []
+            with pytest.raises(trackparse.LimitError, match="max_rejects_bytes"):
+                batches.extend(batch.num_rows for batch in log)
+            rows = sum(batches)
+            assert log.rejects.num_rows == log.stats.rejected
+            assert 0 <= rows - log.stats.rejected <= 1
+            assert 0 < rows < 20_000
+        assert trackparse.read_log(data, limits=limits, on_error="skip").num_rows == 40_001
 
     def test_an_endless_header_is_no_log(self) -> None:
         with pytest.raises(trackparse.HeaderError, match="longer than 65536 bytes"):

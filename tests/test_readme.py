@@ -1,4 +1,4 @@
-"""The README's examples do what it says they do: blocks of Python run, their output is the block behind them."""
+"""Examples do what their page says they do: blocks of Python run, their output is the block behind them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from trackparse.sample import write_sample
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+USAGE = (ROOT / "docs" / "usage.md").read_text(encoding="utf-8")
+PAGES = [README, USAGE, (ROOT / "docs" / "client.md").read_text(encoding="utf-8")]
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```\n(?:```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
-BLOCKS = [(match[1], match[2], match[3]) for match in _BLOCK.finditer(README)]
+BLOCKS = [(match[1], match[2], match[3]) for page in PAGES for match in _BLOCK.finditer(page)]
 EXAMPLES = [(code, output) for language, code, output in BLOCKS if language == "python"]
 COMMANDS = re.findall(r"^ {4}trackparse (.+)$", README, re.MULTILINE)
 
@@ -59,12 +61,12 @@ def test_an_example_prints_what_stands_behind_it(
     monkeypatch.chdir(log.parent)
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        exec(compile(code, "README.md", "exec"), {"__name__": "__main__"})  # noqa: S102
+        exec(compile(code, "example", "exec"), {"__name__": "__main__"})  # noqa: S102
     assert printed.getvalue() == output
 
 
 def test_every_example_shows_its_output() -> None:
-    assert len(EXAMPLES) == README.count("```python\n") > 0
+    assert len(EXAMPLES) == sum(page.count("```python\n") for page in PAGES) > 0
     assert all(output for _, output in EXAMPLES)
 
 
@@ -92,6 +94,16 @@ def test_the_first_command_shows_what_it_makes(tmp_path: Path) -> None:
     assert without_measurements(printed) == without_measurements(output)
 
 
+def test_the_commands_print_what_stands_behind_them(log: Path) -> None:
+    code, output = marked("cli")
+    program = f'trackparse() {{ "{sys.executable}" -m trackparse.cli "$@"; }}\n'
+    result = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", program + code], cwd=log.parent, check=True, capture_output=True, text=True
+    )
+    assert without_measurements(result.stdout) == without_measurements(output)
+    assert result.stderr == ""
+
+
 def test_the_test_command_installs_what_the_tests_need() -> None:
     code, _ = marked("test")
     assert ".[test]" in code
@@ -113,21 +125,23 @@ def test_verbs_and_files_exist() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for verb in re.findall(r"\bmake (\w+)`?$|`make (\w+)`", README, re.MULTILINE):
         assert re.search(rf"^{''.join(verb)}:", makefile, re.MULTILINE), verb
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+    for folder, page in ((ROOT, README), (ROOT / "docs", USAGE)):
+        for target in re.findall(r"\]\(([^)#]+)[)#]", page):
+            assert (folder / target).exists(), target
 
 
 def test_names_of_the_library_exist() -> None:
-    for name in re.findall(r"\btrackparse\.(\w+)", re.sub(r"https?://\S+", "", README)):
-        assert name in trackparse.__all__, name
-    for name in re.findall(r"`(\w+Error)`", README):
+    text = README + USAGE
+    for name in re.findall(r"\btrackparse\.(\w+)", re.sub(r"https?://\S+", "", text)):
+        assert name in trackparse.__all__ or (Path(trackparse.__file__).parent / f"{name}.py").exists(), name
+    for name in re.findall(r"`(\w+Error)`", text):
         assert hasattr(trackparse, name), name
 
 
 def test_limits_are_as_the_table_says() -> None:
-    rows = dict(re.findall(r"^\| `(max_\w+)` \| ([^|]+?) \|", README, re.MULTILINE))
+    rows = dict(re.findall(r"^\| `(max_\w+)` \| ([^|]+?) \|", USAGE, re.MULTILINE))
     assert set(rows) == set(trackparse.Limits.__slots__)
     for name, told in rows.items():
         value = getattr(trackparse.Limits(), name)
-        shown = {None: "none", 128 << 20: "128 MiB"}.get(value, f"{value:,}" if value else "")
+        shown = "none" if value is None else f"{value:,}" if value % (1 << 20) else f"{value >> 20} MiB"
         assert told == shown, name

@@ -66,6 +66,11 @@ def sanitized(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     }
 
 
+def with_leaks(environment: dict[str, str]) -> dict[str, str]:
+    """The interpreter and other extensions leave something at their end, too: whoever asks looks for a name."""
+    return {**environment, "ASAN_OPTIONS": environment["ASAN_OPTIONS"].replace("detect_leaks=0", "detect_leaks=1")}
+
+
 def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *arguments], env=environment, cwd=TESTS.parent, capture_output=True, text=True, check=False
@@ -84,18 +89,27 @@ def test_the_sanitizers_see_a_fault(sanitized: dict[str, str], tmp_path: Path) -
     (tmp_path / "fault.c").write_text(
         "#include <stdlib.h>\n"
         "int fault(int n) { char *p = malloc(4); p[1] = 1; int c = p[n] + p[1]; free(p); return c; }\n"
+        "void forget(int n) { *(volatile char *)malloc(n) = 1; }\n"
     )
     subprocess.run(
         ["gcc", *FLAGS, "-shared", "-fPIC", str(tmp_path / "fault.c"), "-o", str(tmp_path / "fault.so")], check=True
     )
-    done = run(sanitized, "-c", f"import ctypes; ctypes.CDLL({str(tmp_path / 'fault.so')!r}).fault(4)")
+    load = f"import ctypes; library = ctypes.CDLL({str(tmp_path / 'fault.so')!r}); "
+    done = run(sanitized, "-c", load + "library.fault(4)")
     assert done.returncode == 86, done.stderr
     assert "heap-buffer-overflow" in done.stderr
+    done = run(with_leaks(sanitized), "-c", load + "[library.forget(99) for _ in range(99)]")
+    assert "in forget" in done.stderr
 
 
 def test_the_cases_and_the_comparison_run_clean(sanitized: dict[str, str]) -> None:
     files = [str(TESTS / "test_kernels.py"), str(TESTS / "test_cases.py"), str(TESTS / "test_events.py")]
-    done = run(sanitized, "-m", "pytest", "-q", "-x", "--capture=no", "-p", "no:cacheprovider", "-k", CHOSEN, *files)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[:4000]
-    assert "passed" in done.stdout
-    assert "runtime error" not in done.stderr
+    arguments = ("-q", "-x", "--capture=no", "-p", "no:cacheprovider", "-k", CHOSEN, *files)
+    done = run(with_leaks(sanitized), "-m", "pytest", *arguments)
+    said = done.stdout[-2000:] + done.stderr[:4000]
+    assert done.returncode in (0, 86), said
+    assert " passed" in done.stdout, said
+    assert " failed" not in done.stdout, said
+    assert "runtime error" not in done.stderr, said
+    assert "ERROR: AddressSanitizer" not in done.stderr, said
+    assert "_kernel" not in done.stderr, said

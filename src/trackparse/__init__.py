@@ -6,11 +6,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from trackparse.errors import (
+    ApiError,
     ArchiveError,
+    AuthError,
+    CancelledError,
+    DownloadError,
     HeaderError,
     LimitError,
+    NotReadyError,
     PayloadError,
     Position,
+    Reason,
     RecordError,
     TrackparseError,
     TruncatedError,
@@ -21,21 +27,30 @@ from trackparse.version import __version__
 if TYPE_CHECKING:
     from trackparse.dispatch import name as kernel
     from trackparse.events import Event, Payload, Status
+    from trackparse.filters import Filter
     from trackparse.parquet import ConversionReport, convert_log
     from trackparse.reader import LogReader, iter_events, open_log, read_log
+    from trackparse.rejects import mended_log, read_rejects
     from trackparse.stream import Stats
 
 __all__ = [
+    "ApiError",
     "ArchiveError",
+    "AuthError",
+    "CancelledError",
     "ConversionReport",
+    "DownloadError",
     "Event",
+    "Filter",
     "HeaderError",
     "LimitError",
     "Limits",
     "LogReader",
+    "NotReadyError",
     "Payload",
     "PayloadError",
     "Position",
+    "Reason",
     "RecordError",
     "Stats",
     "Status",
@@ -45,22 +60,27 @@ __all__ = [
     "convert_log",
     "iter_events",
     "kernel",
+    "mended_log",
     "open_log",
     "read_log",
+    "read_rejects",
 ]
 
 # Imported when first asked for: pyarrow alone costs more than all the rest.
 _LAZY = {
     "ConversionReport": "parquet",
     "Event": "events",
+    "Filter": "filters",
     "LogReader": "reader",
     "Payload": "events",
     "Stats": "stream",
     "Status": "events",
     "convert_log": "parquet",
     "iter_events": "reader",
+    "mended_log": "rejects",
     "open_log": "reader",
     "read_log": "reader",
+    "read_rejects": "rejects",
 }
 
 

@@ -320,12 +320,66 @@ static int64_t record_time(const window_t *w, size_t start, const uint32_t *ends
     return parse_timestamp(w->data + span.first, span.last - span.first);
 }
 
+/* What a header begins with, where nothing else says that it does. */
+#define NAME "//timestamp"
+#define NAMES NAME ";tracking_code"
+#define LAST_NAME "description"
+
+/* The first header in a line but not at its beginning, NULL for none. */
+static const uint8_t *find_header(const uint8_t *at, const uint8_t *end)
+{
+    const size_t size = sizeof NAMES - 1;
+    while (at < end && (at = memchr(at + 1, '/', (size_t)(end - at - 1)))) {
+        size_t there = (size_t)(end - at);
+        if (there >= size && !memcmp(at, NAMES, size) &&
+            (there == size || at[size] == ';' || at[size] == '\r' || at[size] == '\n'))
+            return at;
+    }
+    return NULL;
+}
+
+static size_t before_mark(const uint8_t *data, size_t start, size_t at)
+{
+    return at - start > 3 && !memcmp(data + at - 3, "\xef\xbb\xbf", 3) ? at - 3 : at;
+}
+
+/* Where the record ends: where a header begins in one of its bare fields, if one does. */
+static size_t own_end(const window_t *w, size_t start, const reading_t *r)
+{
+    const uint8_t *data = w->data, *header = data + start;
+    while ((header = find_header(header, data + r->end))) {
+        size_t at = (size_t)(header - data), name_end = at + sizeof NAME - 1;
+        for (uint32_t i = 0; i < r->count; i++)
+            if (r->ends[i] == name_end && data[i ? r->ends[i - 1] + 1 : start] != '"')
+                return before_mark(data, start, at);
+    }
+    return r->end;
+}
+
+/* Whether the last field is the last name of a header of six. */
+static inline int is_last_name(const uint8_t *data, const uint32_t *ends, uint32_t width)
+{
+    if (width < 2)
+        return 0;
+    const uint32_t size = sizeof LAST_NAME - 1;
+    const uint8_t *last = data + ends[width - 2] + 1;
+    uint32_t more = ends[width - 1] - ends[width - 2] - 1 - size; /* bytes: none, or a CR */
+    return more <= 1 && (!more || last[size] == '\r') && !memcmp(last, LAST_NAME, size);
+}
+
+static int judge(const window_t *w, size_t start, const reading_t *r)
+{
+    if (record_time(w, start, r->ends) == NO_TIME)
+        return BAD_TIMESTAMP;
+    /* The six names of the older generation fill up a record of eight that was cut in its third field. */
+    return is_last_name(w->data, r->ends, w->width) && own_end(w, start, r) < r->end ? FIELD_COUNT : 0;
+}
+
 /* Whether a reading other than the one in force may be taken: no rule broken, and the payload is JSON.
  * -1: no memory. */
 static int proves_itself(const window_t *w, size_t start, const reading_t *r, int dialect, const isa_t *isa)
 {
-    if (r->fault || record_time(w, start, r->ends) == NO_TIME ||
-        !isa->is_utf8(w->data + start, r->end - start))
+    if (r->fault || judge(w, start, r) || !isa->is_utf8(w->data + start, r->end - start))
         return 0;
     if (w->payload < 0)
         return 1;
@@ -353,6 +407,28 @@ static long long first_line(const window_t *w, size_t start)
     return limit == w->end && w->at_end == NEEDS_MORE ? NEEDS_MORE : (long long)limit;
 }
 
+/* How many bytes from `at` on are of a timestamp's shape: all 19, or fewer. */
+static size_t timestamp_shape(const uint8_t *data, size_t at, size_t end)
+{
+    static const char shape[] = "0000-00-00 00:00:00";
+    size_t n = 0;
+    for (; shape[n] && at + n < end; n++) {
+        uint8_t c = data[at + n];
+        if (shape[n] == '0' ? c < '0' || c > '9' : shape[n] == ' ' ? c != ' ' && c != 'T' : c != (uint8_t)shape[n])
+            break;
+    }
+    return n;
+}
+
+/* Where the first timestamp begins, or the quote before it; `end` if there is none. */
+static size_t record_start(const uint8_t *data, size_t start, size_t end)
+{
+    for (size_t at = start; at < end; at++)
+        if (timestamp_shape(data, at, end) == 19)
+            return at > start && data[at - 1] == '"' ? at - 1 : at;
+    return end;
+}
+
 /* Whether the line names the columns; a byte order mark counts, too: it is never part of a record. */
 static int is_header(const window_t *w, size_t start)
 {
@@ -361,6 +437,8 @@ static int is_header(const window_t *w, size_t start)
     size_t end = found < 0 ? start : (size_t)found;
     if (end - start >= 3 && !memcmp(data + start, "\xef\xbb\xbf", 3))
         return 1;
+    /* The first record may follow without a line end; and what a header follows that way is no header. */
+    end = record_start(data, start, end);
     int timestamp = 0, tracking_code = 0;
     for (size_t at = start; at <= end; at++) {
         size_t stop = at;
@@ -370,6 +448,8 @@ static int is_header(const window_t *w, size_t start)
         at = stop;
         if (last > first && data[last - 1] == '\r')
             last--;
+        if (last - first >= 2 && data[first] == '/' && data[first + 1] == '/')
+            first += 2;
         if (last - first >= 2 && data[first] == '"' && data[last - 1] == '"') {
             first++;
             last--;
@@ -386,7 +466,6 @@ static int is_header(const window_t *w, size_t start)
 static int starts_record(const window_t *w, size_t at)
 {
     static const char *const starts[] = {"\xef\xbb\xbf", "//", "\"//", "timestamp;"};
-    static const char shape[] = "0000-00-00 00:00:00";
     const uint8_t *data = w->data;
     size_t end = w->end;
     int out_of_bytes = w->at_end == NEEDS_MORE ? NEEDS_MORE : 0;
@@ -410,23 +489,25 @@ static int starts_record(const window_t *w, size_t at)
     }
     if (at < end && data[at] == '"')
         at++;
-    for (const char *s = shape; *s; s++, at++) {
-        if (at == end)
-            return out_of_bytes;
-        uint8_t c = data[at];
-        if (*s == '0' ? c < '0' || c > '9' : *s == ' ' ? c != ' ' && c != 'T' : c != (uint8_t)*s)
-            return 0;
-    }
-    return 1;
+    size_t shaped = timestamp_shape(data, at, end);
+    return shaped == 19 ? 1 : at + shaped == end ? out_of_bytes : 0;
 }
 
-/* Where the next record plausibly starts, NEEDS_MORE, or -2 for not within the limit. */
+/* Where the next record or header plausibly starts, NEEDS_MORE, or -2 for not within the limit. */
 static long long resynchronise(const window_t *w, size_t start)
 {
     size_t at = start;
-    const uint8_t *newline;
-    while (at < w->end && (newline = memchr(w->data + at, '\n', w->end - at))) {
-        at = (size_t)(newline - w->data) + 1;
+    const uint8_t *data = w->data, *newline;
+    for (;;) {
+        newline = at < w->end ? memchr(data + at, '\n', w->end - at) : NULL;
+        if (newline || w->at_end != NEEDS_MORE) {
+            const uint8_t *header = find_header(data + at, newline ? newline : data + w->end);
+            if (header)
+                return (long long)before_mark(data, start, (size_t)(header - data));
+        }
+        if (!newline)
+            break;
+        at = (size_t)(newline - data) + 1;
         int plausible = starts_record(w, at);
         if (plausible == NEEDS_MORE)
             return NEEDS_MORE;
@@ -445,8 +526,8 @@ static int resolve(const window_t *w, size_t start, int automatic, int *dialect,
     int in_force = *dialect;
     read_record(w, start, in_force, -1, r);
     int reason = r->fault;
-    if (!reason && record_time(w, start, r->ends) == NO_TIME)
-        reason = BAD_TIMESTAMP;
+    if (!reason)
+        reason = judge(w, start, r);
     if (reason == NEEDS_MORE)
         return reason;
     if (!reason)

@@ -18,6 +18,7 @@ typedef struct {
     reject_t *rejects;
     size_t reject_count, reject_room;
     uint64_t blank_lines;
+    uint64_t record_bytes, blank_bytes;
 } found_t;
 
 static int reserve(found_t *f, size_t more, uint32_t width)
@@ -98,6 +99,9 @@ static long long index_plain(indexer_t *x, size_t position, size_t window, found
             break;
         row[0] = (uint32_t)start | (uint32_t)x->dialect << 31;
         row[width] = line_end;
+        /* A header may fill up a cut record: only a second look tells. */
+        if (is_last_name(x->data, row + 1, width))
+            break;
         span_t span = field_span(x->data, start, row + 1, width, x->timestamp);
         const uint8_t *text = x->data + span.first;
         /* A timestamp repeats for many rows. */
@@ -113,6 +117,7 @@ static long long index_plain(indexer_t *x, size_t position, size_t window, found
     if (!ascii && !x->isa->is_utf8(x->data + position, start - position))
         return (long long)position;
     f->records = records;
+    f->record_bytes += start - position;
     return (long long)start;
 }
 
@@ -123,22 +128,28 @@ static int index_records(indexer_t *x, size_t *position, found_t *f)
     size_t window = SCAN_BYTES;
     int status = DONE;
     while (at < x->stop && at < x->size) {
-        long long past = index_plain(x, at, window, f);
-        if (past < 0)
-            return -1;
-        if ((size_t)past > at) {
-            at = (size_t)past;
-            window = window * 2 < SCAN_BYTES ? window * 2 : SCAN_BYTES;
-            continue;
-        }
+        /* Before the scan, which sees no further than the first of them. */
         long long blank = blank_line(x->data, at, x->size, x->final);
         if (blank == NEEDS_MORE) {
             status = MORE;
             break;
         }
         if (blank) {
-            f->blank_lines++;
-            at = (size_t)blank;
+            do {
+                f->blank_lines++;
+                f->blank_bytes += (size_t)blank - at;
+                at = (size_t)blank;
+            } while (at < x->stop && at < x->size && (blank = blank_line(x->data, at, x->size, x->final)) > 0);
+            /* Others may stand between the next records: do not scan far for each. */
+            window = SCAN_LEAST;
+            continue;
+        }
+        long long past = index_plain(x, at, window, f);
+        if (past < 0)
+            return -1;
+        if ((size_t)past > at) {
+            at = (size_t)past;
+            window = window * 2 < SCAN_BYTES ? window * 2 : SCAN_BYTES;
             continue;
         }
         size_t size = x->size - at;
@@ -165,17 +176,34 @@ static int index_records(indexer_t *x, size_t *position, found_t *f)
                 status = HEADER;
                 break;
             }
-            long long end = reason == BAD_UTF8 || reason == BAD_TIMESTAMP ? (long long)r->end
-                                                                          : resynchronise(&w, at);
+            long long end;
+            if (reason == BAD_UTF8 || reason == BAD_TIMESTAMP) {
+                /* Other readings may have been tried after this one. */
+                read_record(&w, at, x->dialect, -1, r);
+                end = (long long)own_end(&w, at, r);
+            } else {
+                end = resynchronise(&w, at);
+            }
             if (end < 0) {
                 status = end == NEEDS_MORE ? MORE : LIMIT;
                 break;
             }
-            if (!add_reject(f, at, (size_t)end, reason))
-                return -1;
-            at = (size_t)end;
-            window = SCAN_LEAST;
-            continue;
+            if ((size_t)end < w.end && x->data[end - 1] != '\n') {
+                /* A header follows without a line end before it: the record ends there, and may be good so far. */
+                w.end = (size_t)end;
+                w.at_end = 0;
+                dialect = x->dialect;
+                reason = resolve(&w, at, x->automatic, &dialect, r, x->isa);
+                if (reason == -3)
+                    return -1;
+            }
+            if (reason) {
+                if (!add_reject(f, at, (size_t)end, reason))
+                    return -1;
+                at = (size_t)end;
+                window = SCAN_LEAST;
+                continue;
+            }
         }
         x->dialect = dialect;
         window = window * 2 < SCAN_BYTES ? window * 2 : SCAN_BYTES;
@@ -185,6 +213,7 @@ static int index_records(indexer_t *x, size_t *position, found_t *f)
         row[0] = (uint32_t)at | (uint32_t)dialect << 31;
         memcpy(row + 1, r->ends, x->width * sizeof *row);
         f->timestamps[f->records++] = record_time(&w, at, r->ends);
+        f->record_bytes += r->end - at;
         at = r->end;
     }
     *position = at;

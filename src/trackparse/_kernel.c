@@ -20,7 +20,7 @@
 
 typedef struct {
     const isa_t *isa;
-    PyObject *field; /* the type */
+    PyObject *field, *memory; /* types */
 } state_t;
 
 static const isa_t *isa_of(PyObject *module)
@@ -71,11 +71,12 @@ static PyObject *kernel_index(PyObject *module, PyObject *args)
         if (!item || PyList_SetItem(rejects, (Py_ssize_t)i, item) < 0)
             goto done;
     }
-    result = Py_BuildValue("iniKKy#y#O", status, (Py_ssize_t)position, x.dialect, (unsigned long long)f.records,
+    result = Py_BuildValue("iniKKy#y#OKK", status, (Py_ssize_t)position, x.dialect, (unsigned long long)f.records,
                            (unsigned long long)f.blank_lines, f.records ? (const char *)f.fields : "",
                            (Py_ssize_t)(f.records * ((size_t)width + 1) * sizeof *f.fields),
                            f.records ? (const char *)f.timestamps : "",
-                           (Py_ssize_t)(f.records * sizeof *f.timestamps), rejects);
+                           (Py_ssize_t)(f.records * sizeof *f.timestamps), rejects,
+                           (unsigned long long)f.record_bytes, (unsigned long long)f.blank_bytes);
 done:
     Py_XDECREF(rejects);
     free(f.fields);
@@ -293,7 +294,7 @@ static PyObject *kernel_strings(PyObject *module, PyObject *args)
         goto done;
     }
     offsets = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)((runs.records + 1) * sizeof(int32_t)));
-    data = allocate(allocator, runs.bytes + 64, &space);
+    data = offsets ? allocate(allocator, runs.bytes + 64, &space) : NULL;
     if (!offsets || !data || !new_validity(&validity, runs.records))
         goto done;
     int32_t *ends = (int32_t *)PyBytes_AsString(offsets);
@@ -402,7 +403,7 @@ static PyObject *kernel_views(PyObject *module, PyObject *args)
         goto done;
     }
     views = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(runs.records * sizeof(view_t)));
-    data = allocate(allocator, quoted_bytes(&runs) + 64, &space);
+    data = views ? allocate(allocator, quoted_bytes(&runs) + 64, &space) : NULL;
     if (!views || !data || !new_validity(&validity, runs.records))
         goto done;
     view_t *view = (view_t *)PyBytes_AsString(views);
@@ -630,9 +631,11 @@ static PyObject *make_events(maker_t *m, long long first_record, PyObject *rejec
             if (before > (long long)i)
                 break;
         }
-        PyObject *event =
-            moment ? make_event(m, row_of(&m->run, i), moment, first_record + (long long)i + passed) : NULL;
-        if (!event || PyErr_Occurred() || PyList_SetItem(list, (Py_ssize_t)i, event) < 0)
+        /* A reject that is no number has set an error. */
+        PyObject *event = moment && !PyErr_Occurred()
+                              ? make_event(m, row_of(&m->run, i), moment, first_record + (long long)i + passed)
+                              : NULL;
+        if (!event || PyList_SetItem(list, (Py_ssize_t)i, event) < 0)
             Py_CLEAR(list);
     }
     Py_XDECREF(moment);
@@ -698,7 +701,18 @@ done:
 typedef struct {
     PyObject_HEAD
     values_t values;
+    int busy; /* a thread is in encode_array, without the GIL */
 } dictionary_t;
+
+/* Where a dictionary may be changed; NULL with an error while another thread does that. */
+static values_t *open_values(PyObject *self)
+{
+    dictionary_t *dictionary = (dictionary_t *)self;
+    if (!dictionary->busy)
+        return &dictionary->values;
+    PyErr_SetString(PyExc_RuntimeError, "Dictionary: in use by another thread");
+    return NULL;
+}
 
 static int fill_codes(values_t *d, const runs_t *runs, int empty_is_null, const isa_t *isa, int32_t *codes,
                       validity_t *validity, uint8_t *scratch)
@@ -754,13 +768,13 @@ static int seed_values(values_t *d)
 
 static PyObject *dictionary_encode(PyObject *self, PyObject *args)
 {
-    values_t *d = &((dictionary_t *)self)->values;
+    values_t *d = open_values(self);
     PyObject *list, *codes = NULL, *valid = NULL, *result = NULL;
     int empty_is_null;
     runs_t runs = {0};
     validity_t validity = {0};
     uint8_t *scratch = NULL;
-    if (!PyArg_ParseTuple(args, "O!p:encode", &PyList_Type, &list, &empty_is_null) || !take_runs(list, &runs))
+    if (!d || !PyArg_ParseTuple(args, "O!p:encode", &PyList_Type, &list, &empty_is_null) || !take_runs(list, &runs))
         return NULL;
     if (!d->slot_count && !seed_values(d))
         goto done;
@@ -789,18 +803,212 @@ done:
     return result;
 }
 
-static PyObject *dictionary_values(PyObject *self, PyObject *unused)
+typedef struct {
+    Py_buffer validity, offsets, data;
+    size_t offset, length;
+} strings_t;
+
+static void release_strings(strings_t *strings)
+{
+    PyBuffer_Release(&strings->validity);
+    PyBuffer_Release(&strings->offsets);
+    PyBuffer_Release(&strings->data);
+}
+
+/* Whether the offsets rise and stay within the data. */
+static int check_strings(const strings_t *strings)
+{
+    const int32_t *at = strings->offsets.buf;
+    size_t end = strings->offset + strings->length;
+    if (end < strings->length || (size_t)strings->offsets.len / sizeof *at <= end ||
+        (uintptr_t)at % sizeof *at || (strings->validity.obj && (size_t)strings->validity.len * 8 < end))
+        return 0;
+    int rise = at[strings->offset] >= 0 && at[end] <= strings->data.len;
+    for (size_t i = strings->offset; i < end; i++)
+        rise &= at[i] <= at[i + 1];
+    return rise;
+}
+
+static int take_strings(PyObject *args, strings_t *strings)
+{
+    Py_ssize_t offset, length;
+    PyObject *validity;
+    if (!PyArg_ParseTuple(args, "Oy*y*nn:encode_array", &validity, &strings->offsets, &strings->data, &offset, &length))
+        return 0;
+    if (validity == Py_None || PyObject_GetBuffer(validity, &strings->validity, PyBUF_SIMPLE) == 0) {
+        strings->offset = (size_t)offset;
+        strings->length = (size_t)length;
+        if (offset >= 0 && length >= 0 && check_strings(strings))
+            return 1;
+        PyErr_SetString(PyExc_ValueError, "encode_array: the offsets do not fit the data");
+    }
+    release_strings(strings);
+    return 0;
+}
+
+#define GROUP 32 /* values looked up together */
+
+static inline int is_null(const strings_t *strings, size_t i)
+{
+    const uint8_t *valid = strings->validity.buf;
+    size_t bit = strings->offset + i;
+    return valid && !(valid[bit / 8] >> bit % 8 & 1);
+}
+
+static int fill_array_codes(values_t *d, const strings_t *strings, int32_t *codes)
+{
+    const uint8_t *data = strings->data.buf;
+    const int32_t *at = (const int32_t *)strings->offsets.buf + strings->offset;
+    uint32_t tags[GROUP];
+    for (size_t first = 0; first < strings->length; first += GROUP) {
+        size_t count = strings->length - first < GROUP ? strings->length - first : GROUP;
+        for (size_t i = 0; i < count; i++)
+            tags[i] = tag_of(d, data + at[first + i], (size_t)(at[first + i + 1] - at[first + i]));
+        fetch_values(d, tags, count);
+        for (size_t i = first; i < first + count; i++) {
+            codes[i] = -1;
+            if (is_null(strings, i))
+                continue;
+            int64_t code = code_of_tag(d, tags[i - first], data + at[i], (size_t)(at[i + 1] - at[i]));
+            if (code < 0)
+                return 0;
+            codes[i] = (int32_t)code;
+        }
+    }
+    return 1;
+}
+
+static PyObject *dictionary_encode_array(PyObject *self, PyObject *args)
+{
+    values_t *d = open_values(self);
+    strings_t strings = {0};
+    if (!d || (!d->slot_count && !seed_values(d)) || !take_strings(args, &strings))
+        return NULL;
+    PyObject *codes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(strings.length * sizeof(int32_t)));
+    if (codes) {
+        int32_t *out = (int32_t *)PyBytes_AsString(codes);
+        int filled;
+        ((dictionary_t *)self)->busy = 1;
+        Py_BEGIN_ALLOW_THREADS
+        filled = fill_array_codes(d, &strings, out);
+        Py_END_ALLOW_THREADS
+        ((dictionary_t *)self)->busy = 0;
+        if (!filled) {
+            Py_CLEAR(codes);
+            PyErr_NoMemory();
+        }
+    }
+    release_strings(&strings);
+    return codes;
+}
+
+/* Memory handed over to Python, readable as a buffer. */
+typedef struct {
+    PyObject_HEAD
+    void *start;
+    Py_ssize_t size;
+} memory_t;
+
+static int memory_getbuffer(PyObject *self, Py_buffer *view, int flags)
+{
+    memory_t *memory = (memory_t *)self;
+    return PyBuffer_FillInfo(view, self, memory->start ? memory->start : "", memory->size, 1, flags);
+}
+
+static void memory_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    free(((memory_t *)self)->start);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
+
+static PyType_Slot memory_slots[] = {
+    {Py_tp_dealloc, memory_dealloc},
+    {Py_bf_getbuffer, memory_getbuffer},
+    {0, NULL},
+};
+
+static PyType_Spec memory_spec = {"trackparse._kernel.Memory", sizeof(memory_t), 0,
+                                  Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, memory_slots};
+
+static PyObject *offsets_of(const values_t *d)
+{
+    if (d->size > INT32_MAX) {
+        PyErr_SetString(PyExc_OverflowError, "Dictionary: more than 2 GiB of values");
+        return NULL;
+    }
+    PyObject *offsets = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)((d->count + 1) * sizeof(int32_t)));
+    if (offsets) {
+        int32_t *at = (int32_t *)PyBytes_AsString(offsets);
+        for (size_t code = 0; code <= d->count; code++)
+            at[code] = (int32_t)value_start(d, code);
+    }
+    return offsets;
+}
+
+static PyObject *kernel_validity_of(PyObject *module, PyObject *object)
+{
+    (void)module;
+    Py_buffer codes;
+    if (PyObject_GetBuffer(object, &codes, PyBUF_SIMPLE) < 0)
+        return NULL;
+    size_t count = (size_t)codes.len / sizeof(int32_t);
+    validity_t validity = {0};
+    PyObject *valid = NULL, *result = NULL;
+    if (new_validity(&validity, count)) {
+        for (size_t i = 0; i < count; i++) {
+            int32_t code;
+            memcpy(&code, (const uint8_t *)codes.buf + i * sizeof code, sizeof code);
+            if (code < 0)
+                set_null(&validity, i);
+        }
+        valid = validity_bytes(&validity, count);
+    }
+    if (valid)
+        result = Py_BuildValue("Nn", valid, (Py_ssize_t)validity.nulls);
+    free(validity.bits);
+    PyBuffer_Release(&codes);
+    return result;
+}
+
+static PyObject *dictionary_strings(PyObject *self, PyObject *unused)
 {
     (void)unused;
-    values_t *d = &((dictionary_t *)self)->values;
-    PyObject *list = PyList_New((Py_ssize_t)d->count);
-    for (size_t code = 0; list && code < d->count; code++) {
-        size_t start = value_start(d, code);
-        PyObject *value = PyBytes_FromStringAndSize((const char *)d->bytes + start, (Py_ssize_t)(d->ends[code] - start));
-        if (!value || PyList_SetItem(list, (Py_ssize_t)code, value) < 0)
-            Py_CLEAR(list);
+    const values_t *d = open_values(self);
+    PyObject *offsets = d ? offsets_of(d) : NULL;
+    return offsets ? Py_BuildValue("Ny#", offsets, d->bytes ? (const char *)d->bytes : "", (Py_ssize_t)d->size) : NULL;
+}
+
+static PyObject *dictionary_take(PyObject *self, PyTypeObject *defining, PyObject *const *args, Py_ssize_t count,
+                                 PyObject *names)
+{
+    (void)args;
+    if (count || names) {
+        PyErr_SetString(PyExc_TypeError, "take: it takes nothing");
+        return NULL;
     }
-    return list;
+    values_t *d = open_values(self);
+    PyObject *offsets = d ? offsets_of(d) : NULL;
+    PyTypeObject *type = (PyTypeObject *)((state_t *)PyType_GetModuleState(defining))->memory;
+    memory_t *memory = offsets ? (memory_t *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0) : NULL;
+    if (!memory) {
+        Py_XDECREF(offsets);
+        return NULL;
+    }
+    memory->start = d->bytes;
+    memory->size = (Py_ssize_t)d->size;
+    free(d->ends);
+    free(d->slots);
+    *d = (values_t){.seed = d->seed};
+    return Py_BuildValue("NN", offsets, memory);
+}
+
+static PyObject *dictionary_size(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromSize_t(((dictionary_t *)self)->values.size);
 }
 
 static Py_ssize_t dictionary_length(PyObject *self)
@@ -822,13 +1030,21 @@ static void dictionary_dealloc(PyObject *self)
 
 static PyMethodDef dictionary_methods[] = {
     {"encode", dictionary_encode, METH_VARARGS, NULL},
-    {"values", dictionary_values, METH_NOARGS, NULL},
+    {"encode_array", dictionary_encode_array, METH_VARARGS, NULL},
+    {"strings", dictionary_strings, METH_NOARGS, NULL},
+    {"take", (PyCFunction)(void (*)(void))dictionary_take, METH_METHOD | METH_FASTCALL | METH_KEYWORDS, NULL},
     {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef dictionary_properties[] = {
+    {"size", dictionary_size, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyType_Slot dictionary_slots[] = {
     {Py_tp_dealloc, dictionary_dealloc},
     {Py_tp_methods, dictionary_methods},
+    {Py_tp_getset, dictionary_properties},
     {Py_sq_length, dictionary_length},
     {Py_tp_doc, "The distinct values of a column in the order they were met; it only grows."},
     {0, NULL},
@@ -935,6 +1151,7 @@ static PyMethodDef kernel_methods[] = {
     {"strings", kernel_strings, METH_VARARGS, NULL},
     {"views", kernel_views, METH_VARARGS, NULL},
     {"events", kernel_events, METH_VARARGS, NULL},
+    {"validity_of", kernel_validity_of, METH_O, NULL},
     {"count_lines", kernel_count_lines, METH_VARARGS, NULL},
     {"parse_timestamp", kernel_parse_timestamp, METH_O, NULL},
     {"is_json", kernel_is_json, METH_O, NULL},
@@ -952,7 +1169,8 @@ static int kernel_exec(PyObject *module)
             state->isa = ISAS + i;
     PyObject *dictionary = PyType_FromModuleAndSpec(module, &dictionary_spec, NULL);
     state->field = PyType_FromModuleAndSpec(module, &field_spec, NULL);
-    int failed = !dictionary || !state->field || PyModule_AddObjectRef(module, "Dictionary", dictionary) < 0 ||
+    state->memory = PyType_FromModuleAndSpec(module, &memory_spec, NULL);
+    int failed = !dictionary || !state->field || !state->memory || PyModule_AddObjectRef(module, "Dictionary", dictionary) < 0 ||
                  PyModule_AddObjectRef(module, "Field", state->field) < 0;
     Py_XDECREF(dictionary);
     return failed ? -1 : 0;
@@ -961,16 +1179,20 @@ static int kernel_exec(PyObject *module)
 static int kernel_traverse(PyObject *module, visitproc visit, void *arg)
 {
     state_t *state = PyModule_GetState(module);
-    if (state)
+    if (state) {
         Py_VISIT(state->field);
+        Py_VISIT(state->memory);
+    }
     return 0;
 }
 
 static int kernel_clear(PyObject *module)
 {
     state_t *state = PyModule_GetState(module);
-    if (state)
+    if (state) {
         Py_CLEAR(state->field);
+        Py_CLEAR(state->memory);
+    }
     return 0;
 }
 

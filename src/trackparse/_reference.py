@@ -10,6 +10,7 @@ import re
 from array import array
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from itertools import accumulate, pairwise
 from typing import Any, Final, NamedTuple
 
 Buffer = bytes | bytearray | memoryview
@@ -35,6 +36,7 @@ BAD_TIMESTAMP: Final = 5
 TOO_LONG: Final = 6
 
 _NEEDS_MORE: Final = -1
+_INT32_MAX: Final = 0x7FFFFFFF
 # How many readings of one record are tried: what keeps the work per byte bounded.
 _READINGS: Final = 64
 # Ambiguous quotes beyond this many in one record stay literal.
@@ -49,8 +51,13 @@ _DELIMITER: Final = 0x3B
 _LF: Final = 0x0A
 _CR: Final = 0x0D
 
+# What a header begins with, where nothing else says that it does.
+_NAME: Final = b"//timestamp"
+_NAMES: Final = _NAME + b";tracking_code"
+_LAST_NAME: Final = b"description"
+
 _TIMESTAMP: Final = re.compile(rb"(\d{4})-(\d\d)-(\d\d)[ T](\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?", re.ASCII)
-_LINE_START: Final = re.compile(rb"//|timestamp;|\"//", re.ASCII)
+_RECORD_START: Final = re.compile(rb'"?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d', re.ASCII)
 _PLAUSIBLE: Final = "0000-00-00 00:00:00"
 _EPOCH: Final = datetime(1970, 1, 1)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -68,6 +75,8 @@ class Indexed(NamedTuple):
     fields: bytes
     timestamps: bytes  # int64, records: microseconds since 1970
     rejects: list[tuple[int, int, int, int]]  # records before it, start, end, reason
+    record_bytes: int  # line ends among them
+    blank_bytes: int
 
 
 class _Reading(NamedTuple):
@@ -109,7 +118,7 @@ def index(
     """
     data = bytes(data)
     position = start
-    records = blank_lines = 0
+    records = blank_lines = record_bytes = blank_bytes = 0
     fields = array("I")
     timestamps = array("q")
     rejects: list[tuple[int, int, int, int]] = []
@@ -121,6 +130,7 @@ def index(
             break
         if end:
             blank_lines += 1
+            blank_bytes += end - position
             position = end
             continue
         size = len(data) - position
@@ -141,19 +151,25 @@ def index(
             if _is_header(window, position):
                 status = HEADER
                 break
-            end = reading.end if reason in (BAD_UTF8, BAD_TIMESTAMP) else _resynchronise(window, position)
+            known = reason in (BAD_UTF8, BAD_TIMESTAMP)
+            end = _own_end(window, position, reading) if known else _resynchronise(window, position)
             if end < 0:
                 status = MORE if end == _NEEDS_MORE else LIMIT
                 break
-            rejects.append((records, position, end, reason))
-            position = end
-            continue
+            if end < window.end and data[end - 1] != _LF:
+                # A header follows without a line end before it: the record ends there, and may be good so far.
+                reading, reason, chosen = _resolve(window._replace(end=end, at_end=0), position, auto, dialect)
+            if reason:
+                rejects.append((records, position, end, reason))
+                position = end
+                continue
         dialect = chosen
         fields.append(position | dialect << 31)
         fields.extend(reading.ends)
         moment = parse_timestamp(_field(data, position, reading.ends, timestamp))
         timestamps.append(moment or 0)
         records += 1
+        record_bytes += reading.end - position
         position = reading.end
     return Indexed(
         status,
@@ -164,6 +180,8 @@ def index(
         fields.tobytes(),
         timestamps.tobytes(),
         rejects,
+        record_bytes,
+        blank_bytes,
     )
 
 
@@ -295,8 +313,37 @@ def _field(data: bytes, start: int, ends: list[int], field: int) -> bytes:
 
 
 def _judge(window: _Window, start: int, reading: _Reading) -> int:
-    moment = parse_timestamp(_field(window.data, start, reading.ends, window.timestamp))
-    return BAD_TIMESTAMP if moment is None else 0
+    if parse_timestamp(_field(window.data, start, reading.ends, window.timestamp)) is None:
+        return BAD_TIMESTAMP
+    # The six names of the older generation fill up a record of eight that was cut in its third field.
+    last = window.data[reading.ends[-2] + 1 : reading.ends[-1]] if window.width > 1 else b""
+    fills = last.removesuffix(b"\r") == _LAST_NAME and _own_end(window, start, reading) < reading.end
+    return FIELD_COUNT if fills else 0
+
+
+def _own_end(window: _Window, start: int, reading: _Reading) -> int:
+    """Where the record ends: where a header begins in one of its bare fields, if one does."""
+    data, at = window.data, start
+    while (at := _find_header(data, at, reading.end)) >= 0:
+        name_end = at + len(_NAME)
+        if name_end in reading.ends:
+            field = reading.ends.index(name_end)
+            if data[reading.ends[field - 1] + 1 if field else start] != _QUOTE:
+                return _before_mark(data, start, at)
+    return reading.end
+
+
+def _find_header(data: bytes, start: int, end: int) -> int:
+    """The first header in a line but not at its beginning, -1 for none."""
+    while (start := data.find(_NAMES, start + 1, end)) >= 0:
+        past = start + len(_NAMES)
+        if past == end or data[past] in (_DELIMITER, _CR, _LF):
+            break
+    return start
+
+
+def _before_mark(data: bytes, start: int, at: int) -> int:
+    return at - len(_BOM) if at - start > len(_BOM) and data[at - len(_BOM) : at] == _BOM else at
 
 
 def _proves_itself(window: _Window, start: int, reading: _Reading, dialect: int) -> bool:
@@ -341,23 +388,28 @@ def _is_header(window: _Window, start: int) -> bool:
     line = _first_line(window, start) or b""
     if line.startswith(_BOM):
         return True
-    names = [_bare_name(name) for name in line.split(b";")]
+    # The first record may follow without a line end; and what a header follows that way is no header.
+    record = _RECORD_START.search(line)
+    names = [_bare_name(name) for name in line[: record.start() if record else len(line)].split(b";")]
     return b"timestamp" in names and b"tracking_code" in names
 
 
 def _bare_name(name: bytes) -> bytes:
-    if name.endswith(b"\r"):
-        name = name[:-1]
+    name = name.removesuffix(b"\r").removeprefix(b"//")
     if len(name) >= 2 and name[:1] == b'"' == name[-1:]:
         name = name[1:-1]
     return name.removeprefix(b"//")
 
 
 def _resynchronise(window: _Window, start: int) -> int:
-    """Where the next record plausibly starts, _NEEDS_MORE, or -2 for not within the limit."""
+    """Where the next record or header plausibly starts, _NEEDS_MORE, or -2 for not within the limit."""
     data, at = window.data, start
     while True:
         newline = data.find(b"\n", at, window.end)
+        if newline >= 0 or window.at_end != _NEEDS_MORE:
+            header = _find_header(data, at, newline if newline >= 0 else window.end)
+            if header >= 0:
+                return _before_mark(data, start, header)
         if newline < 0:
             break
         at = newline + 1
@@ -628,6 +680,11 @@ def _raws(run: Run) -> list[bytes | None]:
     return found
 
 
+def validity_of(codes: Buffer) -> tuple[bytes | None, int]:
+    """The validity of int32 codes of which -1 stands for a null, and how many do; None if none does."""
+    return _bitmap([None if code < 0 else b"" for code in memoryview(codes).cast("B").cast("i")])
+
+
 class Dictionary:
     """The distinct values of a column in the order they were met; it only grows."""
 
@@ -637,9 +694,22 @@ class Dictionary:
     def __len__(self) -> int:
         return len(self._codes)
 
-    def values(self) -> list[bytes]:
-        """The values; code i stands for value i."""
-        return list(self._codes)
+    @property
+    def size(self) -> int:
+        """Bytes of all values."""
+        return sum(map(len, self._codes))
+
+    def strings(self) -> tuple[bytes, bytes]:
+        """The values as the buffers of a string array, int32 offsets and data; code i stands for value i."""
+        if self.size > _INT32_MAX:
+            raise OverflowError("Dictionary: more than 2 GiB of values")
+        return array("i", accumulate(map(len, self._codes), initial=0)).tobytes(), b"".join(self._codes)
+
+    def take(self) -> tuple[bytes, Buffer]:
+        """The same, handed over and not copied: none are left."""
+        taken = self.strings()
+        self._codes = {}
+        return taken
 
     def encode(self, runs: list[Run], empty_is_null: bool) -> tuple[bytes, bytes | None, int]:
         """The buffers of a dictionary column: int32 codes, validity, nulls."""
@@ -648,3 +718,17 @@ class Dictionary:
         for value in values:
             codes.append(0 if value is None else self._codes.setdefault(value, len(self._codes)))
         return codes.tobytes(), *_bitmap(values)
+
+    def encode_array(
+        self, validity: Buffer | None, offsets: Buffer, data: Buffer, offset: int, length: int
+    ) -> bytes:
+        """The int32 codes of a string array, given by its buffers and the part of it that is meant; -1 for a null."""
+        ends = [*memoryview(offsets).cast("B").cast("i")[max(offset, 0) : offset + length + 1]]
+        fits = offset >= 0 and length >= 0 and len(ends) == length + 1 and ends[0] >= 0 and ends[-1] <= len(data)
+        if not fits or ends != sorted(ends) or (validity is not None and len(validity) * 8 < offset + length):
+            raise ValueError("encode_array: the offsets do not fit the data")
+        codes = array("i")
+        for i, (start, end) in enumerate(pairwise(ends), offset):
+            null = validity is not None and not validity[i // 8] >> i % 8 & 1
+            codes.append(-1 if null else self._codes.setdefault(bytes(data[start:end]), len(self._codes)))
+        return codes.tobytes()

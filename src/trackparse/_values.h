@@ -1,28 +1,49 @@
 /* The distinct values of a column, each with a code: an open-addressing hash table that only grows. */
 
+#define FEW 1024 /* values whose table stays in the cache */
+#define GROWN ((size_t)2 << 20)
+#define RESERVED ((size_t)40 << 20) /* a row group's text, and too much for malloc to keep when it is freed */
+
 typedef struct {
     uint8_t *bytes; /* the values, end to end */
     size_t size, room;
     size_t *ends; /* where value i ends */
     size_t count, end_room;
-    uint32_t *slots; /* code + 1, open addressing, a power of two */
+    uint64_t *slots; /* a value's tag above its code + 1; open addressing, a power of two */
     size_t slot_count;
     uint64_t seed; /* of the hash, so that nobody can write a log whose values all collide */
 } values_t;
 
+static inline uint64_t folded_product(uint64_t a, uint64_t b)
+{
+    unsigned __int128 product = (unsigned __int128)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+static inline uint64_t word_of(const uint8_t *p, size_t n)
+{
+    uint64_t word = 0;
+    memcpy(&word, p, n < 8 ? n : 8);
+    return word;
+}
+
+/* Each word meets a secret before it is multiplied: without knowing it nobody can tell which values collide. */
 static uint64_t hash_bytes(uint64_t seed, const uint8_t *p, size_t n)
 {
-    uint64_t h = seed ^ n;
-    for (; n >= 8; p += 8, n -= 8) {
-        uint64_t word;
-        memcpy(&word, p, 8);
-        h = (h ^ word) * 0x9E3779B97F4A7C15u;
-        h ^= h >> 32;
+    uint64_t one = seed * 0x9E3779B97F4A7C15u + 0xD1B54A32D192ED03u, two = (one ^ one >> 29) * 0xBF58476D1CE4E5B9u;
+    uint64_t h = seed ^ n, g = two;
+    for (; n > 32; p += 32, n -= 32) {
+        h = folded_product(word_of(p, 8) ^ one, word_of(p + 8, 8) ^ h);
+        g = folded_product(word_of(p + 16, 8) ^ two, word_of(p + 24, 8) ^ g);
     }
-    uint64_t word = 0;
-    memcpy(&word, p, n);
-    h = (h ^ word) * 0x9E3779B97F4A7C15u;
-    return h ^ h >> 29;
+    if (n > 16) {
+        h = folded_product(word_of(p, 8) ^ one, word_of(p + 8, 8) ^ h);
+        p += 16;
+        n -= 16;
+    }
+    uint64_t last = n > 8 ? word_of(p + 8, n - 8) : 0;
+    h = folded_product(word_of(p, n) ^ two, last ^ h);
+    return folded_product(h ^ one, g);
 }
 
 static inline size_t value_start(const values_t *d, size_t code)
@@ -30,18 +51,23 @@ static inline size_t value_start(const values_t *d, size_t code)
     return code ? d->ends[code - 1] : 0;
 }
 
+/* What places a value in the table and tells it from most others without a look at them. */
+static inline uint32_t tag_of(const values_t *d, const uint8_t *p, size_t n)
+{
+    return (uint32_t)(hash_bytes(d->seed, p, n) >> 32);
+}
+
 static int grow_slots(values_t *d)
 {
     size_t count = d->slot_count ? d->slot_count * 2 : 64;
-    uint32_t *slots = calloc(count, sizeof *slots);
+    uint64_t *slots = calloc(count, sizeof *slots);
     if (!slots)
         return 0;
-    for (size_t code = 0; code < d->count; code++) {
-        size_t start = value_start(d, code);
-        size_t at = hash_bytes(d->seed, d->bytes + start, d->ends[code] - start) & (count - 1);
+    for (size_t i = 0; i < d->slot_count; i++) {
+        size_t at = (d->slots[i] >> 32) & (count - 1);
         while (slots[at])
             at = (at + 1) & (count - 1);
-        slots[at] = (uint32_t)code + 1;
+        slots[at] = d->slots[i];
     }
     free(d->slots);
     d->slots = slots;
@@ -49,19 +75,24 @@ static int grow_slots(values_t *d)
     return 1;
 }
 
-/* The value's code, -1 without memory. */
-static int64_t code_of(values_t *d, const uint8_t *p, size_t n)
+/* The code of the value with this tag, -1 without memory. */
+static int64_t code_of_tag(values_t *d, uint32_t tag, const uint8_t *p, size_t n)
 {
     if (d->count * 2 >= d->slot_count && !grow_slots(d))
         return -1;
-    size_t at = hash_bytes(d->seed, p, n) & (d->slot_count - 1);
+    size_t at = tag & (d->slot_count - 1);
     for (; d->slots[at]; at = (at + 1) & (d->slot_count - 1)) {
-        size_t code = d->slots[at] - 1, start = value_start(d, code);
+        if (d->slots[at] >> 32 != tag)
+            continue;
+        size_t code = (uint32_t)d->slots[at] - 1, start = value_start(d, code);
         if (d->ends[code] - start == n && !memcmp(d->bytes + start, p, n))
             return (int64_t)code;
     }
     if (!d->bytes || d->room - d->size < n) {
         size_t room = (d->size + n) * 2 + 256;
+        /* What is not touched costs nothing, and growing in steps leaves holes behind. */
+        if (room > GROWN && room < RESERVED)
+            room = RESERVED;
         uint8_t *bytes = realloc(d->bytes, room);
         if (!bytes)
             return -1;
@@ -80,6 +111,40 @@ static int64_t code_of(values_t *d, const uint8_t *p, size_t n)
         memcpy(d->bytes + d->size, p, n);
     d->size += n;
     d->ends[d->count] = d->size;
-    d->slots[at] = (uint32_t)++d->count;
+    d->slots[at] = (uint64_t)tag << 32 | (uint32_t)++d->count;
     return (int64_t)d->count - 1;
+}
+
+static inline int64_t code_of(values_t *d, const uint8_t *p, size_t n)
+{
+    return code_of_tag(d, tag_of(d, p, n), p, n);
+}
+
+#ifdef __GNUC__
+#define fetch_ahead(p) __builtin_prefetch(p)
+#else
+#define fetch_ahead(p) ((void)(p))
+#endif
+
+/* Where the value with this tag most likely stands, looked up no further than its first slot; NULL for nowhere. */
+static inline const size_t *likely_end(const values_t *d, uint32_t tag)
+{
+    uint64_t slot = d->slots[tag & (d->slot_count - 1)];
+    return slot && slot >> 32 == tag ? d->ends + ((uint32_t)slot - 1) : NULL;
+}
+
+/* A table of many values is larger than the cache: its lines are asked for before they are needed, a group at a time. */
+static void fetch_values(const values_t *d, const uint32_t *tags, size_t count)
+{
+    if (d->count < FEW)
+        return;
+    for (size_t i = 0; i < count; i++)
+        fetch_ahead(d->slots + (tags[i] & (d->slot_count - 1)));
+    for (size_t i = 0; i < count; i++)
+        fetch_ahead(likely_end(d, tags[i]));
+    for (size_t i = 0; i < count; i++) {
+        const size_t *end = likely_end(d, tags[i]);
+        if (end)
+            fetch_ahead(d->bytes + (end == d->ends ? 0 : end[-1]));
+    }
 }

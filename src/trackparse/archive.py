@@ -14,19 +14,21 @@ from pathlib import PurePath
 from typing import Protocol
 
 from trackparse.errors import ArchiveError, LimitError, TruncatedError
-from trackparse.inflate import DEFLATED, Content, Inflater, Meter, Raw, cut
+from trackparse.inflate import DEFLATED, STORED, Content, Inflater, Meter, Raw, cut
 from trackparse.limits import Limits
 from trackparse.sources import Buffer, Source
 from trackparse.zipstream import (
+    ENCRYPTED,
     END,
     LOCAL,
+    LOCAL_SIZE,
     SPANNED,
     Entry,
     ForwardZip,
+    LocalHeader,
     SetAside,
     member_label,
     open_content,
-    read_entry,
     too_many_members,
 )
 
@@ -79,6 +81,7 @@ class Archive:
         self._choice = Choice([members] if isinstance(members, str) else members, source.name)
         self._meter = Meter(limits)
         self._members = self._walk()
+        self._disagreement = ""  # of a local header with the directory
 
     def __iter__(self) -> Iterator[Member]:
         return self._members
@@ -122,10 +125,10 @@ class Archive:
         yield from self._walk_forward()
         raise ArchiveError(f"{reason}; its members were read without it; fetch the archive again")
 
-    def _read_directory(self, head: bytes) -> list[tuple[int, Entry]]:
+    def _read_directory(self, head: bytes) -> list[tuple[int, int, Entry]]:
         """Where the data of each member chosen begins; _BAD_DIRECTORY, or ArchiveError if none is chosen."""
         with zipfile.ZipFile(_Guarded(self.source, self._limits)) as directory:
-            infos = directory.infolist()
+            infos, end = directory.infolist(), directory.start_dir
         if len(infos) > self._limits.max_members:
             raise too_many_members(self.source.name, len(infos), self._limits)
         first = min((info.header_offset for info in infos), default=0)
@@ -136,37 +139,60 @@ class Archive:
         if len(starts) < len(infos):
             raise zipfile.BadZipFile("it lists the same data twice")
         chosen = self._choice.choose([info.filename for info in infos])
-        ends = dict(zip(starts, [*starts[1:], self.source.size or 0], strict=True))
+        ends = dict(zip(starts, [*starts[1:], end], strict=True))
         return [self._locate(infos[index], ends[infos[index].header_offset]) for index in chosen]
 
-    def _locate(self, info: zipfile.ZipInfo, end: int) -> tuple[int, Entry]:
-        """The entry's data by its local header, which has to agree with the directory."""
-        if info.header_offset < 0:
+    def _locate(self, info: zipfile.ZipInfo, end: int) -> tuple[int, int, Entry]:
+        """Where the entry's data begins, how many bytes there are, and the entry.
+
+        A local header that does not agree with the directory is one or the other's damage. Where the name is right,
+        the data is taken for what it says: its checksum decides, and the disagreement is told in the end.
+        """
+        offset, name = info.header_offset, info.orig_filename.encode("utf-8" if info.flag_bits & 1 << 11 else "cp437")
+        if offset < 0:
             raise zipfile.BadZipFile("it points before the start")
-        self.source.seek(info.header_offset)
-        if self.source.read_exactly(4) != LOCAL:
-            raise zipfile.BadZipFile(f"no member at byte {info.header_offset}")
-        try:
-            local = read_entry(self.source, self.source.name)
-        except TruncatedError as exc:
-            raise zipfile.BadZipFile(str(exc)) from None
-        if local.method != info.compress_type or (local.flags ^ info.flag_bits) & 1:
-            raise zipfile.BadZipFile(f"it does not agree with the header of member {info.filename!r}")
-        start = self.source.position
-        if start + info.compress_size > end:
-            raise zipfile.BadZipFile(f"member {info.filename!r} runs into what follows it")
-        return start, Entry(
-            info.filename, info.flag_bits, info.compress_type, info.CRC, info.compress_size, info.file_size
+        self.source.seek(offset)
+        head = self.source.read_exactly(LOCAL_SIZE + len(name))
+        if len(head) < LOCAL_SIZE:
+            raise zipfile.BadZipFile(f"no member at byte {offset}")
+        local = LocalHeader.of(head)
+        named = head[LOCAL_SIZE:] == name
+        length = len(name) if named else local.name_length
+        start = offset + LOCAL_SIZE + length + local.extra_length
+        fits = start + info.compress_size <= end
+        agrees = (
+            head.startswith(LOCAL)
+            and local.method == info.compress_type
+            and not (local.flags ^ info.flag_bits) & ENCRYPTED
+            and local.name_length == length
         )
+        if not (agrees and fits):
+            if not named:
+                raise zipfile.BadZipFile(f"no member {info.filename!r} at byte {offset}")
+            self._disagreement = f"the header of member {info.filename!r} does not agree with the directory"
+        if not fits:
+            # The length of the extra field is wrong, if the sizes are right.
+            start = end - info.compress_size
+            if local.packed != info.compress_size or start < offset + LOCAL_SIZE + length:
+                raise zipfile.BadZipFile(f"member {info.filename!r} runs into what follows it")
+        flags = info.flag_bits & (local.flags | ~ENCRYPTED)
+        method = info.compress_type
+        if local.method != method:
+            method = STORED if info.compress_size == info.file_size else (method or local.method)
+        return start, end - start, Entry(info.filename, flags, method, info.CRC, info.compress_size, info.file_size)
 
-    def _walk_directory(self, entries: list[tuple[int, Entry]]) -> Iterator[Member]:
-        for start, entry in entries:
+    def _walk_directory(self, entries: list[tuple[int, int, Entry]]) -> Iterator[Member]:
+        for start, room, entry in entries:
 
-            def content(start: int = start, entry: Entry = entry) -> Content:
+            def content(start: int = start, room: int = room, entry: Entry = entry) -> Content:
                 self.source.seek(start)
-                return open_content(self.source, entry, self._meter, self._label(entry))
+                return open_content(self.source, entry, self._meter, self._label(entry), room=room)
 
             yield Member(entry.name, content)
+        if self._disagreement:
+            raise ArchiveError(
+                f"{self.source.name}: {self._disagreement}; its data fits its checksum; fetch the archive again"
+            )
 
     def _walk_forward(self) -> Iterator[Member]:
         """Members as they come. One that may turn out to be the only one is set aside until that is known."""
@@ -271,18 +297,27 @@ class Bare:
         self._source = source
         self._label = label
         self._meter = meter
-        source.map()
 
     def read(self, n: int) -> Buffer:
         left = self._meter.left()
         data = self._source.read(n if left is None else max(1, min(n, left)))
-        if data and left == 0:
+        if not data:
+            self._check_end()
+        elif left == 0:
             raise LimitError(
                 f"{self._label}: there are more than {self._meter.inflated} bytes; "
                 "raise Limits.max_inflated_bytes if they are wanted"
             )
         self._meter.inflated += len(data)
         return data
+
+    def _check_end(self) -> None:
+        size = self._source.size
+        if size is not None and self._source.position < size:
+            raise TruncatedError(
+                f"{self._label}: it ends at byte {self._source.position} and had {size} bytes when it was opened: "
+                "it was cut while it was read; read it again"
+            )
 
 
 class Gzip:

@@ -9,6 +9,17 @@ _GRAIN: Final = 1 << 16  # bytes: sizes are rounded up to it, so that a buffer f
 _KEPT: Final = 24  # two batches of all columns
 # Below this the allocator recycles well by itself.
 _SMALL: Final = 1 << 16
+_MMAP_THRESHOLD_MOST: Final = 31 << 20  # bytes; larger pieces leave the thresholds alone
+
+
+def keep_freed_memory(size: int) -> None:
+    """Let the allocator hand out again what was freed, instead of giving it back and faulting it in anew.
+
+    glibc raises its thresholds for that, once and by itself, when the first large piece of memory is freed (mallopt(3),
+    M_MMAP_THRESHOLD); blocks of 1 MiB alone never get it there. The piece is not touched, and gone at once. Elsewhere
+    it does nothing.
+    """
+    bytes(min(size, _MMAP_THRESHOLD_MOST))
 
 
 def _idle_count() -> int:

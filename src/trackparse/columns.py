@@ -10,9 +10,10 @@ import pyarrow as pa
 from trackparse._reference import Run
 from trackparse.buffers import BufferPool
 from trackparse.dispatch import kernel
-from trackparse.errors import HeaderError
+from trackparse.errors import HeaderError, LimitError
 from trackparse.header import COLUMNS
 from trackparse.index import Segment
+from trackparse.limits import Limits
 
 STRING_TYPES: Final = ("string", "string_view")
 
@@ -28,6 +29,7 @@ class ColumnBuilder:
         columns: Iterable[str] | None,
         string_type: str,
         dictionary: Iterable[str],
+        limits: Limits,
     ) -> None:
         """``found`` are the columns of the first header; ``columns`` those asked for, None for all."""
         if string_type not in STRING_TYPES:
@@ -48,6 +50,7 @@ class ColumnBuilder:
         self._string = pa.string_view() if self._views else pa.string()
         self._dictionaries = {name: kernel.Dictionary() for name in names if name in dictionary}
         self._values: dict[str, pa.Array] = {}
+        self._limits = limits
         self.schema = pa.schema([(name, self._type(name)) for name in names])
 
     def _type(self, name: str) -> pa.DataType:
@@ -59,9 +62,6 @@ class ColumnBuilder:
 
     def build(self, segments: Sequence[Segment]) -> pa.RecordBatch:
         """One batch with the records of the segments, in their order."""
-        segments = [segment for segment in segments if segment.records]
-        if self._all:
-            self._check_columns(segments)
         arrays = [self._column(name, segments) for name in self.schema.names]
         if not arrays:
             # pyarrow counts rows by columns: without one there is no batch to hand out.
@@ -69,21 +69,22 @@ class ColumnBuilder:
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def fitting(self, segments: Sequence[Segment]) -> int:
-        """How many segments come before the first that has a column without a place in the schema."""
-        known = {*self.schema.names} if self._all else None
-        for number, segment in enumerate(segments):
-            if known is not None and not known.issuperset(segment.columns):
-                return number
-        return len(segments)
+        """How many segments come before the first that has a column without a place in the schema.
 
-    def _check_columns(self, segments: Sequence[Segment]) -> None:
-        for segment in segments:
+        HeaderError if that is the first of them.
+        """
+        for number, segment in enumerate(segments if self._all else ()):
+            if not (segment.records or segment.rejects):
+                continue
             for name in segment.columns:
                 if name not in self.schema.names:
+                    if number:
+                        return number
                     raise HeaderError(
                         f"column {name!r} is not in the log's first header, so it has no place in the schema: "
                         "name the columns that you want with columns=, or read its member alone with members="
                     )
+        return len(segments)
 
     def _column(self, name: str, segments: Sequence[Segment]) -> pa.Array:
         records = sum(segment.records for segment in segments)
@@ -117,7 +118,14 @@ class ColumnBuilder:
         codes, validity, nulls = dictionary.encode(runs, empty_is_null)
         values = self._values.get(name)
         if values is None or len(values) != len(dictionary):
-            values = pa.array([value.decode() for value in dictionary.values()], pa.string())
+            most = self._limits.max_dictionary_bytes
+            if most is not None and dictionary.size + 8 * len(dictionary) > most:
+                raise LimitError(
+                    f"column {name!r} has too many distinct values for a dictionary of {most} bytes: leave it out of "
+                    "dictionary=, or raise Limits.max_dictionary_bytes"
+                )
+            offsets, data = dictionary.strings()
+            values = pa.StringArray.from_buffers(len(dictionary), pa.py_buffer(offsets), pa.py_buffer(data))
             self._values[name] = values
         indices = pa.Array.from_buffers(pa.int32(), records, [_buffer(validity), pa.py_buffer(codes)], nulls)
         return pa.DictionaryArray.from_arrays(indices, values)

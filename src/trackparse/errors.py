@@ -1,7 +1,8 @@
-"""Every error of the library: what is wrong, where, and what to do. No behaviour."""
+"""Every error of the library: what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 
 
@@ -22,13 +23,33 @@ class Position:
         return f"{self.member}: record {self.record}, line {self.line} (byte {self.byte_offset})"
 
 
+class Reason(enum.StrEnum):
+    """Why a record is bad: a short code, and an ``explanation`` for people."""
+
+    explanation: str
+
+    UNCLOSED_QUOTE = "unclosed_quote", "a quoted field does not end"
+    TEXT_AFTER_QUOTE = "text_after_quote", "text follows a closing quote"
+    FIELD_COUNT = "field_count", "the number of fields is not the header's"
+    BAD_UTF8 = "bad_utf8", "bytes that are not UTF-8"
+    BAD_TIMESTAMP = "bad_timestamp", "the timestamp is none"
+    TOO_LONG = "too_long", "longer than Limits.max_record_bytes"
+    TRUNCATED = "truncated", "the log ends in the middle of it"
+
+    def __new__(cls, code: str, explanation: str) -> Reason:
+        reason = str.__new__(cls, code)
+        reason._value_ = code
+        reason.explanation = explanation
+        return reason
+
+
 class RecordError(TrackparseError, ValueError):
     """One record cannot be read.
 
-    ``position`` says where it starts, ``reason`` is a short code (``"field_count"``), ``raw`` are its bytes.
+    ``position`` says where it starts, ``reason`` why, ``raw`` are its bytes.
     """
 
-    def __init__(self, message: str, position: Position, reason: str, raw: bytes) -> None:
+    def __init__(self, message: str, position: Position, reason: Reason, raw: bytes) -> None:
         super().__init__(message)
         self.position = position
         self.reason = reason
@@ -56,3 +77,36 @@ class LimitError(TrackparseError):
 
 class PayloadError(TrackparseError, ValueError):
     """A payload is not the JSON object it should be; its event is still good."""
+
+
+class ApiError(TrackparseError):
+    """The service refused, or could not be reached, or answered what is no answer.
+
+    ``status_code`` is the service's own or HTTP's; None where nothing was answered.
+    """
+
+    def __init__(self, message: str, status_code: int | None = None) -> None:
+        super().__init__(message)
+        self.status_code = status_code
+
+
+class AuthError(ApiError):
+    """The service does not accept the token."""
+
+
+class NotReadyError(TrackparseError):
+    """The service had no log when the deadline was over; ask again later."""
+
+
+class DownloadError(TrackparseError):
+    """The log's file cannot be downloaded to its end."""
+
+
+class CancelledError(TrackparseError):
+    """Waiting or downloading ended because the caller's ``cancel`` was set."""
+
+
+def one_line(text: str) -> str:
+    """What somebody else wrote, as a message holds it: on one line, printable, short."""
+    line = " ".join(text[:2000].split())
+    return "".join(char if char.isprintable() else "?" for char in line)[:500]

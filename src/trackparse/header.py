@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from trackparse.errors import HeaderError
@@ -24,6 +25,17 @@ HEADER_BYTES: Final = 1 << 16
 MAX_COLUMNS: Final = 1024
 
 BOM: Final = b"\xef\xbb\xbf"
+_INSTEAD: Final = {
+    (b"PK\x03\x04", b"\x1f\x8b", b"7z\xbc\xaf", b"BZh", b"\xfd7zXZ", b"(\xb5/\xfd"): (
+        "it is packed, once more perhaps: unpack it first"
+    ),
+    (b"\xff\xfe", b"\xfe\xff", b"/\0/\0", b"\0/\0/"): "it is UTF-16: convert it to UTF-8",
+    (b"{", b"["): "it is JSON, an answer of the service, it seems: download the file that it names",
+    (b"<",): "it is a web page: ask for the log again",
+    (b"PAR1",): "it is Parquet, which was read from a log already",
+    (b"\0",): "it is NUL bytes: fetch it again",
+}
+_SLASHES: Final = re.compile(rb"\A(?://\s*)+")
 _RECORD_START: Final = re.compile(rb'"?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d', re.ASCII)
 
 
@@ -48,10 +60,34 @@ def parse_header(line: bytes) -> tuple[tuple[str, ...], int] | None:
         texts = tuple(name.decode() for name in names)
     except UnicodeDecodeError:
         raise HeaderError(f"the header is not UTF-8: {line[:80]!r}") from None
+    if len(texts) > MAX_COLUMNS:
+        raise HeaderError(f"the header names {len(texts)} columns: a tracking log has at most {MAX_COLUMNS}")
     for text in texts:
         if texts.count(text) > 1:
             raise HeaderError(f"the header names the column {text!r} twice: rename one of them")
     return texts, size
+
+
+@lru_cache(64)
+def header_line(columns: tuple[str, ...]) -> str:
+    """The header that names these columns, without a line end: what ``parse_header`` reads as them."""
+    names = map(_written, columns)
+    return "//" + ";".join(names)
+
+
+def _written(name: str) -> str:
+    """Quotes around a name would not be part of it."""
+    return f'"{name}"' if len(name) >= 2 and name[0] == '"' == name[-1] else name
+
+
+def what_it_is(line: bytes) -> str:
+    """What a log that is none may be instead, and what to do about it; empty where that is not known."""
+    for starts, advice in _INSTEAD.items():
+        if line.startswith(starts):
+            return f"; {advice}"
+    if b"timestamp" in line and b"tracking_code" in line:
+        return "; its fields are not separated by ';': export it again with ';'"
+    return ""
 
 
 def starts_with_timestamp(line: bytes) -> bool:
@@ -60,7 +96,7 @@ def starts_with_timestamp(line: bytes) -> bool:
 
 
 def _name(field: bytes) -> bytes:
-    field = field.strip()
+    field = _SLASHES.sub(b"", field.strip())
     if len(field) >= 2 and field[:1] == b'"' == field[-1:]:
-        field = field[1:-1]
-    return field.removeprefix(b"//").strip()
+        field = _SLASHES.sub(b"", field[1:-1].strip())
+    return field

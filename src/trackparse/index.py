@@ -6,50 +6,85 @@ A block is never copied: only the record that straddles two of them is, into a s
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator
+from bisect import bisect_right
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from itertools import accumulate, count, repeat
+from operator import add
+from typing import Final, NamedTuple, TypeAlias
 
 from trackparse import _reference as codes
 from trackparse.dispatch import kernel
-from trackparse.errors import HeaderError, LimitError, Position
-from trackparse.header import BOM, GENERATIONS, HEADER_BYTES, MAX_COLUMNS, parse_header, starts_with_timestamp
+from trackparse.errors import HeaderError, LimitError, Position, Reason
+from trackparse.header import BOM, GENERATIONS, HEADER_BYTES, parse_header, starts_with_timestamp, what_it_is
 from trackparse.limits import Limits
 
 Buffer = bytes | bytearray | memoryview
 
 DIALECTS: Final = {"auto": codes.PHP, "php": codes.PHP, "rfc4180": codes.RFC4180}
-REASONS: Final = {
-    codes.UNCLOSED_QUOTE: "unclosed_quote",
-    codes.TEXT_AFTER_QUOTE: "text_after_quote",
-    codes.FIELD_COUNT: "field_count",
-    codes.BAD_UTF8: "bad_utf8",
-    codes.BAD_TIMESTAMP: "bad_timestamp",
-    codes.TOO_LONG: "too_long",
-}
-TRUNCATED: Final = "truncated"
-EXPLANATIONS: Final = {
-    "unclosed_quote": "a quoted field does not end",
-    "text_after_quote": "text follows a closing quote",
-    "field_count": "the number of fields is not the header's",
-    "bad_utf8": "bytes that are not UTF-8",
-    "bad_timestamp": "the timestamp is none",
-    "too_long": "longer than Limits.max_record_bytes",
-    TRUNCATED: "the log ends in the middle of it",
+_REASONS: Final = {
+    codes.UNCLOSED_QUOTE: Reason.UNCLOSED_QUOTE,
+    codes.TEXT_AFTER_QUOTE: Reason.TEXT_AFTER_QUOTE,
+    codes.FIELD_COUNT: Reason.FIELD_COUNT,
+    codes.BAD_UTF8: Reason.BAD_UTF8,
+    codes.BAD_TIMESTAMP: Reason.BAD_TIMESTAMP,
+    codes.TOO_LONG: Reason.TOO_LONG,
 }
 # What may stand before a header: blank lines and byte order marks.
 _LEADING: Final = re.compile(rb"(?:\xef\xbb\xbf|\r*\n)*")
+# What may stand before a record or a header in the middle: byte order marks, and blank lines behind them.
+_MARKS: Final = re.compile(rb"(?:\xef\xbb\xbf(?:\r?\n)*)+")
+_NEAR: Final = 1024  # bytes in which most headers end
 _SEAM_BYTES: Final = 4096
+# What the kernels return: the C kernel a plain tuple.
+_Indexed: TypeAlias = (
+    codes.Indexed | tuple[int, int, int, int, int, bytes, bytes, list[tuple[int, int, int, int]], int, int]
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Reject:
+class Reject(NamedTuple):
     """A bad record, kept."""
 
     position: Position
-    reason: str
+    reason: Reason
     raw: bytes
     before: int  # records of its segment that come before it
+
+
+@dataclass(frozen=True, slots=True)
+class Rejects:
+    """Bad records of one member, in columns of one length: an object for each costs more than finding it did."""
+
+    member: str = ""
+    records: Sequence[int] = ()  # these three as in Position
+    lines: Sequence[int] = ()
+    byte_offsets: Sequence[int] = ()
+    reasons: Sequence[Reason] = ()
+    raws: Sequence[bytes] = ()
+    before: Sequence[int] = ()  # records of their segment that come before each
+
+    def __len__(self) -> int:
+        return len(self.raws)
+
+    def __getitem__(self, at: int) -> Reject:
+        position = Position(self.member, self.records[at], self.lines[at], self.byte_offsets[at])
+        return Reject(position, self.reasons[at], self.raws[at], self.before[at])
+
+    def part(self, start: int, stop: int, passed: int = 0) -> Rejects:
+        """Those from ``start`` to ``stop``, where ``passed`` records of the segment are gone."""
+        if start >= min(stop, len(self)):
+            return Rejects(self.member)
+        at = slice(start, stop)
+        before = [number - passed for number in self.before[at]]
+        return Rejects(
+            self.member,
+            self.records[at],
+            self.lines[at],
+            self.byte_offsets[at],
+            self.reasons[at],
+            self.raws[at],
+            before,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +95,46 @@ class Segment:
     data: Buffer
     columns: tuple[str, ...]  # in the order of the fields
     records: int
-    fields: bytes  # the kernel's field table
-    timestamps: bytes  # int64 microseconds since 1970
+    fields: Buffer  # the kernel's field table
+    timestamps: Buffer  # int64 microseconds since 1970
     first_record: int  # of all records and rejects of the member, 0-based
     blank_lines: int
-    rejects: tuple[Reject, ...]
+    rejects: Rejects
     size: int  # bytes of the member that it covers
+    # Of records, line ends among them; of blank lines and headers (byte order marks among them), those in front of
+    # the segment, too.
+    record_bytes: int
+    blank_bytes: int
+    header_bytes: int
 
-    def head(self, records: int) -> Segment:
-        """The first ``records`` records of it, and no rejects."""
-        return replace(self, records=records, rejects=())
+    def until_reject(self) -> Segment:
+        """The records before its first reject, and that one."""
+        records = self.rejects.before[0]
+        rows = memoryview(self.fields).cast("B").cast("I")
+        width = len(self.columns) + 1
+        starts, ends = rows[: records * width : width], rows[width - 1 : records * width : width]
+        size = sum(min(end + 1, len(self.data)) - (start & 0x7FFFFFFF) for start, end in zip(starts, ends, strict=True))
+        return replace(self, records=records, rejects=self.rejects.part(0, 1), record_bytes=size)
+
+    def part(self, start: int, stop: int) -> Segment:
+        """Its records ``start`` to ``stop``, and the rejects between them; what the stream counts is 0."""
+        stop = min(stop, self.records)
+        before = self.rejects.before
+        passed = bisect_right(before, start) if start else 0
+        row = 4 * (len(self.columns) + 1)  # bytes of the field table
+        return replace(
+            self,
+            records=stop - start,
+            fields=memoryview(self.fields)[start * row : stop * row],
+            timestamps=memoryview(self.timestamps)[start * 8 : stop * 8],
+            first_record=self.first_record + start + passed,
+            blank_lines=0,
+            rejects=self.rejects.part(passed, bisect_right(before, stop), start),
+            size=0,
+            record_bytes=0,
+            blank_bytes=0,
+            header_bytes=0,
+        )
 
     def run(self, column: str) -> codes.Run:
         """What the kernel needs to read one column of it."""
@@ -95,7 +160,11 @@ class Indexer:
         self._offset = 0  # of the next byte in the member
         self._line = 1
         self._record = 0
-        self._blank_lines = 0  # before the header: the next segment counts them
+        # Passed without a record or a reject: the next segment counts them, so that counts do not depend on the blocks.
+        self._blank_lines = 0
+        self._blank_bytes = 0
+        self._header_bytes = 0
+        self._passed = 0  # bytes, headers and what stands before the first not among them
 
     def start(self, member: str) -> None:
         """A new member: its own header, lines and records counted anew."""
@@ -129,17 +198,45 @@ class Indexer:
         yield from self._index(data, 0, len(data), final=True)
         if self.columns is None:
             raise HeaderError(f"{self._member}: it is empty: a tracking log starts with a header")
+        yield from self._uncounted()
 
     def abandon(self) -> Iterator[Segment]:
         """The segments of what is left where the member was cut off: what may go on is a reject."""
         data = bytes(self._carry)
         self._carry = bytearray()
-        at = 0
-        if data:
-            at = yield from self._index(data, 0, len(data), final=False)
-        if at < len(data):
-            reject = Reject(self._position(self._record), TRUNCATED, data[at:], 0)
-            yield self._segment(data, (codes.MORE, 0, 0, 0, 0, b"", b"", []), at, len(data), (reject,))
+        at = yield from self._index(data, 0, len(data), final=False)
+        yield from self._cut_off(data[at:])
+        yield from self._uncounted()
+
+    def _cut_off(self, data: bytes) -> Iterator[Segment]:
+        """What waited for bytes that never came. Its whole lines read as at a member's end: a stray quote costs no more
+        than there. What then comes last is the reject."""
+        whole = data[: data.rfind(b"\n") + 1] if self.columns else b""
+        last = None
+        for segment in self._index(whole, 0, len(whole), final=True):
+            if last:
+                yield last
+            last = segment
+        position, raw = self._position(self._record), data[len(whole) :]
+        if last:
+            bad = last.rejects[-1] if last.rejects else None
+            if bad and bad.position.byte_offset + len(bad.raw) == self._offset:
+                # Nobody knows where it would have ended.
+                position, raw = bad.position, bad.raw + raw
+                last = replace(last, rejects=last.rejects.part(0, len(last.rejects) - 1))
+            yield last
+        self._passed += len(data) - len(whole)
+        if raw:
+            cut = Rejects(
+                self._member,
+                (position.record,),
+                (position.line,),
+                (position.byte_offset,),
+                (Reason.TRUNCATED,),
+                (raw,),
+                (0,),
+            )
+            yield self._counted(data, 0, b"", b"", position.record, cut, 0)
 
     def _close_seam(self, block: Buffer) -> Generator[Segment, None, int | None]:
         """Index the records that start in the carry. Returns where to go on in the block, None if it ends first."""
@@ -198,47 +295,73 @@ class Indexer:
                 self._limits.max_record_bytes,
             )
             status, past, self._dialect = result[:3]
-            yield self._segment(data, result, at, past)
+            yield from self._segment(data, result, at, past)
             at = past
             if status == codes.MORE:
                 return at
             if status == codes.HEADER:
+                # Blank lines before it belong to the columns that end here.
+                yield from self._uncounted()
                 header_end = self._next_header(data, at, final)
                 if header_end is None:
                     return at
                 at = header_end
             elif status == codes.LIMIT:
+                yield from self._uncounted()
                 raise LimitError(
                     f"{self._position(self._record)}: no end of the record within "
                     f"{self._limits.max_record_bytes} bytes: raise Limits.max_record_bytes if this is meant"
                 )
         return at
 
-    def _segment(
+    def _segment(self, data: Buffer, result: _Indexed, start: int, end: int) -> Iterator[Segment]:
+        """What the kernel found in ``data[start:end]``, with its place in the member; none if that is nothing."""
+        _, _, _, records, blank_lines, fields, timestamps, found, record_bytes, blank_bytes = result
+        first_record = self._record
+        rejects = self._rejects(data, start, found) if found else Rejects()
+        counted = found[-1][1] if found else start
+        self._line += kernel.count_lines(data, counted, end)
+        self._offset += end - start
+        self._record += records + len(rejects)
+        self._blank_lines += blank_lines
+        self._blank_bytes += blank_bytes
+        self._passed += end - start
+        if records or rejects:
+            yield self._counted(data, records, fields, timestamps, first_record, rejects, record_bytes)
+
+    def _rejects(self, data: Buffer, start: int, found: list[tuple[int, int, int, int]]) -> Rejects:
+        """The bad records found behind ``start``; the line is then that of the last one."""
+        before, starts, ends, reasons = zip(*found, strict=True)
+        counts = map(kernel.count_lines, repeat(data), (start, *starts), starts)
+        lines = [*accumulate(counts, initial=self._line)][1:]
+        self._line = lines[-1]
+        return Rejects(
+            self._member,
+            [*map(add, before, count(self._record))],
+            lines,
+            [*map(add, starts, repeat(self._offset - start))],
+            [*map(_REASONS.__getitem__, reasons)],
+            [*map(bytes, map(data.__getitem__, map(slice, starts, ends)))],
+            before,
+        )
+
+    def _uncounted(self) -> Iterator[Segment]:
+        """A segment of nothing but what was passed since the last one."""
+        if self._header_bytes or self._blank_bytes:
+            yield self._counted(b"", 0, b"", b"", self._record, Rejects(), 0)
+
+    def _counted(
         self,
         data: Buffer,
-        result: tuple[int, int, int, int, int, bytes, bytes, list[tuple[int, int, int, int]]],
-        start: int,
-        end: int,
-        rejects: tuple[Reject, ...] = (),
+        records: int,
+        fields: bytes,
+        timestamps: bytes,
+        first_record: int,
+        rejects: Rejects,
+        record_bytes: int,
     ) -> Segment:
-        """What the kernel found in ``data[start:end]``, with its place in the member."""
-        _, _, _, records, blank_lines, fields, timestamps, found = result
-        first_record, offset, line, counted = self._record, self._offset, self._line, start
-        kept = list(rejects)
-        for before, reject_start, reject_end, reason in found:
-            line += kernel.count_lines(data, counted, reject_start)
-            counted = reject_start
-            position = Position(
-                self._member, first_record + before + len(kept), line, offset + reject_start - start
-            )
-            kept.append(Reject(position, REASONS[reason], bytes(data[reject_start:reject_end]), before))
-        self._line = line + kernel.count_lines(data, counted, end)
-        self._offset += end - start
-        self._record += records + len(kept)
-        blank_lines += self._blank_lines
-        self._blank_lines = 0
-        return Segment(
+        """A segment that counts all that was passed since the last one."""
+        segment = Segment(
             self._member,
             data,
             self.columns or (),
@@ -246,27 +369,34 @@ class Indexer:
             fields,
             timestamps,
             first_record,
-            blank_lines,
-            tuple(kept),
-            end - start,
+            self._blank_lines,
+            rejects,
+            self._passed,
+            record_bytes,
+            self._blank_bytes,
+            self._header_bytes,
         )
+        self._blank_lines = self._blank_bytes = self._header_bytes = self._passed = 0
+        return segment
 
     def _position(self, record: int) -> Position:
         return Position(self._member, record, self._line, self._offset)
 
-    def _skip(self, data: Buffer, start: int, end: int) -> int:
-        """Pass over bytes that are no record."""
+    def _skip(self, data: Buffer, start: int, end: int, blank_bytes: int = 0) -> int:
+        """Pass over bytes that are no record: a header but for ``blank_bytes`` of them."""
+        self._blank_bytes += blank_bytes
+        self._header_bytes += end - start - blank_bytes
         self._line += kernel.count_lines(data, start, end)
         self._offset += end - start
         return end
 
     def _first_header(self, data: Buffer, at: int, final: bool) -> int | None:
         """Decide the columns by the member's first line; where to go on, None if more bytes are needed."""
-        window = bytes(data[at : at + HEADER_BYTES])
+        window = _line_window(data, at)
         blank = _LEADING.match(window).end()  # type: ignore[union-attr]
         if blank:
             self._blank_lines += window[:blank].count(b"\n")
-            return self._skip(data, at, at + blank)
+            return self._skip(data, at, at + blank, blank - len(BOM) * window[:blank].count(BOM))
         line, newline, _ = window.partition(b"\n")
         if not (newline or final or len(window) == HEADER_BYTES):
             return None
@@ -283,7 +413,7 @@ class Indexer:
             return at
         raise HeaderError(
             f"{self._member}: not a tracking log: it starts with {line[:40]!r}, not with a header line "
-            "(//timestamp;tracking_code;...) or a timestamp"
+            f"(//timestamp;tracking_code;...) or a timestamp{what_it_is(line)}"
         )
 
     def _guess_columns(self, data: Buffer, at: int, final: bool) -> tuple[str, ...] | None:
@@ -311,25 +441,29 @@ class Indexer:
 
     def _next_header(self, data: Buffer, at: int, final: bool) -> int | None:
         """Let a header in the middle (logs joined with ``cat``) decide the columns; where to go on, None to wait."""
-        start = at
-        window = bytes(data[at : at + HEADER_BYTES + 3])
-        if window[:3] == BOM:
-            window = window[3:]
-            at += 3
-        line, newline, _ = window.partition(b"\n")
+        # A run of marks at once: the kernel looks for the end of the line behind each of them.
+        if marks := _MARKS.match(data, at):
+            blank_bytes = marks.end() - at - len(BOM) * marks[0].count(BOM)
+            self._blank_lines += marks[0].count(b"\n")
+            self._passed += blank_bytes
+            return self._skip(data, at, marks.end(), blank_bytes)
+        line, newline, _ = _line_window(data, at).partition(b"\n")
         if not (newline or final or len(line) >= HEADER_BYTES):
             # The kernel looks no further than max_record_bytes, and a header may be longer.
             return None
         header = parse_header(line)
-        if header:
-            self._set_columns(header[0])
-            at += header[1] + (len(newline) if header[1] == len(line) else 0)
-        elif at == start:
+        if not header:
             raise HeaderError(f"{self._position(self._record)}: unreadable header {line[:80]!r}")
-        return self._skip(data, start, at)
+        self._set_columns(header[0])
+        past = at + header[1] + (len(newline) if header[1] == len(line) else 0)
+        return self._skip(data, at, past)
 
     def _set_columns(self, columns: tuple[str, ...]) -> None:
-        if len(columns) > MAX_COLUMNS:
-            raise HeaderError(f"{self._member}: {len(columns)} columns: a tracking log has at most {MAX_COLUMNS}")
         self.columns = columns
         self.first_columns = self.first_columns or columns
+
+
+def _line_window(data: Buffer, at: int) -> bytes:
+    """The bytes to look for a header in: few where its line ends soon, since hostile logs hold a million of them."""
+    near = bytes(data[at : at + _NEAR])
+    return near if b"\n" in near else bytes(data[at : at + HEADER_BYTES])

@@ -24,8 +24,10 @@ else:
     _ISAL_ERRORS = (cast("type[Exception]", igzip_lib.IsalError),)
 
 _READ = 256 << 10  # bytes of one read; smaller ones cost time
+_READ_FIRST = 4 << 10  # the first one: a gzip file may be a million members, and what is read too far is read again
 _READ_MOST = 1 << 20  # the same for large blocks: one read should fill more than one, parts have to be joined
 _KEPT = 4 << 20  # packed bytes of a stream that are kept to look twice at a fault
+_AT_STAKE = 128 << 10  # inflated bytes of one call where they are not; smaller ones cost time, 2 % here
 _CHEAP = 64 << 20  # packed bytes that are inflated again for the last byte or two of a cut member
 _RATIO_FROM = 1 << 20  # inflated bytes before a ratio means anything
 _LZMA_DICTIONARY = 512 << 20  # bytes; what 7-Zip writes at most by itself is 256 MiB
@@ -131,14 +133,19 @@ class Raw:
         self.source.unread(data)
         self.taken -= len(data)
 
+    @property
+    def gone(self) -> bool:
+        """Whether the first bytes cannot be read again."""
+        return self._kept is None and not self.source.seekable
+
     def rewind(self) -> bool:
         """Stand at the start again; False if those bytes are gone."""
         if self.source.seekable:
             self.source.seek(self._start)
-        elif self._kept is None:
+        elif self.gone:
             return False
         else:
-            kept, self._kept = b"".join(self._kept), []
+            kept, self._kept = b"".join(self._kept or ()), []
             self.source.unread(kept)
         self.taken = 0
         self._tee = None  # it has them
@@ -150,8 +157,6 @@ class Stored:
 
     def __init__(self, raw: Raw) -> None:
         self.raw = raw
-        if raw.source.seekable:
-            raw.source.map()
 
     def read(self, n: int) -> Buffer:
         return self.raw.read(n)
@@ -186,8 +191,10 @@ class Inflater:
                 continue
             if data is None:
                 return b""
+            # What a fault takes with it, where it cannot be looked at twice.
+            most = min(n, _AT_STAKE) if self.raw.gone else n
             try:
-                out = self._decoder.decompress(data, n)
+                out = self._decoder.decompress(data, most)
             except _DAMAGE as damage:
                 # The decoder kept what this call inflated before the fault to itself.
                 if self._careful_from is not None or not self._again(self._method):
@@ -205,7 +212,7 @@ class Inflater:
 
     def _input(self) -> Buffer | None:
         """The next packed bytes, None at the end of a content that has no end mark."""
-        want = self._step
+        want = min(self._step, max(_READ_FIRST, self.raw.taken))
         if self._careful_from is not None:
             want = max(1, min(want, self._careful_from - self.raw.taken))
         self._last = self.raw.taken

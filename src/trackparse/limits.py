@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,12 +13,14 @@ class Limits:
     max_inflated_bytes: int | None = None  # bytes of all members together
     max_ratio: float | None = None  # inflated over compressed bytes of one member
     max_members: int = 10_000  # entries of one archive
+    max_dictionary_bytes: int | None = 64 << 20  # the distinct values of one dictionary column, 8 bytes more for each
+    max_rejects_bytes: int | None = 256 << 20  # the rejects that are kept in memory
 
     def __post_init__(self) -> None:
-        for name in ("max_record_bytes", "max_inflated_bytes", "max_ratio", "max_members"):
-            value = getattr(self, name)
+        for field in fields(self):
+            value = getattr(self, field.name)
             if value is not None and value <= 0:
-                raise ValueError(f"{name} is {value}: a limit is more than zero, or None")
+                raise ValueError(f"{field.name} is {value}: a limit is more than zero, or None")
         # Fields are indexed with 31 bits.
         if self.max_record_bytes > 1 << 30:
             raise ValueError(f"max_record_bytes is {self.max_record_bytes}: 1 GiB is the most")

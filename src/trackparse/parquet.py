@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final, Unpack
+from typing import Any, Final, Literal, Unpack
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from trackparse.errors import ArchiveError
+from trackparse.files import atomic_all, naming
 from trackparse.reader import LogReader, Options, open_log
+from trackparse.rejects import check_rejects_name, printable, rejects_writer
+from trackparse.rowgroups import RowGroups
 from trackparse.version import __version__
 
-# Rows: about 29 MB of log. Two row groups are in memory at a time.
-ROW_GROUP_SIZE: Final = 5 << 14
+# Rows: about 93 MB of log. Two row groups are in memory at a time.
+ROW_GROUP_SIZE: Final = 1 << 18
 # What readers filter by. The bounds of random device names, or of JSON, exclude nothing.
 _SOUGHT: Final = ("timestamp", "tracking_code", "status", "appCode")
+
+
+OnDamage = Literal["raise", "keep"]
+ON_DAMAGE: Final = ("raise", "keep")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +39,7 @@ class ConversionReport:
 
     path: Path  # the Parquet file
     records: int  # rows written
+    filtered: int  # good records left out by where=
     rejected: int
     blank_lines: int
     members: int
@@ -36,7 +47,9 @@ class ConversionReport:
     bytes_inflated: int
     bytes_out: int  # of the Parquet file
     seconds: float
-    rejects: pa.Table  # as LogReader.rejects
+    rejects: pa.Table  # as LogReader.rejects; empty where they went to a file
+    rejects_path: Path | None  # the file of rejects; None if there is none
+    damage: ArchiveError | None  # what ended the archive early, with on_damage="keep": the file is partial
 
 
 def convert_log(
@@ -45,24 +58,53 @@ def convert_log(
     *,
     compression: str = "zstd",
     row_group_size: int = ROW_GROUP_SIZE,
+    rejects: str | os.PathLike[str] | None = None,
+    on_damage: OnDamage = "raise",
     **options: Unpack[Options],
 ) -> ConversionReport:
     """Write a log as a Parquet file; options as for ``open_log``.
 
-    Memory is bounded by ``row_group_size`` (rows). The file appears under its name when it is complete: a failure
-    leaves neither half a file nor a changed old one. Its key-value metadata names trackparse's version and the source.
+    A row group has ``row_group_size`` rows, fewer where their text, each repeated value counted once, fills 32 MiB:
+    that bounds memory. Text is written as strings, whatever ``string_type`` and ``dictionary`` say. The file appears
+    under its name when it is complete: a failure leaves neither half a file nor a changed old one. Its key-value
+    metadata names trackparse's version and the source.
+
+    ``rejects`` is a file for the bad records that ``on_error="quarantine"`` sets aside, ``*.parquet`` or ``*.jsonl``:
+    they are written as they come, and ``read_rejects`` reads them. Where there are none it is not written, and one
+    of an earlier run is removed.
+
+    ``on_damage="keep"`` keeps the records before a fault of the archive (``ArchiveError``, so ``TruncatedError``, too):
+    the report has it as ``damage``, the file's metadata as ``trackparse.partial``. Other errors are raised as ever, and
+    so is a fault before the first record. After a checksum that does not fit, values may be wrong, too.
     """
     if row_group_size < 1:
         raise ValueError(f"row_group_size={row_group_size}: at least one row")
+    if on_damage not in ON_DAMAGE:
+        raise ValueError(f"on_damage={on_damage!r}: there are {', '.join(ON_DAMAGE)}")
     path = Path(dest)
+    if isinstance(source, str | os.PathLike) and path.exists() and path.samefile(source):
+        raise ValueError(f"{path}: that is the log itself: name another file to write")
+    rejects_path = None if rejects is None else _checked(Path(rejects), path, options)
+    # What the row groups are collected from, and no block is kept for a view into it.
+    options |= {"string_type": "string", "dictionary": ()}
     start = time.perf_counter()
     with open_log(source, **options) as log:
-        with _atomic(path) as temporary:
-            _write(log, temporary, compression, row_group_size)
-        stats, rejects = log.stats, log.rejects
+        metadata = {"trackparse.version": __version__, "trackparse.source": printable(log.name)}
+        batches = _Batches(log, on_damage)
+        with atomic_all([path] if rejects_path is None else [path, rejects_path]) as [temporary, *others]:
+            with ExitStack() as opened:
+                if rejects_path:
+                    log.quarantine.write = opened.enter_context(rejects_writer(rejects_path, others[0], metadata))
+                file = _File(temporary, compression, path)
+                _write(batches, RowGroups(log.schema, row_group_size), file, metadata)
+                log.quarantine.pack()
+            if rejects_path and not log.stats.rejected:
+                others[0].unlink()
+        stats = log.stats
     return ConversionReport(
         path=path,
-        records=stats.records,
+        records=stats.records - stats.filtered,
+        filtered=stats.filtered,
         rejected=stats.rejected,
         blank_lines=stats.blank_lines,
         members=stats.members,
@@ -70,65 +112,111 @@ def convert_log(
         bytes_inflated=stats.bytes_inflated,
         bytes_out=path.stat().st_size,
         seconds=time.perf_counter() - start,
-        rejects=rejects,
+        rejects=log.rejects,
+        rejects_path=rejects_path if stats.rejected else None,
+        damage=batches.damage,
     )
 
 
-@contextmanager
-def _atomic(path: Path) -> Iterator[Path]:
-    """A name beside ``path`` to write to; renamed at the end, removed after an error."""
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a directory: name the file to write")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
-    try:
-        yield temporary
-        # On the disk before it has its name: a power cut must not leave an empty file under it.
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
-        raise
+def _checked(rejects: Path, dest: Path, options: Options) -> Path:
+    """Where to write rejects; ValueError if that makes no sense."""
+    check_rejects_name(rejects)
+    if options.get("on_error") != "quarantine":
+        raise ValueError(f"rejects={str(rejects)!r}: only on_error='quarantine' sets rejects aside")
+    if os.path.realpath(rejects) == os.path.realpath(dest):
+        raise ValueError(f"rejects={str(rejects)!r}: that is the Parquet file itself: name another")
+    return rejects
 
 
-def _write(log: LogReader, path: Path, compression: str, row_group_size: int) -> None:
-    metadata = {"trackparse.version": __version__, "trackparse.source": log.name}
-    schema = log.schema.with_metadata(metadata)
-    statistics = [name for name in schema.names if name in _SOUGHT]
+class _Batches:
+    """The batches of a log. With ``"keep"`` the damage of its archive ends them, and is kept."""
+
+    def __init__(self, log: LogReader, on_damage: OnDamage) -> None:
+        self._log = log
+        self._keep = on_damage == "keep"
+        self.damage: ArchiveError | None = None
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from self._log
+        except ArchiveError as damage:
+            if not (self._keep and self._log.stats.records):
+                raise
+            # Its traceback would hold all that was read.
+            self.damage = damage.with_traceback(None)
+
+
+class _File:
+    """A Parquet file that is written; its errors name ``dest``."""
+
+    def __init__(self, path: Path, compression: str, dest: Path) -> None:
+        self._dest = dest
+        self._compression = compression
+        self._writer: Any = None
+        # An executor that Ctrl-C met while it started its thread does not know it, and starts another one.
+        self._one_thread = threading.Lock()
+        with naming(dest):
+            self._sink = pa.OSFile(os.fspath(path), "wb")
+
+    def begin(self, schema: pa.Schema) -> None:
+        """Before all row groups."""
+        with naming(self._dest):
+            self._writer = pq.ParquetWriter(
+                self._sink,
+                schema,
+                compression=self._compression,
+                # What is text and not encoded hardly repeats: to try would cost time.
+                use_dictionary=[field.name for field in schema if field.type != pa.string()] or False,
+                write_statistics=[name for name in schema.names if name in _SOUGHT] or False,
+                # It would say that the text is to be handed out as the dictionaries it came in.
+                store_schema=False,
+            )
+
+    def write(self, table: pa.Table) -> None:
+        """One row group."""
+        with self._one_thread, naming(self._dest):
+            self._writer.write_table(table, table.num_rows)
+
+    def add_metadata(self, metadata: dict[str, str]) -> None:
+        self._writer.add_key_value_metadata(metadata)
+
+    def close(self) -> None:
+        with self._one_thread, naming(self._dest), self._sink:
+            if self._writer is not None:
+                self._writer.close()
+
+
+def _write(batches: _Batches, groups: RowGroups, file: _File, metadata: dict[str, str]) -> None:
+    """All batches; the file is closed then, whatever happens."""
     with (
-        # Before the executor ends, all that it was given is written.
-        pq.ParquetWriter(path, schema, compression=compression, write_statistics=statistics or False) as writer,
+        ThreadPoolExecutor(1, "trackparse-encode") as encoder,
         ThreadPoolExecutor(1, "trackparse-parquet") as executor,
     ):
-        written: Future[None] | None = None
-        for held in _row_groups(log, row_group_size):
-            # One row group is written while the next one is read, and there is never a third.
-            if written is not None:
-                written.result()
-            written = executor.submit(_write_row_group, writer, held, row_group_size)
+        try:
+            _write_row_groups(groups.tables(batches, encoder), groups, file, executor)
+            file.add_metadata(metadata)
+            if batches.damage:
+                file.add_metadata({"trackparse.partial": printable(str(batches.damage))})
+        except BaseException:
+            with suppress(Exception):
+                executor.submit(file.close).result()
+            raise
+        # Over there, too: after Ctrl-C a row group may still be under way.
+        executor.submit(file.close).result()
+
+
+def _write_row_groups(
+    tables: Iterator[pa.Table], groups: RowGroups, file: _File, executor: ThreadPoolExecutor
+) -> None:
+    ready = [*islice(tables, 1)]
+    # The first row group decides the schema.
+    file.begin(groups.schema)
+    written: Future[None] | None = None
+    while ready:
+        # One row group is written while the next one is read, and there is never a third.
         if written is not None:
             written.result()
-
-
-def _write_row_group(writer: pq.ParquetWriter, held: list[pa.RecordBatch], row_group_size: int) -> None:
-    writer.write_table(pa.Table.from_batches(held), row_group_size)
-    # The reading thread still knows the list: its rows end here.
-    held.clear()
-
-
-def _row_groups(log: LogReader, rows: int) -> Iterator[list[pa.RecordBatch]]:
-    """The log's batches in lists of exactly ``rows`` rows, only the last one shorter."""
-    held: list[pa.RecordBatch] = []
-    room = rows
-    for batch in log:
-        while batch.num_rows >= room:
-            held.append(batch.slice(0, room))
-            batch = batch.slice(room)
-            yield held
-            held, room = [], rows
-        if batch.num_rows:
-            held.append(batch)
-            room -= batch.num_rows
-    if held:
-        yield held
+        written = executor.submit(file.write, ready.pop())
+        ready += islice(tables, 1)
+    if written is not None:
+        written.result()

@@ -6,15 +6,22 @@ import os
 import threading
 import weakref
 from dataclasses import dataclass
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import TypeAlias
 
 from trackparse.archive import Archive
+from trackparse.buffers import keep_freed_memory
 from trackparse.sources import Buffer
 
 _CLOSE_WAIT = 5.0  # seconds a close waits for a read that does not come back
+_KEPT_BLOCKS = 8
 _DROP_WAIT = 1.0  # seconds the same costs where nobody said close
+_SIGNAL_WAIT = 0.25  # seconds until a waiting consumer looks for signals
+
+
+class ClosedError(ValueError):
+    """The log was closed, by this thread or by another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +75,23 @@ class _Lane:
         self.items.put(item)
         return True
 
+    def closed(self) -> ClosedError:
+        return ClosedError(f"{self.archive.source.name}: the log is closed: open it again")
+
     def stop(self, wait: float) -> None:
         """End the thread, then close the archive; after the wait the thread is left to do that itself."""
         self.stopped = True
         self.room.put(None)
-        self.items.put(_End())
+        # A consumer in another thread must not take this for the end of the log.
+        self.items.put(_Fault(self.closed()))
         thread = self.thread
-        if thread is None:
+        if thread is None or thread.ident is None:
             self.archive.close()
         elif self.pid != os.getpid():
             # After a fork nobody runs the archive any more, though it looks as if.
             self.archive.source.close()
         elif thread is not threading.current_thread():
+            self.archive.source.interrupt()
             thread.join(wait)
 
 
@@ -87,7 +99,7 @@ class ReadAhead:
     """Iterates ``MemberStart``, blocks, ``MemberEnd``, and so on; the archive's error is raised in its place.
 
     The thread starts with the first item. It ends with the last one, with ``close``, or when the ReadAhead is
-    dropped, and closes the archive.
+    dropped, and closes the archive. After ``close`` there is ClosedError instead of another item.
     """
 
     def __init__(self, archive: Archive, block_size: int, depth: int = 4) -> None:
@@ -100,14 +112,16 @@ class ReadAhead:
         return self
 
     def __next__(self) -> Item:
+        lane = self._lane
+        if lane.stopped:
+            raise lane.closed()
         if self._done:
             raise StopIteration
-        lane = self._lane
         if lane.thread is None:
             self._start()
         elif lane.pid != os.getpid():
             raise RuntimeError("this reader was started before a fork: open the log again in the child")
-        item = self._items.get()
+        item = self._wait()
         self._room.put(None)
         if not isinstance(item, (_Fault, _End)):
             return item
@@ -120,6 +134,14 @@ class ReadAhead:
             # The error's traceback holds this frame.
             del item
 
+    def _wait(self) -> Item | _Fault | _End:
+        while True:
+            try:
+                # With Polars imported Ctrl-C does not wake who waits for a lock.
+                return self._items.get(timeout=_SIGNAL_WAIT)
+            except Empty:
+                continue
+
     def __enter__(self) -> ReadAhead:
         return self
 
@@ -128,18 +150,18 @@ class ReadAhead:
     ) -> None:
         self.close()
 
-    def close(self) -> None:
+    def close(self, wait: float | None = None) -> None:
         """End the thread and close the archive; twice does no harm.
 
-        A thread in a read that does not come back is left alone after 5 s, and ends with that read.
+        A thread in a read that does not come back is left alone after ``wait`` (5 s), and ends with that read.
         """
-        self._done = True
-        if self._stop.detach():
-            self._lane.stop(_CLOSE_WAIT)
+        self._stop.detach()
+        self._lane.stop(_CLOSE_WAIT if wait is None else wait)
 
     def _start(self) -> None:
         lane = self._lane
         lane.pid = os.getpid()
+        keep_freed_memory(_KEPT_BLOCKS * lane.block_size)
         # A daemon: a source that never answers must not keep the process.
         lane.thread = threading.Thread(target=_run, args=(lane,), name="trackparse-inflate", daemon=True)
         lane.thread.start()
@@ -147,12 +169,15 @@ class ReadAhead:
 
 def _run(lane: _Lane) -> None:
     try:
-        if _deliver(lane):
+        try:
+            whole = _deliver(lane)
+        finally:
+            # Before the end is told: who sees it may remove the file.
+            lane.archive.close()
+        if whole:
             lane.items.put(_End())
     except BaseException as error:
         lane.items.put(_Fault(error))
-    finally:
-        lane.archive.close()
 
 
 def _deliver(lane: _Lane) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from types import TracebackType
-from typing import Any, Final, Literal, TypedDict, Unpack
+from typing import Any, Final, Literal, NoReturn, TypedDict, TypeVar, Unpack
 
 import pyarrow as pa
 
@@ -14,34 +15,29 @@ from trackparse.archive import open_archive
 from trackparse.columns import ColumnBuilder
 from trackparse.errors import ArchiveError, TrackparseError
 from trackparse.events import Event, events_of
+from trackparse.filters import Filter
 from trackparse.index import Indexer, Segment
 from trackparse.limits import Limits
 from trackparse.readahead import ReadAhead
+from trackparse.rejects import Quarantine
 from trackparse.sources import open_source
 from trackparse.stream import OnError, SegmentStream, Stats
 
 BLOCK_SIZE: Final = 1 << 20  # bytes: a block, its index and its columns stay in the second-level cache
 DEFAULT_LIMITS: Final = Limits()
+_INTERRUPTED_WAIT: Final = 1.0  # seconds that close waits for a blocked read after Ctrl-C
+
+_T = TypeVar("_T")
 
 Dialect = Literal["auto", "php", "rfc4180"]
 StringType = Literal["string", "string_view"]
-
-_REJECTS_SCHEMA: Final = pa.schema(
-    [
-        ("member", pa.string()),
-        ("record", pa.int64()),
-        ("line", pa.int64()),
-        ("byte_offset", pa.int64()),
-        ("reason", pa.string()),
-        ("raw", pa.binary()),
-    ]
-)
 
 
 class Options(TypedDict, total=False):
     """The options of ``open_log``."""
 
     columns: Iterable[str] | None
+    where: Filter | None
     dialect: Dialect
     on_error: OnError
     string_type: StringType
@@ -56,7 +52,10 @@ class LogReader:
     """A tracking log as a stream of record batches; or of events, from the same stream.
 
     Iterating goes on where the last iteration stopped. Close it, or use it as a context manager, or drop it: each
-    ends its thread and closes what it opened.
+    ends its thread and closes what it opened. A source that is a generator is closed, too; a file that you opened is
+    not. Where a read of the source blocks, close waits 5 s for it and leaves it to end by itself.
+
+    Threads may share it; each batch goes to one of them. A forked child has to open the log anew.
     """
 
     def __init__(
@@ -64,6 +63,7 @@ class LogReader:
         source: Any,
         *,
         columns: Iterable[str] | None,
+        where: Filter | None,
         dialect: Dialect,
         on_error: OnError,
         string_type: StringType,
@@ -78,17 +78,30 @@ class LogReader:
         self._indexer = Indexer(dialect, limits, block_size)
         opened = open_source(source)
         self.name: str = opened.name
-        self._ahead = ReadAhead(open_archive(opened, limits, members), block_size)
-        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._lock = threading.RLock()
+        self._reading = False  # what the lock's owner is doing
         self._closed = False
         self._fault: Exception | None = None
+        self._interrupted = TrackparseError(f"{self.name}: reading was interrupted: open the log again")
         self._pending: list[Segment] = []
+        self.quarantine = Quarantine(limits)
+        self._limits = limits
+        try:
+            self._ahead = ReadAhead(open_archive(opened, limits, members), block_size)
+        except BaseException:
+            opened.close()
+            raise
         try:
             # Its generator does not know the reader: a reader that is dropped must end at once.
-            self._stream = SegmentStream(opened, self._ahead, self._indexer, on_error, block_size, progress)
+            self._stream = SegmentStream(
+                opened, self._ahead, self._indexer, on_error, self.quarantine, block_size, progress
+            )
             self._groups = self._stream.groups()
+            self._where = where
             self._builder = self._open(columns, string_type, dictionary)
-        except BaseException:
+        except BaseException as fault:
+            self._fail(fault)
             self.close()
             raise
 
@@ -98,14 +111,27 @@ class LogReader:
         if first is None:
             raise ArchiveError(f"{self.name}: there is no log in it")
         self._pending = first
-        return ColumnBuilder(self._indexer.first_columns or (), columns, string_type, dictionary)
+        found = self._indexer.first_columns or ()
+        if self._where is None:
+            builder = ColumnBuilder(found, columns, string_type, dictionary, self._limits)
+            self._schema = builder.schema
+            return builder
+        if string_type == "string_view":
+            raise ValueError("where: pyarrow filters no string_view: leave string_type as it is")
+        # What is only looked at is built as well, behind what was asked for.
+        wanted = None if columns is None else tuple(columns)
+        looked_at = () if not wanted else tuple(name for name in self._where.columns if name not in wanted)
+        names = None if wanted is None else wanted + looked_at
+        builder = ColumnBuilder(found, names, string_type, dictionary, self._limits)
+        self._schema = pa.schema(list(builder.schema)[: len(builder.schema) - len(looked_at)])
+        return builder
 
     # ---- what the caller sees ---------------------------------------------------------------------------
 
     @property
     def schema(self) -> pa.Schema:
         """The schema of every batch."""
-        return self._builder.schema
+        return self._schema
 
     @property
     def stats(self) -> Stats:
@@ -114,34 +140,24 @@ class LogReader:
 
     @property
     def rejects(self) -> pa.Table:
-        """The bad records so far: member, record, line, byte_offset, reason, raw. Kept by ``"quarantine"`` only."""
-        rows = [
-            (p.member, p.record, p.line, p.byte_offset, reject.reason, reject.raw)
-            for reject in self._stream.rejects
-            for p in (reject.position,)
-        ]
-        if not rows:
-            # pa.array would import pandas, where there is one.
-            return pa.Table.from_batches([], schema=_REJECTS_SCHEMA)
-        lists = zip(*rows, strict=True)
-        arrays = [pa.array(values, field.type) for values, field in zip(lists, _REJECTS_SCHEMA, strict=True)]
-        return pa.Table.from_arrays(arrays, schema=_REJECTS_SCHEMA)
+        """The bad records so far: member, record, line, byte_offset, reason, raw, and the header that was in force.
+
+        Kept by ``"quarantine"`` only.
+        """
+        return self.quarantine.table()
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         return self
 
     def __next__(self) -> pa.RecordBatch:
-        group = self._next_group()
-        fitting = self._builder.fitting(group)
-        if 0 < fitting < len(group):
-            # What comes before the fault is delivered before it.
-            with self._lock:
-                self._pending = group[fitting:] + self._pending
-        try:
-            return self._builder.build(group[: fitting or None])
-        except Exception as fault:
-            self._fault = fault
-            raise
+        return self._guarded(self._next_batch)
+
+    def _filtered(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        if self._where is None:
+            return batch
+        kept = self._where.apply(batch)
+        self._stream.leave_out(batch.num_rows - kept.num_rows)
+        return kept.select(self._schema.names)
 
     def events(self) -> Iterator[Event]:
         """The records as ``Event``, one by one, all fields whatever ``columns`` says."""
@@ -164,7 +180,10 @@ class LogReader:
     def close(self) -> None:
         """End the reading thread and close what was opened; twice does no harm."""
         self._closed = True
-        self._ahead.close()
+        self._ahead.close(_INTERRUPTED_WAIT if self._fault is self._interrupted else None)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"{self.name}: an open log cannot be copied or sent: send its path, and open it there")
 
     def __enter__(self) -> LogReader:
         return self
@@ -177,41 +196,81 @@ class LogReader:
     # ---- what happens inside ----------------------------------------------------------------------------
 
     def _event_lists(self) -> Iterator[list[Event]]:
-        while True:
-            try:
-                group = self._next_group()
-            except StopIteration:
-                return
-            for segment in group:
-                yield events_of(segment)
+        try:
+            while True:
+                try:
+                    group = self._guarded(lambda: self._next_group(len))
+                except StopIteration:
+                    return
+                for segment in group:
+                    for events in events_of(segment):
+                        if self._where is not None:
+                            kept = list(filter(self._where.matches, events))
+                            self._stream.leave_out(len(events) - len(kept))
+                            events = kept
+                        yield events
+        except GeneratorExit:
+            raise
+        except BaseException as fault:
+            self._fail(fault)
+            raise
 
-    def _next_group(self) -> list[Segment]:
-        """The segments of the next batch; StopIteration at the end."""
-        with self._lock:
-            if self._closed:
-                raise ValueError(f"{self.name}: the log is closed: open it again")
-            if self._fault is not None:
-                raise self._fault
-            group, self._pending = self._pending, []
-            try:
-                while not group:
-                    group = next(self._groups)
-            except StopIteration:
-                raise
-            except Exception as fault:
-                # An error that was seen once must not look like the end the next time.
-                self._fault = fault
-                raise
-            except BaseException:
-                self._fault = TrackparseError(f"{self.name}: reading was interrupted: open the log again")
-                raise
-            return group
+    def _guarded(self, make: Callable[[], _T]) -> _T:
+        """What ``make`` returns: one thread at a time, and never again after a fault.
+
+        An error that was seen once must not look like the end the next time; and what was under way when Ctrl-C came
+        is lost, so that going on would leave a gap.
+        """
+        if self._pid != os.getpid():
+            raise RuntimeError(f"{self.name}: the log was opened before a fork: open it again in the child")
+        try:
+            with self._lock:
+                self._check()
+                self._reading = True
+                try:
+                    made = make()
+                finally:
+                    self._reading = False
+        except StopIteration:
+            raise
+        except BaseException as fault:
+            self._fail(fault)
+            raise
+        return made
+
+    def _check(self) -> None:
+        if self._closed:
+            raise ValueError(f"{self.name}: the log is closed: open it again")
+        if self._fault is not None:
+            raise self._fault
+        if self._reading:
+            raise RuntimeError(f"{self.name}: the log is being read: neither progress nor a signal handler may read it")
+
+    def _fail(self, fault: BaseException) -> None:
+        if self._fault is None:
+            self._fault = fault if isinstance(fault, Exception) else self._interrupted
+        # Nothing more is wanted. The traceback may keep the reader alive for long.
+        self._ahead.close(0)
+
+    def _next_batch(self) -> pa.RecordBatch:
+        return self._filtered(self._builder.build(self._next_group(self._builder.fitting)))
+
+    def _next_group(self, fitting: Callable[[list[Segment]], int]) -> list[Segment]:
+        """The segments of the next batch, as many as are fitting; StopIteration at the end."""
+        while True:
+            group = self._pending or next(self._groups)
+            count = fitting(group)
+            self._pending = group[count:]
+            self._stream.deliver(group[:count])
+            if good := [segment for segment in group[:count] if segment.records]:
+                return good
 
 
 def open_log(
     source: Any,
     *,
     columns: Iterable[str] | None = None,
+    where: Filter | None = None,
     dialect: Dialect = "auto",
     on_error: OnError = "raise",
     string_type: StringType = "string",
@@ -224,7 +283,8 @@ def open_log(
     """Open a tracking log: a ZIP, a gzipped CSV or a bare one. The header is read here, the rest as you iterate.
 
     ``source`` is a path, bytes, a binary file or an iterable of bytes chunks. ``columns`` are the columns to
-    materialise, in that order (None: all). ``dialect`` is ``"auto"``, ``"php"`` or ``"rfc4180"``. A bad record raises
+    materialise, in that order (None: all). ``where`` is a ``Filter``: good records that do not meet it are left out
+    and counted, bad ones are as without it. ``dialect`` is ``"auto"``, ``"php"`` or ``"rfc4180"``. A bad record raises
     ``RecordError`` (``on_error="raise"``), goes to ``rejects`` (``"quarantine"``) or is only counted (``"skip"``).
     ``string_type`` is ``"string"``, or ``"string_view"`` for values that point into the block. Columns in
     ``dictionary`` come dictionary-encoded. ``block_size`` (bytes) is about the size of a batch. ``members`` are names
@@ -236,6 +296,7 @@ def open_log(
     return LogReader(
         source,
         columns=columns,
+        where=where,
         dialect=dialect,
         on_error=on_error,
         string_type=string_type,

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, Literal
 
+from trackparse.files import atomic, naming
 from trackparse.header import COLUMNS
 
 __all__ = ["COLUMNS", "Dialect", "encode_row", "sample_rows", "write_sample"]
@@ -90,12 +91,13 @@ def write_sample(
     if not isinstance(dest, str | os.PathLike):
         _pack(dest, header, lines, large=rows > _ZIP64_ROWS)
         return
-    with Path(dest).open("wb") as file:
-        try:
+    path = Path(dest)
+    if path.is_fifo() or path.is_char_device():
+        with path.open("wb") as file:
             _pack(file, header, lines, large=rows > _ZIP64_ROWS)
-        except BaseException:
-            Path(dest).unlink()
-            raise
+        return
+    with atomic(path) as temporary, naming(path), temporary.open("wb") as file:
+        _pack(file, header, lines, large=rows > _ZIP64_ROWS)
 
 
 def _pack(file: IO[bytes], header: str, lines: Iterator[str], *, large: bool) -> None:

@@ -10,15 +10,13 @@ import mmap
 import os
 import stat
 import zipfile
-from collections.abc import AsyncIterable, Iterable, Mapping
-from typing import Any, TypeAlias, cast
+from collections.abc import AsyncIterable, Generator, Iterable, Mapping
+from typing import Any, Final, TypeAlias
 
 Buffer: TypeAlias = bytes | memoryview
 
 # They say they are seekable, but a seek inflates everything anew.
-_COSTLY_SEEK = (gzip.GzipFile, bz2.BZ2File, lzma.LZMAFile, zipfile.ZipExtFile)
-_DROP_BYTES = 32 << 20  # mapped bytes read before their pages are given back
-_KEPT_BYTES = 16 << 20  # the newest mapped bytes, which somebody may still look at
+_COSTLY_SEEK: Final = (gzip.GzipFile, bz2.BZ2File, lzma.LZMAFile, zipfile.ZipExtFile)
 
 
 class Source:
@@ -83,21 +81,24 @@ class Source:
         """Count what nobody needs to read as read, so that progress ends at the size."""
         self.bytes_read = max(self.bytes_read, self.size or 0)
 
-    def map(self) -> None:
-        """Serve reads out of memory from now on, where the source can be mapped."""
-
-    def view(self) -> memoryview | None:
-        """The whole source as memory, or None."""
-        return None
-
     def file(self) -> io.BufferedReader:
         """A file object over a seekable source for whoever needs one; it moves nothing here."""
         if not self.seekable:
             raise io.UnsupportedOperation(f"{self.name} cannot seek")
         return io.BufferedReader(_Window(self))
 
+    def interrupt(self) -> None:
+        """End a read that waits in another thread, where that can be done. Takes no lock."""
+
     def close(self) -> None:
-        """Close what was opened here; what the caller opened stays open."""
+        """Close what was opened here; a file that the caller opened stays open."""
+
+    def _at_most(self, data: bytes, n: int) -> Buffer:
+        """The first n bytes; the rest comes next."""
+        if len(data) <= n:
+            return data
+        self._held.append(memoryview(data)[n:])
+        return memoryview(data)[:n]
 
     def _take(self, n: int) -> Buffer:
         return self._read_at(self.position, n)
@@ -107,71 +108,53 @@ class Source:
 
 
 class MemorySource(Source):
-    """Bytes-like objects."""
+    """Bytes-like objects. Reads of ``bytes`` are slices of them; what somebody could change meanwhile is copied."""
 
     seekable = True
 
     def __init__(self, data: memoryview) -> None:
         super().__init__("<bytes>", len(data))
         self._data = data
-
-    def view(self) -> memoryview:
-        return self._data
+        self._constant = isinstance(data.obj, bytes)
 
     def _read_at(self, position: int, n: int) -> Buffer:
-        return self._data[position : position + n]
+        data = self._data[position : position + n]
+        # The kernel reads a block more than once and has to find the same bytes.
+        return data if self._constant else bytes(data)
 
 
 class FileSource(Source):
-    """Seekable binary files. One that the caller opened begins where it stood."""
+    """Seekable binary files, from where they stand to where they end when they are handed over.
+
+    They are read and not mapped: a file that is cut while it is mapped ends the process.
+    """
 
     seekable = True
 
     def __init__(self, file: Any, name: str, span: tuple[int, int], *, owned: bool) -> None:
         super().__init__(name, span[1] - span[0])
         self._file = file
-        self._start = span[0]
+        self._start, self._end = span
         self._owned = owned
-        self._at = -1  # where the file stands, from our start; -1 is nowhere known
-        self._map: mmap.mmap | None = None
-        self._dropped = 0  # mapped bytes given back
-
-    def view(self) -> memoryview | None:
-        self.map()
-        return None if self._map is None else memoryview(self._map)
-
-    def map(self) -> None:
-        # Only files opened here: a caller's file may be cut while we look, and a map then ends the process.
-        if self._map is None and self._owned and self.size:
-            try:
-                self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
-            except (OSError, ValueError):  # some file systems cannot
-                return
+        self._at = -1  # where the file stands; -1 is nowhere known
 
     def close(self) -> None:
-        # Slices of the map may be out there: it goes when they do.
-        self._map = None
         if self._owned:
             self._file.close()
 
     def _read_at(self, position: int, n: int) -> Buffer:
-        if self._map is not None:
-            self._drop_pages(position)
-            return memoryview(self._map)[position : position + n]
-        if self._at != position:
-            self._file.seek(self._start + position)
+        start = self._start + position
+        if self._at != start:
+            self._file.seek(start)
         self._at = -1
-        data = _checked(self._file.read(n), self.name)
-        self._at = position + len(data)
+        # A log may be appended to while it is read.
+        most = max(0, min(n, self._end - start))
+        data = _checked(self._file.read(most), self.name)
+        if len(data) > most:
+            # Where it stands now is its own affair.
+            return data[:most]
+        self._at = start + len(data)
         return data
-
-    def _drop_pages(self, position: int) -> None:
-        """Give back pages already read, which would count as memory used; a look brings them back."""
-        end = position - _KEPT_BYTES
-        if end - self._dropped >= _DROP_BYTES and hasattr(mmap, "MADV_DONTNEED"):
-            start, end = self._dropped, end - end % mmap.PAGESIZE
-            cast("mmap.mmap", self._map).madvise(mmap.MADV_DONTNEED, start, end - start)
-            self._dropped = end
 
 
 class StreamSource(Source):
@@ -193,24 +176,29 @@ class StreamSource(Source):
             return b""
         data = _checked(self._file.read(n), self.name)
         self._ended = not data
-        return data
+        return self._at_most(data, n)
 
 
 class ChunkSource(Source):
-    """Iterables of chunks, such as the body of an HTTP response. An empty chunk is not the end."""
+    """Iterables of chunks, such as the body of an HTTP response. An empty chunk is not the end.
+
+    A generator is closed with the source: it may hold a connection.
+    """
 
     def __init__(self, chunks: Iterable[Any]) -> None:
         super().__init__("<stream>", None)
         self._chunks = iter(chunks)
+        self._pid = os.getpid()
+
+    def close(self) -> None:
+        # The connection that a forked child sees is its parent's.
+        if isinstance(self._chunks, Generator) and self._pid == os.getpid():
+            self._chunks.close()
 
     def _take(self, n: int) -> Buffer:
         for chunk in self._chunks:
-            data = _checked(chunk, self.name)
-            if len(data) > n:
-                self._held.append(memoryview(data)[n:])
-                return memoryview(data)[:n]
-            if data:
-                return data
+            if data := _checked(chunk, self.name):
+                return self._at_most(data, n)
         self._chunks = iter(())
         return b""
 
@@ -252,10 +240,12 @@ def open_source(source: Any) -> Source:
 
     A seekable file object is read from where it stands. TypeError for anything else.
     """
+    if isinstance(source, Source):
+        return source
     if isinstance(source, (str, os.PathLike)):
         return _open_path(source)
     if hasattr(source, "read"):
-        # mmap is a file and memory; memory is the better one.
+        # mmap is a file and memory; memory knows its size.
         return MemorySource(memoryview(source)) if isinstance(source, mmap.mmap) else _open_file(source)
     try:
         return MemorySource(memoryview(source).cast("B"))
@@ -275,7 +265,8 @@ def _open_path(path: str | os.PathLike[Any]) -> Source:
     name = os.fsdecode(path)
     try:
         status = os.fstat(file.fileno())
-        if stat.S_ISREG(status.st_mode):
+        # Files of /proc have no size and content all the same.
+        if stat.S_ISREG(status.st_mode) and status.st_size:
             return FileSource(file, name, (0, status.st_size), owned=True)
     except BaseException:
         file.close()
@@ -295,13 +286,17 @@ def _open_file(file: Any) -> Source:
 
 
 def _span(file: Any) -> tuple[int, int] | None:
-    """Where the file stands and where it ends, None if it cannot seek."""
+    """Where the file stands and where it ends, None if it cannot seek or knows no end."""
     try:
         if not file.seekable():
             return None
         start = file.tell()
         file.seek(0, io.SEEK_END)
-        return start, max(start, file.tell())
+        end = file.tell()
+        if end <= start:
+            file.seek(start)
+            return None
+        return start, end
     except (AttributeError, OSError):
         return None
 

@@ -6,7 +6,7 @@ import struct
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, NamedTuple
 
 from trackparse.errors import ArchiveError, LimitError, TruncatedError
 from trackparse.inflate import LZMA, STORED, Content, Inflater, Meter, Raw, Stored, Tee, check_method, crc32
@@ -24,7 +24,9 @@ _SIGNED = b"PK\x05\x05"
 _EXTRA_DATA = b"PK\x06\x08"
 
 _LOCAL_REST = struct.Struct("<3H4x3L2H")  # version, flags, method, crc, packed, size, name, extra
+LOCAL_SIZE = 4 + _LOCAL_REST.size
 _ENCRYPTED, _HAS_DESCRIPTOR, _STRONG, _UTF8, _MASKED = 1, 1 << 3, 1 << 6, 1 << 11, 1 << 13
+ENCRYPTED = _ENCRYPTED | _STRONG | _MASKED
 _AES = 99
 _UNKNOWN32 = 0xFFFFFFFF
 _SPOOL = 8 << 20  # bytes of a set-aside member held in memory before they go to a temporary file
@@ -44,7 +46,25 @@ class Entry:
 
     @property
     def encrypted(self) -> bool:
-        return bool(self.flags & (_ENCRYPTED | _STRONG | _MASKED)) or self.method == _AES
+        return bool(self.flags & ENCRYPTED) or self.method == _AES
+
+
+class LocalHeader(NamedTuple):
+    """The fields of a local header, as they stand there."""
+
+    version: int
+    flags: int
+    method: int
+    crc: int
+    packed: int
+    size: int
+    name_length: int
+    extra_length: int
+
+    @classmethod
+    def of(cls, data: bytes) -> LocalHeader:
+        """Out of the header's bytes, from its signature on."""
+        return cls(*_LOCAL_REST.unpack_from(data, 4))
 
 
 def decode_name(raw: bytes, flags: int) -> str:
@@ -84,8 +104,14 @@ def _sizes64(extra: bytes, packed: int, size: int) -> tuple[int, int]:
     return packed, size
 
 
-def open_content(source: Source, entry: Entry, meter: Meter, label: str, tee: Tee | None = None) -> Content:
-    """The content of the entry whose data the source stands at."""
+def open_content(
+    source: Source, entry: Entry, meter: Meter, label: str, tee: Tee | None = None, room: int | None = None
+) -> Content:
+    """The content of the entry whose data the source stands at.
+
+    ``room`` is how many bytes there are up to whatever follows: data that says itself where it ends may take them all,
+    and a wrong size costs none of it.
+    """
     if entry.encrypted:
         raise ArchiveError(f"{label}: encrypted; decrypt the archive first, trackparse knows no passwords")
     check_method(entry.method, label)
@@ -95,6 +121,8 @@ def open_content(source: Source, entry: Entry, meter: Meter, label: str, tee: Te
         return Content(inner, meter, lambda content: _check(content, entry))
     # LZMA needs no end mark where the sizes are known; bit 1 says whether it has one.
     ends_itself = entry.method != LZMA or bool(entry.flags & 2)
+    if room is not None and ends_itself:
+        raw.length = room
     if entry.packed is None and not ends_itself:
         raise ArchiveError(
             f"{label}: LZMA data with neither a size nor an end mark; "
@@ -113,21 +141,18 @@ class StoredUnsized(Stored):
         super().__init__(raw)
         self._buffer = b""
         self._at = 0  # bytes of the buffer given out
+        self._stop = 0  # where in the buffer the content may end, or nobody can tell yet
         self._size = 0
         self._crc = 0
         self._cut: TruncatedError | None = None
 
     def read(self, n: int) -> Buffer:
         self._fill()
-        at = self._buffer.find(DESCRIPTOR, self._at)
-        if at == self._at:
-            if match_descriptor(self._buffer[at : at + self._LOOK], self._crc, self._size, self._size):
+        if self._at == self._stop:
+            if self._ends():
                 return b""
-            at = self._buffer.find(DESCRIPTOR, at + 1)
-        if at < 0:
-            # The end may be the beginning of a signature.
-            at = len(self._buffer) - (0 if self._cut else len(DESCRIPTOR) - 1)
-        data = self._buffer[self._at : min(self._at + n, at)]
+            self._stop = self._next_stop()
+        data = self._buffer[self._at : min(self._at + n, self._stop)]
         if not data and self._cut:
             raise self._cut
         self._at += len(data)
@@ -135,12 +160,37 @@ class StoredUnsized(Stored):
         self._crc = crc32(data, self._crc)
         return data
 
+    def _ends(self) -> bool:
+        """Whether a descriptor stands here that fits."""
+        rest = self._buffer[self._at : self._at + self._LOOK]
+        if match_descriptor(rest, self._crc, self._size, self._size):
+            return True
+        forms = _descriptors(self._crc, self._size, self._size)
+        if self._cut and rest and any(form.startswith(rest) for form in forms):
+            raise self._cut
+        return False
+
+    def _next_stop(self) -> int:
+        """The next place where a descriptor may begin: at its signature, or so far before that of the next header."""
+        after, buffer = self._at + 1, self._buffer
+        stops = [buffer.find(DESCRIPTOR, after)]
+        stops += [buffer.find(mark, after + size) - size for mark in (LOCAL, CENTRAL) for size in (12, 20)]
+        if stops := [stop for stop in stops if stop >= after]:
+            return min(stops)
+        if not self._cut:
+            return len(buffer) - self._LOOK
+        # The end may be the beginning of a signature.
+        held = len(DESCRIPTOR) - 1
+        while not buffer.endswith(DESCRIPTOR[:held]):
+            held -= 1
+        return max(self._at, len(buffer) - held)
+
     def finish(self) -> None:
         self.raw.unread(self._buffer[self._at :])
         self._buffer = b""
 
     def _fill(self) -> None:
-        while not self._cut and len(self._buffer) - self._at < self._LOOK:
+        while not self._cut and len(self._buffer) - self._at < 2 * self._LOOK:
             try:
                 more = self.raw.read(64 << 10)
             except TruncatedError:
@@ -148,9 +198,9 @@ class StoredUnsized(Stored):
                     f"{self.raw.label}: the source ends, and nothing said that this stored member does; "
                     "fetch the archive again, or read it from a file, where its directory has the size"
                 )
-                return
+                more = b""
             self._buffer = b"".join((self._buffer[self._at :], more))
-            self._at = 0
+            self._at = self._stop = 0
 
 
 def match_descriptor(head: bytes, crc: int, packed: int, size: int) -> int:
@@ -159,14 +209,18 @@ def match_descriptor(head: bytes, crc: int, packed: int, size: int) -> int:
     It comes with and without a signature, with 32 and with 64 bits (APPNOTE 4.3.9): nothing tells which but
     the values and what follows.
     """
-    short = struct.pack("<LLL", crc, packed & _UNKNOWN32, size & _UNKNOWN32)
-    long = struct.pack("<LQQ", crc, packed, size)
-    forms = (DESCRIPTOR + short, DESCRIPTOR + long, short, long)
-    fits = [len(form) for form in forms if head.startswith(form)]
+    fits = [len(form) for form in _descriptors(crc, packed, size) if head.startswith(form)]
     for length in fits:
         if head[length : length + 2] == b"PK":
             return length
     return fits[0] if fits else 0
+
+
+def _descriptors(crc: int, packed: int, size: int) -> tuple[bytes, ...]:
+    """Each form of it."""
+    short = struct.pack("<LLL", crc, packed & _UNKNOWN32, size & _UNKNOWN32)
+    long = struct.pack("<LQQ", crc, packed, size)
+    return DESCRIPTOR + short, DESCRIPTOR + long, short, long
 
 
 def _check(content: Content, entry: Entry) -> None:
@@ -177,7 +231,7 @@ def _check(content: Content, entry: Entry) -> None:
         return
     again = "fetch the archive again"
     if packed != entry.packed:
-        raise ArchiveError(f"{label}: its data ends after {packed} of {entry.packed} packed bytes; {again}")
+        raise ArchiveError(f"{label}: its data takes {packed} packed bytes, the header says {entry.packed}; {again}")
     if content.size != entry.size:
         raise ArchiveError(f"{label}: {content.size} bytes came out, the header says {entry.size}; {again}")
     if content.crc != entry.crc:
@@ -211,6 +265,8 @@ class ForwardZip:
         self._meter = Meter(limits)  # of what is inflated only to find its end
         self._name = source.name
         self._ready = False  # the data of the entry at hand has not been touched
+        self._content: Content | None = None  # of the entry at hand
+        self._sums: list[int] = []  # CRC-32 of the entries passed
 
     def __iter__(self) -> Iterator[Entry]:
         """The entries, then the directory is checked to be there."""
@@ -226,11 +282,15 @@ class ForwardZip:
             yield entry
             if self._ready:
                 self.skip(entry)
+            if self._content:
+                self._sums.append(self._content.crc)
+                self._content = None
         self._read_directory(signature, count)
 
     def content(self, entry: Entry, meter: Meter, label: str) -> Content:
         self._ready = False
-        return open_content(self._source, entry, meter, label)
+        self._content = open_content(self._source, entry, meter, label)
+        return self._content
 
     def skip(self, entry: Entry, tee: Tee | None = None) -> Content | None:
         """Go to the end of the entry's data; its content's sums where it had to be inflated to find that."""
@@ -240,23 +300,23 @@ class ForwardZip:
             meter = Meter(Limits(max_ratio=self._limits.max_ratio))
             content = open_content(self._source, entry, meter, label, tee)
             content.drain()
+            self._sums.append(content.crc)
             return content
         raw = Raw(self._source, entry.packed, label, tee)
         while raw.read(256 << 10):
             pass
-        if entry.described:
-            _skip_descriptor(self._source, entry, label)
+        self._sums.append(_skip_descriptor(self._source, entry, label) if entry.described else entry.crc)
         return None
 
     def _signature(self) -> bytes:
         return _exactly(self._source, 4, self._name)
 
     def _read_directory(self, signature: bytes, count: int) -> None:
-        listed = 0
+        sums = []
         while signature != END:
             if signature == CENTRAL:
-                listed += 1
                 head = _exactly(self._source, 42, self._name)
+                sums.append(int.from_bytes(head[12:16], "little"))
                 length = sum(struct.unpack_from("<3H", head, 24))
             elif signature == _END64:
                 length = int.from_bytes(_exactly(self._source, 8, self._name), "little")
@@ -273,9 +333,13 @@ class ForwardZip:
                 )
             _pass(self._source, length, self._name)
             signature = self._signature()
-        if listed != count:
+        if len(sums) != count:
             raise ArchiveError(
-                f"{self._name}: the directory lists {listed} members, {count} were met; read the archive from a file"
+                f"{self._name}: the directory lists {len(sums)} members, {count} were met; read the archive from a file"
+            )
+        if sorted(sums) != sorted(self._sums):
+            raise ArchiveError(
+                f"{self._name}: the checksums in the directory are not those of the members; fetch the archive again"
             )
         end = _exactly(self._source, 18, self._name)
         _pass(self._source, int.from_bytes(end[-2:], "little"), self._name)
@@ -321,14 +385,14 @@ def too_many_members(name: str, count: int, limits: Limits) -> LimitError:
     )
 
 
-def _skip_descriptor(source: Source, entry: Entry, label: str) -> None:
+def _skip_descriptor(source: Source, entry: Entry, label: str) -> int:
+    """The checksum in it: nobody has read the content, so it is taken at its word."""
     head = source.peek(28)
-    # Nobody has read the content, so the checksum is taken at its word.
-    for crc in (head[4:8], head[:4]):
-        length = match_descriptor(head, int.from_bytes(crc, "little"), entry.packed or 0, entry.size or 0)
+    for crc in (int.from_bytes(head[4:8], "little"), int.from_bytes(head[:4], "little")):
+        length = match_descriptor(head, crc, entry.packed or 0, entry.size or 0)
         if length:
             source.read_exactly(length)
-            return
+            return crc
     if len(head) < 16:
         raise _ended(source, label)
     raise ArchiveError(f"{label}: no data descriptor behind its data; fetch the archive again")

@@ -1,0 +1,145 @@
+"""From any bytes come logs or errors of ours; without an error they are whole, and of a cut archive its beginning."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zipfile
+from typing import IO, Any, Final
+
+from harness import MAX, Knobs, fuzz, trackparse
+
+from trackparse import Limits, TrackparseError
+from trackparse.archive import open_archive
+from trackparse.sources import open_source
+
+LIMITS: Final = Limits(max_inflated_bytes=MAX, max_members=100)
+METHODS: Final = (zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+
+
+def check(data: bytes, knobs: Knobs) -> None:
+    """Half of the inputs are archives as they stand; the others are packed here, and damaged in one place or not."""
+    if knobs.choice((True, False)):
+        raw(data, knobs)
+    else:
+        packed(data, knobs)
+
+
+def raw(data: bytes, knobs: Knobs) -> None:
+    """How its bytes come must not matter, nor whether they can be read from the end."""
+    options: dict[str, Any] = {"on_error": "quarantine", "limits": LIMITS, "block_size": knobs.choice((64, 1000, MAX))}
+    if knobs.choice((True, False)):
+        assert outcome(iter(knobs.pieces(data)), options) == outcome(iter([data]), options), "in pieces"
+    else:
+        assert outcome(io.BytesIO(data), options) == outcome(data, options), "as a file"
+
+
+def outcome(source: Any, options: dict[str, Any]) -> tuple[Any, ...]:
+    """The rows, rejects and kind of error that come of a source; every byte has its place."""
+    rows: list[Any] = []
+    log = None
+    error = ""
+    try:
+        log = trackparse.open_log(source, **options)
+        for batch in log:
+            batch.validate(full=True)
+            rows += zip(*(column.to_pylist() for column in batch.columns), strict=True)
+    except TrackparseError as fault:
+        error = type(fault).__name__
+    if log is None:
+        return error, rows
+    log.close()
+    stats = log.stats
+    if not error:
+        placed = stats.bytes_in_records + stats.bytes_in_rejects + stats.bytes_in_blank_lines + stats.bytes_in_headers
+        assert placed == stats.bytes_inflated, stats
+    return error, rows, [reject["raw"] for reject in log.rejects.to_pylist()]
+
+
+def packed(data: bytes, knobs: Knobs) -> None:
+    """One or two members, in every form that a packer writes."""
+    cut = knobs.randrange(len(data) + 1)
+    parts = (data[:cut], data[cut:]) if knobs.choice((True, False)) else (data,)
+    if knobs.often():
+        archive = zipped(parts, knobs)
+    else:
+        archive = b"".join(gzip.compress(part, mtime=0) for part in parts)
+        # Cut between its two, a gzip file is as good as any.
+        parts = (data, data[:cut])
+    damaged, what = damage(archive, knobs)
+    for source in (damaged, iter(knobs.pieces(damaged))):
+        contents, error = members_of(source, knobs)
+        assert what or error is None, f"{error!r} from an archive as it was packed"
+        if error is None:
+            whole = [bytes(content) for content in contents]
+            # Its first bytes gone, an archive is a log as it stands.
+            assert all(one in parts or (what and one == damaged) for one in whole), f"{what}: {whole}, was {parts}"
+            assert what or b"".join(whole) == data, f"{whole} was {parts}"
+        for content in contents if "byte" not in what else ():
+            # What a changed byte unpacks to is known to be wrong at its member's end, not before.
+            assert any(part.startswith(content) for part in parts), f"{what}: {bytes(content)!r} is not of {parts}"
+
+
+def zipped(parts: tuple[bytes, ...], knobs: Knobs) -> bytes:
+    """A ZIP with sizes before the data or behind it, in 32 bits or in 64."""
+    out = io.BytesIO()
+    method = knobs.choice(METHODS)
+    file: Any = Pipe(out) if knobs.choice((True, False)) else out
+    with zipfile.ZipFile(file, "w", method) as archive:
+        for number, part in enumerate(parts):
+            info = zipfile.ZipInfo(f"{number}.csv")
+            info.compress_type = method
+            with archive.open(info, "w", force_zip64=knobs.choice((True, False))) as member:
+                member.write(part)
+    return out.getvalue()
+
+
+class Pipe(io.RawIOBase):
+    """Where zipfile cannot seek and writes sizes behind the data."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        return self._file.write(data)
+
+
+def damage(archive: bytes, knobs: Knobs) -> tuple[bytes, str]:
+    """The archive with one fault, and what it is; or as it is. One byte: a checksum cannot be made to fit."""
+    at = knobs.randrange(len(archive))
+    match knobs.randrange(4):
+        case 0:
+            return archive, ""
+        case 1:
+            return archive[:at], f"cut at {at}"
+        case 2:
+            changed = (archive[at] ^ knobs.randrange(255) + 1) & 0xFF
+            return archive[:at] + bytes((changed,)) + archive[at + 1 :], f"byte {at} is {changed}"
+        case _:
+            more = bytes(knobs.choice((1, 4, 100)))
+            return archive[:at] + more + archive[at:], f"{len(more)} bytes put in at {at}"
+
+
+def members_of(source: Any, knobs: Knobs) -> tuple[list[bytearray], TrackparseError | None]:
+    """What was unpacked before an error, and it."""
+    contents: list[bytearray] = []
+    try:
+        opened = open_archive(open_source(source), LIMITS)
+        try:
+            for member in opened:
+                content = bytearray()
+                contents.append(content)
+                for block in member.blocks(knobs.choice((64, 1000, MAX))):
+                    content += block
+        finally:
+            opened.close()
+    except TrackparseError as fault:
+        return contents, fault
+    return contents, None
+
+
+if __name__ == "__main__":
+    fuzz(check)

@@ -1,0 +1,181 @@
+/* Every instruction set finds the same; cut or stopped anywhere it goes on to the same; no byte is left out or lost. */
+
+#include "harness.h"
+
+#define KNOBS 16
+
+typedef struct {
+    int status;
+    size_t position;
+    int dialect;
+    found_t found;
+} result_t;
+
+typedef struct {
+    int automatic, dialect;
+    uint32_t width, timestamp;
+    int32_t payload;
+    size_t max_record_bytes;
+} question_t;
+
+static void drop(result_t *r)
+{
+    free(r->found.fields);
+    free(r->found.timestamps);
+    free(r->found.rejects);
+}
+
+/* What the binding does, without Python. A status of -1: no memory. */
+static result_t ask(const question_t *q, const isa_t *isa, const uint8_t *data, size_t size, size_t start, size_t stop,
+                    int final, int dialect)
+{
+    result_t r = {-1, start, dialect, {0}};
+    indexer_t x = {data, size, stop, final, q->automatic, dialect, q->width, q->timestamp, q->payload,
+                   q->max_record_bytes, isa, NULL, {0}};
+    x.separators = malloc((SCAN_BYTES + 64) * sizeof *x.separators);
+    x.reading.ends = malloc(q->width * sizeof *x.reading.ends);
+    x.reading.choices = malloc(CHOICES);
+    CHECK(x.separators && x.reading.ends && x.reading.choices, "no memory");
+    r.status = index_records(&x, &r.position, &r.found);
+    r.dialect = x.dialect;
+    free(x.separators);
+    free(x.reading.ends);
+    free(x.reading.choices);
+    return r;
+}
+
+static void check_same(const question_t *q, const result_t *a, const result_t *b, const char *name)
+{
+    const found_t *f = &a->found, *g = &b->found;
+    CHECK(a->status == b->status && a->position == b->position && a->dialect == b->dialect,
+          "%s: status %d at %zu, dialect %d; portable: %d at %zu, %d", name, a->status, a->position, a->dialect, b->status,
+          b->position, b->dialect);
+    CHECK(f->records == g->records && f->reject_count == g->reject_count && f->blank_lines == g->blank_lines &&
+              f->record_bytes == g->record_bytes && f->blank_bytes == g->blank_bytes,
+          "%s", name);
+    CHECK(!f->records || !memcmp(f->fields, g->fields, f->records * (q->width + 1) * sizeof *f->fields), "%s", name);
+    CHECK(!f->records || !memcmp(f->timestamps, g->timestamps, f->records * sizeof *f->timestamps), "%s", name);
+    for (size_t i = 0; i < f->reject_count; i++) {
+        const reject_t *r = f->rejects + i, *s = g->rejects + i;
+        CHECK(r->records == s->records && r->start == s->start && r->end == s->end && r->reason == s->reason,
+              "%s: reject %zu", name, i);
+    }
+}
+
+/* Between records and rejects stand blank lines only, and the sums are right. */
+static void check_cover(const question_t *q, const result_t *r, const uint8_t *data, size_t size, size_t start, int final)
+{
+    const found_t *f = &r->found;
+    size_t at = start, record = 0, reject = 0, lines = 0, record_bytes = 0, blank_bytes = 0, reject_bytes = 0;
+    for (;;) {
+        int rejects_left = reject < f->reject_count, records_left = record < f->records;
+        int is_reject = rejects_left && f->rejects[reject].records <= record;
+        const uint32_t *row = records_left ? f->fields + record * (q->width + 1) : NULL;
+        size_t next = is_reject ? f->rejects[reject].start : records_left ? row[0] & ~LINE_END : r->position;
+        while (at < next) {
+            size_t blank = data[at] == '\n'                                           ? 1
+                           : data[at] == '\r' && at + 1 < size && data[at + 1] == '\n' ? 2
+                           : data[at] == '\r' && at + 1 == size && final               ? 1
+                                                                                       : 0;
+            CHECK(blank, "byte %zu before %zu is neither a record's nor a reject's", at, next);
+            at += blank;
+            blank_bytes += blank;
+            lines++;
+        }
+        CHECK(at == next, "at %zu, and not %zu", at, next);
+        if (is_reject) {
+            CHECK(f->rejects[reject].end > at && f->rejects[reject].end <= size, "reject %zu", reject);
+            CHECK(f->rejects[reject].end - at <= q->max_record_bytes, "reject %zu", reject);
+            reject_bytes += f->rejects[reject].end - at;
+            at = f->rejects[reject++].end;
+        } else if (records_left) {
+            for (uint32_t i = 0; i < q->width; i++)
+                CHECK(row[i + 1] >= (i ? row[i] + 1 : next) && row[i + 1] <= size, "record %zu, field %u", record, i);
+            /* Where a header follows at once there is no line end. */
+            at = row[q->width] + (size_t)(row[q->width] < size && data[row[q->width]] == '\n');
+            CHECK(at - next <= q->max_record_bytes, "record %zu", record);
+            record_bytes += at - next;
+            record++;
+        } else {
+            break;
+        }
+    }
+    CHECK(lines == f->blank_lines && blank_bytes == f->blank_bytes && record_bytes == f->record_bytes, "sums");
+    CHECK(record_bytes + blank_bytes + reject_bytes == r->position - start, "sums");
+}
+
+/* The part, then the rest, is the whole. */
+static void check_joined(const question_t *q, const result_t *part, const result_t *rest, const result_t *whole)
+{
+    const found_t *a = &part->found, *b = &rest->found, *w = &whole->found;
+    size_t row = (q->width + 1) * sizeof *w->fields;
+    CHECK(rest->status == whole->status && rest->position == whole->position && rest->dialect == whole->dialect,
+          "%d at %zu, dialect %d; whole: %d at %zu, %d", rest->status, rest->position, rest->dialect, whole->status,
+          whole->position, whole->dialect);
+    CHECK(a->records + b->records == w->records && a->blank_lines + b->blank_lines == w->blank_lines, "counts");
+    CHECK(!a->records || !memcmp(a->fields, w->fields, a->records * row), "the part");
+    CHECK(!b->records || !memcmp(b->fields, w->fields + a->records * (q->width + 1), b->records * row), "the rest");
+    CHECK(a->reject_count + b->reject_count == w->reject_count, "rejects");
+    for (size_t i = 0; i < w->reject_count; i++) {
+        reject_t r = i < a->reject_count ? a->rejects[i] : b->rejects[i - a->reject_count];
+        size_t before = r.records + (i < a->reject_count ? 0 : a->records);
+        const reject_t *s = w->rejects + i;
+        CHECK(before == s->records && r.start == s->start && r.end == s->end && r.reason == s->reason, "reject %zu", i);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
+{
+    static const uint32_t widths[] = {8, 8, 8, 6, 1, 2, 3, 30};
+    static const size_t limits[] = {1 << 30, 1 << 30, 60, 200, 1000};
+    knobs_t k = {input, input + (size < KNOBS ? size : KNOBS)};
+    question_t q;
+    q.width = widths[knob(&k, 8)];
+    q.timestamp = knob(&k, 4) ? 0 : knob(&k, q.width);
+    q.payload = knob(&k, 4) ? (int32_t)q.width - 1 : (int32_t)knob(&k, q.width + 1) - 1;
+    uint32_t mode = knob(&k, 16);
+    q.automatic = mode & 1 || mode & 2;
+    q.dialect = mode >> 2 & 1;
+    int final = (int)(mode >> 3);
+    q.max_record_bytes = limits[knob(&k, 5)];
+    uint32_t cut = knob(&k, 1 << 16), memory = knob(&k, 64);
+    k.at = k.end; /* the knobs have one size, however many were turned */
+    size -= (size_t)(k.at - input);
+    uint8_t *data = exact_copy(k.at, size);
+    cut %= (uint32_t)size + 1;
+
+    const isa_t *portable = ISAS + ISA_COUNT - 1;
+    result_t whole = ask(&q, portable, data, size, 0, size, final, q.dialect);
+    CHECK(whole.status >= 0, "no memory");
+    check_cover(&q, &whole, data, size, 0, final);
+    uint8_t *head = exact_copy(data, cut);
+    for (size_t i = 0; i < ISA_COUNT; i++) {
+        const isa_t *isa = ISAS + i;
+        if (!isa_runs_here(isa))
+            continue;
+        if (isa != portable) {
+            result_t same = ask(&q, isa, data, size, 0, size, final, q.dialect);
+            check_same(&q, &same, &whole, isa->name);
+            drop(&same);
+        }
+        /* Once the bytes end there, once it was told to stop there. */
+        for (int stopped = 0; stopped < 2; stopped++) {
+            result_t part = ask(&q, isa, stopped ? data : head, stopped ? size : cut, 0, cut, stopped && final, q.dialect);
+            result_t rest = ask(&q, isa, data, size, part.position, size, final, part.dialect);
+            check_joined(&q, &part, &rest, &whole);
+            drop(&part);
+            drop(&rest);
+        }
+    }
+    /* Out of memory half-way it says so, or needed no more; LeakSanitizer sees what it forgets. */
+    granted = memory;
+    result_t poor = ask(&q, portable, data, size, 0, size, final, q.dialect);
+    granted = -1;
+    if (poor.status >= 0)
+        check_same(&q, &poor, &whole, "short of memory");
+    drop(&poor);
+    drop(&whole);
+    free(head);
+    free(data);
+    return 0;
+}

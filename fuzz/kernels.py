@@ -1,0 +1,66 @@
+"""The reference and every instruction set of the C kernel say the same: indexes, columns, values."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from harness import MAX, Knobs, fuzz
+
+from trackparse import _kernel, _reference
+
+SETS: Final = _kernel.instruction_sets()
+
+
+def check(data: bytes, knobs: Knobs) -> None:
+    """One stretch of a block, indexed as it might be, with the columns of what was found."""
+    size = len(data)
+    width = knobs.choice((8, 8, 8, 6, 1, 2, 3, 12))
+    timestamp = 0 if knobs.often() else knobs.randrange(width)
+    payload = width - 1 if knobs.often() else knobs.randrange(width + 1) - 1
+    start = 0 if knobs.often() else knobs.randrange(size + 1)
+    stop = size if knobs.often() else knobs.randrange(size + 2)
+    most = knobs.choice((MAX, MAX, 60, 200, size or 1))
+    final, auto, dialect = knobs.choice((True, False)), knobs.often(), knobs.randrange(2)
+    arguments = (start, stop, final, width, timestamp, payload, auto, dialect, most)
+    expected = tuple(_reference.index(data, *arguments))
+    field = knobs.randrange(width + 1) - 1
+    runs: Any = [(data, expected[5], expected[3], width, field)] * knobs.choice((1, 1, 2))
+    empty_is_null = knobs.choice((False, True))
+    columns = made(_reference, runs, empty_is_null)
+    values = values_of(_reference, data, dialect)
+    for name in SETS:
+        _kernel.select(name)
+        found = tuple(_kernel.index(data, *arguments))
+        assert found == expected, f"index(data, {arguments}): {name} says {found}, the reference {expected}"
+        same = made(_kernel, runs, empty_is_null)
+        assert same == columns, f"field {field}: {name} makes {same}, the reference {columns}"
+        ours = values_of(_kernel, data, dialect)
+        assert ours == values, f"{name} says {ours}, the reference {values}"
+
+
+def made(kernel: Any, runs: Any, empty_is_null: bool) -> list[Any]:
+    """The column, in each of its forms."""
+    found: list[Any] = []
+    for function in (kernel.strings, kernel.views):
+        first, data, size, validity, nulls = function(runs, empty_is_null, bytearray)
+        found.append((bytes(first), bytes(memoryview(data).cast("B")[:size]), validity, nulls))
+    dictionary, again = kernel.Dictionary(), kernel.Dictionary()
+    found += (dictionary.encode(runs, empty_is_null), dictionary.strings(), len(dictionary), dictionary.size)
+    offsets, data, validity, _ = found[0]
+    rows = sum(run[2] for run in runs)
+    found.append(again.encode_array(validity, offsets, data, rows // 2, rows - rows // 2))
+    offsets, data = again.take()
+    return [*found, offsets, bytes(data), len(again)]
+
+
+def values_of(kernel: Any, data: bytes, dialect: int) -> list[Any]:
+    """What the small functions say of the data; unescaping is for quotes that come in pairs."""
+    said: list[Any] = [kernel.is_json(data), kernel.count_lines(data, 0, len(data)), kernel.parse_timestamp(data)]
+    escaped = data.replace(b'\\"', b"") if dialect == _reference.PHP else data
+    if b'"' not in escaped.replace(b'""', b""):
+        said.append(kernel.unescape(data, dialect))
+    return said
+
+
+if __name__ == "__main__":
+    fuzz(check)

@@ -1,0 +1,128 @@
+"""What the service answers: JSON taken apart and judged. No I/O, and no message that was not cleaned."""
+
+from __future__ import annotations
+
+import re
+from codecs import BOM_UTF8
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from trackparse.errors import ApiError, AuthError, one_line
+
+OK: Final = 200
+_UNAUTHORIZED: Final = (401, 403)
+# The service has a code for bad arguments and none of its own for a bad token: its message tells them apart.
+_ABOUT_TOKEN: Final = re.compile(
+    r"unauthori[sz]ed|forbidden|access denied|\bauth\b|authenti|authori[sz]|(?:api|access)[ _-]*(?:access[ _-]*)?token",
+    re.IGNORECASE,
+)
+# How a result that is not there yet looks is not documented. Taking another refusal for it costs the deadline,
+# whose error then has the message; the other way round a log would be lost.
+_NOT_YET_CODES: Final = (102, 202, 420, 425)
+_ABOUT_WAITING: Final = re.compile(
+    r"not (?:yet )?(?:ready|available|finished|complete)|process(?:ing|ed)|in progress|pending|queue|try again|wait",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer of the service."""
+
+    status_code: int
+    message: str
+    response: Any
+
+    def field(self, name: str) -> Any:
+        """A field of the response, None where it is missing."""
+        return self.response.get(name) if isinstance(self.response, Mapping) else None
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether the same question may be answered better later."""
+        return self.status_code == 429 or 500 <= self.status_code < 600
+
+    @property
+    def is_not_yet(self) -> bool:
+        """Whether a result is still being made."""
+        if self.status_code == OK or self.status_code in _NOT_YET_CODES:
+            return True
+        return not self.is_refusal_of_token and bool(_ABOUT_WAITING.search(self.message))
+
+    @property
+    def is_refusal_of_token(self) -> bool:
+        """Whether the token is what is wrong."""
+        if self.status_code == OK or self.is_transient:
+            return False
+        return self.status_code in _UNAUTHORIZED or bool(_ABOUT_TOKEN.search(self.message))
+
+
+def read_answer(
+    data: Mapping[str, Any] | str | bytes, clean: Callable[[str], str] = one_line
+) -> Answer | str:
+    """The answer, or what is wrong with it, with its start. No error: it would carry the text that it fails on."""
+    found: Any = data
+    if not isinstance(data, Mapping):
+        try:
+            # Some files of PHP begin with a byte order mark, and so does what they print.
+            found = orjson.loads(data.removeprefix("\ufeff") if isinstance(data, str) else data.removeprefix(BOM_UTF8))
+        except orjson.JSONDecodeError:
+            found = None
+        if found is None:
+            return f"not JSON: {_start(data, clean)}"
+    if not isinstance(found, Mapping):
+        return f"not a JSON object: {_start(data, clean)}"
+    code = _number(found.get("status_code"))
+    if code is None:
+        return f"without a status_code: {_start(data, clean)}"
+    message = found.get("status_message")
+    return Answer(code, message if isinstance(message, str) else "", found.get("response"))
+
+
+def refusal(what: str, answer: Answer, clean: Callable[[str], str], hint: str = "") -> ApiError:
+    """The error that an answer stands for."""
+    message = answer.message or "no message"
+    if answer.is_refusal_of_token:
+        text = f"{what}: the token is not accepted: status_code {answer.status_code}, {message}"
+        return AuthError(clean(text), answer.status_code)
+    return ApiError(clean(f"{what}: status_code {answer.status_code}, {message}{hint}"), answer.status_code)
+
+
+def tracking_codes(response: Mapping[str, Any] | str | bytes) -> list[str]:
+    """The tracking codes in the answer to a ``createMessage``: what the column ``tracking_code`` of the log holds.
+
+    ``response`` is the answer as a mapping, or its JSON as text or bytes. AuthError or ApiError if the service refused,
+    or if there are no codes in it: push tracking is off for the account, or the message was not for specific devices.
+    """
+    if not isinstance(response, (Mapping, str, bytes)):
+        raise TypeError(f"a send response is a mapping, text or bytes, not {type(response).__name__}")
+    answer = read_answer(response)
+    if isinstance(answer, str):
+        raise ApiError(one_line(f"the send response is {answer}"))
+    if answer.status_code != OK:
+        raise refusal("the send response", answer, one_line)
+    codes = answer.field("TrackingCodes")
+    if not isinstance(codes, list) or not all(isinstance(code, str) for code in codes):
+        raise ApiError(
+            "the send response has no TrackingCodes: they are given for messages to specific devices, where push "
+            "tracking is enabled",
+            answer.status_code,
+        )
+    return list(codes)
+
+
+def _number(value: object) -> int | None:
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value[:9])
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _start(data: Mapping[str, Any] | str | bytes, clean: Callable[[str], str]) -> str:
+    if isinstance(data, Mapping):
+        return f"the fields are {', '.join(map(str, data)) or 'none'}"
+    # Cleaned before it is shortened: a part of what it must not show would not be found.
+    text = clean(data if isinstance(data, str) else data.decode("utf-8", "replace"))
+    return repr(text[:120]) if text else "it is empty"

@@ -1,0 +1,93 @@
+"""The group of all commands, and how each of them ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+import click
+
+# The library is imported inside the commands: --help need not wait for pyarrow.
+from trackparse import __version__
+from trackparse.cli.cat import cat
+from trackparse.cli.check import check
+from trackparse.cli.convert import convert
+from trackparse.cli.exits import Exit, exit_for
+from trackparse.cli.fetch import fetch
+from trackparse.cli.head import head
+from trackparse.cli.output import EXPECTED, OutputError, complain, flush, one_line
+from trackparse.cli.sample import sample
+from trackparse.cli.schema import schema
+from trackparse.cli.stats import stats
+
+
+class _Commands(click.Group):
+    """Turns what a command returns, or every expected error, into an exit code; an error into one line as well."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            code = super().invoke(ctx) or Exit.DONE
+            # A reader that has gone away, or a disk that is full, is met here, not when the interpreter exits.
+            flush()
+        except BrokenPipeError:
+            _abandon_output()
+            code = Exit.DONE
+        except KeyboardInterrupt:
+            code = Exit.INTERRUPTED
+            # Where it came while a string was executed, as dataclasses do when they are imported, CPython remembers
+            # that until the next one, and would end by the signal.
+            exec("")  # noqa: S102
+        except EXPECTED as error:
+            complain(one_line(error))
+            code = exit_for(error)
+            if isinstance(error, OutputError):
+                _abandon_output()
+        ctx.exit(code)
+
+
+def _abandon_output() -> None:
+    """What is still to be written goes nowhere: the interpreter would fail with it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def cli() -> None:
+    """Read push-tracking logs: a CSV in a ZIP, a CSV, or a gzipped CSV.
+
+    A LOG is a file, a URL, - for standard input, or, where a command takes several, a glob in quotes.
+
+    \b
+    Examples:
+      trackparse fetch --date 2021-04-20
+      trackparse convert tracking_log.zip
+      trackparse stats tracking_log.zip
+      trackparse COMMAND --help
+
+    Exit codes: 0 done; 1 a log cannot be read or a file not written; 2 wrong usage; 3 bad records under --strict, or
+    check found something; 4 a damaged log was kept in part; 5 the service does not accept the token; 6 it had no log in
+    time; 7 it failed; 130 interrupted.
+    """
+
+
+for command in (fetch, convert, stats, head, cat, check, schema, sample):
+    cli.add_command(command)
+
+
+def _terminate(signal_number: int, frame: FrameType | None) -> None:
+    # An exception, unlike the signal, lets whoever writes a file remove it.
+    raise SystemExit(Exit.TERMINATED)
+
+
+def main() -> None:
+    """Run the command line; the console entry point."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
+        # What the terminal cannot show must not end the run.
+        getattr(sys, name).reconfigure(errors="backslashreplace")
+    signal.signal(signal.SIGTERM, _terminate)
+    cli(prog_name="trackparse")

@@ -1,0 +1,116 @@
+"""``trackparse cat``: the records of logs as CSV or JSON lines, for other programs."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from trackparse.cli.each import for_each
+from trackparse.cli.exits import Exit
+from trackparse.cli.inputs import Input, inputs_of
+from trackparse.cli.options import (
+    Dialect,
+    columns_option,
+    dialect_option,
+    filter_options,
+    logs_argument,
+    quiet_option,
+    strict_option,
+)
+from trackparse.cli.output import complain, counted, is_terminal, put
+from trackparse.cli.progress import Bar
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from trackparse import Filter, LogReader
+
+
+@click.command()
+@logs_argument
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["jsonl", "csv"]),
+    default="jsonl",
+    show_default=True,
+    help="JSON lines, or RFC 4180 with commas and one header line.",
+)
+@columns_option
+@filter_options
+@strict_option
+@dialect_option
+@quiet_option
+def cat(
+    logs: tuple[str, ...],
+    format_: Literal["jsonl", "csv"],
+    columns: list[str] | None,
+    where: Filter | None,
+    strict: bool,
+    dialect: Dialect,
+    quiet: bool,
+) -> Exit:
+    """Print all records of each LOG, clean, for other programs.
+
+    Both formats are UTF-8 with LF at line ends, whatever the log or the locale says. jsonl has a payload as the object
+    that it is (as a text, if it is not a JSON object). csv quotes every text, so that an absent value, which has no
+    quotes, is not an empty one; a payload is its JSON text; a line break in a value stays one. A bad record is left out
+    and counted on standard error.
+
+    \b
+    Examples:
+      trackparse cat tracking_log.zip | jq .payload.aps.alert
+      trackparse cat 2021-04-*.zip --format csv --status failed > failed.csv
+      trackparse cat - --columns timestamp,hwid --since '2021-04-20 12:00' < log.zip
+    """
+    writer = _Writer(format_)
+
+    def copy(log: Input, reader: LogReader, bar: Bar) -> Exit:
+        put(writer.start(reader.schema))
+        for batch in reader:
+            put(writer.rows(batch))
+        if reader.stats.rejected:
+            with bar.aside():
+                complain(f"{log.name}: {counted(reader.stats.rejected, 'bad record')} left out")
+        return Exit.DONE
+
+    options: dict[str, Any] = {"columns": columns, "where": where, "dialect": dialect}
+    # Records on the terminal say how far it is.
+    shown = not quiet and not is_terminal(sys.stdout)
+    return for_each("reading", inputs_of(logs), copy, shown=shown, on_error="raise" if strict else "skip", **options)
+
+
+class _Writer:
+    """Batches of several logs as one stream of text."""
+
+    def __init__(self, format_: Literal["jsonl", "csv"]) -> None:
+        self._csv = format_ == "csv"
+        self._schema: pa.Schema | None = None  # of the one header line
+
+    def start(self, schema: pa.Schema) -> bytes:
+        """What stands before a log's rows: a header line before the first one's, nothing before the others'."""
+        if not self._csv or schema == self._schema:
+            return b""
+        if self._schema is not None:
+            names = ", ".join(self._schema.names)
+            raise ValueError(f"its columns are not those of the first log ({names}): name those wanted with --columns")
+        self._schema = schema
+        return _csv(schema.empty_table(), header=True)
+
+    def rows(self, batch: pa.RecordBatch) -> bytes:
+        """The rows of a batch."""
+        from trackparse.cli.jsonl import lines_of
+
+        return _csv(batch, header=False) if self._csv else lines_of(batch)
+
+
+def _csv(rows: pa.RecordBatch | pa.Table, *, header: bool) -> bytes:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    buffer = pa.BufferOutputStream()
+    csv.write_csv(rows, buffer, csv.WriteOptions(include_header=header))
+    text: bytes = buffer.getvalue().to_pybytes()
+    return text

@@ -1,0 +1,107 @@
+"""``trackparse check``: reads everything and says what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from trackparse.cli.each import for_each
+from trackparse.cli.exits import Exit, gravest
+from trackparse.cli.inputs import Input, inputs_of
+from trackparse.cli.options import Dialect, dialect_option, json_option, logs_argument, quiet_option
+from trackparse.cli.output import counted, one_line, printable, put_json
+from trackparse.cli.progress import Bar
+
+if TYPE_CHECKING:
+    from trackparse import Event, LogReader
+    from trackparse.cli.faults import Faults
+
+_BAD_PAYLOAD = "bad_payload"
+_DAMAGE = "damage"
+
+
+@click.command()
+@logs_argument
+@json_option
+@dialect_option
+@quiet_option
+def check(logs: tuple[str, ...], as_json: bool, dialect: Dialect, quiet: bool) -> Exit:
+    """Read all of each LOG and say what is wrong with it.
+
+    Bad records by their reason, payloads that are not JSON objects (bad_payload), and damage of the archive, each with
+    the places where the first three stand. The exit code is 0 if there is nothing, 3 if there is, and 1 if a log cannot
+    be read at all.
+
+    \b
+    Examples:
+      trackparse check tracking_log.zip
+      trackparse check --quiet '2021-04-*.zip' || echo "look at these logs"
+      trackparse check tracking_log.zip --json | jq .reasons
+    """
+    found = []
+
+    def examine(log: Input, reader: LogReader, bar: Bar) -> Exit:
+        from trackparse.cli.faults import Faults
+
+        faults = Faults()
+        _examine(log, reader, faults)
+        found.append(Exit.REJECTED if faults.counts else Exit.DONE)
+        if not quiet or faults.counts:
+            with bar.aside():
+                _print(log, reader, faults, as_json)
+        return Exit.DONE
+
+    code = for_each("checking", inputs_of(logs), examine, shown=not quiet, dialect=dialect, on_error="quarantine")
+    return gravest((code, *found))
+
+
+def _examine(log: Input, reader: LogReader, faults: Faults) -> None:
+    from trackparse.errors import TrackparseError
+
+    try:
+        with faults.of(log.name, reader):
+            _look_into(log, reader.events(), faults)
+    except TrackparseError as damage:
+        faults.add(_DAMAGE, one_line(damage, log.name))
+
+
+def _look_into(log: Input, events: Iterable[Event], faults: Faults) -> None:
+    from trackparse.errors import PayloadError
+
+    for event in events:
+        if event.payload is not None:
+            try:
+                len(event.payload)
+            except PayloadError as fault:
+                faults.add(_BAD_PAYLOAD, one_line(fault, log.name))
+
+
+def _print(log: Input, reader: LogReader, faults: Faults, as_json: bool) -> None:
+    if as_json:
+        put_json(_facts(log, reader, faults))
+        return
+    name = printable(log.name)
+    if not faults.counts:
+        click.echo(f"{name}: {counted(reader.stats.records, 'record')}, all good")
+        return
+    click.echo(f"{name}: {counted(reader.stats.records, 'good record')}, and")
+    for reason, count in faults.ranked().items():
+        click.echo(f"  {reason}: {count:,}")
+        for place in faults.places[reason]:
+            click.echo(f"    {printable(place)}")
+
+
+def _facts(log: Input, reader: LogReader, faults: Faults) -> dict[str, Any]:
+    stats = reader.stats
+    return {
+        "log": log.name,
+        "records": stats.records,
+        "rejected": stats.rejected,
+        "blank_lines": stats.blank_lines,
+        "bytes_inflated": stats.bytes_inflated,
+        "members": stats.members,
+        "reasons": faults.ranked(),
+        "first": faults.places,
+    }

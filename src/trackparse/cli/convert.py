@@ -1,0 +1,127 @@
+"""``trackparse convert``: logs to Parquet, several at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import click
+
+from trackparse.cli.exits import Exit
+from trackparse.cli.inputs import Input, identity, inputs_of, total_size
+from trackparse.cli.jobs import Job, run_jobs
+from trackparse.cli.options import (
+    columns_option,
+    dialect_option,
+    filter_options,
+    keep_partial_option,
+    logs_argument,
+    options_of,
+    quiet_option,
+    strict_option,
+)
+from trackparse.cli.outcomes import tell
+from trackparse.cli.progress import progress_bar
+
+
+@click.command()
+@logs_argument
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Parquet file to write, of one LOG.")
+@click.option(
+    "--to",
+    "directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Directory to write to; it is made if need be. [default: beside each log; of a URL, here]",
+)
+@click.option(
+    "-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Logs read at a time."
+)
+@columns_option
+@filter_options
+@strict_option
+@click.option(
+    "--rejects",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="File for bad records, *.jsonl or *.parquet, of one LOG. [default: beside the Parquet file, *.rejects.jsonl]",
+)
+@keep_partial_option
+@dialect_option
+@click.option("--compression", default="zstd", show_default=True, help="Codec of the Parquet file.")
+@click.option("--row-group-size", type=click.IntRange(min=1), metavar="ROWS", help="Rows of one row group.")
+@quiet_option
+def convert(
+    logs: tuple[str, ...],
+    output: Path | None,
+    directory: Path | None,
+    rejects: Path | None,
+    jobs: int,
+    strict: bool,
+    keep_partial: bool,
+    quiet: bool,
+    **options: Any,
+) -> Exit:
+    """Write each LOG as a Parquet file, and say so in one line.
+
+    The file has the log's name with .parquet in place of .zip, .csv or .csv.gz, and appears when it is complete. A log
+    that cannot be read does not stop the others; the exit code tells.
+
+    Bad records are left out, and set aside in a file beside it, log.rejects.jsonl for log.parquet, each with its place,
+    the reason and its bytes; how many is said on standard error. That is no failure, unless --strict makes it one. A
+    damaged archive is one, unless --keep-partial keeps the records before the damage; the exit code is 4 then.
+
+    \b
+    Examples:
+      trackparse convert tracking_log.zip
+      trackparse convert '2021-04-*.zip' --to parquet/ --jobs 4
+      trackparse convert tracking_log.zip -o opened.parquet --status opened --columns timestamp,hwid
+      curl -sL "$LINK" | trackparse convert - -o tracking_log.parquet
+    """
+    inputs = inputs_of(logs)
+    if rejects is not None and (strict or len(inputs) > 1):
+        raise click.UsageError("--rejects is the file of one log, and with --strict there are none")
+    options = options_of(strict, keep_partial, options)
+    todo = [Job(log, dest, rejects, options) for log, dest in _destinations(inputs, output, directory, rejects)]
+    if directory is not None:
+        directory.mkdir(parents=True, exist_ok=True)
+    with (
+        progress_bar("converting", total_size(inputs), shown=not quiet) as bar,
+        closing(run_jobs(todo, jobs, bar)) as outcomes,
+    ):
+        return tell(outcomes, bar, quiet=quiet)
+
+
+def _destinations(
+    inputs: Sequence[Input], output: Path | None, directory: Path | None, rejects: Path | None
+) -> Iterator[tuple[Input, Path]]:
+    """Where each log goes; UsageError where two would meet, or a log would be written over."""
+    if output is not None and directory is not None:
+        raise click.UsageError("-o names a file and --to a directory: one of them")
+    if output is not None and len(inputs) > 1:
+        raise click.UsageError(f"-o {output} takes one log, not {len(inputs)}: name a directory with --to")
+    logs = {identity(log.path) for log in inputs if log.path is not None} - {None}
+    if rejects is not None and identity(rejects) in logs:
+        raise click.UsageError(f"{rejects} is the log itself: name another file with --rejects")
+    found: dict[Path, Input] = {}
+    for log in inputs:
+        dest = output or _named_after(log, directory)
+        if identity(dest) in logs:
+            raise click.UsageError(f"{dest} is the log itself: name another file with -o")
+        key = dest.resolve()
+        if key in found:
+            raise click.UsageError(f"{found[key].name} and {log.name} would both become {dest}: convert them apart")
+        found[key] = log
+        yield log, dest
+
+
+def _named_after(log: Input, directory: Path | None) -> Path:
+    if log.is_stdin:
+        raise click.UsageError("standard input has no name: name the file to write with -o")
+    path = log.path or Path(PurePosixPath(unquote(urlsplit(log.text).path)).name or "tracking_log")
+    stem = path.with_suffix("") if path.suffix == ".gz" else path
+    dest = stem.with_suffix(".parquet")
+    return dest if directory is None else directory / dest.name

@@ -1,0 +1,194 @@
+"""``trackparse fetch``: from the service to Parquet, a file a day."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from trackparse.cli.exits import Exit, exit_for
+from trackparse.cli.options import (
+    columns_option,
+    filter_options,
+    keep_partial_option,
+    options_of,
+    quiet_option,
+    strict_option,
+)
+from trackparse.cli.outcomes import Outcome, convert, failure, tell
+from trackparse.cli.output import EXPECTED
+from trackparse.cli.progress import Bar, progress_bar
+from trackparse.days import days as days_between
+from trackparse.days import kept_day
+
+if TYPE_CHECKING:
+    from trackparse.client import TrackingLogClient, Waiting
+
+Day = datetime.date
+
+
+class _Date(click.ParamType):  # type: ignore[type-arg] # generic in newer versions only
+    """A day whose log the service keeps."""
+
+    name = "DATE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Day:
+        try:
+            return kept_day(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.command()
+@click.option("--date", type=_Date(), help="Day of the log: one of the last 14. [default: what the service gives]")
+@click.option("--until-date", type=_Date(), help="Last day, for the logs of several days.")
+@click.option("--days", type=click.IntRange(min=1), metavar="N", help="So many days up to --date, or to yesterday.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Parquet file to write, of one day.")
+@click.option(
+    "--to",
+    "directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=".",
+    metavar="DIR",
+    help="Directory for DATE.parquet; it is made if need be. [default: this one]",
+)
+@click.option(
+    "--token-file",
+    type=click.File("r", encoding="utf-8"),
+    metavar="FILE",
+    help="File that holds the API token. [default: the token is in the variable TRACKPARSE_TOKEN]",
+)
+@click.option(
+    "--wait", type=click.FloatRange(min=0), default=900, show_default=True, metavar="SECONDS",
+    help="How long the service may take to make a log.",
+)
+@columns_option
+@filter_options
+@strict_option
+@keep_partial_option
+@click.option(
+    "--base-url", envvar="TRACKPARSE_BASE_URL", metavar="URL", help="Another service; also TRACKPARSE_BASE_URL."
+)
+@click.option("--allow-http", is_flag=True, help="Talk to it without encryption: for tests on this machine.")
+@quiet_option
+def fetch(
+    date: Day | None,
+    until_date: Day | None,
+    days: int | None,
+    output: Path | None,
+    directory: Path,
+    token_file: Any,
+    wait: float,
+    strict: bool,
+    keep_partial: bool,
+    base_url: str | None,
+    allow_http: bool,
+    quiet: bool,
+    **options: Any,
+) -> Exit:
+    """Ask the service for the log of a day, wait until it is made, and write it as Parquet while it arrives.
+
+    Nothing else is stored; a download that breaks goes on where it stopped. Bad records and damage are treated as by
+    convert. The token comes from the environment or a file, never from the command line, which others can see.
+
+    Of several days each becomes a file; all are asked for at first. A day that fails does not stop the others.
+
+    \b
+    Examples:
+      export TRACKPARSE_TOKEN=...
+      trackparse fetch --date 2021-04-20
+      trackparse fetch --date 2021-04-18 --until-date 2021-04-20 --to logs/
+      trackparse fetch --days 3 --to logs/ --token-file /run/secrets/push-token --quiet
+    """
+    wanted = _wanted(date, until_date, days)
+    if output is not None and len(wanted) > 1:
+        raise click.UsageError(f"-o {output} takes one day, not {len(wanted)}: name a directory with --to")
+    if output is not None and (output.is_dir() or not output.parent.is_dir()):
+        # Found now, not after minutes of waiting.
+        raise click.UsageError(f"-o {output}: a file in a directory that exists is wanted")
+    token = _token(token_file)
+    from trackparse.client import BASE_URL, TrackingLogClient
+
+    if output is None:
+        directory.mkdir(parents=True, exist_ok=True)
+    with (
+        TrackingLogClient(token, base_url=base_url or BASE_URL, allow_http=allow_http) as client,
+        progress_bar("asking for the log", None, shown=not quiet) as bar,
+    ):
+        run = _Run(client, bar, wait, options_of(strict, keep_partial, options))
+        return tell(run.outcomes(wanted, output, directory), bar, quiet=quiet)
+
+
+def _wanted(date: Day | None, until: Day | None, number: int | None) -> list[Day | None]:
+    """The days to ask for; None is the day that the service gives without."""
+    if until is not None and number is not None:
+        raise click.UsageError("--until-date and --days: one of them")
+    if until is not None and date is None:
+        raise click.UsageError("--until-date needs --date, the first of the days")
+    try:
+        if until is not None:
+            return [*days_between(date or until, until)]
+        if number is not None:
+            last = date or datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=1)
+            return [*days_between(last - datetime.timedelta(days=number - 1), last)]
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    return [date]
+
+
+def _token(file: Any) -> str:
+    token: str = file.read() if file is not None else os.environ.get("TRACKPARSE_TOKEN", "")
+    if not token.strip():
+        source = f"{file.name} is empty" if file is not None else "TRACKPARSE_TOKEN is not set"
+        raise click.UsageError(f"there is no token: {source}; set it, or name a file with --token-file")
+    return token.strip()
+
+
+class _Run:
+    """Fetches days with one client."""
+
+    def __init__(self, client: TrackingLogClient, bar: Bar, wait: float, options: dict[str, Any]) -> None:
+        self._client = client
+        self._bar = bar
+        self._wait = wait
+        self._options = options
+
+    def outcomes(self, days: list[Day | None], output: Path | None, directory: Path) -> Iterator[Outcome]:
+        """The outcome of each day. A token that is not accepted ends all."""
+        asked: list[tuple[Day | None, str]] = []
+        for day in days:
+            # The service makes one while another is read.
+            try:
+                asked.append((day, self._client.request_log(day, deadline=self._wait)))
+            except EXPECTED as error:
+                yield failure(error, str(day or ""))
+                if exit_for(error) is Exit.DENIED:
+                    return
+        for day, request_id in asked:
+            name = str(day or "tracking_log")
+            try:
+                yield self._fetch(name, output or directory / f"{name}.parquet", request_id)
+            except EXPECTED as error:
+                yield failure(error, str(day or ""))
+
+    def _fetch(self, name: str, dest: Path, request_id: str) -> Outcome:
+        self._bar.rename(f"{name}: waiting")
+        link = self._client.poll(request_id, deadline=self._wait, progress=self._show_waiting)
+        self._bar.rename(name)
+        with closing(self._client.open_link(link, stall=self._wait)) as source:
+            return convert(
+                source,
+                name,
+                dest,
+                None,
+                progress=lambda stats: self._bar.update(stats.bytes_read, stats.bytes_total),
+                **self._options,
+            )
+
+    def _show_waiting(self, waiting: Waiting) -> None:
+        self._bar.rename(f"waiting for {waiting.elapsed:.0f} s, asked {waiting.attempts} times")

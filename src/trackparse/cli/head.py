@@ -1,0 +1,83 @@
+"""``trackparse head``: the first events of a log, for the eye."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from trackparse.cli.each import for_each
+from trackparse.cli.exits import Exit
+from trackparse.cli.inputs import Input
+from trackparse.cli.options import Dialect, dialect_option, filter_options, log_argument
+from trackparse.cli.output import aligned, complain, counted, printable, put, shortened
+from trackparse.cli.progress import Bar
+
+if TYPE_CHECKING:
+    from trackparse import Event, Filter, LogReader
+
+_COLUMNS = ("timestamp", "tracking_code", "target_id", "hwid", "status", "description", "appCode", "payload")
+_ALIGNED_AT_ONCE = 100  # rows: memory does not grow with N
+_WIDEST = 24  # characters of one column; tokens are far longer
+_WIDEST_LAST = 80
+_BLOCK_SIZE = 1 << 16  # bytes: little is read for a few rows
+
+
+@click.command()
+@log_argument
+@click.option("-n", "--rows", type=click.IntRange(min=0), default=10, show_default=True, metavar="N")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, nothing shortened.")
+@filter_options
+@dialect_option
+def head(log: str, rows: int, as_json: bool, where: Filter | None, dialect: Dialect) -> Exit:
+    """Print the first events of LOG.
+
+    With a filter, the first that meet it. Long values lose their middle; --json has all of them.
+
+    \b
+    Examples:
+      trackparse head tracking_log.zip
+      trackparse head tracking_log.zip -n 3 --status failed --json
+      curl -sL "$LINK" | trackparse head -
+    """
+
+    def show(_log: Input, reader: LogReader, _bar: Bar) -> Exit:
+        if as_json:
+            _print_json(reader, rows)
+        else:
+            for line in _lines(islice(reader.events(), rows)):
+                click.echo(line)
+        if reader.stats.rejected:
+            # Met, not skipped: some may stand after the last row printed, a block is read whole.
+            complain(f"{counted(reader.stats.rejected, 'bad record')} met and left out")
+        return Exit.DONE
+
+    options: dict[str, Any] = {"where": where, "dialect": dialect, "block_size": _BLOCK_SIZE, "on_error": "skip"}
+    return for_each("reading", [Input(log)], show, shown=False, **options)
+
+
+def _print_json(reader: LogReader, rows: int) -> None:
+    from trackparse.cli.jsonl import lines_of
+
+    while rows > 0 and (batch := next(reader, None)) is not None:
+        put(lines_of(batch.slice(0, rows)))
+        rows -= min(rows, batch.num_rows)
+
+
+def _lines(events: Iterator[Event]) -> Iterator[str]:
+    """A header and a row an event; a column widens where it must and never narrows."""
+    widths: list[int] = []
+    while batch := list(islice(events, _ALIGNED_AT_ONCE)):
+        rows = [_cells(event) for event in batch]
+        yield from aligned(rows if widths else [_COLUMNS, *rows], widths)
+
+
+def _cells(event: Event) -> tuple[str, ...]:
+    *short, _ = event
+    cells = [shortened(printable(str(value or "")), _WIDEST) for value in short]
+    text = "" if event.payload is None else printable(event.payload.text)
+    if len(text) > _WIDEST_LAST:
+        text = f"{text[: _WIDEST_LAST - 1]}…"
+    return (*cells, text)

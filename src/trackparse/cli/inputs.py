@@ -1,0 +1,102 @@
+"""What a command is told to read: files, globs, URLs, standard input. Opens nothing before its turn."""
+
+from __future__ import annotations
+
+import glob
+import os
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+STDIN = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One log to read."""
+
+    text: str  # as it was given, or as its glob found it
+
+    @property
+    def name(self) -> str:
+        """What messages call it. What follows ? in a URL may open the file for whoever reads the message."""
+        return "<stdin>" if self.is_stdin else self.text.partition("?")[0] if self.is_url else self.text
+
+    @property
+    def is_stdin(self) -> bool:
+        """Whether it is standard input, which no other process can read."""
+        return self.text == STDIN
+
+    @property
+    def is_url(self) -> bool:
+        """Whether it is fetched over HTTP."""
+        return self.text.startswith(("https://", "http://"))
+
+    @property
+    def path(self) -> Path | None:
+        """The file, if it is one."""
+        return None if self.is_stdin or self.is_url else Path(self.text)
+
+    @property
+    def size(self) -> int | None:
+        """Bytes, None where nobody knows."""
+        try:
+            status = os.fstat(sys.stdin.fileno()) if self.is_stdin else Path(self.text).stat()
+        except (OSError, ValueError, AttributeError):
+            return None
+        return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+    @contextmanager
+    def source(self) -> Iterator[Any]:
+        """A source for the library."""
+        if self.is_stdin:
+            if sys.stdin is None:
+                raise ValueError("<stdin>: standard input is closed: name a file")
+            if sys.stdin.isatty():
+                raise click.UsageError("standard input is a terminal: pipe a log into it, or name a file")
+            yield sys.stdin.buffer
+        elif self.is_url:
+            from trackparse.client import open_url
+
+            with closing(open_url(self.text, allow_http=self.text.startswith("http://"))) as source:
+                yield source
+        else:
+            yield self.text
+
+
+def inputs_of(texts: Sequence[str]) -> list[Input]:
+    """The logs that were named: a glob that the shell left alone becomes its files, in order; each log once."""
+    found: dict[str, None] = {}
+    for text in texts:
+        found.update(dict.fromkeys(_globbed(text)))
+    return [Input(text) for text in found]
+
+
+def _globbed(text: str) -> list[str]:
+    if text == STDIN or Input(text).is_url or not glob.has_magic(text) or os.path.lexists(text):
+        return [text]
+    files = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - Path knows no absolute globs
+    if not files:
+        raise FileNotFoundError(2, "no file is named like this", text)
+    return files
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from others, whatever it is called; None if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def total_size(inputs: Sequence[Input]) -> int | None:
+    """Bytes of all of them, None where nobody knows."""
+    sizes = [log.size for log in inputs]
+    return None if None in sizes else sum(size for size in sizes if size is not None)

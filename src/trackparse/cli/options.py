@@ -1,0 +1,123 @@
+"""Options that several commands have, and what becomes of them. The same word means the same in all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from trackparse import Filter
+
+Dialect = Literal["auto", "php", "rfc4180"]
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_STATUSES = ("created", "sent", "delivered", "failed", "opened")
+
+
+class Moment(click.ParamType):  # type: ignore[type-arg] # generic in newer versions only
+    """A date or a date with a time, as the log has them: without a zone."""
+
+    name = "TIME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """The moment; a date alone is its midnight."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no time: 2021-04-20 or '2021-04-20 13:01:01' is wanted", param, ctx)
+        if moment.tzinfo is not None:
+            self.fail(f"{value!r} has a zone, and the log's timestamps have none: leave it out", param, ctx)
+        return moment
+
+
+def _statuses(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(status) for status in _STATUSES if status.startswith(incomplete)]
+
+
+# The type completes names of files; "-" and URLs are no files, so it must not check.
+log_argument = click.argument("log", type=click.Path())
+logs_argument = click.argument("logs", metavar="LOG...", type=click.Path(), nargs=-1, required=True)
+dialect_option = click.option(
+    "--dialect",
+    type=click.Choice(["auto", "php", "rfc4180"]),
+    default="auto",
+    show_default=True,
+    help="How quotes are written.",
+)
+columns_option = click.option(
+    "--columns",
+    metavar="A,B",
+    callback=lambda ctx, param, value: value and [name.strip() for name in value.split(",")],
+    help="Columns to keep, by name, in that order. [default: all]",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="JSON instead of text; nothing is shortened.")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress bar; say only what went wrong.")
+strict_option = click.option("--strict", is_flag=True, help="Fail at the first bad record, with exit code 3.")
+
+keep_partial_option = click.option(
+    "--keep-partial", is_flag=True, help="Of a damaged archive keep the records before the damage; exit code 4."
+)
+
+
+def options_of(strict: bool, keep_partial: bool, others: dict[str, Any]) -> dict[str, Any]:
+    """The options of convert_log; what was not given is the library's to choose."""
+    given = {name: value for name, value in others.items() if value is not None}
+    return {"on_error": "raise" if strict else "quarantine", "on_damage": "keep" if keep_partial else "raise", **given}
+
+
+def filter_options(command: Command) -> Command:
+    """Adds the options that say which records are wanted; the command gets ``where``, a Filter or None."""
+
+    @wraps(command)
+    def filtered(
+        *,
+        statuses: tuple[str, ...],
+        apps: tuple[str, ...],
+        codes: tuple[str, ...],
+        since: datetime | None,
+        until: datetime | None,
+        **others: Any,
+    ) -> Any:
+        return command(where=_filter(statuses, apps, codes, since, until), **others)
+
+    for option in reversed(
+        (
+            click.option(
+                "--status", "statuses", multiple=True, metavar="STATUS", shell_complete=_statuses,
+                help="Only of this status; may be repeated.",
+            ),
+            click.option(
+                "--app", "apps", multiple=True, metavar="CODE", help="Only of this application; may be repeated."
+            ),
+            click.option(
+                "--code", "codes", multiple=True, metavar="T-...", help="Only of this message; may be repeated."
+            ),
+            click.option("--since", type=Moment(), help="Only of this TIME or later: a date, a date and time."),
+            click.option("--until", type=Moment(), help="Only before this TIME."),
+        )
+    ):
+        filtered = option(filtered)
+    return filtered  # type: ignore[return-value]
+
+
+def _filter(
+    statuses: tuple[str, ...],
+    apps: tuple[str, ...],
+    codes: tuple[str, ...],
+    since: datetime | None,
+    until: datetime | None,
+) -> Filter | None:
+    if since is not None and until is not None and since >= until:
+        raise click.UsageError(f"--since {since} is not before --until {until}: nothing can be between them")
+    if not (statuses or apps or codes or since or until):
+        return None
+    from trackparse import Filter
+
+    return Filter(statuses or None, apps or None, codes or None, since, until)

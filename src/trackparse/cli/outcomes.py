@@ -1,0 +1,73 @@
+"""What became of one log that was to be Parquet, and how that is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from trackparse.cli.exits import Exit, exit_for, gravest
+from trackparse.cli.output import complain, counted, megabytes, one_line, printable
+from trackparse.cli.progress import Bar
+
+if TYPE_CHECKING:
+    from trackparse import ConversionReport
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How it ended."""
+
+    code: Exit
+    done: str = ""  # the line that says what was written
+    complaints: tuple[str, ...] = ()
+
+
+def convert(source: Any, name: str, dest: Path, rejects: Path | None, **options: Any) -> Outcome:
+    """Convert what messages call ``name``; its rejects go to a file, beside ``dest`` unless told otherwise."""
+    import trackparse
+
+    if options["on_error"] == "quarantine":
+        options["rejects"] = rejects or dest.with_suffix(".rejects.jsonl")
+    report = trackparse.convert_log(source, dest, **options)
+    complaints = []
+    if report.rejected:
+        complaints.append(f"{name}: {counted(report.rejected, 'bad record')} set aside in {report.rejects_path}")
+    if report.damage is not None:
+        complaints.append(f"{one_line(report.damage, name)}; what stands before that was kept")
+    code = Exit.DONE if report.damage is None else Exit.PARTIAL
+    return Outcome(code, _done(report), tuple(complaints))
+
+
+def _done(report: ConversionReport) -> str:
+    rows = counted(report.records, "row")
+    if report.filtered:
+        rows = f"{report.records:,} of {counted(report.records + report.filtered, 'row')}"
+    sizes = f"{megabytes(report.bytes_in)} -> {megabytes(report.bytes_out)}"
+    return f"{printable(str(report.path))}: {rows}, {sizes}, {report.seconds:.2f} s"
+
+
+def failure(error: Exception, name: str) -> Outcome:
+    """The outcome where an expected error was all that came of it."""
+    return Outcome(exit_for(error), complaints=(one_line(error, name),))
+
+
+def tell(outcomes: Iterable[Outcome], bar: Bar, *, quiet: bool) -> Exit:
+    """Say of each how it ended, as it comes; the code for all of them."""
+    codes = []
+    failed = 0
+    for outcome in outcomes:
+        codes.append(outcome.code)
+        failed += not outcome.done
+        with bar.aside():
+            for line in outcome.complaints:
+                complain(line)
+            if outcome.done and not quiet:
+                click.echo(outcome.done)
+    if failed and len(codes) > 1:
+        with bar.aside():
+            complain(f"{failed} of {len(codes)} logs not converted")
+    return gravest(codes)

@@ -1,0 +1,45 @@
+"""``trackparse schema``: the columns of a log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from trackparse.cli.each import for_each
+from trackparse.cli.exits import Exit
+from trackparse.cli.inputs import Input
+from trackparse.cli.options import Dialect, dialect_option, json_option, log_argument
+from trackparse.cli.output import aligned, printable, put_json
+from trackparse.cli.progress import Bar
+
+if TYPE_CHECKING:
+    from trackparse import LogReader
+
+
+@click.command()
+@log_argument
+@json_option
+@dialect_option
+def schema(log: str, as_json: bool, dialect: Dialect) -> Exit:
+    """Print the columns of LOG and their Arrow types.
+
+    Only as much of it is read as it takes to know. Columns behind the first eight are not known to trackparse; they are
+    kept as strings.
+
+    \b
+    Examples:
+      trackparse schema tracking_log.zip
+      trackparse schema tracking_log.zip --json
+    """
+
+    def show(_log: Input, reader: LogReader, _bar: Bar) -> Exit:
+        columns = {field.name: str(field.type) for field in reader.schema}
+        if as_json:
+            put_json(columns)
+        else:
+            for line in aligned([(printable(name), kind) for name, kind in columns.items()], []):
+                click.echo(line)
+        return Exit.DONE
+
+    return for_each("reading", [Input(log)], show, shown=False, dialect=dialect, on_error="skip")

@@ -1,0 +1,102 @@
+"""Counts what is in a log, in memory that hostile values cannot make grow. Prints nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from trackparse.filters import Filter
+
+FUNNEL: Final = ("created", "sent", "delivered", "opened")
+FAILED: Final = "failed"
+
+_ONLY_FAILED: Final = Filter(statuses=[FAILED])
+_LONGEST: Final = 200  # characters: what tells a value from others
+_STATUSES: Final = 50  # so many distinct values are counted each by itself
+_DAYS: Final = 1_000
+_APPS: Final = 1_000
+_FAILURES: Final = 10_000
+
+
+class Tally:
+    """Counts by value and status. The first ``most`` distinct values count each by itself, the rest together."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._counts: dict[str, Counter[str]] = {}
+        self.others = 0  # records whose value came when there were ``most`` already
+
+    def add(self, value: str, status: str, count: int) -> None:
+        """Count so many records of a value."""
+        value = value[:_LONGEST]
+        if value not in self._counts:
+            if len(self._counts) == self._most:
+                self.others += count
+                return
+            self._counts[value] = Counter()
+        self._counts[value][status] += count
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def by_value(self) -> dict[str, dict[str, int]]:
+        """Counts by status for each value, in the order of values; statuses by their counts."""
+        return {value: dict(counts.most_common()) for value, counts in sorted(self._counts.items())}
+
+    def ranked(self) -> dict[str, int]:
+        """The count of each value, the largest first."""
+        totals = ((value, counts.total()) for value, counts in self._counts.items())
+        return dict(sorted(totals, key=lambda item: (-item[1], item[0])))
+
+
+class Totals:
+    """What a person asks of logs: how many of each status, by app, by day, and why they failed."""
+
+    columns: Final = ("timestamp", "status", "description", "appCode")
+
+    def __init__(self) -> None:
+        self.statuses = Tally(_STATUSES)
+        self.apps = Tally(_APPS)
+        self.days = Tally(_DAYS)
+        self.failures = Tally(_FAILURES)
+        self.first: datetime | None = None
+        self.last: datetime | None = None
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Count the records of a batch with ``columns``."""
+        if not batch.num_rows:
+            return
+        span = pc.min_max(batch["timestamp"]).as_py()
+        self.first = span["min"] if self.first is None else min(self.first, span["min"])
+        self.last = span["max"] if self.last is None else max(self.last, span["max"])
+        day = batch["timestamp"].cast(pa.date32()).cast(pa.string())
+        for day_, status, app, count in _counts(day, batch["status"], batch["appCode"]):
+            known = self._known(status, count)
+            self.days.add(day_, known, count)
+            self.apps.add(app or "", known, count)
+        for description, count in _counts(_ONLY_FAILED.apply(batch)["description"]):
+            self.failures.add(description, FAILED, count)
+
+    def _known(self, status: str, count: int) -> str:
+        """The status as it is counted elsewhere: what has no count of its own here has none there."""
+        others = self.statuses.others
+        self.statuses.add(status, "", count)
+        return status[:_LONGEST] if self.statuses.others == others else "(others)"
+
+    def rates(self) -> dict[str, float | None]:
+        """Each step over the one before it, failures over what was sent; None where there is nothing to divide by."""
+        count = self.statuses.ranked()
+        steps = [*zip(FUNNEL[1:], FUNNEL, strict=False), (FAILED, "sent")]
+        return {step: count.get(step, 0) / count[before] if count.get(before) else None for step, before in steps}
+
+
+def _counts(*columns: pa.Array) -> list[tuple[Any, ...]]:
+    """Each combination of values that occurs, and how often."""
+    names = [str(number) for number in range(len(columns))]
+    table = pa.Table.from_arrays(list(columns), names=names)
+    counted = table.group_by(names, use_threads=False).aggregate([([], "count_all")])
+    return list(zip(*(counted[name].to_pylist() for name in (*names, "count_all")), strict=True))

@@ -1,0 +1,447 @@
+"""Asks the service for a log and reads it while it arrives. Needs urllib3: ``pip install 'trackparse[client]'``."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from inspect import signature
+from pathlib import Path
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any, Final, Unpack
+from zipfile import is_zipfile
+
+import orjson
+
+from trackparse.answers import OK, Answer, read_answer, refusal, tracking_codes
+from trackparse.days import KEPT_DAYS, Day, days, kept_day
+from trackparse.download import Download
+from trackparse.errors import ApiError, AuthError, DownloadError, NotReadyError, TrackparseError
+from trackparse.files import atomic, check_place, naming
+from trackparse.parquet import ConversionReport, convert_log
+from trackparse.patience import Cancel, Clock, Fault, Patience, Pauses
+from trackparse.reader import LogReader, Options, open_log
+from trackparse.transport import (
+    REDIRECTS,
+    TRANSIENT,
+    HiddenBytes,
+    Http,
+    Response,
+    Secret,
+    check_url,
+    origin,
+    response_body,
+    retry_after,
+    shown,
+    url_problem,
+)
+
+if TYPE_CHECKING:
+    import urllib3
+
+__all__ = ["BASE_URL", "KEPT_DAYS", "Pauses", "TrackingLogClient", "Waiting", "days", "open_url", "tracking_codes"]
+
+BASE_URL: Final = "https://api.pushwoosh.com/json/1.3"
+DEADLINE: Final = 900.0  # seconds
+TIMEOUT: Final = 30.0  # seconds
+RETRIES: Final = 5
+_ANSWER: Final = 1 << 20  # bytes of JSON
+_COPIED: Final = 256 << 10  # bytes of a download written at once
+_PAUSES: Final = Pauses()
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What ``progress`` of ``poll`` is called with, before each pause."""
+
+    request_id: str
+    attempts: int  # so far
+    elapsed: float  # seconds since the first
+    pause: float  # seconds until the next
+
+
+class TrackingLogClient:
+    """Gets tracking logs from the service: asks for one, waits until it is made, reads it as it arrives.
+
+    ``token`` is the API token. It is sent to ``base_url`` only and shown by nothing here. ``timeout`` (seconds) bounds
+    connecting and each wait for bytes. ``retries`` is how often an attempt that failed is made again, in a row, with
+    ``pauses`` between. ``allow_http`` is for tests on the own machine. ``pool`` is a ``urllib3.PoolManager`` of yours:
+    for a proxy (those of the environment are not looked at), or for certificates.
+
+    Threads may share a client. Close it, or use it as a context manager; logs that it opened live on.
+    """
+
+    def __init__(
+        self,
+        token: str,
+        *,
+        base_url: str = BASE_URL,
+        timeout: float = TIMEOUT,
+        retries: int = RETRIES,
+        allow_http: bool = False,
+        pauses: Pauses = _PAUSES,
+        pool: urllib3.PoolManager | None = None,
+    ) -> None:
+        self._token = _checked_token(token)
+        check_url(base_url, "base_url", allow_http=allow_http)
+        if "@" in base_url or "?" in base_url or "#" in base_url:
+            raise ValueError("base_url holds a user, a query or a fragment: scheme, host and path are wanted")
+        self._url = base_url.rstrip("/")
+        if retries < 0:
+            raise ValueError(f"retries={retries}: zero or more")
+        self._retries = retries
+        self._pauses = pauses
+        self._clock = Clock()
+        self._http = Http(timeout=timeout, allow_http=allow_http, pool=pool, secret=self._token, clock=self._clock)
+
+    def __repr__(self) -> str:
+        return f"TrackingLogClient('***', base_url={self._url!r})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError("a client holds a token and connections: it is not to be pickled or copied; make a new one")
+
+    # ---- what the caller sees ---------------------------------------------------------------------------
+
+    def request_log(self, date: Day | None = None, *, deadline: float = DEADLINE, cancel: Cancel | None = None) -> str:
+        """Ask for the log of a day, or for the one that the service gives without; the id of the request.
+
+        ``date`` is a ``datetime.date`` or ISO text, one of the last 14 days. ValueError if it is none; ApiError or
+        AuthError if the service refuses; NotReadyError if ``deadline`` (seconds) is over.
+        """
+        day = None if date is None else kept_day(date)
+        fields = {} if day is None else {"date": day.isoformat()}
+        answer, _ = self._call("getTrackingLog", fields, self._patience(deadline, cancel))
+        if answer.status_code != OK:
+            hint = f"; the service keeps logs for {KEPT_DAYS} days" if day else ""
+            raise refusal("getTrackingLog", answer, self._http.clean, hint)
+        request_id = answer.field("request_id")
+        if isinstance(request_id, bool) or not isinstance(request_id, (str, int)) or not str(request_id):
+            raise ApiError(self._http.clean("getTrackingLog: the answer has no request_id"), OK)
+        return str(request_id)
+
+    def poll(
+        self,
+        request_id: str,
+        *,
+        deadline: float = DEADLINE,
+        progress: Callable[[Waiting], object] | None = None,
+        cancel: Cancel | None = None,
+    ) -> str:
+        """Ask for the result, again and again with growing pauses, until it is there; the link to the log.
+
+        NotReadyError when ``deadline`` (seconds) is over; a request under way is waited for. ``progress`` is called
+        before each pause. CancelledError once ``cancel``, a ``threading.Event`` say, is set.
+        """
+        patience = self._patience(deadline, cancel)
+        start = self._clock.now()
+        attempt = 0
+        while True:
+            answer, wait = self._call("getResults", {"request_id": request_id}, patience)
+            link = answer.field("fileName")
+            if answer.status_code == OK and isinstance(link, str) and link:
+                if problem := url_problem(link, "the link of the service", allow_http=self._http.allow_http):
+                    raise ApiError(self._http.clean(f"getResults: {problem}"), OK)
+                return link
+            if not answer.is_not_yet:
+                raise refusal("getResults", answer, self._http.clean)
+            if patience.over:
+                raise self._not_ready("getResults", deadline, f"status_code {answer.status_code}, {answer.message}")
+            pause = patience.pause(attempt, wait)
+            attempt += 1
+            if progress is not None:
+                progress(Waiting(request_id, attempt, self._clock.now() - start, pause))
+            patience.wait(pause)
+
+    def open_link(self, link: str, *, stall: float = DEADLINE, cancel: Cancel | None = None) -> Download:
+        """The file behind a link of ``poll``, as a source for ``trackparse.open_log`` and its kin; as ``open_url``."""
+        check_url(link, "the link", allow_http=self._http.allow_http)
+        return Download(self._http, link, pauses=self._pauses, retries=self._retries, stall=stall, cancel=cancel)
+
+    def open_log(
+        self,
+        date: Day | None = None,
+        *,
+        deadline: float = DEADLINE,
+        waiting: Callable[[Waiting], object] | None = None,
+        cancel: Cancel | None = None,
+        **options: Unpack[Options],
+    ) -> LogReader:
+        """Ask for the log of a day, wait for it, and open it while it arrives; nothing is stored.
+
+        ``deadline`` (seconds) is how long the service may take to make it, and how long the download may stand still.
+        ``waiting`` is ``progress`` of ``poll``; options as for ``trackparse.open_log``.
+        """
+        _check_options(options)
+        return _opened(self._download(date, deadline, waiting, cancel), options)
+
+    def convert(
+        self,
+        date: Day | None,
+        dest: str | os.PathLike[str],
+        *,
+        deadline: float = DEADLINE,
+        waiting: Callable[[Waiting], object] | None = None,
+        cancel: Cancel | None = None,
+        **options: Any,
+    ) -> ConversionReport:
+        """Write the log of a day as a Parquet file while it arrives. Options as for ``trackparse.convert_log``."""
+        _check_options(options, convert_log)
+        check_place(Path(dest))
+        with closing(self._download(date, deadline, waiting, cancel)) as source:
+            return convert_log(source, dest, **options)
+
+    def download(
+        self,
+        date: Day | None,
+        dest: str | os.PathLike[str],
+        *,
+        deadline: float = DEADLINE,
+        waiting: Callable[[Waiting], object] | None = None,
+        cancel: Cancel | None = None,
+        progress: Callable[[int, int | None], object] | None = None,
+    ) -> Path:
+        """Write the log of a day to ``dest`` as the service packed it; the file appears when it is complete.
+
+        ``progress`` is called with the bytes so far and those in all, None where nobody knows.
+        """
+        path = Path(dest)
+        check_place(path)
+        with (
+            closing(self._download(date, deadline, waiting, cancel)) as source,
+            atomic(path) as temporary,
+            naming(path),
+            temporary.open("w+b") as file,
+        ):
+            _copy(source, file, progress)
+        return path
+
+    def open_logs(
+        self,
+        first: Day,
+        last: Day,
+        *,
+        deadline: float = DEADLINE,
+        waiting: Callable[[Waiting], object] | None = None,
+        cancel: Cancel | None = None,
+        **options: Unpack[Options],
+    ) -> Iterator[tuple[datetime.date, LogReader]]:
+        """The logs of several days, both ends included, each as ``open_log`` opens it; the next day closes it.
+
+        All are asked for at first, so that the service makes one while another is read.
+        """
+        _check_options(options)
+        for day, source in self._downloads(first, last, deadline, waiting, cancel):
+            with _opened(source, options) as log:
+                yield day, log
+
+    def convert_days(
+        self,
+        first: Day,
+        last: Day,
+        folder: str | os.PathLike[str],
+        *,
+        deadline: float = DEADLINE,
+        waiting: Callable[[Waiting], object] | None = None,
+        cancel: Cancel | None = None,
+        **options: Any,
+    ) -> Iterator[tuple[datetime.date, ConversionReport]]:
+        """Write the logs of several days, both ends included, as ``FOLDER/2021-04-20.parquet`` and so on.
+
+        A day is written when it is asked for. Options as for ``trackparse.convert_log``, but no ``rejects``.
+        """
+        _check_options(options, convert_log)
+        if options.get("rejects") is not None:
+            raise ValueError("rejects names one file, and each day needs its own: convert the days one by one")
+        check_place(Path(folder) / "day.parquet")
+        for day, source in self._downloads(first, last, deadline, waiting, cancel):
+            yield day, convert_log(source, Path(folder) / f"{day}.parquet", **options)
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._http.close()
+
+    def __enter__(self) -> TrackingLogClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # ---- what happens inside ----------------------------------------------------------------------------
+
+    def _patience(self, deadline: float, cancel: Cancel | None) -> Patience:
+        if not deadline >= 0:
+            raise ValueError(f"deadline={deadline!r}: seconds, zero or more")
+        return Patience(self._pauses, self._retries, deadline, self._clock, cancel)
+
+    def _download(
+        self, date: Day | None, deadline: float, waiting: Callable[[Waiting], object] | None, cancel: Cancel | None
+    ) -> Download:
+        start = self._clock.now()
+        request_id = self.request_log(date, deadline=deadline, cancel=cancel)
+        return self._fetched(request_id, deadline, self._clock.now() - start, waiting, cancel)
+
+    def _fetched(
+        self,
+        request_id: str,
+        deadline: float,
+        spent: float,
+        waiting: Callable[[Waiting], object] | None,
+        cancel: Cancel | None,
+    ) -> Download:
+        link = self.poll(request_id, deadline=max(0.0, deadline - spent), progress=waiting, cancel=cancel)
+        return self.open_link(link, stall=deadline, cancel=cancel)
+
+    def _downloads(
+        self,
+        first: Day,
+        last: Day,
+        deadline: float,
+        waiting: Callable[[Waiting], object] | None,
+        cancel: Cancel | None,
+    ) -> Generator[tuple[datetime.date, Download]]:
+        wanted = days(first, last)
+        requests = [(day, self.request_log(day, deadline=deadline, cancel=cancel)) for day in wanted]
+        for day, request_id in requests:
+            with closing(self._fetched(request_id, deadline, 0.0, waiting, cancel)) as source:
+                yield day, source
+
+    def _call(self, method: str, fields: dict[str, str], patience: Patience) -> tuple[Answer, float | None]:
+        """Ask until there is an answer to judge: the answer, and the seconds that the service asks to wait."""
+        while True:
+            patience.check()
+            found = self._ask(method, fields)
+            if not isinstance(found, Fault):
+                patience.succeeded()
+                return found
+            if not patience.after(found):
+                raise self._gave_up(method, found, patience)
+
+    def _gave_up(self, method: str, fault: Fault, patience: Patience) -> TrackparseError:
+        tried = f"; tried {patience.failures + 1} times" if patience.failures else ""
+        if patience.over and not fault.final:
+            return self._not_ready(method, patience.seconds, fault.text)
+        return ApiError(self._http.clean(f"{method}: {fault.text}{tried}"), fault.status_code)
+
+    def _not_ready(self, method: str, deadline: float, last: str) -> NotReadyError:
+        return NotReadyError(
+            self._http.clean(f"{method}: not ready within {deadline:.3g} s; the last answer: {last}; ask again later")
+        )
+
+    def _ask(self, method: str, fields: dict[str, str]) -> tuple[Answer, float | None] | Fault:
+        """Ask once. What cannot get better by asking again is raised."""
+        url = f"{self._url}/{method}"
+        response = self._post(url, fields)
+        if isinstance(response, Fault):
+            return response
+        status = response.status
+        wait = retry_after(response.headers, self._clock.time())
+        transient = status in TRANSIENT or status >= 500
+        body = response_body(self._http, response, url, _ANSWER)
+        if isinstance(body, Fault):
+            return Fault(f"the service answered {status}", status, wait) if transient else body
+        answer = read_answer(body, self._http.clean)
+        if transient:
+            told = "" if isinstance(answer, str) else f": {answer.message}"
+            return Fault(self._http.clean(f"the service answered {status}{told}"), status, wait)
+        if status >= 400:
+            self._refuse(method, status, answer)
+        if isinstance(answer, str):
+            return Fault(self._http.clean(f"the answer is {answer}"), status, wait)
+        if answer.is_transient:
+            text = f"status_code {answer.status_code}, {answer.message}"
+            return Fault(self._http.clean(text), answer.status_code, wait)
+        return answer, wait
+
+    def _refuse(self, method: str, status: int, answer: Answer | str) -> None:
+        """The error of an HTTP status that another attempt would meet again."""
+        told = answer if isinstance(answer, str) else answer.message
+        if status in (401, 403) or (isinstance(answer, Answer) and answer.is_refusal_of_token):
+            raise AuthError(self._http.clean(f"{method}: the token is not accepted: HTTP {status}, {told}"), status)
+        raise ApiError(self._http.clean(f"{method}: HTTP {status}, {told}"), status)
+
+    def _post(self, url: str, fields: dict[str, str]) -> Response | Fault:
+        """Send a request; follow redirects on the same host only, for it holds the token."""
+        first = origin(url)
+        for _ in range(REDIRECTS + 1):
+            body = HiddenBytes(orjson.dumps({"request": {"auth": self._token.reveal(), **fields}}))
+            response = self._http.send("POST", url, {"Content-Type": "application/json"}, body)
+            if isinstance(response, Fault):
+                return response
+            target = self._http.redirect(response, url)
+            if target is None:
+                return response
+            response.close()
+            if problem := url_problem(target, "the redirect", allow_http=True):
+                return Fault(problem, response.status, final=True)
+            if response.status == 303 or origin(target) != first:
+                text = f"it redirects to {shown(target)}, where the token is not sent"
+                return Fault(text, response.status, final=True)
+            url = target
+        return Fault(f"more than {REDIRECTS} redirects", final=True)
+
+
+def open_url(
+    url: str,
+    *,
+    timeout: float = TIMEOUT,
+    retries: int = RETRIES,
+    stall: float = DEADLINE,
+    allow_http: bool = False,
+    pauses: Pauses = _PAUSES,
+    pool: urllib3.PoolManager | None = None,
+    cancel: Cancel | None = None,
+) -> Download:
+    """A file over HTTP as a source for ``open_log``, ``read_log`` and ``convert_log``, which close it.
+
+    A download that breaks goes on where it stopped. ``stall`` (seconds) is how long no byte may come, with all
+    ``retries``. DownloadError if it cannot be had; ValueError if the URL is none, or not https.
+    """
+    check_url(url, "the URL", allow_http=allow_http)
+    if retries < 0:
+        raise ValueError(f"retries={retries}: zero or more")
+    http = Http(timeout=timeout, allow_http=allow_http, pool=pool, secret=None, clock=Clock())
+    return Download(http, url, pauses=pauses, retries=retries, stall=stall, cancel=cancel)
+
+
+def _checked_token(token: str) -> Secret:
+    if not isinstance(token, str):
+        raise TypeError(f"the token is text, not {type(token).__name__}")
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise ValueError("the token is empty, or holds a blank, a line end or odd letters: strip what it was read from")
+    return Secret(token)
+
+
+def _check_options(options: Mapping[str, Any], function: Callable[..., Any] = open_log) -> None:
+    """TypeError for a name that is none: not after minutes of waiting."""
+    known = {*Options.__annotations__, *signature(function).parameters} - {"source", "dest", "options"}
+    for name in options:
+        if name not in known:
+            raise TypeError(f"{name!r} is no option; there are {', '.join(sorted(known))}")
+
+
+def _opened(source: Download, options: Options) -> LogReader:
+    try:
+        return open_log(source, **options)
+    except BaseException:
+        source.close()
+        raise
+
+
+def _copy(
+    source: Download, file: IO[bytes], progress: Callable[[int, int | None], object] | None
+) -> None:
+    """All bytes of a download; DownloadError if they are no whole ZIP."""
+    head = source.peek(4)
+    if head[:2] != b"PK":
+        raise DownloadError(f"{source.name}: the link gives no ZIP but what starts with {head!r}")
+    while data := source.read(_COPIED):
+        file.write(data)
+        if progress is not None:
+            progress(source.bytes_read, source.size)
+    file.flush()
+    if not (source.complete or is_zipfile(file)):
+        raise DownloadError(f"{source.name}: the download ended early, at byte {source.bytes_read:,}; ask again")

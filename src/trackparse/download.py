@@ -1,0 +1,323 @@
+"""A file over HTTP as a source: a download that was cut goes on from its byte, under a running reader.
+
+Nothing is read twice, nothing is missed: what cannot be shown to be the rest of the same file is an error.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from trackparse.errors import DownloadError
+from trackparse.patience import AnyOf, Cancel, Fault, Flag, Patience, Pauses, check
+from trackparse.sources import Buffer, Source
+from trackparse.transport import (
+    BREAKS,
+    REDIRECTS,
+    TRANSIENT,
+    Http,
+    Response,
+    packed,
+    retry_after,
+    shown,
+    url_problem,
+)
+
+# Bytes of one read: larger buffers are fresh memory each time, 1,041 page faults in 24 MB at 1 MiB, one at this size.
+_READ_MOST: Final = 256 << 10
+_CONTENT_RANGE: Final = re.compile(r"bytes\s+(\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII | re.IGNORECASE)
+_WORTH: Final = 64 << 10  # bytes of an answer that make another try without a pause worth it
+_UNSATISFIED: Final = re.compile(r"bytes\s+\*/(\d{1,18})", re.ASCII | re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """What tells one version of a file from another."""
+
+    etag: str | None
+    modified: str | None
+
+    @classmethod
+    def of(cls, headers: Mapping[str, str]) -> _Identity:
+        return cls(headers.get("ETag"), headers.get("Last-Modified"))
+
+    @property
+    def condition(self) -> dict[str, str]:
+        """If-Range, where one may be sent: a weak tag may not."""
+        if self.etag and not self.etag.startswith("W/"):
+            return {"If-Range": self.etag}
+        return {"If-Range": self.modified} if self.modified else {}
+
+    def differs(self, other: _Identity) -> bool:
+        """Whether anything known on both sides differs."""
+        return any(one != two for one, two in self._pairs(other))
+
+    def is_same(self, other: _Identity) -> bool:
+        """Whether something is known on both sides, and nothing differs."""
+        return bool(self._pairs(other)) and not self.differs(other)
+
+    def _pairs(self, other: _Identity) -> list[tuple[str, str]]:
+        pairs = ((self.etag, other.etag), (self.modified, other.modified))
+        return [(one, two) for one, two in pairs if one and two]
+
+
+class Download(Source):
+    """The body of a GET. It asks at once, and again from the byte where it stopped when the connection breaks.
+
+    DownloadError: the link cannot be had, the file changed, the server does not do ranges, or ``retries``
+    attempts in a row or ``stall`` seconds brought no byte. CancelledError where ``cancel`` is set.
+    """
+
+    def __init__(
+        self,
+        http: Http,
+        url: str,
+        *,
+        pauses: Pauses,
+        retries: int,
+        stall: float,
+        cancel: Cancel | None,
+    ) -> None:
+        name = unquote(PurePosixPath(urlsplit(url).path).name)
+        super().__init__(http.clean(name) or shown(url), None)
+        self._http = http
+        self._url = url
+        self._stopped = Flag()
+        self._cancel = cancel
+        self._patience = Patience(pauses, retries, stall, http.clock, AnyOf(self._stopped, cancel))
+        self._identity = _Identity(None, None)
+        self._response: Response | None = None
+        self._received = 0
+        self._opened_at = 0  # the first byte of the answer under way
+        self._until: int | None = None  # where the answer under way ends, None where it does not say
+        self._ended = False
+        self.complete = False  # whether the end was the file's, as far as HTTP can tell
+        self._open()
+
+    def interrupt(self) -> None:
+        self._stopped.set()
+        response = self._response
+        if response is not None:
+            # It may have ended by itself meanwhile, in one of many ways.
+            with suppress(Exception):
+                response.shutdown()
+
+    def close(self) -> None:
+        self._stopped.set()
+        self._ended = True
+        self._drop()
+
+    def _take(self, n: int) -> Buffer:
+        while not self._ended:
+            check(self._cancel)
+            data = self._receive(n)
+            if isinstance(data, Fault):
+                self._drop()
+                self._again(data)
+            elif data:
+                self._received += len(data)
+                if self._until is not None and self._received > self._until:
+                    raise self._error(f"the server sent more than it said, which was to byte {self._until:,}")
+                self._patience.succeeded()
+                return data
+            else:
+                self._end_of_answer()
+        return b""
+
+    # ---- one answer -------------------------------------------------------------------------------------
+
+    def _receive(self, n: int) -> bytes | Fault:
+        """What is there, at most n bytes; none where the answer ends. A byte that came is never lost to an error."""
+        response = self._response
+        if response is None or self._stopped.is_set():
+            return Fault("there is no connection")
+        fault: Fault
+        try:
+            return response.read1(min(n, _READ_MOST), decode_content=False)
+        except BREAKS as error:
+            fault = self._http.fault(error, self._url)
+        except Exception as error:
+            # A socket that is shut down under a read fails as it likes.
+            if not self._stopped.is_set():
+                raise
+            fault = Fault(type(error).__name__)
+        return fault
+
+    def _end_of_answer(self) -> None:
+        response, self._response = self._response, None
+        if response is not None:
+            response.release_conn()
+        if self._until is not None and self._received < self._until:
+            self._again(Fault("the answer ended early"))
+        elif self.size is not None and self._received < self.size:
+            # A part of the range that was asked for: the rest is asked for next.
+            self._patience.restart()
+            self._open()
+        else:
+            self._ended = True
+            self.complete = self._until is not None or self._is_chunked
+
+    def _drop(self) -> None:
+        response, self._response = self._response, None
+        if response is not None:
+            response.close()
+
+    # ---- asking -----------------------------------------------------------------------------------------
+
+    def _again(self, fault: Fault) -> None:
+        """Wait, then ask for the rest; DownloadError when it was tried often enough."""
+        if self._stopped.is_set():
+            self._ended = True
+            return
+        if not self._patience.failures:
+            # What went before is the time of whoever reads: a server may end a connection that nobody reads from.
+            self._patience.restart()
+        # Where the connection was good for a while, it most likely is again.
+        at_once = self._received - self._opened_at >= _WORTH
+        if not self._patience.after(fault, at_once=at_once):
+            raise self._error(fault.text + self._tried())
+        self._open()
+
+    def _tried(self) -> str:
+        failures = self._patience.failures
+        return f"; tried {failures + 1} times in a row" if failures else ""
+
+    def _open(self) -> None:
+        """Ask until there is an answer to read."""
+        while not self._stopped.is_set():
+            fault = self._ask()
+            if fault is None:
+                return
+            if not self._patience.after(fault):
+                raise self._error(fault.text + self._tried())
+        self._ended = True
+
+    def _ask(self) -> Fault | None:
+        """Ask once, from the next byte on."""
+        check(self._cancel)
+        headers = {}
+        if self._received:
+            headers = {"Range": f"bytes={self._received}-", **self._identity.condition}
+        response = self._follow(headers)
+        if isinstance(response, Fault):
+            return response
+        try:
+            return self._taken(response)
+        finally:
+            if self._response is not response:
+                # Its body is not wanted: the connection goes with it.
+                response.close()
+
+    def _follow(self, headers: Mapping[str, str]) -> Response | Fault:
+        url = self._url
+        for _ in range(REDIRECTS + 1):
+            response = self._http.send("GET", url, headers)
+            if isinstance(response, Fault):
+                return response
+            target = self._http.redirect(response, url)
+            if target is None:
+                return response
+            response.close()
+            self._check_redirect(url, target)
+            url = target
+        raise self._error(f"more than {REDIRECTS} redirects")
+
+    def _check_redirect(self, url: str, target: str) -> None:
+        if url.startswith("https:") and target.startswith("http:"):
+            raise self._error(f"it redirects from https to {shown(target)}")
+        if problem := url_problem(target, "the redirect", allow_http=self._http.allow_http):
+            raise self._error(problem)
+
+    def _taken(self, response: Response) -> Fault | None:
+        """Judge an answer by its head; the body of a good one is read from here on."""
+        status = response.status
+        if status in TRANSIENT or status >= 500:
+            wait = retry_after(response.headers, self._http.clock.time())
+            return Fault(f"the server answered {status} {self._http.clean(response.reason or '')}", status, wait)
+        if self._received:
+            self._take_rest(response)
+        else:
+            self._take_whole(response)
+        return None
+
+    def _take_whole(self, response: Response) -> None:
+        if response.status != 200:
+            raise self._refused(response)
+        self._check_encoding(response)
+        self._identity = _Identity.of(response.headers)
+        self._use(response)
+        self.size = self._until = response.length_remaining
+
+    def _take_rest(self, response: Response) -> None:
+        identity = _Identity.of(response.headers)
+        if response.status == 416:
+            self._check_end(response)
+            return
+        if response.status == 200:
+            if self._identity.differs(identity):
+                raise self._changed()
+            raise self._error("the server does not send parts of a file, so that it cannot go on")
+        if response.status != 206:
+            raise self._refused(response)
+        self._check_encoding(response)
+        start, end, total = self._range(response)
+        if self._identity.differs(identity):
+            raise self._changed()
+        # A part that was sent under a condition needs not repeat it.
+        if not self._identity.condition and not self._identity.is_same(identity):
+            raise self._error("the server gives no ETag and no Last-Modified that would show it to be the same file")
+        if start != self._received or end <= start or (total is not None and end > total):
+            raise self._error(f"the server sent bytes {start} to {end} of {total}, byte {self._received} was asked for")
+        if None not in (self.size, total) and self.size != total:
+            raise self._changed()
+        self.size = total if self.size is None else self.size
+        self._use(response)
+        self._until = end
+
+    def _use(self, response: Response) -> None:
+        self._response = response
+        self._opened_at = self._received
+        self._is_chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
+
+    def _range(self, response: Response) -> tuple[int, int, int | None]:
+        """First byte, the one behind the last, and the size of the file."""
+        text = response.headers.get("Content-Range", "")
+        match = _CONTENT_RANGE.fullmatch(text.strip())
+        if match is None:
+            raise self._error(f"the server sent a part of the file, but not which: Content-Range is {text!r}")
+        return int(match[1]), int(match[2]) + 1, None if match[3] == "*" else int(match[3])
+
+    def _check_end(self, response: Response) -> None:
+        """There is nothing behind the bytes received: the end, if the file is just as long."""
+        match = _UNSATISFIED.fullmatch(response.headers.get("Content-Range", "").strip())
+        identity = _Identity.of(response.headers)
+        if match is None or int(match[1]) != self._received or self.size not in (None, self._received):
+            raise self._changed()
+        if self._identity.differs(identity):
+            raise self._changed()
+        self.size = self._received
+        self._ended = self.complete = True
+
+    def _check_encoding(self, response: Response) -> None:
+        if encoding := packed(response.headers):
+            raise self._error(f"the server packs the file as {encoding!r} on the way, which it was asked not to do")
+
+    # ---- errors -----------------------------------------------------------------------------------------
+
+    def _refused(self, response: Response) -> DownloadError:
+        status = response.status
+        advice = "; a link lasts for a while only: ask for the log again" if status in (401, 403, 404, 410) else ""
+        return self._error(f"the server answered {status} {response.reason or ''}".rstrip() + advice)
+
+    def _changed(self) -> DownloadError:
+        return self._error("the file changed while it was downloaded; ask for the log again")
+
+    def _error(self, text: str) -> DownloadError:
+        of = "" if self.size is None else f" of {self.size:,}"
+        where = f" at byte {self._received:,}{of}" if self._received else ""
+        return DownloadError(self._http.clean(f"download of {shown(self._url)}{where}: {text}"))

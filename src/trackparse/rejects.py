@@ -1,0 +1,300 @@
+"""Bad records, kept: as a table, in a file, and on their way back into a log. Reads no log."""
+
+from __future__ import annotations
+
+import base64
+import os
+import threading
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import orjson
+import pyarrow as pa
+
+from trackparse.dispatch import kernel
+from trackparse.errors import LimitError, TrackparseError
+from trackparse.files import naming
+from trackparse.header import COLUMNS, header_line, parse_header
+from trackparse.index import Rejects
+from trackparse.limits import Limits
+
+SCHEMA: Final = pa.schema(
+    [
+        ("member", pa.string()),
+        ("record", pa.int64()),
+        ("line", pa.int64()),
+        ("byte_offset", pa.int64()),
+        ("reason", pa.string()),
+        ("raw", pa.binary()),
+        ("header", pa.string()),
+    ]
+)
+# What is packed into a batch: enough for a row group, little enough to be held beside the log.
+_BATCH_ROWS: Final = 1 << 14
+_BATCH_BYTES: Final = 4 << 20
+# Repeated for each reject of twenty bytes, a name or a header of 64 KiB would cost three thousand times the log.
+_LONGEST_NAME: Final = 255  # characters
+_LONGEST_REPEATED: Final = 1 << 10  # of a header
+
+Write: TypeAlias = Callable[[pa.RecordBatch], object]
+
+
+class Quarantine:
+    """Packs rejects into batches as they come, and keeps those, or hands them to ``write``."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.write: Write | None = None
+        self._limits = limits
+        self._kept = 0  # bytes
+        self._lock = threading.RLock()  # one thread may read the log and another one look at its rejects
+        self._batches: list[pa.RecordBatch] = []
+        self._columns: list[list[Any]] = [[] for _ in SCHEMA]  # of what is not packed yet
+        self._bytes = 0
+
+    def add(self, rejects: Rejects, columns: tuple[str, ...], size: int) -> None:
+        """Take the rejects that came under one header; ``size`` is that of their raw bytes."""
+        count = len(rejects)
+        member = printable(rejects.member)[:_LONGEST_NAME]
+        header = header_line(columns) if columns else None
+        repeated = header if header is None or len(header) <= _LONGEST_REPEATED else None
+        more: tuple[Sequence[Any], ...] = (
+            [member] * count,
+            rejects.records,
+            rejects.lines,
+            rejects.byte_offsets,
+            rejects.reasons,
+            rejects.raws,
+            [header, *[repeated] * (count - 1)],
+        )
+        with self._lock:
+            for column, values in zip(self._columns, more, strict=True):
+                column.extend(values)
+            self._bytes += size + count * (len(member) + len(repeated or "")) + len(header or "")
+            if len(self._columns[0]) >= _BATCH_ROWS or self._bytes >= _BATCH_BYTES:
+                self.pack()
+
+    def pack(self) -> None:
+        """Make a batch of what came since the last one."""
+        with self._lock:
+            if not self._columns[0]:
+                return
+            arrays = [_array(values, field.type) for values, field in zip(self._columns, SCHEMA, strict=True)]
+            batch = pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
+            self._columns, self._bytes = [[] for _ in SCHEMA], 0
+            (self.write or self._keep)(batch)
+
+    def _keep(self, batch: pa.RecordBatch) -> None:
+        self._batches.append(batch)
+        self._kept += batch.nbytes
+
+    def check(self) -> None:
+        """LimitError if more is kept than may be."""
+        most = self._limits.max_rejects_bytes
+        if most is not None and self._kept > most:
+            raise LimitError(
+                f"the bad records fill more than {most} bytes: skip them (on_error='skip'), have convert_log write "
+                "them (rejects=), or raise Limits.max_rejects_bytes"
+            )
+
+    def table(self) -> pa.Table:
+        """All that is kept."""
+        self.pack()
+        return pa.Table.from_batches(self._batches, schema=SCHEMA)
+
+
+def printable(name: str) -> str:
+    """The name as text: that of a file need not be."""
+    return name.encode(errors="backslashreplace").decode()
+
+
+def _batch(columns: Iterable[Any]) -> pa.RecordBatch:
+    arrays = [pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
+
+
+def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """Made from buffers: pa.array would import pandas, where there is one, for longer than it takes to read the log."""
+    if kind == pa.int64():
+        return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(array("q", values))])
+    texts = [value.encode() if isinstance(value, str) else value or b"" for value in values]
+    offsets = array("i", accumulate(map(len, texts), initial=0))
+    validity, nulls = kernel.validity_of(array("i", (-(value is None) for value in values)).tobytes())
+    buffers = [None if validity is None else pa.py_buffer(validity), *map(pa.py_buffer, (offsets, b"".join(texts)))]
+    return pa.Array.from_buffers(kind, len(values), buffers, nulls)
+
+
+# ---- files --------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _write_parquet(path: Path, metadata: Mapping[str, str]) -> Iterator[Write]:
+    import pyarrow.parquet as pq  # every reader imports this module, and few write rejects
+
+    with ExitStack() as opened:
+        writer = None
+
+        def write(batch: pa.RecordBatch) -> None:
+            nonlocal writer
+            if writer is None:
+                schema = SCHEMA.with_metadata(dict(metadata))
+                writer = opened.enter_context(pq.ParquetWriter(path, schema, compression="zstd"))
+            writer.write_batch(batch)
+
+        yield write
+
+
+@contextmanager
+def _write_json_lines(path: Path, _: Mapping[str, str]) -> Iterator[Write]:
+    with path.open("wb") as file:
+        yield lambda batch: file.writelines(map(_json_line, batch.to_pylist()))
+
+
+def _json_line(row: dict[str, Any]) -> bytes:
+    raw = row["raw"]
+    try:
+        row["raw"] = raw.decode()
+    except UnicodeDecodeError:
+        # JSON is text: bytes that are none stand under a name of their own.
+        row = {("raw_base64" if name == "raw" else name): value for name, value in row.items()}
+        row["raw_base64"] = base64.b64encode(raw).decode()
+    return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _read_parquet(path: Path) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            found = file.read()
+        columns = [
+            found[field.name].cast(field.type) if field.name in found.column_names
+            else pa.nulls(found.num_rows, field.type)
+            for field in SCHEMA
+        ]
+    except pa.ArrowException as fault:
+        raise TrackparseError(f"{path}: not a file of rejects: {fault}") from None
+    if "raw" not in found.column_names:
+        raise TrackparseError(f"{path}: not a file of rejects: it has no column 'raw', only {found.column_names}")
+    return pa.Table.from_arrays(columns, schema=SCHEMA)
+
+
+def _read_json_lines(path: Path) -> pa.Table:
+    batches: list[pa.RecordBatch] = []
+    rows: list[tuple[Any, ...]] = []
+    size = number = 0
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):  # noqa: B007 - the error names it
+                if line.isspace():
+                    continue
+                rows.append(_row(orjson.loads(line)))
+                size += len(line)
+                if len(rows) >= _BATCH_ROWS or size >= _BATCH_BYTES:
+                    batches.append(_batch(zip(*rows, strict=True)))
+                    rows, size = [], 0
+        if rows:
+            batches.append(_batch(zip(*rows, strict=True)))
+    except (ValueError, TypeError, pa.ArrowException) as fault:
+        raise TrackparseError(f"{path}: line {number}: not a reject: {fault}") from None
+    return pa.Table.from_batches(batches, schema=SCHEMA)
+
+
+def _row(row: Any) -> tuple[Any, ...]:
+    """The values of ``SCHEMA`` in one object of JSON."""
+    if not isinstance(row, dict):
+        raise TypeError("a JSON object was expected")
+    text, packed = row.get("raw"), row.get("raw_base64")
+    if isinstance(text, str):
+        raw = text.encode()
+    elif isinstance(packed, str):
+        raw = base64.b64decode(packed, validate=True)
+    else:
+        raise TypeError("it has neither 'raw' nor 'raw_base64'")
+    return tuple(raw if name == "raw" else row.get(name) for name in SCHEMA.names)
+
+
+_FORMATS: Final = {
+    ".parquet": (_write_parquet, _read_parquet),
+    ".jsonl": (_write_json_lines, _read_json_lines),
+}
+
+
+def _format(path: Path) -> Any:
+    try:
+        return _FORMATS[path.suffix.lower()]
+    except KeyError:
+        raise ValueError(f"{path}: rejects are kept in a file named *.parquet or *.jsonl") from None
+
+
+@contextmanager
+def rejects_writer(name: Path, path: Path, metadata: Mapping[str, str]) -> Iterator[Write]:
+    """Write rejects to ``path`` in the format of ``name``, batch by batch; without any the file stays empty.
+
+    An OSError names ``name``.
+    """
+    with ExitStack() as opened:
+        write: Write = opened.enter_context(_format(name)[0](path, metadata))
+
+        def named(batch: pa.RecordBatch) -> None:
+            with naming(name):
+                write(batch)
+
+        yield named
+        with naming(name):
+            opened.close()
+
+
+def check_rejects_name(path: Path) -> None:
+    """ValueError if the suffix is that of no format."""
+    _format(path)
+
+
+def read_rejects(path: str | os.PathLike[str]) -> pa.Table:
+    """The rejects that ``convert_log`` wrote to a ``.parquet`` or ``.jsonl`` file, as ``LogReader.rejects`` has them.
+
+    In JSON Lines a row mended by hand has its text as ``"raw"``; ``"raw_base64"`` is for bytes that are not UTF-8.
+    Raises TrackparseError if the file holds something else, OSError if it cannot be read.
+    """
+    path = Path(path)
+    table: pa.Table = _format(path)[1](path)
+    return table
+
+
+# ---- the way back -------------------------------------------------------------------------------------------
+
+
+def mended_log(rejects: pa.Table | Iterable[Mapping[str, Any]]) -> bytes:
+    """A log of the rejects' ``raw`` bytes, each under its ``header``: a source for ``open_log`` and its kin.
+
+    ``rejects`` is a table as ``LogReader.rejects`` and ``read_rejects`` give it, or its rows (``table.to_pylist()``).
+    What was not mended is bad again; a row whose ``raw`` is None is left out. One without a header is under that of
+    the row above: a header of more than 1 KiB stands once for the rejects of a block.
+    """
+    if isinstance(rejects, pa.Table):
+        rejects = rejects.select(["header", "raw"]).to_pylist()
+    rows = [(row.get("header"), row["raw"]) for row in rejects if row["raw"] is not None]
+    headers = [*dict.fromkeys(header for header, _ in rows if header)]
+    # The first header makes the schema: it has to name all columns.
+    current = headers[0] if len(headers) == 1 else _header_of_all(headers)
+    parts = [current.encode(), b"\n"]
+    for header, raw in rows:
+        if header and header != current:
+            current = header
+            parts += header.encode(), b"\n"
+        raw = raw.encode() if isinstance(raw, str) else raw
+        parts += raw, b"" if raw.endswith(b"\n") else b"\n"
+    return b"".join(parts)
+
+
+def _header_of_all(headers: Iterable[str]) -> str:
+    columns = dict.fromkeys(COLUMNS)
+    for header in headers:
+        parsed = parse_header(header.encode())
+        if parsed is None:
+            raise ValueError(f"header {header!r}: it does not name the columns of a log")
+        columns.update(dict.fromkeys(parsed[0]))
+    return header_line(tuple(columns))

@@ -1,0 +1,305 @@
+"""``trackparse convert``: what it writes, what it says, and what one bad log costs."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Event, Thread
+
+import pyarrow.parquet as pq
+import pytest
+from cli_common import BAD, HEADER, PROGRAM, ROW, csv_of, ended, failed, good, with_bad, with_text
+
+import trackparse
+from trackparse.sample import COLUMNS, encode_row, sample_rows, write_sample
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    path = tmp_path / "log.zip"
+    write_sample(path, rows=3_000)
+    return path
+
+
+@pytest.fixture
+def bad_log(tmp_path: Path) -> Path:
+    return with_bad(tmp_path / "bad.csv")
+
+
+def rows_in(path: Path) -> int:
+    return int(pq.read_metadata(path).num_rows)
+
+
+def test_it_writes_parquet_beside_the_log_and_says_so_in_one_line(log: Path) -> None:
+    result = good("convert", log)
+    out = log.with_suffix(".parquet")
+    assert rows_in(out) == 3_000
+    assert result.stdout.count("\n") == 1
+    assert result.stdout.startswith(f"{out}: 3,000 rows, ")
+    assert result.stderr == ""
+
+
+def test_it_keeps_every_field(log: Path) -> None:
+    good("convert", log)
+    table = pq.read_table(log.with_suffix(".parquet"))
+    assert table.column_names == list(COLUMNS)
+    truth = list(sample_rows(3_000))
+    for number, name in enumerate(COLUMNS[1:], start=1):
+        values = ["" if value is None else value for value in table[name].to_pylist()]
+        assert values == [row[number] for row in truth], name
+    assert [str(value) for value in table["timestamp"].to_pylist()] == [row[0] for row in truth]
+
+
+def test_a_gzipped_log_loses_both_suffixes(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv.gz"
+    path.write_bytes(gzip.compress(csv_of(tmp_path / "plain.csv", ROW).read_bytes()))
+    good("convert", path)
+    assert rows_in(tmp_path / "log.parquet") == 1
+
+
+def test_it_takes_columns_compression_and_row_groups(log: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.parquet"
+    options = ["--columns", "timestamp, status", "--compression", "snappy", "--row-group-size", "1000"]
+    good("convert", log, "-o", out, *options)
+    metadata = pq.read_metadata(out)
+    assert metadata.schema.names == ["timestamp", "status"]
+    assert metadata.num_row_groups == 3
+    assert metadata.row_group(0).column(1).compression == "SNAPPY"
+
+
+def test_it_writes_what_a_filter_lets_through_and_says_of_how_many(log: Path) -> None:
+    wanted = [row for row in sample_rows(3_000) if row[4] in ("failed", "opened")]
+    result = good("convert", log, "--status", "failed", "--status", "opened")
+    table = pq.read_table(log.with_suffix(".parquet"))
+    assert table["hwid"].to_pylist() == [row[3] for row in wanted]
+    assert f": {len(wanted)} of 3,000 rows, " in result.stdout
+
+
+def test_strict_leaves_no_file(bad_log: Path) -> None:
+    message = failed(3, "convert", bad_log, "--strict")
+    assert "line 4" in message
+    assert [path.name for path in bad_log.parent.iterdir()] == [bad_log.name]
+
+
+def test_quiet_says_only_what_went_wrong(log: Path) -> None:
+    assert good("convert", log, "--quiet").output == ""
+
+
+def test_the_log_is_never_written_over(log: Path, tmp_path: Path) -> None:
+    before = log.read_bytes()
+    link = tmp_path / "link.parquet"
+    link.symlink_to(log)
+    assert "is the log itself" in failed(2, "convert", log, "-o", log)
+    assert "is the log itself" in failed(2, "convert", log, "-o", link)
+    rejects = log.rename(tmp_path / "log.jsonl")
+    assert "is the log itself" in failed(2, "convert", rejects, "--rejects", rejects)
+    log = rejects.rename(log)
+    misnamed = log.rename(tmp_path / "log.parquet")
+    assert "is the log itself" in failed(2, "convert", misnamed)
+    assert misnamed.read_bytes() == before
+
+
+@pytest.mark.parametrize("dialect", ["auto", "php"])
+def test_it_takes_a_dialect(log: Path, dialect: str) -> None:
+    good("convert", log, "--dialect", dialect)
+
+
+def test_standard_input_is_a_log(log: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.parquet"
+    good("convert", "-", "-o", out, stdin=log.read_bytes())
+    assert rows_in(out) == 3_000
+    assert "name the file to write" in failed(2, "convert", "-", stdin=b"")
+
+
+# ---- bad records, and damage
+
+
+def test_bad_records_are_set_aside_in_a_file_beside_it(bad_log: Path) -> None:
+    result = good("convert", bad_log)
+    rejects = bad_log.with_name("bad.rejects.jsonl")
+    assert result.stdout.startswith(f"{bad_log.with_suffix('.parquet')}: 500 rows, ")
+    assert result.stderr == f"trackparse: {bad_log}: 1 bad record set aside in {rejects}\n"
+    assert trackparse.read_rejects(rejects).select(["line", "raw"]).to_pylist() == [{"line": 4, "raw": BAD}]
+
+
+def test_the_file_for_bad_records_may_be_named(bad_log: Path, tmp_path: Path) -> None:
+    rejects = tmp_path / "other.parquet"
+    good("convert", bad_log, "--rejects", rejects)
+    assert trackparse.read_rejects(rejects)["raw"].to_pylist() == [BAD]
+    assert "*.jsonl" in failed(1, "convert", bad_log, "--rejects", tmp_path / "rejects.txt")
+
+
+def test_without_bad_records_there_is_no_such_file(bad_log: Path) -> None:
+    good("convert", bad_log)
+    csv_of(bad_log, ROW)
+    good("convert", bad_log)
+    assert sorted(path.name for path in bad_log.parent.iterdir()) == ["bad.csv", "bad.parquet"]
+
+
+def test_a_damaged_archive_is_an_error_or_kept_in_part(log: Path) -> None:
+    log.write_bytes(log.read_bytes()[:-20_000])
+    assert "fetch the archive again" in failed(1, "convert", log)
+    assert not log.with_suffix(".parquet").exists()
+    result = ended(4, "convert", log, "--keep-partial")
+    *_, damage = result.stderr.splitlines()
+    assert damage.startswith(f"trackparse: {log}: ")
+    assert damage.endswith("; what stands before that was kept")
+    assert 0 < rows_in(log.with_suffix(".parquet")) < 3_000
+    assert b"trackparse.partial" in pq.read_schema(log.with_suffix(".parquet")).metadata
+
+
+# ---- several logs
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_many_logs_become_a_file_each_and_a_line_each(jobs: int, tmp_path: Path) -> None:
+    for number in range(3):
+        write_sample(tmp_path / f"day{number}.zip", rows=100 + number)
+    result = good("convert", tmp_path / "day[01].zip", tmp_path / "day2.zip", "--to", tmp_path / "new/out", "-j", jobs)
+    assert {path.name: rows_in(path) for path in (tmp_path / "new/out").iterdir()} == {
+        "day0.parquet": 100,
+        "day1.parquet": 101,
+        "day2.parquet": 102,
+    }
+    assert sorted(line.partition(":")[0] for line in result.stdout.splitlines()) == [
+        f"{tmp_path}/new/out/day{number}.parquet" for number in range(3)
+    ]
+    assert result.stderr == ""
+
+
+def test_one_bad_log_does_not_stop_the_others(log: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.csv"
+    other.write_bytes(b"name;size\nx;1\n")
+    missing = tmp_path / "missing.zip"
+    result = ended(1, "convert", other, missing, log)
+    assert rows_in(log.with_suffix(".parquet")) == 3_000
+    assert not other.with_suffix(".parquet").exists()
+    *lines, last = result.stderr.splitlines()
+    assert last == "trackparse: 2 of 3 logs not converted"
+    assert f"trackparse: {missing}: No such file or directory" in lines
+    assert f"trackparse: {other}: " in " ".join(lines)
+    assert len(lines) == 2
+
+
+def test_an_unreadable_log_is_graver_than_a_bad_record(bad_log: Path, tmp_path: Path) -> None:
+    ended(1, "convert", bad_log, tmp_path / "missing.zip", "--strict")
+    ended(3, "convert", bad_log, csv_of(tmp_path / "good.csv", ROW), "--strict")
+
+
+def test_a_glob_without_files_is_an_error(tmp_path: Path) -> None:
+    assert f"{tmp_path}/*.zip: no file is named like this" in failed(1, "convert", tmp_path / "*.zip")
+
+
+def test_a_file_whose_name_looks_like_a_glob_is_that_file(tmp_path: Path) -> None:
+    good("convert", csv_of(tmp_path / "log[1].csv", ROW))
+    assert rows_in(tmp_path / "log[1].parquet") == 1
+
+
+def test_a_log_named_twice_is_converted_once(log: Path) -> None:
+    assert good("convert", log, log, log.parent / "*.zip").stdout.count("\n") == 1
+
+
+def test_two_logs_never_become_one_file(log: Path, tmp_path: Path) -> None:
+    twin = csv_of(tmp_path / "log.csv", ROW)
+    assert "would both become" in failed(2, "convert", log, twin)
+    assert "one log, not 2" in failed(2, "convert", log, twin, "-o", tmp_path / "out.parquet")
+    assert "one of them" in failed(2, "convert", log, "-o", tmp_path / "out.parquet", "--to", tmp_path)
+    assert not list(tmp_path.glob("*.parquet"))
+
+
+def test_an_output_that_cannot_be_written_is_one_line(log: Path, tmp_path: Path) -> None:
+    assert "missing" in failed(1, "convert", log, "-o", tmp_path / "missing" / "out.parquet")
+    assert "statsu" in failed(1, "convert", log, "--columns", "statsu")
+
+
+def test_a_log_cannot_steer_the_terminal_by_its_name(tmp_path: Path) -> None:
+    result = good("convert", csv_of(tmp_path / "a\x1b[2J.csv", with_text(hwid="x")))
+    assert "\x1b" not in result.stdout
+    assert "a\\x1b[2J.parquet" in result.stdout
+
+
+def write_without_end(pipe: Path, begun: Event) -> None:
+    with suppress(BrokenPipeError), pipe.open("wb", buffering=0) as file:  # opening waits for the reader
+        file.write(HEADER)
+        while True:
+            file.write(encode_row(ROW) * 100)
+            begun.set()
+
+
+def exists(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@contextmanager
+def under_way(folder: Path, jobs: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A conversion of two logs that never end, when all that it reads at a time have begun."""
+    pipes = [folder / "one.csv", folder / "two.csv"]
+    for pipe in pipes:
+        os.mkfifo(pipe)
+    writers = []
+    command = [*PROGRAM, "convert", *map(str, pipes), "--jobs", str(jobs)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
+        for pipe in pipes[:jobs]:
+            begun = Event()
+            writers.append(Thread(target=write_without_end, args=(pipe, begun), daemon=True))
+            writers[-1].start()
+            assert begun.wait(30)
+        yield process
+    for writer in writers:
+        writer.join()
+    deadline = time.monotonic() + 20
+    while exists(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not exists(process.pid)
+
+
+@pytest.mark.parametrize(
+    ("sent", "jobs", "code"), [(signal.SIGINT, 1, 130), (signal.SIGINT, 2, 130), (signal.SIGTERM, 2, 143)]
+)
+def test_a_signal_leaves_neither_half_a_file_nor_a_process(
+    sent: signal.Signals, jobs: int, code: int, tmp_path: Path
+) -> None:
+    with under_way(tmp_path, jobs) as process:
+        process.send_signal(sent)
+        assert process.communicate()[1] == b""
+        assert process.returncode == code
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.csv", "two.csv"]
+
+
+def test_workers_end_with_a_first_process_that_is_killed(tmp_path: Path) -> None:
+    with under_way(tmp_path, 2) as process:
+        process.kill()
+        process.communicate()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.csv", "two.csv"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="there is no /proc here")
+def test_a_worker_that_is_killed_is_an_error_of_its_log_and_of_those_beside_it(tmp_path: Path) -> None:
+    with under_way(tmp_path, 2) as process:
+        os.kill(workers_of(process.pid)[0], signal.SIGKILL)
+        _, told = process.communicate()
+        assert process.returncode == 1
+    lines = told.decode().splitlines()
+    assert sorted(lines[:2]) == [
+        f"trackparse: {tmp_path / name}: a process died, of too little memory perhaps: try fewer --jobs"
+        for name in ("one.csv", "two.csv")
+    ]
+    assert lines[2:] == ["trackparse: 2 of 2 logs not converted"]
+    # The one that was killed may have left files behind; the other one tidied up.
+    assert len({path.name.split(".")[1] for path in tmp_path.glob(".*")}) <= 1
+
+
+def workers_of(process: int) -> list[int]:
+    """Its children but the one that multiprocessing keeps to tidy up."""
+    children = map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split())
+    return [child for child in children if b"resource_tracker" not in Path(f"/proc/{child}/cmdline").read_bytes()]

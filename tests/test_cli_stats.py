@@ -1,0 +1,165 @@
+"""``trackparse stats``: the numbers are right, as JSON and as text, and so is the memory."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_common import csv_of, ended, good, with_bad, with_text
+
+from trackparse.cli.tally import Tally
+from trackparse.sample import sample_rows, write_sample
+
+TRUTH = list(sample_rows(3_000))
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    path = tmp_path / "log.zip"
+    write_sample(path, rows=3_000)
+    return path
+
+
+def facts_of(*arguments: object) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads(good("stats", *arguments, "--json").stdout)
+    return facts
+
+
+def section(text: str, title: str) -> list[list[str]]:
+    """The lines below a title, each cut at runs of blanks."""
+    lines = text.split(f"\n{title}\n")[1].split("\n\n")[0].splitlines()
+    return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines]
+
+
+def test_it_counts_what_is_in_the_log(log: Path) -> None:
+    facts = facts_of(log)
+    with zipfile.ZipFile(log) as archive:
+        assert facts["bytes_inflated"] == archive.infolist()[0].file_size
+    assert facts["bytes_read"] == log.stat().st_size
+    numbers = ("records", "filtered", "rejected", "blank_lines", "members")
+    assert [facts[name] for name in numbers] == [3_000, 0, 0, 0, 1]
+    assert (facts["first"], facts["last"]) == (TRUTH[0][0], TRUTH[-1][0])
+    assert facts["statuses"] == Counter(row[4] for row in TRUTH)
+    assert facts["failures"] == Counter(row[5] for row in TRUTH if row[4] == "failed")
+    apps = {row[6] for row in TRUTH}
+    assert facts["apps"] == {app: Counter(row[4] for row in TRUTH if row[6] == app) for app in apps}
+    assert facts["days"] == {"2021-04-20": facts["statuses"]}
+    assert facts["others"] == dict.fromkeys(["statuses", "failures", "apps", "days"], 0)
+
+
+def test_rates_are_over_the_step_before(tmp_path: Path) -> None:
+    counts = {"created": 8, "sent": 4, "delivered": 3, "failed": 1, "opened": 0}
+    rows = [with_text(status=status) for status, count in counts.items() for _ in range(count)]
+    log = csv_of(tmp_path / "log.csv", *rows)
+    assert facts_of(log)["rates"] == {"sent": 0.5, "delivered": 0.75, "opened": 0.0, "failed": 0.25}
+    assert section(good("stats", log).stdout, "funnel") == [
+        ["created", "8"],
+        ["sent", "4", "50.0% of created"],
+        ["delivered", "3", "75.0% of sent"],
+        ["opened", "0", "0.0% of delivered"],
+        ["failed", "1", "25.0% of sent"],
+    ]
+    nothing = facts_of(log, "--status", "bounced")
+    assert nothing["filtered"] == 16
+    assert set(nothing["rates"].values()) == {None}
+
+
+def test_several_logs_are_counted_together(log: Path, tmp_path: Path) -> None:
+    other = csv_of(tmp_path / "log.csv", with_text(timestamp="2021-04-21 00:00:00", status="opened", app="X"))
+    facts = facts_of(log, other)
+    assert (facts["records"], facts["members"]) == (3_001, 2)
+    assert list(facts["days"]) == ["2021-04-20", "2021-04-21"]
+    assert facts["last"] == "2021-04-21 00:00:00"
+
+
+def test_a_filter_says_what_is_counted(log: Path) -> None:
+    app = TRUTH[0][6]
+    facts = facts_of(log, "--app", app, "--status", "failed", "--status", "sent")
+    wanted = [row for row in TRUTH if row[6] == app and row[4] in ("failed", "sent")]
+    assert facts["statuses"] == Counter(row[4] for row in wanted)
+    assert facts["filtered"] == 3_000 - len(wanted)
+
+
+def test_the_text_says_the_same(log: Path) -> None:
+    out = good("stats", log, "--top", "2").stdout
+    lines = dict(line.split(maxsplit=1) for line in out.splitlines() if line.split()[1:])
+    assert lines["records"] == "3,000"
+    assert lines["first"] == TRUTH[0][0]
+    failures = Counter(row[5] for row in TRUTH if row[4] == "failed")
+    listed = section(out, "failures")
+    assert [row[0] for row in listed] == [*(text for text, _ in ranked(failures)[:2]), "(others)"]
+    assert sum(int(row[1].replace(",", "")) for row in listed) == failures.total()
+    apps = ranked(Counter(row[6] for row in TRUTH))
+    assert [row[:2] for row in section(out, "apps")][:2] == [[app, f"{count:,}"] for app, count in apps[:2]]
+    assert "filtered" not in out
+
+
+def ranked(counts: Counter[str]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def test_of_many_days_the_last_are_shown(tmp_path: Path) -> None:
+    rows = [with_text(timestamp=f"2021-04-{day:02} 00:00:00") for day in range(1, 8)]
+    out = good("stats", csv_of(tmp_path / "log.csv", *rows), "--top", "2").stdout
+    assert [row[:2] for row in section(out, "days")] == [["2021-04-06", "1"], ["2021-04-07", "1"], ["(others)", "5"]]
+
+
+def test_it_tells_why_records_are_bad_and_where_the_first_stands(tmp_path: Path) -> None:
+    log = with_bad(tmp_path / "bad.csv")
+    facts = facts_of(log)
+    assert (facts["records"], facts["rejected"]) == (500, 1)
+    assert facts["reasons"] == {"field_count": 1}
+    assert section(good("stats", log).stdout, "rejected")[0][:2] == ["field_count", "1"]
+
+
+def test_what_stands_before_the_damage_is_counted(log: Path) -> None:
+    log.write_bytes(log.read_bytes()[:-20_000])
+    result = ended(1, "stats", log, "--json")
+    assert 0 < json.loads(result.stdout)["records"] < 3_000
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_log_without_records_has_no_time_span(tmp_path: Path) -> None:
+    path = csv_of(tmp_path / "log.csv")
+    facts = facts_of(path)
+    assert (facts["records"], facts["first"], facts["last"], facts["statuses"]) == (0, None, None, {})
+    assert ["first", "-"] in [line.split() for line in good("stats", path).stdout.splitlines()]
+
+
+def test_values_that_are_none_of_the_service_are_shown_and_cannot_steer_the_terminal(tmp_path: Path) -> None:
+    rows = [with_text(status="bo\x1bunced", appCode=""), with_text(status="failed", description="a\nb\x1b[2J")]
+    out = good("stats", csv_of(tmp_path / "log.csv", *rows)).stdout
+    assert section(out, "other statuses") == [["bo\\x1bunced", "1"]]
+    assert section(out, "failures") == [["a\\nb\\x1b[2J", "1"]]
+    assert section(out, "apps")[0] == ["(empty)", "1", "bo\\x1bunced 1"]
+    assert "\x1b" not in out
+
+
+def test_hostile_numbers_of_distinct_values_are_counted_together(tmp_path: Path) -> None:
+    rows = [
+        with_text(status=status, description=f"why {number}", appCode=f"A-{number}")
+        for number in range(10_500)
+        for status in ("failed", f"status {number}")
+    ]
+    facts = facts_of(csv_of(tmp_path / "log.csv", *rows))
+    assert facts["records"] == 21_000
+    assert facts["statuses"]["failed"] == 10_500
+    assert {name: len(facts[name]) for name in ("statuses", "failures", "apps")} == {
+        "statuses": 50,
+        "failures": 10_000,
+        "apps": 1_000,
+    }
+    assert facts["others"] == {"statuses": 10_500 - 49, "failures": 500, "apps": 19_000, "days": 0}
+    assert facts["days"]["2021-04-20"]["(others)"] == 10_500 - 49
+
+
+def test_long_values_are_told_apart_by_their_beginning() -> None:
+    tally = Tally(1)
+    tally.add("x" * 1000 + "a", "sent", 1)
+    tally.add("x" * 1000 + "b", "sent", 2)
+    tally.add("y", "sent", 3)
+    assert (tally.ranked(), tally.others) == ({"x" * 200: 3}, 3)

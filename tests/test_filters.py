@@ -1,0 +1,150 @@
+"""Filters: which records come out, of batches and of events alike, and what is counted."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from conftest import SLOW
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import trackparse
+from trackparse import Filter
+from trackparse.sample import encode_row, sample_rows
+
+HEADER = b"//timestamp;tracking_code;target_id;hwid;status;description;appCode;payload\n"
+ROWS = list(sample_rows(600, seed=3))
+LOG = HEADER + b"".join(map(encode_row, ROWS))
+START = datetime(2021, 4, 20)
+OLD = b"""//timestamp;tracking_code;target_id;hwid;status;description
+2021-04-20T00:00:01.500000;T-1;user;device;created;
+2021-04-20T00:00:02.500000;T-2;user;device;sent;
+"""
+
+values = st.one_of(st.none(), st.frozensets(st.integers(0, 599), max_size=3))
+moments = st.one_of(st.none(), st.integers(-1, 120).map(lambda second: START + timedelta(seconds=second)))
+
+
+def chosen(rows: frozenset[int] | None, column: int) -> frozenset[str] | None:
+    return None if rows is None else frozenset(ROWS[row][column] for row in rows)
+
+
+@settings(max_examples=60 // SLOW)
+@given(values, values, values, moments, moments, st.sampled_from([1 << 13, 1 << 20]))
+def test_batches_and_events_hold_the_rows_that_meet_every_condition(
+    statuses: frozenset[int] | None,
+    apps: frozenset[int] | None,
+    codes: frozenset[int] | None,
+    since: datetime | None,
+    until: datetime | None,
+    block_size: int,
+) -> None:
+    where = Filter(chosen(statuses, 4), chosen(apps, 6), chosen(codes, 1), since, until)
+    wanted = [
+        row
+        for row in ROWS
+        if (where.statuses is None or row[4] in where.statuses)
+        and (where.app_codes is None or row[6] in where.app_codes)
+        and (where.tracking_codes is None or row[1] in where.tracking_codes)
+        and (since is None or since <= datetime.fromisoformat(row[0]))
+        and (until is None or datetime.fromisoformat(row[0]) < until)
+    ]
+    with trackparse.open_log(LOG, where=where, block_size=block_size, columns=["hwid", "description"]) as log:
+        table = log.read_all()
+        assert (log.stats.records, log.stats.filtered) == (600, 600 - len(wanted))
+    assert table.column_names == ["hwid", "description"]
+    assert list(zip(*(column.to_pylist() for column in table.columns), strict=True)) == [row[3:6:2] for row in wanted]
+    with trackparse.open_log(LOG, where=where, block_size=block_size) as log:
+        assert [(event.hwid, event.description) for event in log.events()] == [row[3:6:2] for row in wanted]
+        assert log.stats.filtered == 600 - len(wanted)
+
+
+def test_an_interval_has_its_start_and_not_its_end() -> None:
+    since, until = datetime(2021, 4, 20, 0, 0, 1, 500_000), datetime(2021, 4, 20, 0, 0, 2, 500_000)
+    for where in (Filter(since=since, until=until), Filter(until=until)):
+        assert trackparse.read_log(OLD, where=where)["tracking_code"].to_pylist() == ["T-1"]
+    assert trackparse.read_log(OLD, where=Filter(since=until))["tracking_code"].to_pylist() == ["T-2"]
+
+
+def test_nothing_is_not_no_condition() -> None:
+    assert trackparse.read_log(OLD, where=Filter()).num_rows == 2
+    assert trackparse.read_log(OLD, where=Filter(tracking_codes=[])).num_rows == 0
+
+
+def test_a_record_without_an_app_is_of_no_app() -> None:
+    assert trackparse.read_log(OLD, where=Filter(app_codes=["A-1", ""])).num_rows == 0
+    assert list(trackparse.iter_events(OLD, where=Filter(app_codes=["A-1", ""]))) == []
+
+
+@pytest.mark.parametrize("column", ["status", "appCode", "tracking_code"])
+def test_dictionary_columns_can_be_filtered_by(column: str) -> None:
+    where = Filter(statuses=["created", "sent"], app_codes=[ROWS[0][6]], tracking_codes={row[1] for row in ROWS})
+    plain = trackparse.read_log(LOG, where=where, block_size=4096)
+    encoded = trackparse.read_log(LOG, where=where, block_size=4096, dictionary=[column])
+    assert encoded.to_pylist() == plain.to_pylist()
+    assert plain.num_rows
+
+
+def test_what_is_only_looked_at_is_not_handed_out() -> None:
+    with trackparse.open_log(LOG, columns=["status"], where=Filter(statuses=["sent"], since=START)) as log:
+        assert log.schema.names == ["status"]
+        assert log.to_reader().read_all().schema == log.schema
+    with pytest.raises(ValueError, match="at least one column"):
+        trackparse.read_log(LOG, columns=[], where=Filter(statuses=["sent"]))
+
+
+def test_bad_records_are_bad_whatever_is_wanted() -> None:
+    log = OLD + b"no record\n"
+    with trackparse.open_log(log, where=Filter(statuses=["sent"]), on_error="quarantine") as reader:
+        assert reader.read_all().num_rows == 1
+        assert reader.rejects["raw"].to_pylist() == [b"no record\n"]
+    with pytest.raises(trackparse.RecordError):
+        trackparse.read_log(log, where=Filter(statuses=["sent"]))
+
+
+def test_the_parquet_file_has_the_rows_that_were_wanted(tmp_path: Path) -> None:
+    report = trackparse.convert_log(LOG, tmp_path / "log.parquet", where=Filter(statuses=["failed"]))
+    failed = [row for row in ROWS if row[4] == "failed"]
+    assert (report.records, report.filtered) == (len(failed), 600 - len(failed))
+    assert pq.read_table(report.path)["hwid"].to_pylist() == [row[3] for row in failed]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "text"),
+    [
+        ({"statuses": "opened"}, TypeError, r"\['opened'\]"),
+        ({"tracking_codes": b"T-1"}, TypeError, "collection"),
+        ({"since": "2021-04-20"}, TypeError, "datetime"),
+        ({"until": datetime(2021, 4, 20, tzinfo=UTC)}, ValueError, "no zone"),
+    ],
+)
+def test_a_filter_that_is_none_says_so(arguments: dict[str, object], error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text):
+        Filter(**arguments)  # type: ignore[arg-type]
+
+
+def test_views_cannot_be_filtered() -> None:
+    with pytest.raises(ValueError, match="string_view"):
+        trackparse.open_log(LOG, string_type="string_view", where=Filter())
+
+
+def test_a_filter_travels_to_another_process() -> None:
+    where = Filter(statuses=["opened"], until=START)
+    assert pickle.loads(pickle.dumps(where)) == where  # noqa: S301
+    assert hash(where) == hash(Filter(statuses={"opened"}, until=START))
+
+
+def test_filtering_does_not_wait_for_pandas() -> None:
+    code = (
+        "import sys, datetime, trackparse as t\n"
+        "where = t.Filter(['sent'], ['A-1'], ['T-1'], datetime.datetime(2021, 1, 1), datetime.datetime(2022, 1, 1))\n"
+        f"with t.open_log({OLD!r}, where=where) as log: next(log)\n"
+        "print('pandas' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -1,0 +1,238 @@
+"""What hostile logs may cost: memory by its peak, work by the bytes looked at, never by the clock."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import SLOW
+
+from trackparse import _reference, dispatch, index
+from trackparse.errors import TrackparseError
+from trackparse.index import Indexer
+from trackparse.limits import Limits
+
+H8 = b"//timestamp;tracking_code;target_id;hwid;status;description;appCode;payload\n"
+H6 = b"//timestamp;tracking_code;target_id;hwid;status;description\n"
+QUOTED = b'"2021-04-20 13:01:01";T-1;u;h;sent;;A-1;{}\n'
+BARE = b"2021-04-20 13:01:01;T-1;u;h;sent;;A-1;{}\n"
+SIX = b"2021-04-20 13:01:01;T-1;u;h;sent;\n"
+
+
+def test_the_limits_are_those_promised() -> None:
+    assert Limits() == Limits(
+        max_record_bytes=128 << 20, max_inflated_bytes=None, max_ratio=None, max_members=10_000
+    )
+    for name in ("max_record_bytes", "max_inflated_bytes", "max_ratio", "max_members"):
+        for wrong in (0, -1):
+            with pytest.raises(ValueError, match=name):
+                Limits(**{name: wrong})
+
+
+# Memory
+
+_BOMB = """
+import sys, zlib
+import trackparse
+kind, packing = sys.argv[1:]
+head = b"//timestamp;tracking_code;target_id;hwid;status;description;appCode;payload\\n"
+row = b'"2021-04-20 13:01:01";T-1;u;h;sent;;A-1;{}\\n'
+unit = {"quoted": b"x", "bare": b"\\0", "escaped": b'\\\\"'}[kind]
+unit *= (1 << 20) // len(unit)
+def bomb():
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31 if packing == "gzip" else -15)
+    if packing == "zip":
+        yield b"PK\\3\\4" + bytes((20, 0, 8, 0, 8, 0)) + bytes(16) + b"\\x07\\0\\0\\0log.csv"
+    yield packer.compress(head + row * 10)
+    yield packer.compress(row[:-3] + (b'"' if kind in ("quoted", "escaped") else b""))
+    for _ in range(200):
+        yield packer.compress(unit)
+    yield packer.flush()
+def peak():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+trackparse.read_log([head + row])
+start = peak()
+rows, error = 0, None
+try:
+    with trackparse.open_log(bomb(), on_error="quarantine") as log:
+        for batch in log:
+            rows += batch.num_rows
+except trackparse.TrackparseError as exc:
+    error = exc
+print(rows, type(error).__name__, (peak() - start) >> 10, error)
+"""
+
+
+@pytest.mark.skipif(SLOW > 1, reason="the reference copies what it looks at")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from /proc")
+@pytest.mark.parametrize(
+    ("kind", "packing"),
+    [("quoted", "zip"), ("bare", "gzip"), ("escaped", "zip")],
+)
+def test_a_bomb_of_one_field_stops_behind_the_good_rows_in_little_memory(kind: str, packing: str) -> None:
+    done = subprocess.run([sys.executable, "-c", _BOMB, kind, packing], check=True, capture_output=True, text=True)
+    rows, error, mebibytes, said = done.stdout.split(" ", 3)
+    assert (rows, error) == ("10", "LimitError")
+    assert "line 12 " in said
+    assert "Limits.max_record_bytes" in said
+    assert int(mebibytes) < 256, "MiB above the start"
+
+
+# Work
+
+
+class Counted(bytes):
+    """Bytes that count how many of them are looked at."""
+
+    work = 0
+
+    def find(self, sub: Any, start: Any = 0, end: Any = None) -> int:
+        end = len(self) if end is None else end
+        found = super().find(sub, start, end)
+        Counted.work += (end if found < 0 else found + 1) - start
+        return found
+
+    def __getitem__(self, key: Any) -> Any:
+        found = super().__getitem__(key)
+        Counted.work += len(found) if isinstance(key, slice) else 1
+        return found
+
+
+class CountedWindow(_reference._Window):
+    """A window on counted bytes."""
+
+    _last: tuple[bytes, Counted] = (b"", Counted())
+
+    def __new__(cls, data: bytes, *rest: Any) -> Any:
+        # Each record has a window, and all of them the same bytes.
+        if cls._last[0] is not data:
+            cls._last = (data, Counted(data))
+        return super().__new__(cls, cls._last[1], *rest)
+
+
+_AMBIGUOUS = b'2021-04-20 13:01:01;T-1;u;h;sent;"' + b'a\\";' * 200 + b'x"y;A-1;{}\n'
+# What is repeated, behind its header, and how often at least.
+HOSTILE = {
+    "stray quotes before quoted timestamps": (H8, QUOTED.replace(b";;", b';"oops;')),
+    "stray quotes before bare timestamps": (H8, BARE.replace(b";;", b';"oops;')),
+    "a stray quote, and no other": (H6 + SIX[:-1] + b'"oops\n', SIX),
+    "a stray quote in front of doubled ones": (H8 + BARE.replace(b";;", b';"oops;'), BARE.replace(b";;", b';"";')),
+    "stray quotes of two kinds": (H6, SIX[:-1] + b'"""\n' + SIX[:-1] + b'"\\"\n'),
+    "lines that look like records in an open field": (H8 + BARE[:-3] + b'"', BARE),
+    "lines that look like headers in an open field": (H8 + BARE[:-3] + b'"', b"//\n"),
+    "quotes that may close": (H8, _AMBIGUOUS),
+    "quotes that may close, in one record": (H8 + BARE[:-3] + b'"', b'a\\";'),
+    "quotes that may close at line ends": (H6, SIX[:-1] + b'"\\"\n'),
+    "escaped quotes in records without a time": (H8, b'0000;T-1;u;h;sent;;A-1;"{""a"":""\\""}"\n'),
+    "both dialects by turns": (H8, BARE[:-3] + b'"\\""x"\n' + BARE[:-3] + b'"\\"x"\n'),
+    "bytes that are not UTF-8": (H8, BARE.replace(b"u;", b"\xff;")),
+    "a byte that is not UTF-8 between good records": (H8, BARE * 20 + BARE.replace(b"u;", b"\xff;")),
+    "no timestamps": (H8, BARE.replace(b"04-20", b"02-30")),
+    "quotes": (H8, b'"'),
+    "quotes and delimiters": (H8, b'";'),
+    "quotes and line ends": (H8, b'"\n'),
+    "escaped quotes": (H8 + b'"', b'\\"'),
+    "delimiters": (H8, b";"),
+    "slashes": (H8, b"/"),
+    "slashes and line ends": (H8, b"//\n"),
+    "carriage returns": (H8, b"\r"),
+    "blank lines": (H8, b"\r\n"),
+    "NUL bytes": (H8, b"\0"),
+    "byte order marks": (H8, b"\xef\xbb\xbf"),
+    "byte order marks and line ends": (H8, b"\xef\xbb\xbf\n"),
+    "headers": (H8, H6 + H8),
+    "headers and records": (H6, H6 + SIX),
+    "headers run into records": (H6, SIX[:-1] + H6 + H6[:-1] + SIX),
+    "headers run into cut records": (H6, b"2021" + H6),
+    "beginnings of headers": (H8, b"//timestamp;tracking_cod;"),
+    "beginnings of headers in one record": (H8 + BARE[:-3] + b'"', b"//timestamp;tracking_code;"),
+    "beginnings of headers in records without a time": (H8, b";;;;;;;" + b"//timestamp;tracking_code" * 20 + b"\n"),
+    "a last field that looks like a header's": (H6, SIX[:-1] + b"description\n"),
+    "beginnings of records": (H8, b"2021-04-20 13:01:0"),
+    "beginnings of records on lines": (H8, b"2021-04-20 13:01:01\n"),
+}
+
+
+def index_all(data: bytes, block_size: int) -> None:
+    """Read a log to its end, or to its error."""
+    indexer = Indexer("auto", Limits(max_record_bytes=1 << 20), block_size)
+    try:
+        indexer.start("log.csv")
+        for at in range(0, len(data), block_size):
+            for _ in indexer.feed(data[at : at + block_size]):
+                pass
+        for _ in indexer.finish():
+            pass
+    except TrackparseError:
+        pass
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The reference, counting the bytes that it looks at, those for headers among them."""
+    window = index._line_window
+
+    def line_window(data: Any, at: int) -> bytes:
+        found = window(data, at)
+        Counted.work += len(found)
+        return found
+
+    monkeypatch.setattr(index, "kernel", _reference)
+    monkeypatch.setattr(index, "_line_window", line_window)
+    monkeypatch.setattr(_reference, "_Window", CountedWindow)
+    yield
+    CountedWindow._last = (b"", Counted())
+
+
+@pytest.mark.parametrize("block_size", [500, 1 << 20])
+@pytest.mark.parametrize("name", HOSTILE)
+def test_the_bytes_looked_at_are_linear_in_those_there(name: str, block_size: int, counted: None) -> None:
+    head, unit = HOSTILE[name]
+    size = (8 << 10) // len(unit) + 1
+    spent = []
+    for count in (size, 4 * size):
+        Counted.work = 0
+        index_all(head + unit * count, block_size)
+        spent.append(Counted.work / (len(head) + len(unit) * count))
+    few, many = spent
+    # The grammar tries at most 66 readings of a record, and may come back to it a few times.
+    assert max(few, many) < 400, "bytes looked at for each byte"
+    assert many < 1.5 * few + 2, "four times the log costs more than four times the work"
+
+
+class CallsCounted:
+    """A kernel that counts the bytes that ``index`` is given and comes back from, or has to be given again."""
+
+    def __init__(self) -> None:
+        self.work = 0
+        self.calls = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(dispatch.kernel, name)
+
+    def index(self, data: Any, start: int, *rest: Any) -> Any:
+        found = dispatch.kernel.index(data, start, *rest)
+        status, past = found[:2]
+        self.calls += 1
+        self.work += (len(data) if status == _reference.MORE else past) - start
+        return found
+
+
+@pytest.mark.parametrize("block_size", [100, 64 << 10])
+@pytest.mark.parametrize("name", HOSTILE)
+def test_the_kernel_is_given_each_byte_a_few_times(
+    name: str, block_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = CallsCounted()
+    monkeypatch.setattr(index, "kernel", kernel)
+    head, unit = HOSTILE[name]
+    data = head + unit * ((256 << 10) // (SLOW * len(unit)) + 1)
+    index_all(data, block_size)
+    assert kernel.work < 4 * len(data)
+    # Each call ends a block or a seam, finds a header, or is a look at twice as much.
+    assert kernel.calls < 5 * len(data) // block_size + 2 * data.count(b"tracking_code") + 50
