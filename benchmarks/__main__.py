@@ -158,7 +158,9 @@ def _measure(contender: Contender, mode: str, log: Path, *more: str) -> dict[str
 
 
 def _python(*arguments: str) -> str:
-    done = subprocess.run([sys.executable, *arguments], cwd=_ROOT, capture_output=True, text=True)
+    # NumPy, which pyarrow imports, has threads that spin for a while before they sleep: on a core that is timed.
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, *arguments], cwd=_ROOT, env=environment, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"python {' '.join(arguments)}: exit code {done.returncode}\n{done.stderr}")
     return done.stdout

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks import own, peers
@@ -20,7 +22,10 @@ _NARROW = ("timestamp", "status")  # the columns of the narrow read
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """One thing to measure. ``attempts`` are the options it may try on the log of the dialect that it does not know."""
+    """One thing to measure. ``attempts`` are the options it may try on the log of the dialect that it does not know.
+
+    ``setup`` is given the log and holds what ``run`` reads; its clock stands still.
+    """
 
     name: str
     label: str
@@ -31,6 +36,7 @@ class Contender:
     imports: tuple[str, ...] = ()
     ours: bool = False
     attempts: Attempts = ()
+    setup: Callable[[Path], AbstractContextManager[Any]] = nullcontext
 
     @property
     def compared(self) -> bool:
@@ -93,6 +99,10 @@ CONTENDERS = (
         (*_ARROW, "pyarrow.csv", "pandas"), attempts=_BY_PANDAS,
     ),
     _own("parquet", "+parquet: convert_log", "parquet", "php", "file", own.convert),
+    replace(
+        _own("client", "+parquet: from the server", "parquet", "php", "file", own.convert_url, setup=own.served),
+        imports=(*_OURS, "trackparse.client"),
+    ),
     Contender(
         "pyarrow-parquet", "pyarrow open_csv, ParquetWriter", "parquet", "rfc4180", "file", peers.pyarrow_parquet,
         (*_ARROW, "pyarrow.csv", "pyarrow.parquet"),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +60,31 @@ def convert(log: Path) -> Path:
     import trackparse
 
     return trackparse.convert_log(log, output()).path
+
+
+@contextmanager
+def served(log: Path) -> Iterator[str]:
+    """The link to the log on a server of its own process, asked for and waited for as the client does."""
+    from trackparse.client import TrackingLogClient
+    from trackparse.testing import TOKEN
+
+    command = [sys.executable, "-m", "trackparse.testing", "--log", str(log)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            base_url = server.stdout.readline().strip()
+            with TrackingLogClient(TOKEN, base_url=base_url, allow_http=True) as client:
+                yield client.poll(client.request_log())
+        finally:
+            server.terminate()
+
+
+def convert_url(link: str) -> Path:
+    """From the request for the file to the last byte of Parquet."""
+    import trackparse
+    from trackparse.client import open_url
+
+    return trackparse.convert_log(open_url(link, allow_http=True), output()).path
 
 
 def default_file(log: Path) -> Path:

@@ -20,7 +20,7 @@ from benchmarks.contenders import BY_NAME, Contender
 from benchmarks.corpus import compared_rows
 
 
-def _timed(contender: Contender, log: Path) -> dict[str, Any]:
+def _timed(contender: Contender, log: Any) -> dict[str, Any]:
     """One run: the clock stands still while modules are imported and the result is counted."""
     before = resource.getrusage(resource.RUSAGE_SELF)
     start = time.perf_counter()
@@ -73,7 +73,7 @@ def _parquet_rows(path: Path) -> int:
     return int(pq.read_metadata(path).num_rows)
 
 
-def _checked(contender: Contender, log: Path) -> dict[str, Any]:
+def _checked(contender: Contender, log: Any) -> dict[str, Any]:
     """What it makes of the log, to be held against the truth."""
     result = contender.run(log)
     if contender.kind in ("bytes", "records"):
@@ -128,14 +128,14 @@ def _sums(table: Any) -> dict[str, int]:
     return sums
 
 
-def _right(contender: Contender, log: Path, *, own_dialect: bool) -> dict[str, Any]:
+def _right(contender: Contender, log: Any, *, own_dialect: bool) -> dict[str, Any]:
     """How many rows of the compared log come out as they went in, in any order; the best of its attempts."""
     truth = Counter(compared_rows())
     attempts = contender.attempts[:1] if own_dialect else contender.attempts
     return {"right": max(_right_once(contender, log, options, truth) for options in attempts)}
 
 
-def _right_once(contender: Contender, log: Path, options: dict[str, Any], truth: Counter[tuple[str, ...]]) -> int:
+def _right_once(contender: Contender, log: Any, options: dict[str, Any], truth: Counter[tuple[str, ...]]) -> int:
     found: Counter[tuple[str, ...]] = Counter()
     try:
         result = contender.run(log, **options)
@@ -163,12 +163,13 @@ def main() -> None:
     contender = BY_NAME[name]
     for module in contender.imports:
         __import__(module)
-    if mode == "time":
-        found = _timed(contender, Path(log))
-    elif mode == "check":
-        found = _checked(contender, Path(log))
-    else:
-        found = _right(contender, Path(log), own_dialect=contender.ours or contender.log == dialect[0])
+    with contender.setup(Path(log)) as source:
+        if mode == "time":
+            found = _timed(contender, source)
+        elif mode == "check":
+            found = _checked(contender, source)
+        else:
+            found = _right(contender, source, own_dialect=contender.ours or contender.log == dialect[0])
     print(json.dumps(found))
 
 
