@@ -112,7 +112,7 @@ static void check_values(const uint8_t *data, size_t size, long memory)
         const uint8_t *end = at < size ? memchr(data + at, ';', size - at) : NULL;
         size_t length = (end ? (size_t)(end - data) : size) - at;
         granted = memory;
-        int64_t code = code_of(&values, data + at, length);
+        int64_t code = code_of_tag(&values, tag_of(&values, data + at, length), data + at, length);
         granted = -1;
         if (code < 0) {
             CHECK(values.count == distinct, "a value that found no memory was counted");

@@ -44,13 +44,11 @@ def made(kernel: Any, runs: Any, empty_is_null: bool) -> list[Any]:
     for function in (kernel.strings, kernel.views):
         first, data, size, validity, nulls = function(runs, empty_is_null, bytearray)
         found.append((bytes(first), bytes(memoryview(data).cast("B")[:size]), validity, nulls))
-    dictionary, again = kernel.Dictionary(), kernel.Dictionary()
-    found += (dictionary.encode(runs, empty_is_null), dictionary.strings(), len(dictionary), dictionary.size)
-    offsets, data, validity, _ = found[0]
-    rows = sum(run[2] for run in runs)
-    found.append(again.encode_array(validity, offsets, data, rows // 2, rows - rows // 2))
-    offsets, data = again.take()
-    return [*found, offsets, bytes(data), len(again)]
+    dictionary = kernel.Dictionary()
+    codes = dictionary.encode(runs, empty_is_null)
+    found += (codes, kernel.validity_of(codes), dictionary.strings(), len(dictionary), dictionary.size)
+    offsets, data = dictionary.take()
+    return [*found, offsets, bytes(data), dictionary.encode(runs[::-1], empty_is_null)]
 
 
 def values_of(kernel: Any, data: bytes, dialect: int) -> list[Any]:

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from threading import Event, Thread
 
@@ -227,9 +228,11 @@ def test_a_log_cannot_steer_the_terminal_by_its_name(tmp_path: Path) -> None:
 def write_without_end(pipe: Path, begun: Event) -> None:
     with suppress(BrokenPipeError), pipe.open("wb", buffering=0) as file:  # opening waits for the reader
         file.write(HEADER)
-        while True:
-            file.write(encode_row(ROW) * 100)
-            begun.set()
+        for megabytes in count():
+            file.write(encode_row(ROW) * (1_000_000 // len(encode_row(ROW))))
+            # No pipe holds as much: it is read, and whoever reads it has long been done with opening it.
+            if megabytes == 3:
+                begun.set()
 
 
 def exists(group: int) -> bool:

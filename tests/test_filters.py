@@ -7,6 +7,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 import pyarrow.parquet as pq
 import pytest
@@ -36,7 +37,15 @@ def chosen(rows: frozenset[int] | None, column: int) -> frozenset[str] | None:
 
 
 @settings(max_examples=60 // SLOW)
-@given(values, values, values, moments, moments, st.sampled_from([1 << 13, 1 << 20]))
+@given(
+    values,
+    values,
+    values,
+    moments,
+    moments,
+    st.sampled_from([1 << 13, 1 << 20]),
+    st.sampled_from(["string", "string_view"]),
+)
 def test_batches_and_events_hold_the_rows_that_meet_every_condition(
     statuses: frozenset[int] | None,
     apps: frozenset[int] | None,
@@ -44,6 +53,7 @@ def test_batches_and_events_hold_the_rows_that_meet_every_condition(
     since: datetime | None,
     until: datetime | None,
     block_size: int,
+    string_type: Literal["string", "string_view"],
 ) -> None:
     where = Filter(chosen(statuses, 4), chosen(apps, 6), chosen(codes, 1), since, until)
     wanted = [
@@ -55,7 +65,10 @@ def test_batches_and_events_hold_the_rows_that_meet_every_condition(
         and (since is None or since <= datetime.fromisoformat(row[0]))
         and (until is None or datetime.fromisoformat(row[0]) < until)
     ]
-    with trackparse.open_log(LOG, where=where, block_size=block_size, columns=["hwid", "description"]) as log:
+    columns = ["hwid", "description"]
+    with trackparse.open_log(
+        LOG, where=where, block_size=block_size, columns=columns, string_type=string_type
+    ) as log:
         table = log.read_all()
         assert (log.stats.records, log.stats.filtered) == (600, 600 - len(wanted))
     assert table.column_names == ["hwid", "description"]
@@ -115,6 +128,20 @@ def test_the_parquet_file_has_the_rows_that_were_wanted(tmp_path: Path) -> None:
     assert pq.read_table(report.path)["hwid"].to_pylist() == [row[3] for row in failed]
 
 
+@pytest.mark.parametrize("block_size", [1000, 1 << 20])
+def test_row_groups_are_filled_with_the_rows_that_were_wanted(block_size: int, tmp_path: Path) -> None:
+    path = tmp_path / "log.parquet"
+    where = Filter(statuses=["sent"])
+    bad = LOG.replace(b"\n", b"\nno record\n").partition(b"\n")[2]
+    trackparse.convert_log(
+        HEADER + bad, path, where=where, row_group_size=7, block_size=block_size, on_error="quarantine"
+    )
+    sent = [row[7] or None for row in ROWS if row[4] == "sent"]
+    assert pq.read_table(path)["payload"].to_pylist() == sent
+    groups = pq.ParquetFile(path).metadata
+    assert [groups.row_group(n).num_rows for n in range(groups.num_row_groups - 1)] == [7] * (len(sent) // 7)
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "text"),
     [
@@ -127,11 +154,6 @@ def test_the_parquet_file_has_the_rows_that_were_wanted(tmp_path: Path) -> None:
 def test_a_filter_that_is_none_says_so(arguments: dict[str, object], error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         Filter(**arguments)  # type: ignore[arg-type]
-
-
-def test_views_cannot_be_filtered() -> None:
-    with pytest.raises(ValueError, match="string_view"):
-        trackparse.open_log(LOG, string_type="string_view", where=Filter())
 
 
 def test_a_filter_travels_to_another_process() -> None:

@@ -98,8 +98,6 @@ def calls(kernel: Any) -> Iterator[tuple[str, Callable[[], object]]]:
         yield f"{name}: an allocator of bytes", lambda make=make: make([run(1)], True, bytes)
     yield "dictionary", lambda: encoded(kernel, [run(4), run(7), run(-1)])
     yield "dictionary: a bad run", lambda: encoded(kernel, [run(4), run(9)])
-    yield "dictionary: an array that does not fit", lambda: kernel.Dictionary().encode_array(None, b"1234", b"", 0, 5)
-    yield "dictionary: no buffers", lambda: kernel.Dictionary().encode_array(None, "offsets", "data", 0, 1)
     yield "dictionary: taken with something", lambda: kernel.Dictionary().take(1)
     yield "dictionary: no list", lambda: kernel.Dictionary().encode(5, True)
     yield "events", events
@@ -135,13 +133,9 @@ def calls(kernel: Any) -> Iterator[tuple[str, Callable[[], object]]]:
 
 def encoded(kernel: Any, runs: list[Any]) -> object:
     dictionary = kernel.Dictionary()
-    codes: list[object] = [dictionary.encode(runs, True), dictionary.encode(runs, False)]
-    offsets, data = dictionary.strings()
-    taken = kernel.Dictionary()
-    size = len(offsets) // 4 - 1
-    for validity in (None, b"\x01" * (size // 8 + 1), "text"):
-        codes.append(taken.encode_array(validity, offsets, data, 0, size))
-        codes += (taken.take(), taken.size, taken.strings())
+    codes: list[object] = [dictionary.encode(runs, True), dictionary.encode(runs, False), dictionary.strings()]
+    for _ in range(2):
+        codes += (dictionary.take(), dictionary.size, dictionary.strings(), dictionary.encode(runs, True))
     return codes
 
 

@@ -7,10 +7,7 @@ import json
 import mmap
 import os
 import random
-import sys
-from array import array
 from collections.abc import Iterator
-from itertools import accumulate
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -131,7 +128,9 @@ def compare_columns(kernel: ModuleType, runs: list[Any]) -> None:
             assert used(answer) == used(expected), (name, runs)
         c, python = kernel.Dictionary(), _reference.Dictionary()
         for _ in range(2):
-            assert c.encode(runs, empty_is_null) == python.encode(runs, empty_is_null), runs
+            codes = c.encode(runs, empty_is_null)
+            assert codes == python.encode(runs, empty_is_null), runs
+            assert kernel.validity_of(codes) == _reference.validity_of(codes)
             assert len(c) == len(python)
             assert c.strings() == python.strings()
 
@@ -281,49 +280,21 @@ def test_dictionaries_that_grow(instruction_set: ModuleType) -> None:
         assert c.strings() == python.strings()
 
 
-def test_dictionaries_of_arrays(instruction_set: ModuleType) -> None:
-    dice = random.Random(9)
+def test_what_was_taken_from_a_dictionary_stays_as_it_is(instruction_set: ModuleType) -> None:
     c, python = instruction_set.Dictionary(), _reference.Dictionary()
-    for length in (0, 1, 7, 8, 9, 100, 3000):
-        values = [dice.choice([None, b"", b"one", b"%d" % dice.randrange(length)]) for _ in range(length)]
-        data = b"".join(value or b"" for value in values)
-        offsets = array("i", accumulate((len(value or b"") for value in values), initial=0))
-        bits = sum(1 << i for i, value in enumerate(values) if value is not None)
-        for validity in (None, bits.to_bytes(length // 8 + 1, "little")):
-            offset = dice.randrange(length + 1)
-            arguments = (validity, offsets, data, offset, dice.randrange(length - offset + 1))
-            codes = c.encode_array(*arguments)
-            assert codes == python.encode_array(*arguments)
-            assert instruction_set.validity_of(codes) == _reference.validity_of(codes)
-            assert (len(c), c.size, c.strings()) == (len(python), python.size, python.strings())
-    taken = [(offsets, bytes(data)) for offsets, data in (c.take(), python.take())]
-    assert taken[0] == taken[1]
-    for dictionary in (c, python):
-        assert (len(dictionary), dictionary.size, dictionary.strings()) == (0, 0, (bytes(4), b""))
-        assert (dictionary.take()[0], bytes(dictionary.take()[1])) == (bytes(4), b"")
-        assert dictionary.encode_array(None, array("i", [0, 1, 2]), b"ab", 0, 2) == array("i", [0, 1]).tobytes()
-
-
-@pytest.mark.parametrize(
-    ("validity", "offsets", "offset", "length"),
-    [
-        (None, [0, 1, 3], 0, 2),  # past the data
-        (None, [0, 2, 1], 0, 2),
-        (None, [-1, 1, 2], 0, 2),
-        (None, [0, 1, 2], 0, 3),
-        (None, [0, 1, 2], 3, 0),
-        (None, [0, 1, 2], -1, 1),
-        (None, [0, 1, 2], 0, -1),
-        (None, [0, 1, 2], 1, sys.maxsize),
-        (b"", [0, 1, 2], 0, 2),
-    ],
-)
-def test_a_dictionary_does_not_read_past_an_array(
-    validity: bytes | None, offsets: list[int], offset: int, length: int, instruction_set: ModuleType
-) -> None:
-    for kernel in (instruction_set, _reference):
-        with pytest.raises(ValueError, match="the offsets do not fit"):
-            kernel.Dictionary().encode_array(validity, array("i", offsets), b"ab", offset, length)
+    taken = []
+    for number in range(4):
+        data = b"".join(line(b"%d" % (row % (100 * number + 1))) for row in range(500))
+        found = _reference.index(data, 0, len(data), True, 8, 0, 7, True, 1, MAX)
+        runs = [(data, found.fields, found.records, 8, 7)]
+        assert c.encode(runs, True) == python.encode(runs, True)
+        assert (len(c), c.size) == (len(python), python.size)
+        taken.append((c.take(), python.take()))
+        for dictionary in (c, python):
+            assert (len(dictionary), dictionary.size, dictionary.strings()) == (0, 0, (bytes(4), b""))
+            assert (dictionary.take()[0], bytes(dictionary.take()[1])) == (bytes(4), b"")
+    for ours, theirs in taken:
+        assert (ours[0], bytes(ours[1])) == (theirs[0], bytes(theirs[1]))
 
 
 def test_unescape(instruction_set: ModuleType) -> None:

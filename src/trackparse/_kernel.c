@@ -701,7 +701,7 @@ done:
 typedef struct {
     PyObject_HEAD
     values_t values;
-    int busy; /* a thread is in encode_array, without the GIL */
+    int busy; /* a thread is in encode, without the GIL */
 } dictionary_t;
 
 /* Where a dictionary may be changed; NULL with an error while another thread does that. */
@@ -714,42 +714,45 @@ static values_t *open_values(PyObject *self)
     return NULL;
 }
 
+#define GROUP 32 /* values looked up together */
+
+/* -1 for a null. `scratch` has room for all values of a run and 64 bytes. */
 static int fill_codes(values_t *d, const runs_t *runs, int empty_is_null, const isa_t *isa, int32_t *codes,
-                      validity_t *validity, uint8_t *scratch)
+                      uint8_t *scratch)
 {
-    size_t record = 0;
-    const uint8_t *last = NULL;
-    size_t last_size = 0;
-    int64_t last_code = 0;
+    const uint8_t *at[GROUP];
+    size_t sizes[GROUP];
+    uint32_t tags[GROUP];
     for (Py_ssize_t k = 0; k < runs->count; k++) {
         const run_t *run = runs->run + k;
-        for (size_t i = 0; i < run->records; i++, record++) {
-            codes[record] = 0;
-            if (run->field < 0) {
-                set_null(validity, record);
-                continue;
+        if (run->field < 0) {
+            memset(codes, 0xFF, run->records * sizeof *codes);
+            codes += run->records;
+            continue;
+        }
+        for (size_t first = 0; first < run->records; first += GROUP) {
+            size_t count = run->records - first < GROUP ? run->records - first : GROUP;
+            uint8_t *out = scratch;
+            for (size_t i = 0; i < count; i++) {
+                const uint32_t *row = row_of(run, first + i);
+                span_t span = span_of(run, row);
+                at[i] = (const uint8_t *)run->data.buf + span.first;
+                sizes[i] = span.last - span.first;
+                if (span.quoted && sizes[i]) {
+                    sizes[i] = isa->unescape(out, at[i], sizes[i], (int)(row[0] >> 31) == PHP);
+                    at[i] = out;
+                    out += sizes[i];
+                }
+                tags[i] = tag_of(d, at[i], sizes[i]);
             }
-            const uint32_t *row = row_of(run, i);
-            span_t span = span_of(run, row);
-            const uint8_t *value = (const uint8_t *)run->data.buf + span.first;
-            size_t size = span.last - span.first;
-            if (!size && empty_is_null) {
-                set_null(validity, record);
-                continue;
-            }
-            int unescaped = span.quoted && size && memchr(value, '"', size);
-            if (unescaped) {
-                size = isa->unescape(scratch, value, size, (int)(row[0] >> 31) == PHP);
-                value = scratch;
-            }
-            if (!(last && last_size == size && !memcmp(last, value, size))) {
-                last_code = code_of(d, value, size);
-                if (last_code < 0)
+            fetch_values(d, tags, count);
+            for (size_t i = 0; i < count; i++) {
+                int null = empty_is_null && !sizes[i];
+                int64_t code = null ? -1 : code_of_tag(d, tags[i], at[i], sizes[i]);
+                if (code < 0 && !null)
                     return 0;
-                last = unescaped ? NULL : value;
-                last_size = size;
+                *codes++ = (int32_t)code;
             }
-            codes[record] = (int32_t)last_code;
         }
     }
     return 1;
@@ -769,136 +772,30 @@ static int seed_values(values_t *d)
 static PyObject *dictionary_encode(PyObject *self, PyObject *args)
 {
     values_t *d = open_values(self);
-    PyObject *list, *codes = NULL, *valid = NULL, *result = NULL;
-    int empty_is_null;
+    PyObject *list, *codes = NULL;
+    int empty_is_null, filled = 0;
     runs_t runs = {0};
-    validity_t validity = {0};
-    uint8_t *scratch = NULL;
     if (!d || !PyArg_ParseTuple(args, "O!p:encode", &PyList_Type, &list, &empty_is_null) || !take_runs(list, &runs))
         return NULL;
-    if (!d->slot_count && !seed_values(d))
-        goto done;
-    codes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(runs.records * sizeof(int32_t)));
-    scratch = malloc(runs.bytes + 64);
-    if (!codes || !scratch || !new_validity(&validity, runs.records)) {
-        if (!PyErr_Occurred())
-            PyErr_NoMemory();
-        goto done;
-    }
-    /* The GIL is kept: two threads may share the dictionary, and this is the cheapest lock for it. */
-    const isa_t *isa = ISAS + ISA_COUNT - 1;
-    if (!fill_codes(d, &runs, empty_is_null, isa, (int32_t *)PyBytes_AsString(codes), &validity, scratch)) {
-        PyErr_NoMemory();
-        goto done;
-    }
-    valid = validity_bytes(&validity, runs.records);
-    if (valid)
-        result = Py_BuildValue("OOn", codes, valid, (Py_ssize_t)validity.nulls);
-done:
-    Py_XDECREF(codes);
-    Py_XDECREF(valid);
-    free(scratch);
-    free(validity.bits);
-    release_runs(&runs);
-    return result;
-}
-
-typedef struct {
-    Py_buffer validity, offsets, data;
-    size_t offset, length;
-} strings_t;
-
-static void release_strings(strings_t *strings)
-{
-    PyBuffer_Release(&strings->validity);
-    PyBuffer_Release(&strings->offsets);
-    PyBuffer_Release(&strings->data);
-}
-
-/* Whether the offsets rise and stay within the data. */
-static int check_strings(const strings_t *strings)
-{
-    const int32_t *at = strings->offsets.buf;
-    size_t end = strings->offset + strings->length;
-    if (end < strings->length || (size_t)strings->offsets.len / sizeof *at <= end ||
-        (uintptr_t)at % sizeof *at || (strings->validity.obj && (size_t)strings->validity.len * 8 < end))
-        return 0;
-    int rise = at[strings->offset] >= 0 && at[end] <= strings->data.len;
-    for (size_t i = strings->offset; i < end; i++)
-        rise &= at[i] <= at[i + 1];
-    return rise;
-}
-
-static int take_strings(PyObject *args, strings_t *strings)
-{
-    Py_ssize_t offset, length;
-    PyObject *validity;
-    if (!PyArg_ParseTuple(args, "Oy*y*nn:encode_array", &validity, &strings->offsets, &strings->data, &offset, &length))
-        return 0;
-    if (validity == Py_None || PyObject_GetBuffer(validity, &strings->validity, PyBUF_SIMPLE) == 0) {
-        strings->offset = (size_t)offset;
-        strings->length = (size_t)length;
-        if (offset >= 0 && length >= 0 && check_strings(strings))
-            return 1;
-        PyErr_SetString(PyExc_ValueError, "encode_array: the offsets do not fit the data");
-    }
-    release_strings(strings);
-    return 0;
-}
-
-#define GROUP 32 /* values looked up together */
-
-static inline int is_null(const strings_t *strings, size_t i)
-{
-    const uint8_t *valid = strings->validity.buf;
-    size_t bit = strings->offset + i;
-    return valid && !(valid[bit / 8] >> bit % 8 & 1);
-}
-
-static int fill_array_codes(values_t *d, const strings_t *strings, int32_t *codes)
-{
-    const uint8_t *data = strings->data.buf;
-    const int32_t *at = (const int32_t *)strings->offsets.buf + strings->offset;
-    uint32_t tags[GROUP];
-    for (size_t first = 0; first < strings->length; first += GROUP) {
-        size_t count = strings->length - first < GROUP ? strings->length - first : GROUP;
-        for (size_t i = 0; i < count; i++)
-            tags[i] = tag_of(d, data + at[first + i], (size_t)(at[first + i + 1] - at[first + i]));
-        fetch_values(d, tags, count);
-        for (size_t i = first; i < first + count; i++) {
-            codes[i] = -1;
-            if (is_null(strings, i))
-                continue;
-            int64_t code = code_of_tag(d, tags[i - first], data + at[i], (size_t)(at[i + 1] - at[i]));
-            if (code < 0)
-                return 0;
-            codes[i] = (int32_t)code;
-        }
-    }
-    return 1;
-}
-
-static PyObject *dictionary_encode_array(PyObject *self, PyObject *args)
-{
-    values_t *d = open_values(self);
-    strings_t strings = {0};
-    if (!d || (!d->slot_count && !seed_values(d)) || !take_strings(args, &strings))
-        return NULL;
-    PyObject *codes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(strings.length * sizeof(int32_t)));
-    if (codes) {
+    uint8_t *scratch = malloc(runs.bytes + 64);
+    if (d->seed || seed_values(d))
+        codes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(runs.records * sizeof(int32_t)));
+    if (codes && scratch) {
         int32_t *out = (int32_t *)PyBytes_AsString(codes);
-        int filled;
+        const isa_t *isa = ((state_t *)PyType_GetModuleState(Py_TYPE(self)))->isa;
         ((dictionary_t *)self)->busy = 1;
         Py_BEGIN_ALLOW_THREADS
-        filled = fill_array_codes(d, &strings, out);
+        filled = fill_codes(d, &runs, empty_is_null, isa, out, scratch);
         Py_END_ALLOW_THREADS
         ((dictionary_t *)self)->busy = 0;
-        if (!filled) {
-            Py_CLEAR(codes);
-            PyErr_NoMemory();
-        }
     }
-    release_strings(&strings);
+    if (!filled) {
+        Py_CLEAR(codes);
+        if (!PyErr_Occurred())
+            PyErr_NoMemory();
+    }
+    free(scratch);
+    release_runs(&runs);
     return codes;
 }
 
@@ -981,17 +878,12 @@ static PyObject *dictionary_strings(PyObject *self, PyObject *unused)
     return offsets ? Py_BuildValue("Ny#", offsets, d->bytes ? (const char *)d->bytes : "", (Py_ssize_t)d->size) : NULL;
 }
 
-static PyObject *dictionary_take(PyObject *self, PyTypeObject *defining, PyObject *const *args, Py_ssize_t count,
-                                 PyObject *names)
+static PyObject *dictionary_take(PyObject *self, PyObject *unused)
 {
-    (void)args;
-    if (count || names) {
-        PyErr_SetString(PyExc_TypeError, "take: it takes nothing");
-        return NULL;
-    }
+    (void)unused;
     values_t *d = open_values(self);
     PyObject *offsets = d ? offsets_of(d) : NULL;
-    PyTypeObject *type = (PyTypeObject *)((state_t *)PyType_GetModuleState(defining))->memory;
+    PyTypeObject *type = (PyTypeObject *)((state_t *)PyType_GetModuleState(Py_TYPE(self)))->memory;
     memory_t *memory = offsets ? (memory_t *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0) : NULL;
     if (!memory) {
         Py_XDECREF(offsets);
@@ -999,9 +891,10 @@ static PyObject *dictionary_take(PyObject *self, PyTypeObject *defining, PyObjec
     }
     memory->start = d->bytes;
     memory->size = (Py_ssize_t)d->size;
-    free(d->ends);
-    free(d->slots);
-    *d = (values_t){.seed = d->seed};
+    d->bytes = NULL;
+    d->size = d->room = d->count = 0;
+    if (d->slots)
+        memset(d->slots, 0, d->slot_count * sizeof *d->slots);
     return Py_BuildValue("NN", offsets, memory);
 }
 
@@ -1030,9 +923,8 @@ static void dictionary_dealloc(PyObject *self)
 
 static PyMethodDef dictionary_methods[] = {
     {"encode", dictionary_encode, METH_VARARGS, NULL},
-    {"encode_array", dictionary_encode_array, METH_VARARGS, NULL},
     {"strings", dictionary_strings, METH_NOARGS, NULL},
-    {"take", (PyCFunction)(void (*)(void))dictionary_take, METH_METHOD | METH_FASTCALL | METH_KEYWORDS, NULL},
+    {"take", dictionary_take, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -10,7 +10,7 @@ import re
 from array import array
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import Any, Final, NamedTuple
 
 Buffer = bytes | bytearray | memoryview
@@ -711,24 +711,12 @@ class Dictionary:
         self._codes = {}
         return taken
 
-    def encode(self, runs: list[Run], empty_is_null: bool) -> tuple[bytes, bytes | None, int]:
-        """The buffers of a dictionary column: int32 codes, validity, nulls."""
-        values = [None if empty_is_null and not value else value for value in _values(runs)]
+    def encode(self, runs: list[Run], empty_is_null: bool) -> bytes:
+        """The int32 codes of a column's values, -1 for a null."""
         codes = array("i")
-        for value in values:
-            codes.append(0 if value is None else self._codes.setdefault(value, len(self._codes)))
-        return codes.tobytes(), *_bitmap(values)
-
-    def encode_array(
-        self, validity: Buffer | None, offsets: Buffer, data: Buffer, offset: int, length: int
-    ) -> bytes:
-        """The int32 codes of a string array, given by its buffers and the part of it that is meant; -1 for a null."""
-        ends = [*memoryview(offsets).cast("B").cast("i")[max(offset, 0) : offset + length + 1]]
-        fits = offset >= 0 and length >= 0 and len(ends) == length + 1 and ends[0] >= 0 and ends[-1] <= len(data)
-        if not fits or ends != sorted(ends) or (validity is not None and len(validity) * 8 < offset + length):
-            raise ValueError("encode_array: the offsets do not fit the data")
-        codes = array("i")
-        for i, (start, end) in enumerate(pairwise(ends), offset):
-            null = validity is not None and not validity[i // 8] >> i % 8 & 1
-            codes.append(-1 if null else self._codes.setdefault(bytes(data[start:end]), len(self._codes)))
+        for value in _values(runs):
+            if value is None or (empty_is_null and not value):
+                codes.append(-1)
+            else:
+                codes.append(self._codes.setdefault(value, len(self._codes)))
         return codes.tobytes()

@@ -20,11 +20,22 @@ static inline uint64_t folded_product(uint64_t a, uint64_t b)
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-static inline uint64_t word_of(const uint8_t *p, size_t n)
+static inline uint64_t word_of(const uint8_t *p)
 {
-    uint64_t word = 0;
-    memcpy(&word, p, n < 8 ? n : 8);
+    uint64_t word;
+    memcpy(&word, p, 8);
     return word;
+}
+
+/* The same of fewer than 8 bytes: each of them is in it. */
+static inline uint64_t short_word_of(const uint8_t *p, size_t n)
+{
+    uint32_t first, last;
+    if (n < 4)
+        return n ? (uint64_t)p[0] << 16 | (uint64_t)p[n / 2] << 8 | p[n - 1] : 0;
+    memcpy(&first, p, 4);
+    memcpy(&last, p + n - 4, 4);
+    return (uint64_t)first << 32 | last;
 }
 
 /* Each word meets a secret before it is multiplied: without knowing it nobody can tell which values collide. */
@@ -33,16 +44,16 @@ static uint64_t hash_bytes(uint64_t seed, const uint8_t *p, size_t n)
     uint64_t one = seed * 0x9E3779B97F4A7C15u + 0xD1B54A32D192ED03u, two = (one ^ one >> 29) * 0xBF58476D1CE4E5B9u;
     uint64_t h = seed ^ n, g = two;
     for (; n > 32; p += 32, n -= 32) {
-        h = folded_product(word_of(p, 8) ^ one, word_of(p + 8, 8) ^ h);
-        g = folded_product(word_of(p + 16, 8) ^ two, word_of(p + 24, 8) ^ g);
+        h = folded_product(word_of(p) ^ one, word_of(p + 8) ^ h);
+        g = folded_product(word_of(p + 16) ^ two, word_of(p + 24) ^ g);
     }
     if (n > 16) {
-        h = folded_product(word_of(p, 8) ^ one, word_of(p + 8, 8) ^ h);
+        h = folded_product(word_of(p) ^ one, word_of(p + 8) ^ h);
         p += 16;
         n -= 16;
     }
-    uint64_t last = n > 8 ? word_of(p + 8, n - 8) : 0;
-    h = folded_product(word_of(p, n) ^ two, last ^ h);
+    uint64_t first = n < 8 ? short_word_of(p, n) : word_of(p), last = n < 8 ? 0 : word_of(p + n - 8);
+    h = folded_product(first ^ two, last ^ h);
     return folded_product(h ^ one, g);
 }
 
@@ -113,11 +124,6 @@ static int64_t code_of_tag(values_t *d, uint32_t tag, const uint8_t *p, size_t n
     d->ends[d->count] = d->size;
     d->slots[at] = (uint64_t)tag << 32 | (uint32_t)++d->count;
     return (int64_t)d->count - 1;
-}
-
-static inline int64_t code_of(values_t *d, const uint8_t *p, size_t n)
-{
-    return code_of_tag(d, tag_of(d, p, n), p, n);
 }
 
 #ifdef __GNUC__

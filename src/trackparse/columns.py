@@ -7,7 +7,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from trackparse._reference import Run
+from trackparse._reference import Buffer, Run
 from trackparse.buffers import BufferPool
 from trackparse.dispatch import kernel
 from trackparse.errors import HeaderError, LimitError
@@ -62,7 +62,7 @@ class ColumnBuilder:
 
     def build(self, segments: Sequence[Segment]) -> pa.RecordBatch:
         """One batch with the records of the segments, in their order."""
-        arrays = [self._column(name, segments) for name in self.schema.names]
+        arrays = [self.column(name, segments) for name in self.schema.names]
         if not arrays:
             # pyarrow counts rows by columns: without one there is no batch to hand out.
             raise ValueError("columns=() asks for nothing: name at least one column")
@@ -86,7 +86,8 @@ class ColumnBuilder:
                     )
         return len(segments)
 
-    def _column(self, name: str, segments: Sequence[Segment]) -> pa.Array:
+    def column(self, name: str, segments: Sequence[Segment]) -> pa.Array:
+        """One column of the batch."""
         records = sum(segment.records for segment in segments)
         if name == "timestamp":
             data = (
@@ -96,8 +97,7 @@ class ColumnBuilder:
             )
             return pa.Array.from_buffers(pa.timestamp("us"), records, [None, pa.py_buffer(data)])
         runs = [segment.run(name) for segment in segments]
-        # Where the payload is empty there is none; an empty description is an empty one.
-        empty_is_null = name == "payload"
+        empty_is_null = is_null_if_empty(name)
         if name in self._dictionaries:
             return self._dictionary_column(name, runs, empty_is_null, records)
         if self._views:
@@ -115,7 +115,7 @@ class ColumnBuilder:
         self, name: str, runs: list[Run], empty_is_null: bool, records: int
     ) -> pa.Array:
         dictionary = self._dictionaries[name]
-        codes, validity, nulls = dictionary.encode(runs, empty_is_null)
+        codes = dictionary.encode(runs, empty_is_null)
         values = self._values.get(name)
         if values is None or len(values) != len(dictionary):
             most = self._limits.max_dictionary_bytes
@@ -127,8 +127,20 @@ class ColumnBuilder:
             offsets, data = dictionary.strings()
             values = pa.StringArray.from_buffers(len(dictionary), pa.py_buffer(offsets), pa.py_buffer(data))
             self._values[name] = values
-        indices = pa.Array.from_buffers(pa.int32(), records, [_buffer(validity), pa.py_buffer(codes)], nulls)
-        return pa.DictionaryArray.from_arrays(indices, values)
+        return encoded(codes, values)
+
+
+def is_null_if_empty(name: str) -> bool:
+    """Where the payload is empty there is none; an empty description is an empty one."""
+    return name == "payload"
+
+
+def encoded(codes: Buffer, values: pa.Array) -> pa.DictionaryArray:
+    """A dictionary column of the kernel's codes."""
+    validity, nulls = kernel.validity_of(codes)
+    buffers = [_buffer(validity), pa.py_buffer(codes)]
+    indices = pa.Array.from_buffers(pa.int32(), len(codes) // 4, buffers, nulls)
+    return pa.DictionaryArray.from_arrays(indices, values, safe=False)
 
 
 def _buffer(data: bytes | None) -> pa.Buffer | None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+
+from trackparse.index import Buffer, Segment
 
 if TYPE_CHECKING:
     from trackparse.events import Event
@@ -51,19 +54,34 @@ class Filter:
         timestamp = () if self.since is None and self.until is None else ("timestamp",)
         return (*timestamp, *(column for name, column in _COLUMNS.items() if getattr(self, name) is not None))
 
-    def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """The rows of a batch that meet it, in their order; the batch has all ``columns``."""
+    def mask(self, batch: pa.RecordBatch) -> pa.BooleanArray:
+        """Which rows of a batch meet it; the batch has all ``columns``, and they are not none."""
         import pyarrow.compute as pc  # who asks for no filter need not wait for it
 
+        found = []
         for name, column in _COLUMNS.items():
             values = getattr(self, name)
             if values is not None:
-                batch = batch.filter(_among(batch[column], values))
+                found.append(_among(batch[column], values))
         if self.since is not None:
-            batch = batch.filter(pc.greater_equal(batch["timestamp"], _scalar(self.since)))
+            found.append(pc.greater_equal(batch["timestamp"], _scalar(self.since)))
         if self.until is not None:
-            batch = batch.filter(pc.less(batch["timestamp"], _scalar(self.until)))
-        return batch
+            found.append(pc.less(batch["timestamp"], _scalar(self.until)))
+        mask = reduce(pc.and_, found)
+        # Where a log lacks the column its values are null, and so is what is found out about them.
+        return pc.and_kleene(mask, mask.is_valid())
+
+    def select(self, segments: Sequence[Segment], looked_at: pa.RecordBatch) -> list[Segment]:
+        """The records that meet it, as segments to build columns of: what they say of rejects and places is void."""
+        mask = self.mask(looked_at)
+        selected, start = [], 0
+        for segment in segments:
+            wanted = mask.slice(start, segment.records)
+            start += segment.records
+            fields = _rows(segment.fields, 4 * (len(segment.columns) + 1), wanted)
+            timestamps = _rows(segment.timestamps, 8, wanted)
+            selected.append(replace(segment, records=wanted.true_count, fields=fields, timestamps=timestamps))
+        return selected
 
     def matches(self, event: Event) -> bool:
         """Whether an event meets it."""
@@ -84,6 +102,13 @@ def _among(column: pa.Array, values: frozenset[str]) -> pa.Array:
     found = bytes(value in values for value in encoded.dictionary.to_pylist())
     bits = pa.Array.from_buffers(pa.uint8(), len(found), [None, pa.py_buffer(found)]).cast(pa.bool_())
     return bits.take(encoded.indices)
+
+
+def _rows(table: Buffer, size: int, wanted: pa.BooleanArray) -> Buffer:
+    """Those rows of a table of ``size`` bytes each."""
+    buffers = [None, pa.py_buffer(memoryview(table))]
+    rows = pa.Array.from_buffers(pa.binary(size), len(wanted), buffers)
+    return memoryview(rows.filter(wanted).buffers()[1] or b"")
 
 
 # Made from buffers: pa.array and pa.scalar would import pandas, where there is one.

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Literal, Unpack
 
@@ -18,6 +17,7 @@ import pyarrow.parquet as pq
 
 from trackparse.errors import ArchiveError
 from trackparse.files import atomic_all, naming
+from trackparse.index import Segment
 from trackparse.reader import LogReader, Options, open_log
 from trackparse.rejects import check_rejects_name, printable, rejects_writer
 from trackparse.rowgroups import RowGroups
@@ -90,13 +90,13 @@ def convert_log(
     start = time.perf_counter()
     with open_log(source, **options) as log:
         metadata = {"trackparse.version": __version__, "trackparse.source": printable(log.name)}
-        batches = _Batches(log, on_damage)
+        segments = _Segments(log, on_damage)
         with atomic_all([path] if rejects_path is None else [path, rejects_path]) as [temporary, *others]:
             with ExitStack() as opened:
                 if rejects_path:
                     log.quarantine.write = opened.enter_context(rejects_writer(rejects_path, others[0], metadata))
                 file = _File(temporary, compression, path)
-                _write(batches, RowGroups(log.schema, row_group_size), file, metadata)
+                _write(segments, RowGroups(log.builder, row_group_size), file, metadata)
                 log.quarantine.pack()
             if rejects_path and not log.stats.rejected:
                 others[0].unlink()
@@ -114,7 +114,7 @@ def convert_log(
         seconds=time.perf_counter() - start,
         rejects=log.rejects,
         rejects_path=rejects_path if stats.rejected else None,
-        damage=batches.damage,
+        damage=segments.damage,
     )
 
 
@@ -128,17 +128,17 @@ def _checked(rejects: Path, dest: Path, options: Options) -> Path:
     return rejects
 
 
-class _Batches:
-    """The batches of a log. With ``"keep"`` the damage of its archive ends them, and is kept."""
+class _Segments:
+    """What the batches of a log are built of. With ``"keep"`` the damage of its archive ends them, and is kept."""
 
     def __init__(self, log: LogReader, on_damage: OnDamage) -> None:
         self._log = log
         self._keep = on_damage == "keep"
         self.damage: ArchiveError | None = None
 
-    def __iter__(self) -> Iterator[pa.RecordBatch]:
+    def __iter__(self) -> Iterator[list[Segment]]:
         try:
-            yield from self._log
+            yield from self._log.segments()
         except ArchiveError as damage:
             if not (self._keep and self._log.stats.records):
                 raise
@@ -172,8 +172,9 @@ class _File:
                 store_schema=False,
             )
 
-    def write(self, table: pa.Table) -> None:
-        """One row group."""
+    def write(self, tables: list[pa.Table]) -> None:
+        """Write the one table in the list, as a row group, and let go of it: an executor keeps its arguments longer."""
+        table = tables.pop()
         with self._one_thread, naming(self._dest):
             self._writer.write_table(table, table.num_rows)
 
@@ -186,17 +187,14 @@ class _File:
                 self._writer.close()
 
 
-def _write(batches: _Batches, groups: RowGroups, file: _File, metadata: dict[str, str]) -> None:
-    """All batches; the file is closed then, whatever happens."""
-    with (
-        ThreadPoolExecutor(1, "trackparse-encode") as encoder,
-        ThreadPoolExecutor(1, "trackparse-parquet") as executor,
-    ):
+def _write(segments: _Segments, groups: RowGroups, file: _File, metadata: dict[str, str]) -> None:
+    """All records; the file is closed then, whatever happens."""
+    with ThreadPoolExecutor(1, "trackparse-parquet") as executor:
         try:
-            _write_row_groups(groups.tables(batches, encoder), groups, file, executor)
+            _write_row_groups(segments, groups, file, executor)
             file.add_metadata(metadata)
-            if batches.damage:
-                file.add_metadata({"trackparse.partial": printable(str(batches.damage))})
+            if segments.damage:
+                file.add_metadata({"trackparse.partial": printable(str(segments.damage))})
         except BaseException:
             with suppress(Exception):
                 executor.submit(file.close).result()
@@ -206,17 +204,30 @@ def _write(batches: _Batches, groups: RowGroups, file: _File, metadata: dict[str
 
 
 def _write_row_groups(
-    tables: Iterator[pa.Table], groups: RowGroups, file: _File, executor: ThreadPoolExecutor
+    segments: Iterable[list[Segment]], groups: RowGroups, file: _File, executor: ThreadPoolExecutor
 ) -> None:
-    ready = [*islice(tables, 1)]
-    # The first row group decides the schema.
-    file.begin(groups.schema)
-    written: Future[None] | None = None
-    while ready:
-        # One row group is written while the next one is read, and there is never a third.
-        if written is not None:
-            written.result()
-        written = executor.submit(file.write, ready.pop())
-        ready += islice(tables, 1)
-    if written is not None:
-        written.result()
+    writing: Future[None] | None = None
+    for rest in segments:
+        while rest:
+            rest = groups.add(rest)
+            if groups.full:
+                writing = _hand_over(groups, file, executor, writing)
+    if len(groups):
+        writing = _hand_over(groups, file, executor, writing)
+    if writing is None:
+        file.begin(groups.schema)
+    else:
+        writing.result()
+
+
+def _hand_over(
+    groups: RowGroups, file: _File, executor: ThreadPoolExecutor, writing: Future[None] | None
+) -> Future[None]:
+    """Have a row group written while the next one is read, and never a third: ``writing`` is the one before."""
+    if writing is not None:
+        writing.result()
+    table = groups.take()
+    if writing is None:
+        # The first row group decides the schema.
+        file.begin(groups.schema)
+    return executor.submit(file.write, [table])

@@ -98,8 +98,9 @@ class LogReader:
                 opened, self._ahead, self._indexer, on_error, self.quarantine, block_size, progress
             )
             self._groups = self._stream.groups()
-            self._where = where
-            self._builder = self._open(columns, string_type, dictionary)
+            # A filter without a condition lets everything through.
+            self._where = where if where and where.columns else None
+            self.builder = self._open(columns, string_type, dictionary)
         except BaseException as fault:
             self._fail(fault)
             self.close()
@@ -112,26 +113,16 @@ class LogReader:
             raise ArchiveError(f"{self.name}: there is no log in it")
         self._pending = first
         found = self._indexer.first_columns or ()
-        if self._where is None:
-            builder = ColumnBuilder(found, columns, string_type, dictionary, self._limits)
-            self._schema = builder.schema
-            return builder
-        if string_type == "string_view":
-            raise ValueError("where: pyarrow filters no string_view: leave string_type as it is")
-        # What is only looked at is built as well, behind what was asked for.
-        wanted = None if columns is None else tuple(columns)
-        looked_at = () if not wanted else tuple(name for name in self._where.columns if name not in wanted)
-        names = None if wanted is None else wanted + looked_at
-        builder = ColumnBuilder(found, names, string_type, dictionary, self._limits)
-        self._schema = pa.schema(list(builder.schema)[: len(builder.schema) - len(looked_at)])
-        return builder
+        if self._where is not None:
+            self._looked_at = ColumnBuilder(found, self._where.columns, "string", (), self._limits)
+        return ColumnBuilder(found, columns, string_type, dictionary, self._limits)
 
     # ---- what the caller sees ---------------------------------------------------------------------------
 
     @property
     def schema(self) -> pa.Schema:
         """The schema of every batch."""
-        return self._schema
+        return self.builder.schema
 
     @property
     def stats(self) -> Stats:
@@ -152,12 +143,13 @@ class LogReader:
     def __next__(self) -> pa.RecordBatch:
         return self._guarded(self._next_batch)
 
-    def _filtered(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        if self._where is None:
-            return batch
-        kept = self._where.apply(batch)
-        self._stream.leave_out(batch.num_rows - kept.num_rows)
-        return kept.select(self._schema.names)
+    def segments(self) -> Iterator[list[Segment]]:
+        """What the next batches would be built of, for ``builder`` to build them."""
+        while True:
+            try:
+                yield self._guarded(self._next_segments)
+            except StopIteration:
+                return
 
     def events(self) -> Iterator[Event]:
         """The records as ``Event``, one by one, all fields whatever ``columns`` says."""
@@ -253,7 +245,15 @@ class LogReader:
         self._ahead.close(0)
 
     def _next_batch(self) -> pa.RecordBatch:
-        return self._filtered(self._builder.build(self._next_group(self._builder.fitting)))
+        return self.builder.build(self._next_segments())
+
+    def _next_segments(self) -> list[Segment]:
+        group = self._next_group(self.builder.fitting)
+        if self._where is None:
+            return group
+        selected = self._where.select(group, self._looked_at.build(group))
+        self._stream.leave_out(sum(segment.records for segment in group) - sum(segment.records for segment in selected))
+        return selected
 
     def _next_group(self, fitting: Callable[[list[Segment]], int]) -> list[Segment]:
         """The segments of the next batch, as many as are fitting; StopIteration at the end."""

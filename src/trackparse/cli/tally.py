@@ -78,7 +78,7 @@ class Totals:
             known = self._known(status, count)
             self.days.add(day_, known, count)
             self.apps.add(app or "", known, count)
-        for description, count in _counts(_ONLY_FAILED.apply(batch)["description"]):
+        for description, count in _counts(batch.filter(_ONLY_FAILED.mask(batch))["description"]):
             self.failures.add(description, FAILED, count)
 
     def _known(self, status: str, count: int) -> str:
