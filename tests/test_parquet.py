@@ -226,6 +226,8 @@ class TestFailure:
         dest.unlink()
         self.check(dest, log, ValueError, columns=["nope"])
         dest.unlink()
+        self.check(dest, log, ValueError, columns=[])
+        dest.unlink()
         self.check(dest, log, (ValueError, OSError, pa.ArrowException), compression="nope")  # type: ignore[arg-type]
 
     def test_a_folder_in_its_place(self, log: Path, dest: Path) -> None:

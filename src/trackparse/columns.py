@@ -63,16 +63,16 @@ class ColumnBuilder:
     def build(self, segments: Sequence[Segment]) -> pa.RecordBatch:
         """One batch with the records of the segments, in their order."""
         arrays = [self.column(name, segments) for name in self.schema.names]
-        if not arrays:
-            # pyarrow counts rows by columns: without one there is no batch to hand out.
-            raise ValueError("columns=() asks for nothing: name at least one column")
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def fitting(self, segments: Sequence[Segment]) -> int:
         """How many segments come before the first that has a column without a place in the schema.
 
-        HeaderError if that is the first of them.
+        HeaderError if that is the first of them, ValueError if the schema has no column at all.
         """
+        if not self.schema.names:
+            # pyarrow counts rows by columns: without one there is no batch to hand out.
+            raise ValueError("columns=() asks for nothing: name at least one column")
         for number, segment in enumerate(segments if self._all else ()):
             if not (segment.records or segment.rejects):
                 continue
