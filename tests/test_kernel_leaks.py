@@ -10,11 +10,12 @@ import sysconfig
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from cases import H8, line
 from conftest import SLOW
+from kernel_common import Made
 
 import trackparse
 
@@ -36,19 +37,6 @@ BLOCK = b"".join(
         line(b""),
     )
 )
-
-
-class Made(NamedTuple):
-    """What events are made of."""
-
-    timestamp: Any
-    one: str | None
-    two: str | None
-    three: str | None
-    status: Any
-    five: str | None
-    six: str | None
-    field: Any
 
 
 def calls(kernel: Any) -> Iterator[tuple[str, Callable[[], object]]]:

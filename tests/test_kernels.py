@@ -9,10 +9,11 @@ import os
 import random
 from collections.abc import Iterator
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from cases import CASES, H6, H8, line, line6
+from kernel_common import Made
 
 from trackparse import _reference
 from trackparse.sample import encode_row, sample_rows
@@ -133,19 +134,6 @@ def compare_columns(kernel: ModuleType, runs: list[Any]) -> None:
             assert kernel.validity_of(codes) == _reference.validity_of(codes)
             assert len(c) == len(python)
             assert c.strings() == python.strings()
-
-
-class Made(NamedTuple):
-    """As wide as Event."""
-
-    time: int
-    one: str | None
-    two: str | None
-    three: str | None
-    status: Any
-    five: str | None
-    six: str | None
-    field: Any
 
 
 def events(kernel: ModuleType, data: Any, found: tuple[Any, ...], columns: tuple[int, ...]) -> list[Any]:

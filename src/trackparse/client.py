@@ -89,9 +89,7 @@ class TrackingLogClient:
         if "@" in base_url or "?" in base_url or "#" in base_url:
             raise ValueError("base_url holds a user, a query or a fragment: scheme, host and path are wanted")
         self._url = base_url.rstrip("/")
-        if retries < 0:
-            raise ValueError(f"retries={retries}: zero or more")
-        self._retries = retries
+        self._retries = _checked_retries(retries)
         self._pauses = pauses
         self._clock = Clock()
         self._http = Http(timeout=timeout, allow_http=allow_http, pool=pool, secret=self._token, clock=self._clock)
@@ -401,8 +399,7 @@ def open_url(
     ``retries``. DownloadError if it cannot be had; ValueError if the URL is none, or not https.
     """
     check_url(url, "the URL", allow_http=allow_http)
-    if retries < 0:
-        raise ValueError(f"retries={retries}: zero or more")
+    retries = _checked_retries(retries)
     http = Http(timeout=timeout, allow_http=allow_http, pool=pool, secret=None, clock=Clock())
     return Download(http, url, pauses=pauses, retries=retries, stall=stall, cancel=cancel)
 
@@ -413,6 +410,12 @@ def _checked_token(token: str) -> Secret:
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise ValueError("the token is empty, or holds a blank, a line end or odd letters: strip what it was read from")
     return Secret(token)
+
+
+def _checked_retries(retries: int) -> int:
+    if retries < 0:
+        raise ValueError(f"retries={retries}: zero or more")
+    return retries
 
 
 def _check_options(options: Mapping[str, Any], function: Callable[..., Any] = open_log) -> None:
