@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from cases import H6, H8, NAMES, line, line6
 from conftest import SLOW
 
 import trackparse
+from trackparse import rowgroups
 from trackparse.sample import sample_rows, write_sample
 
 ROWS = 5000 // SLOW
@@ -123,6 +125,33 @@ def test_values_new_in_a_later_row_group_and_nulls_between_them(dest: Path) -> N
             assert [row[7] for row in rows_of(dest)] == [text or None for text in texts]
 
 
+def test_row_groups_of_more_rows_than_there_was_room_for(
+    log: Path, dest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rowgroups, "_CODES_ROOM", 8 * 400)
+    for size in (150, ROWS):
+        trackparse.convert_log(log, dest, block_size=10_000, row_group_size=size)
+        assert rows_of(dest) == TRUTH
+
+
+def test_reading_waits_for_a_writer_that_is_slower(log: Path, dest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = pq.ParquetWriter.write_table
+    written, ahead = 0, []
+
+    def slowly(writer: pq.ParquetWriter, table: pa.Table, size: int) -> None:
+        nonlocal written
+        time.sleep(0.02)
+        write(writer, table, size)
+        written += size
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", slowly)
+    options: dict[str, Any] = {"block_size": 10_000, "row_group_size": 100}
+    trackparse.convert_log(log, dest, **options, progress=lambda stats: ahead.append(stats.records - written))
+    # One row group is written, one is collected, and a block of less than another one is read.
+    assert written == ROWS
+    assert max(ahead) < 300
+
+
 @pytest.mark.skipif(SLOW > 1, reason="200 MiB of text")
 def test_long_text_ends_a_row_group_before_its_rows_are_full(dest: Path) -> None:
     text = [b'{"number":%d,"text":"%s"}' % (number, b"x" * (4 << 20)) for number in range(50)]
@@ -220,6 +249,20 @@ class TestFailure:
 
         monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
         self.check(dest, log, OSError, block_size=10_000, row_group_size=100)
+
+    def test_a_writer_that_fails_once(self, log: Path, dest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        write = pq.ParquetWriter.write_table
+        answers = [OSError(28, "No space left on device")]
+
+        def full_for_a_moment(writer: pq.ParquetWriter, *table: Any) -> None:
+            if answers:
+                raise answers.pop()
+            write(writer, *table)
+
+        monkeypatch.setattr(pq.ParquetWriter, "write_table", full_for_a_moment)
+        with pytest.raises(OSError, match="No space left"):
+            trackparse.convert_log(log, dest, block_size=10_000, row_group_size=100)
+        assert list(dest.parent.iterdir()) == []
 
     def test_options_that_are_none(self, log: Path, dest: Path) -> None:
         self.check(dest, log, ValueError, row_group_size=0)

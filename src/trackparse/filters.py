@@ -55,7 +55,7 @@ class Filter:
         return (*timestamp, *(column for name, column in _COLUMNS.items() if getattr(self, name) is not None))
 
     def mask(self, batch: pa.RecordBatch) -> pa.BooleanArray:
-        """Which rows of a batch meet it; the batch has all ``columns``, and they are not none."""
+        """Which rows of a batch meet it; null, where the log lacks a column, is no. It has all ``columns``."""
         import pyarrow.compute as pc  # who asks for no filter need not wait for it
 
         found = []
@@ -67,9 +67,7 @@ class Filter:
             found.append(pc.greater_equal(batch["timestamp"], _scalar(self.since)))
         if self.until is not None:
             found.append(pc.less(batch["timestamp"], _scalar(self.until)))
-        mask = reduce(pc.and_, found)
-        # Where a log lacks the column its values are null, and so is what is found out about them.
-        return pc.and_kleene(mask, mask.is_valid())
+        return reduce(pc.and_, found)
 
     def select(self, segments: Sequence[Segment], looked_at: pa.RecordBatch) -> list[Segment]:
         """The records that meet it, as segments to build columns of: what they say of rejects and places is void."""
