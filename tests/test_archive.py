@@ -557,17 +557,27 @@ def test_a_descriptor_inside_stored_data_does_not_end_it() -> None:
         assert contents(source) == {"log.csv": log}
 
 
+@pytest.mark.parametrize("zeros", [1, 12, 16, 20, 24, 28, 100])
+@pytest.mark.parametrize("signed", [False, True])
+def test_the_descriptor_of_nothing_in_front_of_stored_data_does_not_end_it(zeros: int, signed: bool) -> None:
+    log = (b"PK\x07\x08" if signed else b"") + bytes(zeros) + SMALL
+    data = python_zip({"log.csv": log}, method=zipfile.ZIP_STORED, streamed=True)
+    for source in ([data], (bytes([byte]) for byte in data)):
+        assert contents(source) == {"log.csv": log}
+
+
 @pytest.mark.parametrize("wide", [False, True])
 @pytest.mark.parametrize("signed", [False, True])
 @pytest.mark.parametrize("log", [SMALL, b""])
-def test_descriptors_come_in_four_forms(wide: bool, signed: bool, log: bytes) -> None:
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED], ids=["stored", "deflated"])
+def test_descriptors_come_in_four_forms(wide: bool, signed: bool, log: bytes, method: int) -> None:
     packer = zlib.compressobj(6, zlib.DEFLATED, -15)
-    packed = packer.compress(log) + packer.flush()
-    header = b"PK\x03\x04" + struct.pack("<3H4x3L2H", 20, 8, 8, 0, 0, 0, 5, 0) + b"a.csv"
+    packed = packer.compress(log) + packer.flush() if method else log
+    header = b"PK\x03\x04" + struct.pack("<3H4x3L2H", 20, 8, method, 0, 0, 0, 5, 0) + b"a.csv"
     sums = struct.pack("<LQQ" if wide else "<LLL", zlib.crc32(log), len(packed), len(log))
     body = header + packed + (b"PK\x07\x08" if signed else b"") + sums
     directory = b"PK\x01\x02" + struct.pack(
-        "<4H4x3L5H2L", 20, 20, 8, 8, zlib.crc32(log), len(packed), len(log), 5, 0, 0, 0, 0, 0, 0
+        "<4H4x3L5H2L", 20, 20, 8, method, zlib.crc32(log), len(packed), len(log), 5, 0, 0, 0, 0, 0, 0
     )
     directory += b"a.csv"
     end = b"PK\x05\x06" + struct.pack("<4H2LH", 0, 0, 1, 1, len(directory), len(body), 0)

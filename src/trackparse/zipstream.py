@@ -163,7 +163,9 @@ class StoredUnsized(Stored):
     def _ends(self) -> bool:
         """Whether a descriptor stands here that fits."""
         rest = self._buffer[self._at : self._at + self._LOOK]
-        if match_descriptor(rest, self._crc, self._size, self._size):
+        length = match_descriptor(rest, self._crc, self._size, self._size)
+        # That of nothing is all zeros, and content may begin with such.
+        if length and (self._size or b"PK".startswith(rest[length : length + 2])):
             return True
         forms = _descriptors(self._crc, self._size, self._size)
         if self._cut and rest and any(form.startswith(rest) for form in forms):
