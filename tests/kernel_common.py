@@ -4,6 +4,40 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from trackparse import _reference
+from trackparse.schema import COLUMNS
+
+KNOWN = ";".join(COLUMNS).encode()
+MAX = 1 << 20
+
+
+class Question(NamedTuple):
+    """The arguments of ``index``, in their order; by themselves one block of eight columns."""
+
+    data: Any
+    start: int
+    stop: int
+    final: bool = True
+    width: int = 8
+    timestamp: int = 0
+    payload: int = 7
+    names: bytes = KNOWN
+    auto: bool = True
+    dialect: int = _reference.PHP
+    most: int = MAX
+    credit: int = _reference.credit_limit(MAX)
+
+
+def question(data: Any, **more: Any) -> Question:
+    """What is asked about all of ``data``, with the credit that its limit gives."""
+    asked = Question(data, 0, len(data))._replace(**more)
+    return asked if "credit" in more else asked._replace(credit=_reference.credit_limit(asked.most))
+
+
+def indexed(kernel: Any, data: Any, **more: Any) -> _reference.Indexed:
+    """What a kernel finds in all of ``data``."""
+    return _reference.Indexed._make(kernel.index(*question(data, **more)))
+
 
 class Made(NamedTuple):
     """As wide as Event: what the kernel makes events of."""

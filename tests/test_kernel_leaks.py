@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from cases import H8, line
 from conftest import SLOW
-from kernel_common import Made
+from kernel_common import Made, indexed, question
 
 import trackparse
 
@@ -41,7 +41,7 @@ BLOCK = b"".join(
 
 def calls(kernel: Any) -> Iterator[tuple[str, Callable[[], object]]]:
     """Every function of the kernel, as it should be called and as it should not."""
-    found = kernel.index(BLOCK, 0, len(BLOCK), True, 8, 0, 7, True, 1, 1 << 20)
+    found = indexed(kernel, BLOCK)
     fields, times = found[5], found[6]
     records, no_table = found[3], b"\xff" * len(found[5])
 
@@ -61,16 +61,18 @@ def calls(kernel: Any) -> Iterator[tuple[str, Callable[[], object]]]:
         }
         return kernel.events(*(arguments | changed).values())
 
-    def index(data: Any = BLOCK, *, width: int = 8, most: int = 1 << 20, final: bool = True) -> object:
-        return kernel.index(data, 0, len(BLOCK), final, width, 0, -1, True, 1, most)
+    def index(data: Any = BLOCK, **more: Any) -> Callable[[], object]:
+        asked = question(BLOCK, payload=-1, **more)[1:]
+        return lambda: kernel.index(data, *asked)
 
-    yield "index", index
-    yield "index: nothing but rejects", lambda: index(line(b"{};x") * 40)
-    yield "index: more is needed", lambda: index(BLOCK[:-9] + b'"', final=False)
-    yield "index: a header", lambda: index(H8)
-    yield "index: out of range", lambda: index(width=0)
-    yield "index: no buffer", lambda: index("text")
-    yield "index: a limit", lambda: index(most=9)
+    yield "index", index()
+    yield "index: nothing but rejects", index(line(b"{};x") * 40)
+    yield "index: readings to weigh", index(line(b'"{""a"":""b\\""}"', description=b'"\\";\\"";\\";"') * 40)
+    yield "index: more is needed", index(BLOCK[:-9] + b'"', final=False)
+    yield "index: a header", index(H8)
+    yield "index: out of range", index(width=0)
+    yield "index: no buffer", index("text")
+    yield "index: a limit", index(most=9)
     for name in ("strings", "views"):
         make = getattr(kernel, name)
         for column in (-1, 4, 5, 7):

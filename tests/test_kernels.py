@@ -13,13 +13,12 @@ from typing import Any
 
 import pytest
 from cases import CASES, H6, H8, line, line6
-from kernel_common import Made
+from kernel_common import MAX, Made, Question, indexed, question
 
 from trackparse import _reference
 from trackparse.sample import encode_row, sample_rows
 
 ROUNDS = 20 if os.environ.get("HYPOTHESIS_PROFILE") == "reduced" else 160
-MAX = 1 << 20
 ALPHABET = b"\";\\\n\r a0{}:,\x00/-T" + "é".encode()
 PIECES = [
     b'"',
@@ -97,14 +96,18 @@ def shape(dice: random.Random) -> tuple[int, int, int]:
     return width, timestamp, 7 if width == 8 else dice.choice([-1, dice.randrange(width)])
 
 
-def indexes(dice: random.Random, data: bytes) -> Iterator[tuple[Any, ...]]:
+def indexes(dice: random.Random, data: bytes) -> Iterator[Question]:
     """Arguments of ``index`` for one block."""
     for auto, dialect in ((True, 0), (True, 1), (False, 0), (False, 1)):
         width, timestamp, payload = shape(dice)
         start = dice.choice([0, 0, 0, dice.randrange(len(data) + 1)])
         stop = dice.choice([len(data), len(data), dice.randrange(len(data) + 2), len(data) + 7])
         most = dice.choice([MAX, MAX, 1, 60, 100, 200, len(data) or 1])
-        yield data, start, stop, dice.random() < 0.5, width, timestamp, payload, auto, dialect, most
+        asked = question(
+            data, start=start, stop=stop, final=dice.random() < 0.5, width=width, timestamp=timestamp, payload=payload,
+            auto=auto, dialect=dialect, most=most,
+        )
+        yield asked if dice.random() < 0.8 else asked._replace(credit=dice.choice([0, -9, min(300, asked.credit)]))
 
 
 def compare(kernel: ModuleType, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -192,9 +195,9 @@ def test_blocks_of_many_scan_windows(instruction_set: ModuleType) -> None:
     dice = random.Random(3)
     for _ in range(ROUNDS // 20):
         data = mutated(dice, 800)
-        for arguments in indexes(dice, data):
-            compare(instruction_set, (*arguments[:4], 8, 0, 7, *arguments[7:9], MAX))
-            compare(instruction_set, (*arguments[:4], 6, 0, -1, *arguments[7:9], MAX))
+        for asked in indexes(dice, data):
+            compare(instruction_set, asked._replace(width=8, timestamp=0, payload=7, most=MAX))
+            compare(instruction_set, asked._replace(width=6, timestamp=0, payload=-1, most=MAX))
 
 
 def test_faults_at_the_edges_of_windows_and_steps(instruction_set: ModuleType) -> None:
@@ -206,7 +209,7 @@ def test_faults_at_the_edges_of_windows_and_steps(instruction_set: ModuleType) -
         data = long[:at] + dice.choice(PIECES) + long[at + dice.randrange(3) :]
         data = data[: dice.choice([len(data), 8192 + 400])]
         for auto, dialect in ((True, 1), (True, 0), (False, 1), (False, 0)):
-            compare(instruction_set, (data, 0, len(data), dice.random() < 0.5, 8, 0, 7, auto, dialect, MAX))
+            compare(instruction_set, question(data, final=dice.random() < 0.5, auto=auto, dialect=dialect))
 
 
 def test_one_record_longer_than_a_window(instruction_set: ModuleType) -> None:
@@ -215,16 +218,16 @@ def test_one_record_longer_than_a_window(instruction_set: ModuleType) -> None:
         text = dice.choice(['\\"', '""', "é", "x\n"]).encode() * (size // 2)
         for data in (line() + line(b'"' + text + b'"') + line(), line(text) * 2):
             for final in (False, True):
-                compare(instruction_set, (data, 0, len(data), final, 8, 0, 7, True, 1, MAX))
+                compare(instruction_set, question(data, final=final))
 
 
 def test_every_start_and_stop(instruction_set: ModuleType) -> None:
     data = line(b'"{""a"":""\\"b\\"""}"', end=b"\r\n") + b"\n" + line(b"x;") + line(description=b'"x') + line() * 2
     for position in range(len(data) + 1):
-        compare(instruction_set, (data, position, len(data), True, 8, 0, 7, True, 1, MAX))
-        compare(instruction_set, (data, 0, position, False, 8, 0, 7, True, 1, MAX))
-        compare(instruction_set, (data[:position], 0, position, False, 8, 0, 7, True, 1, MAX))
-        compare(instruction_set, (data[:position], 0, position, True, 8, 0, 7, True, 0, MAX))
+        compare(instruction_set, question(data, start=position))
+        compare(instruction_set, question(data, stop=position, final=False))
+        compare(instruction_set, question(data[:position], final=False))
+        compare(instruction_set, question(data[:position], dialect=0))
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -233,14 +236,17 @@ def test_the_cases(case: Any, instruction_set: ModuleType) -> None:
         for width, payload in ((8, 7), (6, -1), (6, 3)):
             for final in (False, True):
                 data = case.data
-                compare(instruction_set, (data, 0, len(data), final, width, 0, payload, auto, dialect, MAX))
+                asked = question(
+                    data, final=final, width=width, payload=payload, auto=auto, dialect=dialect
+                )
+                compare(instruction_set, asked)
 
 
 @pytest.mark.parametrize("dialect", ["php", "rfc4180"])
 def test_samples(dialect: Any, instruction_set: ModuleType) -> None:
     data = b"".join(encode_row(fields, dialect) for fields in sample_rows(400))
     for auto in (False, True):
-        found = compare(instruction_set, (data, 0, len(data), True, 8, 0, 7, auto, 1 - (dialect == "rfc4180"), MAX))
+        found = compare(instruction_set, question(data, auto=auto, dialect=1 - (dialect == "rfc4180")))
         assert found[3] == 400
         compare_columns(instruction_set, [(data, found[5], found[3], 8, field) for field in range(8)])
         compare_events(instruction_set, data, found, tuple(range(8)))
@@ -252,7 +258,7 @@ def test_runs_of_several_blocks(instruction_set: ModuleType) -> None:
         runs = []
         for _ in range(dice.randrange(4)):
             data = mutated(dice, 4)
-            found = _reference.index(data, 0, len(data), True, 8, 0, 7, True, 1, MAX)
+            found = indexed(_reference, data)
             runs.append((data, found.fields, found.records, 8, dice.choice([-1, 0, 5, 7])))
         compare_columns(instruction_set, runs)
 
@@ -262,7 +268,7 @@ def test_dictionaries_that_grow(instruction_set: ModuleType) -> None:
     c, python = instruction_set.Dictionary(), _reference.Dictionary()
     for count in (1, 10, 100, 1000, 3000):
         data = b"".join(line(b"%d" % dice.randrange(count)) for _ in range(count))
-        found = _reference.index(data, 0, len(data), True, 8, 0, 7, True, 1, MAX)
+        found = indexed(_reference, data)
         runs = [(data, found.fields, found.records, 8, 7)]
         assert c.encode(runs, True) == python.encode(runs, True)
         assert c.strings() == python.strings()
@@ -273,7 +279,7 @@ def test_what_was_taken_from_a_dictionary_stays_as_it_is(instruction_set: Module
     taken = []
     for number in range(4):
         data = b"".join(line(b"%d" % (row % (100 * number + 1))) for row in range(500))
-        found = _reference.index(data, 0, len(data), True, 8, 0, 7, True, 1, MAX)
+        found = indexed(_reference, data)
         runs = [(data, found.fields, found.records, 8, 7)]
         assert c.encode(runs, True) == python.encode(runs, True)
         assert (len(c), c.size) == (len(python), python.size)
@@ -382,7 +388,7 @@ def test_json_may_nest_1024_deep_and_no_deeper(instruction_set: ModuleType) -> N
 
 def test_tables_that_do_not_fit_their_block_are_refused(instruction_set: ModuleType) -> None:
     data = line()
-    fields = _reference.index(data, 0, len(data), True, 8, 0, 7, True, 1, MAX).fields
+    fields = indexed(_reference, data).fields
     for block, table, records, width, field in (
         (data[:-3], fields, 1, 8, 7),
         (data, fields, 2, 8, 7),
@@ -406,10 +412,14 @@ def test_tables_that_do_not_fit_their_block_are_refused(instruction_set: ModuleT
 
 
 def test_arguments_out_of_range_are_refused(instruction_set: ModuleType) -> None:
-    good = (line(), 0, 10, True, 8, 0, 7, True, 1, MAX)
-    for at, value in ((1, -1), (2, -1), (4, 0), (5, 8), (5, -1), (6, 8), (8, 2), (9, 0)):
+    good = question(line(), stop=10)
+    bad = [
+        {"start": -1}, {"stop": -1}, {"width": 0}, {"timestamp": 8}, {"timestamp": -1}, {"payload": 8}, {"dialect": 2},
+        {"most": 0}, {"names": b";" * 64}, {"credit": 1 << 62},
+    ]
+    for wrong in bad:
         with pytest.raises(ValueError, match="index:"):
-            instruction_set.index(*good[:at], value, *good[at + 1 :])
+            instruction_set.index(*good._replace(**wrong))
 
 
 class GuardedPage:
@@ -442,7 +452,7 @@ def test_nothing_is_read_past_the_buffer(instruction_set: ModuleType) -> None:
             block = page.hold(data)
             for final in (False, True):
                 for dialect in (0, 1):
-                    found = instruction_set.index(block, 0, size, final, 8, 0, 7, True, dialect, MAX)
+                    found = indexed(instruction_set, block, final=final, dialect=dialect)
                     for field in (0, 2, 5, 7):
                         run = (block, found[5], found[3], 8, field)
                         instruction_set.strings([run], True, bytearray)
@@ -463,6 +473,6 @@ def test_the_last_field_of_a_block_ends_at_its_end(instruction_set: ModuleType) 
         value = (b'x""y' * 50)[: size // 2 * 2].replace(b'"', b"q") + b'""' * (size % 3)
         data = line(b'"' + value + b'"', end=b"")
         block = page.hold(data)
-        found = compare(instruction_set, (block, 0, len(data), True, 8, 0, 7, True, 1, MAX))
+        found = compare(instruction_set, question(block))
         assert found[3] == 1
         compare_columns(instruction_set, [(block, found[5], 1, 8, field) for field in (6, 7)])

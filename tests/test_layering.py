@@ -14,7 +14,7 @@ import trackparse
 PACKAGE = Path(trackparse.__file__).parent
 # A module may import from the lines above its own; modules of one line know nothing of each other.
 LAYERS = [
-    ["errors", "files", "limits", "version", "_reference", "_kernel", "buffers"],
+    ["errors", "files", "limits", "version", "_reference", "_kernel", "buffers", "schema"],
     ["sources", "dispatch", "patience", "answers", "days", "loopback"],
     ["inflate", "header", "transport"],
     ["zipstream", "index", "sample", "download"],
@@ -37,7 +37,7 @@ LAYERS = [
 ]
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
 # The parser is pure: what it knows of the world is bytes.
-PURE = ["_reference", "dispatch", "header", "index", "columns", "events", "buffers"]
+PURE = ["_reference", "dispatch", "schema", "header", "index", "columns", "events", "buffers"]
 WORLD = ["errors", "limits", "version"]
 # What these leave alone, so that each can be used without it.
 FOREIGN = {

@@ -15,6 +15,7 @@ from cases import EXAMPLE, H6, H8, NAMES, line, line6
 from conftest import placed
 from hypothesis import example, given
 from hypothesis import strategies as st
+from kernel_common import MAX, indexed
 
 import trackparse
 from trackparse import _reference
@@ -22,8 +23,6 @@ from trackparse.dispatch import kernel
 from trackparse.index import Indexer, Segment
 from trackparse.limits import Limits
 from trackparse.sample import encode_row
-
-MAX = 1 << 20
 
 TEXT = st.text(st.sampled_from('ab;,"\n\r \t{}:0é€🎁/') | st.characters(exclude_categories=["Cs"]), max_size=30)
 # PHP's own writer is ambiguous where a backslash ends a value; such logs are in the table and in test_php.
@@ -177,27 +176,32 @@ def test_every_byte_is_a_record_a_reject_a_blank_line_or_the_header(data: bytes)
 
 @given(BYTES, st.booleans(), st.integers(0, 1))
 def test_records_and_rejects_lie_end_to_end(data: bytes, auto: bool, dialect: int) -> None:
-    status, position, _, records, blank_lines, fields, _, rejects, record_bytes, blank_bytes = kernel.index(
-        data, 0, len(data), True, 8, 0, 7, auto, dialect, MAX
-    )
-    table = memoryview(fields).cast("I")
-    parts = [(start, end) for _, start, end, _ in rejects]
-    for record in range(records):
+    found = indexed(kernel, data, auto=auto, dialect=dialect)
+    table = memoryview(found.fields).cast("I")
+    parts = [(start, end) for *_, start, end, _ in found.rejects]
+    for record in range(found.records):
         row = table[record * 9 : record * 9 + 9].tolist()
         assert row[1:] == sorted(row[1:])
-        parts.append((row[0] & 0x7FFFFFFF, min(row[8] + 1, len(data))))
+        # Where a header follows at once there is no line end.
+        parts.append((row[0] & 0x7FFFFFFF, row[8] + (data[row[8] : row[8] + 1] == b"\n")))
     at = 0
-    blank = b""
+    between = b""
     for start, end in sorted(parts):
         assert at <= start < end
-        blank += data[at:start]
+        between += data[at:start]
         at = end
-    blank += data[at:position]
+    between += data[at : found.position]
+    blank = between.replace(b"\xef\xbb\xbf", b"")
     assert blank.strip(b"\r\n") == b""
-    assert blank_bytes == len(blank)
-    assert record_bytes + sum(end - start for _, start, end, _ in rejects) == sum(end - start for start, end in parts)
-    assert blank_lines == blank.count(b"\n") + (blank.endswith(b"\r"))
-    assert status == _reference.HEADER or position == len(data)
+    assert (found.mark_bytes, found.blank_bytes) == (len(between) - len(blank), len(blank))
+    assert found.record_bytes + sum(end - start for *_, start, end, _ in found.rejects) == sum(
+        end - start for start, end in parts
+    )
+    assert found.blank_lines == blank.count(b"\n") + blank.endswith(b"\r")
+    assert found.lines == data[: found.position].count(b"\n")
+    for _, lines, start, _, _ in found.rejects:
+        assert lines == data[:start].count(b"\n")
+    assert found.status == _reference.HEADER or found.position == len(data)
 
 
 @given(BYTES, CUTS, st.sampled_from([1, 7, 64, 1 << 20]))
@@ -213,12 +217,11 @@ def test_every_byte_inflated_has_its_place(data: bytes, cuts: list[int], block_s
     assert placed(stats) == stats.bytes_inflated == len(data)
 
 
-def verdicts(result: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+def verdicts(result: _reference.Indexed) -> list[tuple[Any, ...]]:
     """Records and rejects in their order."""
-    _, _, _, records, _, fields, times, rejects = result[:8]
-    rows = [bytes(memoryview(fields)[at * 36 : at * 36 + 36]) for at in range(records)]
-    found: list[tuple[Any, ...]] = list(zip(rows, memoryview(times).cast("q").tolist(), strict=True))
-    for number, (before, *place) in enumerate(rejects):
+    rows = [bytes(memoryview(result.fields)[at * 36 : at * 36 + 36]) for at in range(result.records)]
+    found: list[tuple[Any, ...]] = list(zip(rows, memoryview(result.timestamps).cast("q").tolist(), strict=True))
+    for number, (before, _, *place) in enumerate(result.rejects):
         found.insert(before + number, tuple(place))
     return found
 
@@ -227,20 +230,21 @@ def verdicts(result: tuple[Any, ...]) -> list[tuple[Any, ...]]:
 def test_a_verdict_never_depends_on_later_bytes(
     data: bytes, auto: bool, dialect: int, final: bool, draw: st.DataObject
 ) -> None:
-    whole = kernel.index(data, 0, len(data), final, 8, 0, 7, auto, dialect, MAX)
+    whole = indexed(kernel, data, final=final, auto=auto, dialect=dialect)
     for _ in range(4):
         size = draw.draw(st.integers(0, len(data)))
-        part = kernel.index(data[:size], 0, size, False, 8, 0, 7, auto, dialect, MAX)
-        assert part[1] <= whole[1]
+        part = indexed(kernel, data[:size], final=False, auto=auto, dialect=dialect)
+        assert part.position <= whole.position
         assert verdicts(part) == verdicts(whole)[: len(verdicts(part))]
-        assert part[0] in (_reference.DONE, _reference.MORE, _reference.HEADER)
+        assert part.status in (_reference.DONE, _reference.MORE, _reference.HEADER)
         # What is left goes on from there as if it had never been cut.
-        rest = kernel.index(data, part[1], len(data), final, 8, 0, 7, auto, part[2], MAX)
-        assert (rest[0], rest[1], rest[2]) == whole[:3]
-        assert part[3] + rest[3] == whole[3]
-        assert part[4] + rest[4] == whole[4]
-        assert part[8] + rest[8] == whole[8]
-        assert part[9] + rest[9] == whole[9]
+        rest = indexed(
+            kernel, data, start=part.position, final=final, auto=auto, dialect=part.dialect, credit=part.credit
+        )
+        for what in ("status", "position", "dialect", "credit"):
+            assert getattr(rest, what) == getattr(whole, what), what
+        for what in ("records", "blank_lines", "record_bytes", "blank_bytes", "mark_bytes", "lines", "unresolved"):
+            assert getattr(part, what) + getattr(rest, what) == getattr(whole, what), what
 
 
 @given(BYTES)

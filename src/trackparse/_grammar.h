@@ -4,33 +4,64 @@
 enum { RFC4180, PHP };
 enum { DONE, MORE, HEADER, LIMIT };
 enum { UNCLOSED_QUOTE = 1, TEXT_AFTER_QUOTE, FIELD_COUNT, BAD_UTF8, BAD_TIMESTAMP, TOO_LONG };
+/* In place of a fault or a position. */
+enum { NEEDS_MORE = -1, NOT_WITHIN_LIMIT = -2, NO_MEMORY = -3 };
 
-#define NEEDS_MORE (-1)
 #define READINGS 64
+#define SANE_WIDTH 64
+#define CREDIT_PER_BYTE 32
 #define HEADER_BYTES (1 << 16)
+#define SANE_TIMESTAMP 16
 #define JSON_DEPTH 1024
 #define NO_TIME INT64_MIN
-/* More ambiguous quotes than this in one record are read in the order that the last ones stay literal. */
-#define CHOICES 4096
+/* Each reading adds fewer choices than it has fields to those that it was given. */
+#define CHOICES (READINGS * SANE_WIDTH)
+#define MAX_NAMES 64
+
+typedef struct {
+    const uint8_t *start;
+    size_t size;
+} name_t;
 
 typedef struct {
     const uint8_t *data;
-    size_t end;
+    size_t size; /* of the data */
+    size_t end;  /* of what one record may take */
+    int at_end;  /* 0: the file ends there, else the fault */
+    int final;
     uint32_t width, timestamp;
-    int32_t payload; /* -1: none */
-    int at_end;      /* 0: the file ends here, else the fault */
+    int32_t payload; /* -1: there is none */
+    const name_t *names;
+    uint32_t name_count;
 } window_t;
 
 typedef struct {
     int fault;
-    size_t end;       /* past the line end */
-    uint32_t *ends;   /* width of them */
-    uint32_t count;   /* fields read */
-    uint8_t *choices; /* CHOICES of them, one for each ambiguous quote met: does it close the field? */
-    uint32_t made;
-    int forked;  /* a \" was met inside quotes */
-    int doubled; /* a \"" was read as one quote: what only RFC 4180 writes */
+    size_t end;     /* past the line end */
+    size_t reached; /* where it ended, or where the fault was seen */
+    uint32_t *ends; /* width of them */
+    uint32_t count; /* fields read */
+    int dialect;
+    int forked;     /* a \" was met inside quotes: other readings differ from here on */
+    int settled;    /* no other reading of these bytes is whole */
+    int sided;      /* a \" was read as the other dialect would not read it */
+    int bare_quote; /* a quote stands in a bare field */
 } reading_t;
+
+/* One for each \" that may close its field: does it? */
+typedef struct {
+    uint8_t choices[CHOICES];
+    uint32_t made;
+} trail_t;
+
+typedef struct {
+    reading_t readings[3]; /* where they are read: that of now, and the best of two kinds */
+    trail_t trail;
+    reading_t *reading; /* what was taken, or whose fault is told */
+    int reason;         /* 0, a reason, NEEDS_MORE or NO_MEMORY */
+    uint64_t read;      /* bytes of all readings */
+    int unresolved;
+} weighed_t;
 
 typedef struct {
     size_t first, last;
@@ -197,79 +228,226 @@ static int is_json(const uint8_t *p, size_t n)
 
 /* ---- one record ---------------------------------------------------------------------------------------- */
 
-/* The end of the blank line at `at`, 0 if there is none. */
-static long long blank_line(const uint8_t *data, size_t at, size_t size, int final)
+static void read_record(const window_t *w, size_t start, int dialect, int64_t given, trail_t *trail, reading_t *r);
+static int settles(const window_t *w, size_t at, int dialect, int forked);
+static int follows(const window_t *w, size_t at);
+static int misses_of(const window_t *w, size_t start, const reading_t *r, const isa_t *isa);
+static int starts_well(const window_t *w, size_t at);
+static int judge(const window_t *w, size_t start, const reading_t *r, const isa_t *isa);
+static size_t own_end(const window_t *w, size_t start, const reading_t *r);
+static long long first_line(const window_t *w, size_t start);
+static int names_columns(const window_t *w, size_t start, size_t end);
+static int starts_record(const window_t *w, size_t at, size_t end, int more, int across_lines);
+static int has_timestamp(const window_t *w, size_t at, size_t end, int out_of_bytes, int quoted, int across_lines);
+static size_t past_quoted(const uint8_t *data, size_t at, size_t end, int across_lines);
+
+/* The end of the blank line at `position`, 0 if there is none. */
+static long long blank_line(const uint8_t *data, size_t position, size_t size, int final, size_t max_record_bytes)
 {
-    if (data[at] == '\n')
-        return (long long)at + 1;
-    if (data[at] != '\r')
+    size_t at = position, end = size - position < max_record_bytes ? size : position + max_record_bytes;
+    while (at < end && data[at] == '\r')
+        at++;
+    if (at - position == max_record_bytes)
         return 0;
-    if (at + 1 == size)
-        return final ? (long long)at + 1 : NEEDS_MORE;
-    return data[at + 1] == '\n' ? (long long)at + 2 : 0;
+    if (at == size)
+        return final ? (long long)at : NEEDS_MORE;
+    return data[at] == '\n' ? (long long)at + 1 : 0;
 }
 
-/* What stands behind a quote: a quote, a delimiter, a line end (or the file's), 0 for text; or a fault. */
-static int follows(const window_t *w, size_t at)
+static const uint8_t BOM[] = {0xEF, 0xBB, 0xBF};
+
+/* The size of the byte order mark at `position`, 0 if there is none. */
+static int mark_size(const uint8_t *data, size_t position, size_t size, int final)
 {
-    if (at == w->end)
-        return w->at_end ? w->at_end : '\n';
-    uint8_t c = w->data[at];
-    if (c == '\r') {
-        if (at + 1 == w->end)
-            return w->at_end ? w->at_end : '\n';
-        return w->data[at + 1] == '\n' ? '\n' : 0;
-    }
-    return c == '"' || c == ';' || c == '\n' ? c : 0;
+    size_t there = size - position < sizeof BOM ? size - position : sizeof BOM;
+    if (memcmp(data + position, BOM, there))
+        return 0;
+    return there == sizeof BOM ? (int)there : final ? 0 : NEEDS_MORE;
 }
 
-/* Read one record. The first `given` choices decide its ambiguous quotes, closing beyond them; given < 0: all
- * are literal. */
-static void read_record(const window_t *w, size_t start, int dialect, int given, reading_t *r)
+/* The next reading that the last criterion puts in order, into `r`; 0 when there is none. `step` counts from 0; `*cut`
+ * is set where others were left out. */
+typedef struct {
+    int automatic, dialect, bounded; /* what is asked for */
+    int step;                        /* of the readings of PHP */
+    int stage;                       /* what comes next */
+    int64_t given;
+    int cut;
+} readings_t;
+
+enum { IN_FORCE, CHOOSING, LITERAL, OTHER, NO_MORE };
+
+static int next_reading(readings_t *x, const window_t *w, size_t start, trail_t *trail, reading_t *r)
+{
+    if (x->stage == IN_FORCE) {
+        int one = x->bounded || !(x->automatic || x->dialect == PHP);
+        x->stage = one ? NO_MORE : CHOOSING;
+        if (one || x->dialect == RFC4180) {
+            read_record(w, start, x->dialect, -1, trail, r);
+            return 1;
+        }
+    }
+    if (x->stage == CHOOSING) {
+        if (x->step) {
+            /* Turn the last quote that closed into a literal one. */
+            while (trail->made && !trail->choices[trail->made - 1])
+                trail->made--;
+            if (trail->made)
+                trail->choices[trail->made - 1] = 0;
+            else
+                x->stage = OTHER;
+        }
+        if (x->stage == CHOOSING && x->step++ < READINGS - 2) {
+            read_record(w, start, PHP, trail->made, trail, r);
+            return 1;
+        }
+        if (x->stage == CHOOSING) {
+            x->stage = OTHER;
+            x->cut = 1;
+            read_record(w, start, PHP, -1, trail, r);
+            return 1;
+        }
+    }
+    if (x->stage == OTHER) {
+        x->stage = NO_MORE;
+        if (x->automatic && x->dialect == PHP) {
+            read_record(w, start, RFC4180, -1, trail, r);
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static void end_with_line(window_t *w, size_t start)
+{
+    const uint8_t *newline = memchr(w->data + start, '\n', w->end - start);
+    if (newline) {
+        w->end = (size_t)(newline - w->data) + 1;
+        w->at_end = UNCLOSED_QUOTE;
+    }
+}
+
+/* Weigh the readings of one record: the best that breaks no rule, or else the one whose fault is told. */
+static void resolve(const window_t *wide, size_t start, int automatic, int dialect, int64_t credit, weighed_t *x,
+                    const isa_t *isa)
+{
+    window_t narrow = *wide;
+    const window_t *w = &narrow;
+    reading_t *now = &x->readings[0], *best = &x->readings[1], *whole = &x->readings[2];
+    int best_misses = -1, whole_misses = -1, whole_fault = 0, furthest_fault = 0;
+    int64_t furthest = -1;
+    int bounded = w->width > SANE_WIDTH || credit <= 0;
+    int fixed = !automatic && dialect == RFC4180;
+    readings_t next = {automatic, dialect, bounded, 0, IN_FORCE, 0, 0};
+    if (credit <= 0)
+        end_with_line(&narrow, start);
+    x->read = 0;
+    x->unresolved = 0;
+    x->trail.made = 0;
+    for (int number = 0; next_reading(&next, w, start, &x->trail, now); number++) {
+        if (now->fault == NEEDS_MORE) {
+            x->reason = NEEDS_MORE;
+            return;
+        }
+        x->read += now->reached - start;
+        int fault = now->fault ? now->fault : judge(w, start, now, isa);
+        int settled = fixed || !now->forked || (now->settled && !number);
+        int only = settled || bounded;
+        x->unresolved |= next.cut || (bounded && !settled);
+        if (only && !fault) {
+            x->reading = now;
+            x->reason = 0;
+            return;
+        }
+        if (!fault || fault == BAD_TIMESTAMP || fault == BAD_UTF8) {
+            int misses = misses_of(w, start, now, isa);
+            if (misses < 0) {
+                x->reason = misses;
+                return;
+            }
+            reading_t *taken = now;
+            if (fault && (whole_misses < 0 || misses < whole_misses)) {
+                whole_misses = misses;
+                whole_fault = fault;
+                now = whole;
+                whole = taken;
+            } else if (!fault && (best_misses < 0 || misses < best_misses)) {
+                best_misses = misses;
+                now = best;
+                best = taken;
+                if (!misses)
+                    break;
+            }
+        } else if ((int64_t)now->count > furthest) {
+            furthest = now->count;
+            furthest_fault = fault;
+        }
+        if (only)
+            break;
+        if (x->read > (uint64_t)(credit > 0 ? credit : 0)) {
+            x->unresolved = 1;
+            break;
+        }
+    }
+    if (best_misses >= 0) {
+        x->reading = best;
+        x->reason = 0;
+        return;
+    }
+    x->reading = whole_misses >= 0 ? whole : now;
+    x->reason = whole_misses >= 0 ? whole_fault : furthest_fault;
+    /* It may be a header: only the whole line tells. */
+    if (first_line(w, start) == NEEDS_MORE)
+        x->reason = NEEDS_MORE;
+}
+
+/* Read one record. The first `given` choices say which \" close their field where they may; beyond them all do.
+ * given < 0: none do. */
+static void read_record(const window_t *w, size_t start, int dialect, int64_t given, trail_t *trail, reading_t *r)
 {
     const uint8_t *data = w->data;
     size_t end = w->end, at = start;
-    r->count = r->made = 0;
+    int fault;
+    r->count = trail->made = 0;
     r->end = 0;
-    r->forked = r->doubled = 0;
+    r->dialect = dialect;
+    r->forked = r->sided = r->bare_quote = 0;
+    r->settled = 1;
     for (;;) {
         if (r->count == w->width) {
-            r->fault = FIELD_COUNT;
-            return;
+            fault = FIELD_COUNT;
+            break;
         }
         if (at < end && data[at] == '"') {
             at++;
-            for (;;) {
+            for (;;) { /* inside quotes */
                 const uint8_t *quote = at < end ? memchr(data + at, '"', end - at) : NULL;
                 if (!quote) {
-                    r->fault = w->at_end ? w->at_end : UNCLOSED_QUOTE;
-                    return;
+                    fault = w->at_end ? w->at_end : UNCLOSED_QUOTE;
+                    goto done;
                 }
                 at = (size_t)(quote - data);
                 int next = follows(w, at + 1);
+                if (next == NEEDS_MORE) {
+                    fault = NEEDS_MORE;
+                    goto done;
+                }
                 if (data[at - 1] == '\\') {
+                    r->settled = r->settled && settles(w, at, dialect, r->forked);
                     r->forked = 1;
                     if (dialect == PHP) {
-                        if (next == NEEDS_MORE) {
-                            r->fault = NEEDS_MORE;
-                            return;
-                        }
-                        int last = r->count == w->width - 1, closes = 0;
-                        if (given >= 0 && next == (last ? '\n' : ';')) {
-                            closes = r->made < (uint32_t)given ? r->choices[r->made] : r->made < CHOICES;
-                            if (r->made < CHOICES)
-                                r->choices[r->made++] = (uint8_t)closes;
+                        int closes = 0;
+                        if (given >= 0 && next == (r->count == w->width - 1 ? '\n' : ';') && trail->made < CHOICES) {
+                            closes = trail->made < given ? trail->choices[trail->made] : 1;
+                            trail->choices[trail->made++] = (uint8_t)closes;
                         }
                         at++;
                         if (closes)
                             break;
+                        r->sided = 1;
                         continue;
                     }
-                    r->doubled |= next == '"';
-                }
-                if (next == NEEDS_MORE) {
-                    r->fault = NEEDS_MORE;
-                    return;
+                    r->sided |= next == '"';
                 }
                 at++;
                 if (next == '"') {
@@ -277,26 +455,61 @@ static void read_record(const window_t *w, size_t start, int dialect, int given,
                     continue;
                 }
                 if (next == 0 || next == TOO_LONG) {
-                    r->fault = next ? TOO_LONG : TEXT_AFTER_QUOTE;
-                    return;
+                    fault = next ? TOO_LONG : TEXT_AFTER_QUOTE;
+                    goto done;
                 }
                 break;
             }
         }
-        while (at < end && data[at] != ';' && data[at] != '\n')
+        while (at < end && data[at] != ';' && data[at] != '\n') {
+            r->bare_quote |= data[at] == '"';
             at++;
+        }
         if (at == end && w->at_end) {
-            r->fault = w->at_end;
-            return;
+            fault = w->at_end;
+            break;
         }
         r->ends[r->count++] = (uint32_t)at;
         if (at == end || data[at] == '\n') {
-            r->end = at < end ? at + 1 : end;
-            r->fault = r->count == w->width ? 0 : FIELD_COUNT;
-            return;
+            r->end = at = at < end ? at + 1 : end;
+            fault = r->count == w->width ? 0 : FIELD_COUNT;
+            break;
         }
         at++;
     }
+done:
+    r->fault = fault;
+    r->reached = at;
+}
+
+/* Whether the quote at `at`, behind a backslash and inside quotes, leaves no other reading. `forked`: it is not the
+ * first. */
+static int settles(const window_t *w, size_t at, int dialect, int forked)
+{
+    size_t after = at + 1 < w->end ? w->end - at - 1 : 0;
+    int next = after ? w->data[at + 1] : 0;
+    if (dialect == PHP)
+        return after && next != ';' && next != '\r' && next != '\n' && (forked || next != '"');
+    if (forked)
+        return 1;
+    if (after < 2 || next != '"')
+        return 0;
+    next = w->data[at + 2];
+    return next != '"' && next != ';' && next != '\r' && next != '\n';
+}
+
+/* What stands behind a quote: a quote, a delimiter, a line end (or the file's), 0 for text; or a fault. */
+static int follows(const window_t *w, size_t at)
+{
+    if (at < w->end && w->data[at] != '\r') {
+        uint8_t c = w->data[at];
+        return c == '"' || c == ';' || c == '\n' ? c : 0;
+    }
+    while (at < w->end && w->data[at] == '\r')
+        at++;
+    if (at >= w->end)
+        return w->at_end ? w->at_end : '\n';
+    return w->data[at] == '\n' ? '\n' : 0;
 }
 
 /* Where a field's value stands: between its delimiters or, where it is quoted, between its quotes. */
@@ -304,8 +517,9 @@ static inline span_t field_span(const uint8_t *data, size_t start, const uint32_
                                 uint32_t field)
 {
     span_t span = {field ? (size_t)ends[field - 1] + 1 : start, ends[field], 0};
-    if (field == width - 1 && span.last > span.first && data[span.last - 1] == '\r')
-        span.last--;
+    if (field == width - 1)
+        while (span.last > span.first && data[span.last - 1] == '\r')
+            span.last--;
     if (span.last > span.first + 1 && data[span.first] == '"') {
         span.first++;
         span.last--;
@@ -314,16 +528,92 @@ static inline span_t field_span(const uint8_t *data, size_t start, const uint32_
     return span;
 }
 
+/* 1 or 0, NO_MEMORY. */
+static int has_json(const window_t *w, size_t start, const reading_t *r, const isa_t *isa)
+{
+    if (w->payload < 0)
+        return 1;
+    span_t span = field_span(w->data, start, r->ends, w->width, (uint32_t)w->payload);
+    size_t size = span.last - span.first;
+    if (!size)
+        return 1;
+    const uint8_t *text = w->data + span.first;
+    uint8_t *value = NULL;
+    size_t first = json_blank(text, 0, size);
+    if (first == size || (text[first] != '{' && text[first] != '['))
+        return 0;
+    if (span.quoted) {
+        value = malloc(size + 64);
+        if (!value)
+            return NO_MEMORY;
+        size = isa->unescape(value, text, size, r->dialect == PHP);
+        text = value;
+    }
+    int json = is_json(text, size);
+    free(value);
+    return json;
+}
+
+/* Which criteria of the rule of the writer a reading misses, as a number: less is better, 0 misses none. */
+static int misses_of(const window_t *w, size_t start, const reading_t *r, const isa_t *isa)
+{
+    int well = starts_well(w, r->end);
+    if (well == NEEDS_MORE)
+        return NEEDS_MORE;
+    int json = has_json(w, start, r, isa);
+    return json < 0 ? json : r->bare_quote << 2 | !well << 1 | !json;
+}
+
+/* Whether what follows a record is what may follow one; NEEDS_MORE where more bytes are needed to know. */
+static int starts_well(const window_t *w, size_t at)
+{
+    if (at == w->size)
+        return w->final ? 1 : NEEDS_MORE;
+    if (at == w->end && !w->at_end)
+        return 1; /* a header, which made the record end here */
+    long long blank = blank_line(w->data, at, w->size, w->final, HEADER_BYTES);
+    if (blank)
+        return blank == NEEDS_MORE ? NEEDS_MORE : 1;
+    size_t end = w->size - at < HEADER_BYTES ? w->size : at + HEADER_BYTES;
+    return starts_record(w, at, end, end == w->size && !w->final, w->timestamp <= SANE_TIMESTAMP);
+}
+
 static int64_t record_time(const window_t *w, size_t start, const uint32_t *ends)
 {
     span_t span = field_span(w->data, start, ends, w->width, w->timestamp);
     return parse_timestamp(w->data + span.first, span.last - span.first);
 }
 
-/* What a header begins with, where nothing else says that it does. */
+/* What a header begins with that stands in the middle of a line. */
 #define NAME "//timestamp"
 #define NAMES NAME ";tracking_code"
 #define LAST_NAME "description"
+
+/* Whether the last field is the last name of a header of six. */
+static inline int is_last_name(const uint8_t *data, const uint32_t *ends, uint32_t width)
+{
+    if (width < 2)
+        return 0;
+    const uint32_t size = sizeof LAST_NAME - 1;
+    uint32_t first = ends[width - 2] + 1, last = ends[width - 1];
+    if (last - first < size || data[first] != LAST_NAME[0] || memcmp(data + first, LAST_NAME, size))
+        return 0;
+    for (first += size; first < last; first++)
+        if (data[first] != '\r')
+            return 0;
+    return 1;
+}
+
+/* The rule that a reading with the right number of fields breaks, 0 for none. */
+static int judge(const window_t *w, size_t start, const reading_t *r, const isa_t *isa)
+{
+    if (record_time(w, start, r->ends) == NO_TIME)
+        return BAD_TIMESTAMP;
+    /* The six names of the older generation fill up a record of eight that was cut in its third field. */
+    if (is_last_name(w->data, r->ends, w->width) && own_end(w, start, r) < r->end)
+        return FIELD_COUNT;
+    return isa->is_utf8(w->data + start, r->end - start) ? 0 : BAD_UTF8;
+}
 
 /* The first header in a line but not at its beginning, NULL for none. */
 static const uint8_t *find_header(const uint8_t *at, const uint8_t *end)
@@ -340,7 +630,7 @@ static const uint8_t *find_header(const uint8_t *at, const uint8_t *end)
 
 static size_t before_mark(const uint8_t *data, size_t start, size_t at)
 {
-    return at - start > 3 && !memcmp(data + at - 3, "\xef\xbb\xbf", 3) ? at - 3 : at;
+    return at - start > sizeof BOM && !memcmp(data + at - sizeof BOM, BOM, sizeof BOM) ? at - sizeof BOM : at;
 }
 
 /* Where the record ends: where a header begins in one of its bare fields, if one does. */
@@ -354,47 +644,6 @@ static size_t own_end(const window_t *w, size_t start, const reading_t *r)
                 return before_mark(data, start, at);
     }
     return r->end;
-}
-
-/* Whether the last field is the last name of a header of six. */
-static inline int is_last_name(const uint8_t *data, const uint32_t *ends, uint32_t width)
-{
-    if (width < 2)
-        return 0;
-    const uint32_t size = sizeof LAST_NAME - 1;
-    const uint8_t *last = data + ends[width - 2] + 1;
-    uint32_t more = ends[width - 1] - ends[width - 2] - 1 - size; /* bytes: none, or a CR */
-    return more <= 1 && (!more || last[size] == '\r') && !memcmp(last, LAST_NAME, size);
-}
-
-static int judge(const window_t *w, size_t start, const reading_t *r)
-{
-    if (record_time(w, start, r->ends) == NO_TIME)
-        return BAD_TIMESTAMP;
-    /* The six names of the older generation fill up a record of eight that was cut in its third field. */
-    return is_last_name(w->data, r->ends, w->width) && own_end(w, start, r) < r->end ? FIELD_COUNT : 0;
-}
-
-/* Whether a reading other than the one in force may be taken: no rule broken, and the payload is JSON.
- * -1: no memory. */
-static int proves_itself(const window_t *w, size_t start, const reading_t *r, int dialect, const isa_t *isa)
-{
-    if (r->fault || judge(w, start, r) || !isa->is_utf8(w->data + start, r->end - start))
-        return 0;
-    if (w->payload < 0)
-        return 1;
-    span_t span = field_span(w->data, start, r->ends, w->width, (uint32_t)w->payload);
-    size_t size = span.last - span.first;
-    if (!size)
-        return 1;
-    if (!span.quoted)
-        return is_json(w->data + span.first, size);
-    uint8_t *value = malloc(size + 64);
-    if (!value)
-        return -1;
-    int json = is_json(value, isa->unescape(value, w->data + span.first, size, dialect == PHP));
-    free(value);
-    return json;
 }
 
 /* The end of the line at `start`, NEEDS_MORE where more bytes are needed to know it. */
@@ -429,47 +678,90 @@ static size_t record_start(const uint8_t *data, size_t start, size_t end)
     return end;
 }
 
-/* Whether the line names the columns; a byte order mark counts, too: it is never part of a record. */
-static int is_header(const window_t *w, size_t start)
+/* Whether the line is one that the caller has to look at: a header, or one that was damaged. */
+static int might_be_header(const window_t *w, size_t start)
+{
+    long long end = first_line(w, start);
+    return end >= 0 && names_columns(w, start, (size_t)end);
+}
+
+/* Blanks, quotes and slashes: more than may stand around a name. */
+static int is_around_name(uint8_t c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r') || c == '"' || c == '/';
+}
+
+/* What Excel puts before a header. */
+static int is_separator_line(const uint8_t *line, size_t size)
+{
+    while (size && line[size - 1] == '\r')
+        size--;
+    return (size == 5 && !memcmp(line, "sep=;", 5)) || (size == 7 && !memcmp(line, "\"sep=;\"", 7));
+}
+
+/* Whether two known columns are among the fields of a line, or it is a separator line. */
+static int names_columns(const window_t *w, size_t start, size_t end)
 {
     const uint8_t *data = w->data;
-    long long found = first_line(w, start);
-    size_t end = found < 0 ? start : (size_t)found;
-    if (end - start >= 3 && !memcmp(data + start, "\xef\xbb\xbf", 3))
+    if (is_separator_line(data + start, end - start))
         return 1;
     /* The first record may follow without a line end; and what a header follows that way is no header. */
     end = record_start(data, start, end);
-    int timestamp = 0, tracking_code = 0;
+    const uint8_t *header = find_header(data + start, data + end);
+    if (header)
+        end = (size_t)(header - data);
+    uint64_t found = 0;
     for (size_t at = start; at <= end; at++) {
-        size_t stop = at;
-        while (stop < end && data[stop] != ';')
-            stop++;
-        size_t first = at, last = stop;
-        at = stop;
-        if (last > first && data[last - 1] == '\r')
-            last--;
-        if (last - first >= 2 && data[first] == '/' && data[first + 1] == '/')
-            first += 2;
-        if (last - first >= 2 && data[first] == '"' && data[last - 1] == '"') {
+        const uint8_t *delimiter = at < end ? memchr(data + at, ';', end - at) : NULL;
+        size_t first = at, last = at = delimiter ? (size_t)(delimiter - data) : end;
+        while (first < last && is_around_name(data[first]))
             first++;
+        while (first < last && is_around_name(data[last - 1]))
             last--;
-        }
-        if (last - first >= 2 && data[first] == '/' && data[first + 1] == '/')
-            first += 2;
-        timestamp |= last - first == 9 && !memcmp(data + first, "timestamp", 9);
-        tracking_code |= last - first == 13 && !memcmp(data + first, "tracking_code", 13);
+        for (uint32_t i = 0; i < w->name_count; i++)
+            if (last - first == w->names[i].size && !memcmp(data + first, w->names[i].start, last - first))
+                found |= (uint64_t)1 << i;
+        if (found & (found - 1))
+            return 1;
     }
-    return timestamp && tracking_code;
+    return 0;
 }
 
-/* Whether a line starts like a record or a header; NEEDS_MORE where more bytes are needed to know. */
-static int starts_record(const window_t *w, size_t at)
+/* Where the next record or header plausibly starts, NEEDS_MORE or NOT_WITHIN_LIMIT. */
+static long long resynchronise(const window_t *w, size_t start)
 {
-    static const char *const starts[] = {"\xef\xbb\xbf", "//", "\"//", "timestamp;"};
+    size_t at = start;
+    const uint8_t *data = w->data, *newline;
+    int more = w->at_end == NEEDS_MORE;
+    for (;;) {
+        newline = at < w->end ? memchr(data + at, '\n', w->end - at) : NULL;
+        if (newline || !more) {
+            const uint8_t *header = find_header(data + at, newline ? newline : data + w->end);
+            if (header)
+                return (long long)before_mark(data, start, (size_t)(header - data));
+        }
+        if (!newline)
+            break;
+        at = (size_t)(newline - data) + 1;
+        int plausible = starts_record(w, at, w->end, more, 0);
+        if (plausible == NEEDS_MORE)
+            return NEEDS_MORE;
+        if (plausible)
+            return (long long)at;
+    }
+    if (w->at_end == TOO_LONG)
+        return NOT_WITHIN_LIMIT;
+    return w->at_end ? w->at_end : (long long)w->end;
+}
+
+/* Whether a line starts like a record or a header; NEEDS_MORE where more bytes are needed to know. `across_lines`: the
+ * fields before the timestamp may hold line breaks in quotes. */
+static int starts_record(const window_t *w, size_t at, size_t end, int more, int across_lines)
+{
+    static const char *const starts[] = {"\xef\xbb\xbf", "//", "\"//", "sep=;", "\"sep=;\""};
     const uint8_t *data = w->data;
-    size_t end = w->end;
-    int out_of_bytes = w->at_end == NEEDS_MORE ? NEEDS_MORE : 0;
-    for (int i = 0; i < 4; i++) {
+    int out_of_bytes = more ? NEEDS_MORE : 0;
+    for (int i = 0; i < 5; i++) {
         size_t size = strlen(starts[i]), there = end - at;
         if (there >= size) {
             if (!memcmp(data + at, starts[i], size))
@@ -478,7 +770,29 @@ static int starts_record(const window_t *w, size_t at)
             return out_of_bytes;
         }
     }
+    int plausible = has_timestamp(w, at, end, out_of_bytes, 0, 0);
+    if (!plausible && w->timestamp)
+        plausible = has_timestamp(w, at, end, out_of_bytes, 1, across_lines);
+    if (plausible)
+        return plausible;
+    size_t limit = end - at < HEADER_BYTES ? end : at + HEADER_BYTES;
+    const uint8_t *newline = memchr(data + at, '\n', limit - at);
+    if (!newline && limit == end && more)
+        return NEEDS_MORE;
+    return names_columns(w, at, newline ? (size_t)(newline - data) : limit);
+}
+
+/* Whether something shaped like a timestamp stands behind the fields before it: what is between two delimiters or, with
+ * `quoted`, what is between two quotes. */
+static int has_timestamp(const window_t *w, size_t at, size_t end, int out_of_bytes, int quoted, int across_lines)
+{
+    const uint8_t *data = w->data;
     for (uint32_t i = 0; i < w->timestamp; i++) {
+        if (quoted && at < end && data[at] == '"') {
+            at = past_quoted(data, at, end, across_lines);
+            if (!at)
+                return 0;
+        }
         while (at < end && data[at] != ';' && data[at] != '\n')
             at++;
         if (at == end)
@@ -493,75 +807,27 @@ static int starts_record(const window_t *w, size_t at)
     return shaped == 19 ? 1 : at + shaped == end ? out_of_bytes : 0;
 }
 
-/* Where the next record or header plausibly starts, NEEDS_MORE, or -2 for not within the limit. */
-static long long resynchronise(const window_t *w, size_t start)
+/* Past the first quotes in a row that may close the field opened at `at`, in either dialect; 0 where it may not go on: at
+ * a line break, or where text follows. */
+static size_t past_quoted(const uint8_t *data, size_t at, size_t end, int across_lines)
 {
-    size_t at = start;
-    const uint8_t *data = w->data, *newline;
+    size_t first = at + 1;
     for (;;) {
-        newline = at < w->end ? memchr(data + at, '\n', w->end - at) : NULL;
-        if (newline || w->at_end != NEEDS_MORE) {
-            const uint8_t *header = find_header(data + at, newline ? newline : data + w->end);
-            if (header)
-                return (long long)before_mark(data, start, (size_t)(header - data));
-        }
-        if (!newline)
-            break;
-        at = (size_t)(newline - data) + 1;
-        int plausible = starts_record(w, at);
-        if (plausible == NEEDS_MORE)
-            return NEEDS_MORE;
-        if (plausible)
-            return (long long)at;
+        const uint8_t *quote = first < end ? memchr(data + first, '"', end - first) : NULL;
+        at = quote ? (size_t)(quote - data) : end;
+        if (!across_lines && first < at && memchr(data + first, '\n', at - first))
+            return 0;
+        if (!quote)
+            return end;
+        int escaped = data[at - 1] == '\\';
+        for (first = at; first < end && data[first] == '"'; first++)
+            ;
+        if (first == end)
+            return end;
+        int odd = (first - at) % 2;
+        if (data[first] == ';' && (escaped || odd))
+            return first;
+        if (odd && !escaped)
+            return 0;
     }
-    if (w->at_end == TOO_LONG)
-        return -2;
-    return w->at_end ? w->at_end : (long long)w->end;
-}
-
-/* The first reading that breaks no rule goes to `r`, its dialect to `*dialect`, and 0 is returned; or the fault of
- * the one in force, with its end in r->end. -3: no memory. */
-static int resolve(const window_t *w, size_t start, int automatic, int *dialect, reading_t *r, const isa_t *isa)
-{
-    int in_force = *dialect;
-    read_record(w, start, in_force, -1, r);
-    int reason = r->fault;
-    if (!reason)
-        reason = judge(w, start, r);
-    if (reason == NEEDS_MORE)
-        return reason;
-    if (!reason)
-        return isa->is_utf8(w->data + start, r->end - start) ? 0 : BAD_UTF8;
-    size_t end = r->end;
-    if (automatic && r->forked) {
-        read_record(w, start, 1 - in_force, -1, r);
-        if (r->fault == NEEDS_MORE)
-            return NEEDS_MORE;
-        int proven = proves_itself(w, start, r, 1 - in_force, isa);
-        if (proven) {
-            /* Where every \" closed its field, PHP may have written the record just as well. */
-            *dialect = in_force == PHP && r->doubled ? RFC4180 : PHP;
-            return proven < 0 ? -3 : 0;
-        }
-        int given = 0;
-        for (int i = 0; i < READINGS; i++) {
-            read_record(w, start, PHP, given, r);
-            if (r->fault == NEEDS_MORE)
-                return NEEDS_MORE;
-            proven = proves_itself(w, start, r, PHP, isa);
-            if (proven) {
-                *dialect = PHP;
-                return proven < 0 ? -3 : 0;
-            }
-            /* Closing was tried first: turn the last quote that closed into a literal one. */
-            while (r->made && !r->choices[r->made - 1])
-                r->made--;
-            if (!r->made)
-                break;
-            r->choices[r->made - 1] = 0;
-            given = (int)r->made;
-        }
-    }
-    r->end = end;
-    return first_line(w, start) == NEEDS_MORE ? NEEDS_MORE : reason;
 }

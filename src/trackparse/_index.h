@@ -6,7 +6,7 @@
 #define SCAN_LEAST 1024
 
 typedef struct {
-    uint64_t records;
+    uint64_t records, lines; /* before it */
     size_t start, end;
     int reason;
 } reject_t;
@@ -18,7 +18,9 @@ typedef struct {
     reject_t *rejects;
     size_t reject_count, reject_room;
     uint64_t blank_lines;
-    uint64_t record_bytes, blank_bytes;
+    uint64_t record_bytes, blank_bytes, mark_bytes;
+    uint64_t lines; /* line feeds in all that was indexed */
+    uint64_t unresolved;
 } found_t;
 
 static int reserve(found_t *f, size_t more, uint32_t width)
@@ -47,7 +49,7 @@ static int add_reject(found_t *f, size_t start, size_t end, int reason)
         f->rejects = rejects;
         f->reject_room = room;
     }
-    f->rejects[f->reject_count++] = (reject_t){f->records, start, end, reason};
+    f->rejects[f->reject_count++] = (reject_t){f->records, f->lines, start, end, reason};
     return 1;
 }
 
@@ -57,11 +59,28 @@ typedef struct {
     int final, automatic, dialect;
     uint32_t width, timestamp;
     int32_t payload;
+    name_t names[MAX_NAMES]; /* of the known columns */
+    uint32_t name_count;
     size_t max_record_bytes;
+    int64_t credit; /* bytes that may be read again */
     const isa_t *isa;
     uint32_t *separators; /* SCAN_BYTES + 64 of them */
-    reading_t reading;
+    weighed_t weighed;
 } indexer_t;
+
+/* The credit that a member starts with, and the most that it ever has. */
+static int64_t credit_limit(size_t max_record_bytes)
+{
+    return 4 * (int64_t)max_record_bytes;
+}
+
+/* What `size` bytes of the log earn, after `spent` bytes that were read for nothing. */
+static void earn(indexer_t *x, uint64_t spent, size_t size)
+{
+    int64_t credit = x->credit - (int64_t)spent + CREDIT_PER_BYTE * (int64_t)size;
+    int64_t most = credit_limit(x->max_record_bytes);
+    x->credit = credit < most ? credit : most;
+}
 
 /* Copy the ends of one record's fields; its line end, or 0 if that is not where it should be. */
 static inline uint32_t take_row(uint32_t *ends, const uint32_t *separators, uint32_t width)
@@ -79,8 +98,9 @@ static long long index_plain(indexer_t *x, size_t position, size_t window, found
 {
     size_t end = x->size - position < window ? x->size : position + window;
     uint32_t width = x->width;
-    int ascii;
-    size_t count = x->isa->scan(x->data, position, end, x->dialect == PHP, x->separators, &ascii);
+    seen_t seen;
+    int weighed = x->automatic || x->dialect == PHP;
+    size_t count = x->isa->scan(x->data, position, end, x->dialect == PHP, weighed, x->separators, &seen);
     if (!reserve(f, count / width, width))
         return -1;
 
@@ -102,6 +122,9 @@ static long long index_plain(indexer_t *x, size_t position, size_t window, found
         /* A header may fill up a cut record: only a second look tells. */
         if (is_last_name(x->data, row + 1, width))
             break;
+        /* Where the timestamp comes first no record starts with a mark. */
+        if (x->timestamp && x->data[start] == BOM[0] && mark_size(x->data, start, x->size, 1))
+            break;
         span_t span = field_span(x->data, start, row + 1, width, x->timestamp);
         const uint8_t *text = x->data + span.first;
         /* A timestamp repeats for many rows. */
@@ -114,10 +137,13 @@ static long long index_plain(indexer_t *x, size_t position, size_t window, found
         f->timestamps[records++] = time;
         start = (size_t)line_end + 1;
     }
-    if (!ascii && !x->isa->is_utf8(x->data + position, start - position))
+    if (!seen.ascii && !x->isa->is_utf8(x->data + position, start - position))
         return (long long)position;
     f->records = records;
     f->record_bytes += start - position;
+    if (start > position)
+        f->lines += seen.lines - x->isa->count_lines(x->data + start, seen.end - start);
+    earn(x, 0, start - position);
     return (long long)start;
 }
 
@@ -129,7 +155,7 @@ static int index_records(indexer_t *x, size_t *position, found_t *f)
     int status = DONE;
     while (at < x->stop && at < x->size) {
         /* Before the scan, which sees no further than the first of them. */
-        long long blank = blank_line(x->data, at, x->size, x->final);
+        long long blank = blank_line(x->data, at, x->size, x->final, x->max_record_bytes);
         if (blank == NEEDS_MORE) {
             status = MORE;
             break;
@@ -138,13 +164,29 @@ static int index_records(indexer_t *x, size_t *position, found_t *f)
             do {
                 f->blank_lines++;
                 f->blank_bytes += (size_t)blank - at;
+                f->lines += x->data[blank - 1] == '\n';
                 at = (size_t)blank;
-            } while (at < x->stop && at < x->size && (blank = blank_line(x->data, at, x->size, x->final)) > 0);
+                if (at >= x->stop || at >= x->size)
+                    break;
+                blank = blank_line(x->data, at, x->size, x->final, x->max_record_bytes);
+            } while (blank > 0);
             /* Others may stand between the next records: do not scan far for each. */
             window = SCAN_LEAST;
             continue;
         }
-        long long past = index_plain(x, at, window, f);
+        int mark = x->data[at] == BOM[0] ? mark_size(x->data, at, x->size, x->final) : 0;
+        if (mark == NEEDS_MORE) {
+            status = MORE;
+            break;
+        }
+        if (mark) {
+            f->mark_bytes += (size_t)mark;
+            at += (size_t)mark;
+            window = SCAN_LEAST;
+            continue;
+        }
+        /* Without credit a record may not be read beyond its line, however plain it is. */
+        long long past = x->credit > 0 ? index_plain(x, at, window, f) : (long long)at;
         if (past < 0)
             return -1;
         if ((size_t)past > at) {
@@ -155,35 +197,33 @@ static int index_records(indexer_t *x, size_t *position, found_t *f)
         size_t size = x->size - at;
         int limited = size > x->max_record_bytes;
         window_t w = {x->data,
+                      x->size,
                       limited ? at + x->max_record_bytes : x->size,
+                      limited    ? TOO_LONG
+                      : x->final ? 0
+                                 : NEEDS_MORE,
+                      x->final,
                       x->width,
                       x->timestamp,
                       x->payload,
-                      limited     ? TOO_LONG
-                      : x->final ? 0
-                                 : NEEDS_MORE};
-        reading_t *r = &x->reading;
-        int dialect = x->dialect;
-        int reason = resolve(&w, at, x->automatic, &dialect, r, x->isa);
-        if (reason == -3)
+                      x->names,
+                      x->name_count};
+        weighed_t *weighed = &x->weighed;
+        resolve(&w, at, x->automatic, x->dialect, x->credit, weighed, x->isa);
+        uint64_t spent = weighed->read;
+        if (weighed->reason == NO_MEMORY)
             return -1;
-        if (reason == NEEDS_MORE) {
+        if (weighed->reason == NEEDS_MORE) {
             status = MORE;
             break;
         }
-        if (reason) {
-            if (is_header(&w, at)) {
+        if (weighed->reason) {
+            if (might_be_header(&w, at)) {
                 status = HEADER;
                 break;
             }
-            long long end;
-            if (reason == BAD_UTF8 || reason == BAD_TIMESTAMP) {
-                /* Other readings may have been tried after this one. */
-                read_record(&w, at, x->dialect, -1, r);
-                end = (long long)own_end(&w, at, r);
-            } else {
-                end = resynchronise(&w, at);
-            }
+            int known = weighed->reason == BAD_UTF8 || weighed->reason == BAD_TIMESTAMP;
+            long long end = known ? (long long)own_end(&w, at, weighed->reading) : resynchronise(&w, at);
             if (end < 0) {
                 status = end == NEEDS_MORE ? MORE : LIMIT;
                 break;
@@ -192,28 +232,37 @@ static int index_records(indexer_t *x, size_t *position, found_t *f)
                 /* A header follows without a line end before it: the record ends there, and may be good so far. */
                 w.end = (size_t)end;
                 w.at_end = 0;
-                dialect = x->dialect;
-                reason = resolve(&w, at, x->automatic, &dialect, r, x->isa);
-                if (reason == -3)
+                resolve(&w, at, x->automatic, x->dialect, x->credit, weighed, x->isa);
+                spent += weighed->read;
+                if (weighed->reason == NO_MEMORY)
                     return -1;
             }
-            if (reason) {
-                if (!add_reject(f, at, (size_t)end, reason))
+            if (weighed->reason) {
+                f->unresolved += (uint64_t)weighed->unresolved;
+                earn(x, spent, (size_t)end - at);
+                if (!add_reject(f, at, (size_t)end, weighed->reason))
                     return -1;
+                f->lines += x->isa->count_lines(x->data + at, (size_t)end - at);
                 at = (size_t)end;
                 window = SCAN_LEAST;
                 continue;
             }
         }
-        x->dialect = dialect;
+        const reading_t *r = weighed->reading;
+        f->unresolved += (uint64_t)weighed->unresolved;
+        /* The reading that was taken is free: the scan would have read those bytes as well. */
+        earn(x, spent - (r->end - at), r->end - at);
+        if (r->sided)
+            x->dialect = r->dialect;
         window = window * 2 < SCAN_BYTES ? window * 2 : SCAN_BYTES;
         if (!reserve(f, 1, x->width))
             return -1;
         uint32_t *row = f->fields + f->records * (x->width + 1);
-        row[0] = (uint32_t)at | (uint32_t)dialect << 31;
+        row[0] = (uint32_t)at | (uint32_t)r->dialect << 31;
         memcpy(row + 1, r->ends, x->width * sizeof *row);
         f->timestamps[f->records++] = record_time(&w, at, r->ends);
         f->record_bytes += r->end - at;
+        f->lines += x->isa->count_lines(x->data + at, r->end - at);
         at = r->end;
     }
     *position = at;

@@ -2,6 +2,13 @@
 
 #define LINE_END 0x80000000u
 
+/* What a scan saw of all bytes that it looked at. */
+typedef struct {
+    int ascii;    /* whether they are */
+    size_t lines; /* line feeds, also those inside quotes */
+    size_t end;   /* past the last one */
+} seen_t;
+
 static inline uint64_t prefix_xor_portable(uint64_t m)
 {
     m ^= m << 1;
@@ -41,6 +48,47 @@ static inline uint32_t *emit_bits(uint32_t *out, uint64_t m, uint64_t line_ends,
         *out++ = (at + bit) | (uint32_t)(line_ends >> bit & 1) << 31;
     }
     return out;
+}
+
+/* Whether a \" inside quotes stands in the same record before the quote at `at`, or -1 where that one is in a bare field.
+ * `out` is past the separators found before `at`, none of them before `begin`. */
+static int has_fork_before(const uint8_t *data, size_t begin, size_t at, const uint32_t *found, const uint32_t *out)
+{
+    for (size_t i = at, first = 1;; out--, first = 0) {
+        int line_end = out > found && out[-1] & LINE_END;
+        size_t field = out > found ? (out[-1] & ~LINE_END) + 1 : begin;
+        if (data[field] == '"')
+            for (; i > field + 1; i--)
+                if (data[i - 1] == '"' && data[i - 2] == '\\')
+                    return 1;
+        if (first && data[field] != '"')
+            return -1;
+        if (out == found || line_end)
+            return 0;
+        i = field - 1;
+    }
+}
+
+/* Those of the bytes in `asked` that let their record have another reading: where `settles` of the grammar says no. Each
+ * stands one byte behind a \" or, read as RFC 4180, two. `out` has room for the separators at hand. The bytes between a \"
+ * and the one before it are looked at once for each of them, so all of this takes no longer than a scan. */
+static __attribute__((noinline, cold)) uint64_t unsettled_of(const uint8_t *data, size_t begin, size_t at,
+                                                             const uint32_t *found, uint32_t *out, uint64_t separators,
+                                                             uint64_t line_ends, uint64_t asked, int php)
+{
+    const uint32_t *past = emit_bits(out, separators, line_ends, (uint32_t)at);
+    for (; asked; asked &= asked - 1) {
+        size_t byte = at + (size_t)__builtin_ctzll(asked);
+        int next = php || (data[byte - 1] == '"' && data[byte - 2] == '\\');
+        size_t quote = next ? byte - 1 : byte - 2;
+        const uint32_t *before = past;
+        while (before > found && (before[-1] & ~LINE_END) > quote)
+            before--;
+        int fork_before = has_fork_before(data, begin, quote, found, before);
+        if (fork_before >= 0 && (!fork_before || (php && data[byte] != '"')))
+            return asked & -asked;
+    }
+    return 0;
 }
 
 /* ---- portable: eight 64-bit words ------------------------------------------------------------------- */
@@ -380,7 +428,7 @@ static inline uint64_t high64_neon(uint8x16x4_t v)
 #undef put64
 #endif
 
-typedef size_t (*scan_function)(const uint8_t *, size_t, size_t, int, uint32_t *, int *);
+typedef size_t (*scan_function)(const uint8_t *, size_t, size_t, int, int, uint32_t *, seen_t *);
 typedef size_t (*unescape_function)(uint8_t *, const uint8_t *, size_t, int);
 typedef int (*is_utf8_function)(const uint8_t *, size_t);
 typedef size_t (*count_lines_function)(const uint8_t *, size_t);

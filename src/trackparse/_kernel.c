@@ -30,31 +30,78 @@ static const isa_t *isa_of(PyObject *module)
 
 /* ---- index --------------------------------------------------------------------------------------------- */
 
+/* The names between the delimiters of `text`; 0 where there are too many. */
+static int take_names(indexer_t *x, const char *text, size_t size)
+{
+    const char *end = text + size;
+    for (x->name_count = 0; x->name_count < MAX_NAMES; x->name_count++) {
+        const char *delimiter = memchr(text, ';', (size_t)(end - text));
+        const char *last = delimiter ? delimiter : end;
+        x->names[x->name_count] = (name_t){(const uint8_t *)text, (size_t)(last - text)};
+        if (!delimiter) {
+            x->name_count++;
+            return 1;
+        }
+        text = delimiter + 1;
+    }
+    return 0;
+}
+
+static int take_room(indexer_t *x)
+{
+    x->separators = malloc((SCAN_BYTES + 64) * sizeof *x->separators);
+    uint32_t *ends = malloc(3 * (size_t)x->width * sizeof *ends);
+    for (int i = 0; ends && i < 3; i++)
+        x->weighed.readings[i].ends = ends + (size_t)i * x->width;
+    return x->separators && ends;
+}
+
+static void drop_room(indexer_t *x)
+{
+    free(x->separators);
+    free(x->weighed.readings[0].ends);
+}
+
 static PyObject *kernel_index(PyObject *module, PyObject *args)
 {
     Py_buffer data;
-    Py_ssize_t start, stop, max_record_bytes;
+    Py_ssize_t start, stop, max_record_bytes, names_size;
+    const char *names;
     int final, width, timestamp, payload, automatic, dialect;
-    if (!PyArg_ParseTuple(args, "y*nnpiiipin:index", &data, &start, &stop, &final, &width, &timestamp, &payload,
-                          &automatic, &dialect, &max_record_bytes))
+    long long credit;
+    if (!PyArg_ParseTuple(args, "y*nnpiiiy#pinL:index", &data, &start, &stop, &final, &width, &timestamp, &payload,
+                          &names, &names_size, &automatic, &dialect, &max_record_bytes, &credit))
         return NULL;
     PyObject *result = NULL, *rejects = NULL;
     found_t f = {0};
-    indexer_t x = {data.buf, (size_t)data.len, (size_t)stop, final, automatic, dialect, (uint32_t)width,
-                   (uint32_t)timestamp, payload, (size_t)max_record_bytes, isa_of(module), NULL, {0}};
+    indexer_t *x = calloc(1, sizeof *x);
+    if (!x) {
+        PyBuffer_Release(&data);
+        return PyErr_NoMemory();
+    }
+    x->data = data.buf;
+    x->size = (size_t)data.len;
+    x->stop = (size_t)stop;
+    x->final = final;
+    x->automatic = automatic;
+    x->dialect = dialect;
+    x->width = (uint32_t)width;
+    x->timestamp = (uint32_t)timestamp;
+    x->payload = payload;
+    x->max_record_bytes = (size_t)max_record_bytes;
+    x->credit = credit;
+    x->isa = isa_of(module);
     if (start < 0 || stop < 0 || width < 1 || timestamp < 0 || timestamp >= width || payload >= width ||
-        max_record_bytes < 1 || data.len > INT32_MAX || (dialect & ~1)) {
+        max_record_bytes < 1 || max_record_bytes > INT64_MAX / 64 || credit > INT64_MAX / 4 ||
+        credit < INT64_MIN / 4 || data.len > INT32_MAX || (dialect & ~1) || !take_names(x, names, (size_t)names_size)) {
         PyErr_SetString(PyExc_ValueError, "index: arguments out of range");
         goto done;
     }
-    x.separators = malloc((SCAN_BYTES + 64) * sizeof *x.separators);
-    x.reading.ends = malloc((size_t)width * sizeof *x.reading.ends);
-    x.reading.choices = malloc(CHOICES);
     int status = -1;
     size_t position = (size_t)start;
-    if (x.separators && x.reading.ends && x.reading.choices) {
+    if (take_room(x)) {
         Py_BEGIN_ALLOW_THREADS
-        status = index_records(&x, &position, &f);
+        status = index_records(x, &position, &f);
         Py_END_ALLOW_THREADS
     }
     if (status < 0) {
@@ -66,25 +113,26 @@ static PyObject *kernel_index(PyObject *module, PyObject *args)
         goto done;
     for (size_t i = 0; i < f.reject_count; i++) {
         const reject_t *r = f.rejects + i;
-        PyObject *item = Py_BuildValue("Knni", (unsigned long long)r->records, (Py_ssize_t)r->start,
-                                       (Py_ssize_t)r->end, r->reason);
+        PyObject *item = Py_BuildValue("KKnni", (unsigned long long)r->records, (unsigned long long)r->lines,
+                                       (Py_ssize_t)r->start, (Py_ssize_t)r->end, r->reason);
         if (!item || PyList_SetItem(rejects, (Py_ssize_t)i, item) < 0)
             goto done;
     }
-    result = Py_BuildValue("iniKKy#y#OKK", status, (Py_ssize_t)position, x.dialect, (unsigned long long)f.records,
+    result = Py_BuildValue("iniKKy#y#OKKKKKL", status, (Py_ssize_t)position, x->dialect, (unsigned long long)f.records,
                            (unsigned long long)f.blank_lines, f.records ? (const char *)f.fields : "",
                            (Py_ssize_t)(f.records * ((size_t)width + 1) * sizeof *f.fields),
                            f.records ? (const char *)f.timestamps : "",
                            (Py_ssize_t)(f.records * sizeof *f.timestamps), rejects,
-                           (unsigned long long)f.record_bytes, (unsigned long long)f.blank_bytes);
+                           (unsigned long long)f.record_bytes, (unsigned long long)f.blank_bytes,
+                           (unsigned long long)f.mark_bytes, (unsigned long long)f.lines, (unsigned long long)f.unresolved,
+                           (long long)x->credit);
 done:
     Py_XDECREF(rejects);
     free(f.fields);
     free(f.timestamps);
     free(f.rejects);
-    free(x.separators);
-    free(x.reading.ends);
-    free(x.reading.choices);
+    drop_room(x);
+    free(x);
     PyBuffer_Release(&data);
     return result;
 }

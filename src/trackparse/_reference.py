@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from itertools import accumulate
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 Buffer = bytes | bytearray | memoryview
 # One run of records in one block: the block, its field table, how many records, fields a record, and the
@@ -25,7 +25,7 @@ PHP: Final = 1
 
 DONE: Final = 0  # everything up to `stop` was indexed
 MORE: Final = 1  # the record at `position` needs more bytes
-HEADER: Final = 2  # a header line or a byte order mark stands at `position`
+HEADER: Final = 2  # a line that may be a header stands at `position`
 LIMIT: Final = 3  # no end in sight within max_record_bytes
 
 UNCLOSED_QUOTE: Final = 1
@@ -34,15 +34,19 @@ FIELD_COUNT: Final = 3
 BAD_UTF8: Final = 4
 BAD_TIMESTAMP: Final = 5
 TOO_LONG: Final = 6
+BAD_HEADER: Final = 7  # said by the caller: it looks at headers
 
 _NEEDS_MORE: Final = -1
 _INT32_MAX: Final = 0x7FFFFFFF
-# How many readings of one record are tried: what keeps the work per byte bounded.
+# What keeps the work per byte bounded. How many readings of one record are weighed, and in logs of how many columns:
 _READINGS: Final = 64
-# Ambiguous quotes beyond this many in one record stay literal.
-_CHOICES: Final = 4096
-# A header longer than this is not one.
+_SANE_WIDTH: Final = 64
+# Every byte of the log pays for so many that are read again.
+_CREDIT_PER_BYTE: Final = 32
+# A header longer than this is not one. What follows a record is not looked for further than that, either.
 _HEADER_BYTES: Final = 1 << 16
+# Quoted line breaks before the timestamp of a record are looked past where no more fields than this stand before it.
+_SANE_TIMESTAMP: Final = 16
 
 _BOM: Final = b"\xef\xbb\xbf"
 _QUOTE: Final = 0x22
@@ -51,7 +55,7 @@ _DELIMITER: Final = 0x3B
 _LF: Final = 0x0A
 _CR: Final = 0x0D
 
-# What a header begins with, where nothing else says that it does.
+# What a header begins with that stands in the middle of a line.
 _NAME: Final = b"//timestamp"
 _NAMES: Final = _NAME + b";tracking_code"
 _LAST_NAME: Final = b"description"
@@ -68,35 +72,52 @@ class Indexed(NamedTuple):
 
     status: int
     position: int  # where to go on
-    dialect: int  # the dialect that last worked
+    dialect: int  # the dialect in force from there on
     records: int
     blank_lines: int
     # uint32, records x (width + 1): the start with the dialect in its top bit, then the end of each field.
     fields: bytes
     timestamps: bytes  # int64, records: microseconds since 1970
-    rejects: list[tuple[int, int, int, int]]  # records before it, start, end, reason
+    rejects: list[tuple[int, int, int, int, int]]  # records and line feeds before it, start, end, reason
     record_bytes: int  # line ends among them
     blank_bytes: int
+    mark_bytes: int  # of byte order marks
+    lines: int  # line feeds in all that was indexed
+    unresolved: int  # records with readings that were not weighed
+    credit: int  # bytes that may be read again
 
 
 class _Reading(NamedTuple):
     fault: int  # 0, a reason, or _NEEDS_MORE
     end: int  # past the line end
+    reached: int  # where it ended, or where the fault was seen
     ends: list[int]
-    choices: list[bool]  # one for each ambiguous quote met: does it close the field?
+    dialect: int
+    choices: list[bool]  # one for each \" that may close its field: does it?
     forked: bool  # a \" was met inside quotes: other readings differ from here on
-    doubled: bool  # a \"" was read as one quote: what only RFC 4180 writes
+    settled: bool  # no other reading of these bytes is whole
+    sided: bool  # a \" was read as the other dialect would not read it
+    bare_quote: bool  # a quote stands in a bare field
+
+
+class _Weighed(NamedTuple):
+    reading: _Reading
+    reason: int  # 0, a reason, or _NEEDS_MORE
+    read: int  # bytes of all readings
+    unresolved: bool
 
 
 class _Window(NamedTuple):
-    """The bytes one record may take, and what it means to run out of them."""
+    """The bytes that one record may take, and what it means to run out of them."""
 
     data: bytes
     end: int
+    at_end: int  # 0: the file ends here, else the fault
+    final: bool
     width: int
     timestamp: int
     payload: int
-    at_end: int  # 0: the file ends here, else the fault
+    names: list[bytes]  # of the known columns
 
 
 def index(
@@ -107,24 +128,29 @@ def index(
     width: int,
     timestamp: int,
     payload: int,
+    names: bytes,
     auto: bool,
     dialect: int,
     max_record_bytes: int,
+    credit: int,
 ) -> Indexed:
     """Index the records of ``data`` that start in ``start:stop``; the last one may end past ``stop``.
 
-    ``width`` is the number of fields, ``timestamp`` and ``payload`` are field numbers (payload -1: none).
-    ``final`` says that the member ends where ``data`` does.
+    ``width`` is the number of fields, ``timestamp`` and ``payload`` are field numbers (payload -1: there is none).
+    ``names`` are those of the known columns, with ``;`` between them: a line with two of them may be a header.
+    ``final`` says that the member ends where ``data`` does. ``dialect`` and ``credit`` are what the stretch before this
+    one ended with.
     """
     data = bytes(data)
     position = start
-    records = blank_lines = record_bytes = blank_bytes = 0
+    records = blank_lines = record_bytes = blank_bytes = mark_bytes = unresolved = 0
     fields = array("I")
     timestamps = array("q")
-    rejects: list[tuple[int, int, int, int]] = []
+    rejects: list[tuple[int, int, int, int, int]] = []
+    most = credit_limit(max_record_bytes)
     status = DONE
     while position < stop and position < len(data):
-        end = _blank_line(data, position, final)
+        end = _blank_line(data, position, final, max_record_bytes)
         if end == _NEEDS_MORE:
             status = MORE
             break
@@ -133,43 +159,62 @@ def index(
             blank_bytes += end - position
             position = end
             continue
-        size = len(data) - position
-        limited = size > max_record_bytes
+        mark = _mark(data, position, final)
+        if mark == _NEEDS_MORE:
+            status = MORE
+            break
+        if mark:
+            mark_bytes += mark
+            position += mark
+            continue
+        limited = len(data) - position > max_record_bytes
         window = _Window(
             data,
             position + max_record_bytes if limited else len(data),
+            TOO_LONG if limited else 0 if final else _NEEDS_MORE,
+            final,
             width,
             timestamp,
             payload,
-            TOO_LONG if limited else 0 if final else _NEEDS_MORE,
+            names.split(b";"),
         )
-        reading, reason, chosen = _resolve(window, position, auto, dialect)
-        if reason == _NEEDS_MORE:
+        weighed = _resolve(window, position, auto, dialect, credit)
+        if weighed.reason == _NEEDS_MORE:
             status = MORE
             break
-        if reason:
-            if _is_header(window, position):
+        reading, spent = weighed.reading, weighed.read
+        if weighed.reason:
+            if _might_be_header(window, position):
                 status = HEADER
                 break
-            known = reason in (BAD_UTF8, BAD_TIMESTAMP)
+            known = weighed.reason in (BAD_UTF8, BAD_TIMESTAMP)
             end = _own_end(window, position, reading) if known else _resynchronise(window, position)
             if end < 0:
                 status = MORE if end == _NEEDS_MORE else LIMIT
                 break
             if end < window.end and data[end - 1] != _LF:
                 # A header follows without a line end before it: the record ends there, and may be good so far.
-                reading, reason, chosen = _resolve(window._replace(end=end, at_end=0), position, auto, dialect)
-            if reason:
-                rejects.append((records, position, end, reason))
+                weighed = _resolve(window._replace(end=end, at_end=0), position, auto, dialect, credit)
+                reading = weighed.reading
+                spent += weighed.read
+            if weighed.reason:
+                unresolved += weighed.unresolved
+                credit = min(most, credit - spent + _CREDIT_PER_BYTE * (end - position))
+                rejects.append((records, count_lines(data, start, position), position, end, weighed.reason))
                 position = end
                 continue
-        dialect = chosen
-        fields.append(position | dialect << 31)
+        unresolved += weighed.unresolved
+        size = reading.end - position
+        # The reading that was taken is free: the scan would have read those bytes as well.
+        credit = min(most, credit - (spent - size) + _CREDIT_PER_BYTE * size)
+        if reading.sided:
+            dialect = reading.dialect
+        fields.append(position | reading.dialect << 31)
         fields.extend(reading.ends)
         moment = parse_timestamp(_field(data, position, reading.ends, timestamp))
         timestamps.append(moment or 0)
         records += 1
-        record_bytes += reading.end - position
+        record_bytes += size
         position = reading.end
     return Indexed(
         status,
@@ -182,64 +227,138 @@ def index(
         rejects,
         record_bytes,
         blank_bytes,
+        mark_bytes,
+        count_lines(data, start, position),
+        unresolved,
+        credit,
     )
 
 
-def _blank_line(data: bytes, position: int, final: bool) -> int:
+def credit_limit(max_record_bytes: int) -> int:
+    """The credit that a member starts with, and the most that it ever has: bytes that may be read again."""
+    return 4 * max_record_bytes
+
+
+def _blank_line(data: bytes, position: int, final: bool, max_record_bytes: int) -> int:
     """The end of the blank line at ``position``, 0 if there is none."""
-    if data[position] == _LF:
-        return position + 1
-    if data[position] != _CR:
+    at, end = position, min(len(data), position + max_record_bytes)
+    while at < end and data[at] == _CR:
+        at += 1
+    if at == position + max_record_bytes:
         return 0
-    if position + 1 == len(data):
-        return position + 1 if final else _NEEDS_MORE
-    return position + 2 if data[position + 1] == _LF else 0
+    if at == len(data):
+        return at if final else _NEEDS_MORE
+    return at + 1 if data[at] == _LF else 0
 
 
-def _resolve(window: _Window, start: int, auto: bool, dialect: int) -> tuple[_Reading, int, int]:
-    """The first reading that breaks no rule: it, 0 and its dialect; or the one in force, and its fault."""
-    first = _read(window, start, dialect, None)
-    reason = first.fault or _judge(window, start, first)
-    if reason == _NEEDS_MORE:
-        return first, reason, dialect
-    if not reason:
-        return first, 0 if _is_utf8(window.data[start : first.end]) else BAD_UTF8, dialect
-    if not (auto and first.forked):
-        # Without a \" inside quotes every reading is this one. A header is its caller's to find.
-        return first, _more_for_header(window, start) or reason, dialect
-    other = _read(window, start, 1 - dialect, None)
-    if other.fault == _NEEDS_MORE:
-        return other, _NEEDS_MORE, dialect
-    if _proves_itself(window, start, other, 1 - dialect):
-        # Where every \" closed its field, PHP may have written the record just as well: no reason to change sides.
-        return other, 0, RFC4180 if dialect == PHP and other.doubled else PHP
-    choices: list[bool] = []
-    for _ in range(_READINGS):
-        reading = _read(window, start, PHP, choices)
+def _mark(data: bytes, position: int, final: bool) -> int:
+    """The size of the byte order mark at ``position``, 0 if there is none."""
+    there = data[position : position + len(_BOM)]
+    if there == _BOM:
+        return len(_BOM)
+    return _NEEDS_MORE if _BOM.startswith(there) and not final else 0
+
+
+def _resolve(window: _Window, start: int, auto: bool, dialect: int, credit: int) -> _Weighed:
+    """Weigh the readings of one record: the best that breaks no rule, or else the one whose fault is told.
+
+    This is the rule of the writer. Readings come in the order of the last criterion, so that the first one to meet all
+    others wins, and among equals the first.
+    """
+    best: tuple[int, _Reading] | None = None  # of those that break no rule
+    whole: tuple[int, _Reading, int] | None = None  # of those that end where a record would, with their fault
+    furthest: tuple[int, _Reading, int] | None = None  # of the others
+    read = 0
+    unresolved = False
+    # Where these are read once, the literal reading of each \" is taken.
+    bounded = window.width > _SANE_WIDTH or credit <= 0
+    fixed = not auto and dialect == RFC4180
+    if credit <= 0:
+        # Nothing may be read twice: the record ends with its line, or is bad.
+        window = _end_with_line(window, start)
+    for number, (reading, cut) in enumerate(_readings(window, start, auto, dialect, bounded)):
         if reading.fault == _NEEDS_MORE:
-            return reading, _NEEDS_MORE, dialect
-        if _proves_itself(window, start, reading, PHP):
-            return reading, 0, PHP
-        # Closing was tried first: turn the last quote that closed into a literal one.
+            return _Weighed(reading, _NEEDS_MORE, 0, False)
+        read += reading.reached - start
+        fault = reading.fault or _judge(window, start, reading)
+        # The first one tells: without a \" inside quotes, or where a cheap test says so, there is no other.
+        settled = fixed or not reading.forked or (reading.settled and not number)
+        only = settled or bounded
+        unresolved |= cut or (bounded and not settled)
+        if only and not fault:
+            return _Weighed(reading, 0, read, unresolved)
+        if not fault or fault in (BAD_TIMESTAMP, BAD_UTF8):
+            misses = _misses(window, start, reading)
+            if misses == _NEEDS_MORE:
+                return _Weighed(reading, _NEEDS_MORE, 0, False)
+            if fault:
+                if whole is None or misses < whole[0]:
+                    whole = misses, reading, fault
+            elif best is None or misses < best[0]:
+                best = misses, reading
+                if not misses:
+                    break
+        elif furthest is None or len(reading.ends) > furthest[0]:
+            furthest = len(reading.ends), reading, fault
+        if only:
+            break
+        if read > credit:
+            unresolved = True
+            break
+    if best:
+        return _Weighed(best[1], 0, read, unresolved)
+    _, told, reason = cast("tuple[int, _Reading, int]", whole or furthest)
+    if _first_line(window, start) is None:
+        # It may be a header: only the whole line tells.
+        reason = _NEEDS_MORE
+    return _Weighed(told, reason, read, unresolved)
+
+
+def _end_with_line(window: _Window, start: int) -> _Window:
+    newline = window.data.find(b"\n", start, window.end)
+    return window._replace(end=newline + 1, at_end=UNCLOSED_QUOTE) if newline >= 0 else window
+
+
+def _readings(
+    window: _Window, start: int, auto: bool, dialect: int, bounded: bool
+) -> Iterator[tuple[_Reading, bool]]:
+    """The readings in the order of the last criterion: those of the dialect in force first, and where a \" may close
+    its field, closing first. With the last ones comes whether others were left out."""
+    if bounded or not (auto or dialect == PHP):
+        yield _read(window, start, dialect, None), False
+        return
+    cut = False
+    if dialect == RFC4180:
+        yield _read(window, start, RFC4180, None), False
+    choices: list[bool] = []
+    for _ in range(_READINGS - 2):
+        reading = _read(window, start, PHP, choices)
+        yield reading, False
         choices = reading.choices
+        # Turn the last quote that closed into a literal one.
         while choices and not choices[-1]:
             choices.pop()
         if not choices:
             break
         choices[-1] = False
-    return first, _more_for_header(window, start) or reason, dialect
+    else:
+        cut = True
+        yield _read(window, start, PHP, None), cut
+    if auto and dialect == PHP:
+        yield _read(window, start, RFC4180, None), cut
 
 
 def _read(window: _Window, start: int, dialect: int, choices: list[bool] | None) -> _Reading:
-    """Read one record. ``choices`` decide its ambiguous quotes, closing beyond them; None: all are literal."""
+    """Read one record. ``choices`` say which \" close their field where they may; beyond them all do. None: none do."""
     data, end, width = window.data, window.end, window.width
     ends: list[int] = []
     made: list[bool] = []
-    forked = doubled = False
+    forked = sided = bare_quote = False
+    settled = True
     at = start
 
     def reading(fault: int, past: int = 0) -> _Reading:
-        return _Reading(fault, past, ends, made, forked, doubled)
+        return _Reading(fault, past, past or at, ends, dialect, made, forked, settled, sided, bare_quote)
 
     while True:
         if len(ends) == width:
@@ -247,28 +366,27 @@ def _read(window: _Window, start: int, dialect: int, choices: list[bool] | None)
         if at < end and data[at] == _QUOTE:
             at += 1
             while True:  # inside quotes
-                at = data.find(b'"', at, end)
-                if at < 0:
+                quote = data.find(b'"', at, end)
+                if quote < 0:
                     return reading(window.at_end or UNCLOSED_QUOTE)
+                at = quote
                 follows = _follows(window, at + 1)
+                if follows == _NEEDS_MORE:
+                    return reading(_NEEDS_MORE)
                 if data[at - 1] == _BACKSLASH:
+                    settled = settled and _settles(window, at, dialect, forked)
                     forked = True
                     if dialect == PHP:
-                        if follows == _NEEDS_MORE:
-                            return reading(_NEEDS_MORE)
-                        last = len(ends) == width - 1
                         closes = False
-                        if choices is not None and follows == (_LF if last else _DELIMITER):
-                            closes = choices[len(made)] if len(made) < len(choices) else len(made) < _CHOICES
-                            if len(made) < _CHOICES:
-                                made.append(closes)
+                        if choices is not None and follows == (_LF if len(ends) == width - 1 else _DELIMITER):
+                            closes = choices[len(made)] if len(made) < len(choices) else True
+                            made.append(closes)
                         at += 1
                         if closes:
                             break
+                        sided = True
                         continue
-                    doubled |= follows == _QUOTE
-                if follows == _NEEDS_MORE:
-                    return reading(_NEEDS_MORE)
+                    sided |= follows == _QUOTE
                 at += 1
                 if follows == _QUOTE:
                     at += 1
@@ -279,6 +397,7 @@ def _read(window: _Window, start: int, dialect: int, choices: list[bool] | None)
                     return reading(TOO_LONG)
                 break
         while at < end and data[at] != _DELIMITER and data[at] != _LF:
+            bare_quote |= data[at] == _QUOTE
             at += 1
         if at == end and window.at_end:
             return reading(window.at_end)
@@ -289,36 +408,89 @@ def _read(window: _Window, start: int, dialect: int, choices: list[bool] | None)
         at += 1
 
 
+def _settles(window: _Window, at: int, dialect: int, forked: bool) -> bool:
+    """Whether the quote at ``at``, behind a backslash and inside quotes, leaves no other reading: that of the other
+    dialect breaks at the first such quote, and none of them may close its field. ``forked``: it is not the first."""
+    after = window.data[at + 1 : min(at + 3, window.end)]
+    if dialect == PHP:
+        return bool(after) and after[0] not in b";\r\n" and (forked or after[0] != _QUOTE)
+    return forked or (len(after) == 2 and after[0] == _QUOTE and after[1] not in b'";\r\n')
+
+
 def _follows(window: _Window, at: int) -> int:
     """What stands behind a quote: a quote, a delimiter, a line end (or the file's), 0 for text; or a fault."""
     data, end = window.data, window.end
+    if at < end and data[at] != _CR:
+        return data[at] if data[at] in (_QUOTE, _DELIMITER, _LF) else 0
+    while at < end and data[at] == _CR:
+        at += 1
     if at == end:
         return window.at_end or _LF
-    if data[at] == _CR:
-        if at + 1 == end:
-            return window.at_end or _LF
-        return _LF if data[at + 1] == _LF else 0
-    return data[at] if data[at] in (_QUOTE, _DELIMITER, _LF) else 0
+    return _LF if data[at] == _LF else 0
+
+
+def _misses(window: _Window, start: int, reading: _Reading) -> int:
+    """Which criteria of the rule of the writer a reading misses, as a number: less is better, 0 misses none.
+
+    First, no bare field holds a quote. Second, what follows is the end, a blank line, or starts like a record or a
+    header. Third, the payload is a JSON object or array, or empty.
+    """
+    follows = _starts_well(window, reading.end)
+    if follows is None:
+        return _NEEDS_MORE
+    return reading.bare_quote << 2 | (not follows) << 1 | (not _has_json(window, start, reading))
+
+
+def _starts_well(window: _Window, at: int) -> bool | None:
+    """Whether what follows a record is what may follow one; None where more bytes are needed to know."""
+    data = window.data
+    if at == len(data):
+        return True if window.final else None
+    if at == window.end and not window.at_end:
+        return True  # a header, which made the record end here
+    blank = _blank_line(data, at, window.final, _HEADER_BYTES)
+    if blank:
+        return None if blank == _NEEDS_MORE else True
+    end = min(len(data), at + _HEADER_BYTES)
+    more = end == len(data) and not window.final
+    return _starts_record(window, at, end, more, window.timestamp <= _SANE_TIMESTAMP)
+
+
+def _has_json(window: _Window, start: int, reading: _Reading) -> bool:
+    if window.payload < 0:
+        return True
+    payload = _field(window.data, start, reading.ends, window.payload)
+    if _is_quoted(window.data, start, reading.ends, window.payload):
+        payload = unescape(payload, reading.dialect)
+    return not payload or (payload.lstrip(b" \t\n\r")[:1] in (b"{", b"[") and is_json(payload))
+
+
+def _is_quoted(data: bytes, start: int, ends: list[int], field: int) -> bool:
+    first = ends[field - 1] + 1 if field else start
+    return first < ends[field] and data[first] == _QUOTE
 
 
 def _field(data: bytes, start: int, ends: list[int], field: int) -> bytes:
     """The bytes between a field's delimiters or, where it is quoted, between its quotes."""
     first = ends[field - 1] + 1 if field else start
     last = ends[field]
-    if field == len(ends) - 1 and last > first and data[last - 1] == _CR:
-        last -= 1
+    if field == len(ends) - 1:
+        while last > first and data[last - 1] == _CR:
+            last -= 1
     if last > first and data[first] == _QUOTE:
         return data[first + 1 : last - 1]
     return data[first:last]
 
 
 def _judge(window: _Window, start: int, reading: _Reading) -> int:
+    """The rule that a reading with the right number of fields breaks, 0 for none."""
     if parse_timestamp(_field(window.data, start, reading.ends, window.timestamp)) is None:
         return BAD_TIMESTAMP
     # The six names of the older generation fill up a record of eight that was cut in its third field.
     last = window.data[reading.ends[-2] + 1 : reading.ends[-1]] if window.width > 1 else b""
-    fills = last.removesuffix(b"\r") == _LAST_NAME and _own_end(window, start, reading) < reading.end
-    return FIELD_COUNT if fills else 0
+    if last.rstrip(b"\r") == _LAST_NAME and _own_end(window, start, reading) < reading.end:
+        return FIELD_COUNT
+    return 0 if _is_utf8(window.data[start : reading.end]) else BAD_UTF8
 
 
 def _own_end(window: _Window, start: int, reading: _Reading) -> int:
@@ -346,20 +518,6 @@ def _before_mark(data: bytes, start: int, at: int) -> int:
     return at - len(_BOM) if at - start > len(_BOM) and data[at - len(_BOM) : at] == _BOM else at
 
 
-def _proves_itself(window: _Window, start: int, reading: _Reading, dialect: int) -> bool:
-    """Whether a reading other than the one in force may be taken: no rule broken, and the payload is JSON."""
-    if reading.fault or _judge(window, start, reading):
-        return False
-    if not _is_utf8(window.data[start : reading.end]):
-        return False
-    if window.payload < 0:
-        return True
-    payload = _field(window.data, start, reading.ends, window.payload)
-    if window.data[(reading.ends[window.payload - 1] + 1) if window.payload else start] == _QUOTE:
-        payload = unescape(payload, dialect)
-    return not payload or is_json(payload)
-
-
 def _is_utf8(data: bytes) -> bool:
     try:
         data.decode()
@@ -379,41 +537,43 @@ def _first_line(window: _Window, start: int) -> bytes | None:
     return window.data[start:newline]
 
 
-def _more_for_header(window: _Window, start: int) -> int:
-    return _NEEDS_MORE if _first_line(window, start) is None else 0
+def _might_be_header(window: _Window, start: int) -> bool:
+    """Whether the line is one that the caller has to look at: a header, or one that was damaged."""
+    return _names_columns(_first_line(window, start) or b"", window.names)
 
 
-def _is_header(window: _Window, start: int) -> bool:
-    """Whether the line names the columns; a byte order mark counts, too: it is never part of a record."""
-    line = _first_line(window, start) or b""
-    if line.startswith(_BOM):
+# What Excel puts before a header.
+SEPARATOR_LINES: Final = (b"sep=;", b'"sep=;"')
+# Blanks, quotes and slashes: more than may stand around a name.
+_AROUND_NAME: Final = b' \t\n\r\v\f"/'
+
+
+def _names_columns(line: bytes, names: list[bytes]) -> bool:
+    """Whether two known columns are among the fields of a line, or it is a separator line."""
+    if line.rstrip(b"\r") in SEPARATOR_LINES:
         return True
     # The first record may follow without a line end; and what a header follows that way is no header.
     record = _RECORD_START.search(line)
-    names = [_bare_name(name) for name in line[: record.start() if record else len(line)].split(b";")]
-    return b"timestamp" in names and b"tracking_code" in names
-
-
-def _bare_name(name: bytes) -> bytes:
-    name = name.removesuffix(b"\r").removeprefix(b"//")
-    if len(name) >= 2 and name[:1] == b'"' == name[-1:]:
-        name = name[1:-1]
-    return name.removeprefix(b"//")
+    line = line[: record.start() if record else len(line)]
+    header = _find_header(line, 0, len(line))
+    found = {field.strip(_AROUND_NAME) for field in line[: header if header >= 0 else len(line)].split(b";")}
+    return sum(name in found for name in names) >= 2
 
 
 def _resynchronise(window: _Window, start: int) -> int:
     """Where the next record or header plausibly starts, _NEEDS_MORE, or -2 for not within the limit."""
     data, at = window.data, start
+    more = window.at_end == _NEEDS_MORE
     while True:
         newline = data.find(b"\n", at, window.end)
-        if newline >= 0 or window.at_end != _NEEDS_MORE:
+        if newline >= 0 or not more:
             header = _find_header(data, at, newline if newline >= 0 else window.end)
             if header >= 0:
                 return _before_mark(data, start, header)
         if newline < 0:
             break
         at = newline + 1
-        plausible = _starts_record(window, at)
+        plausible = _starts_record(window, at, window.end, more, False)
         if plausible is None:
             return _NEEDS_MORE
         if plausible:
@@ -423,17 +583,45 @@ def _resynchronise(window: _Window, start: int) -> int:
     return window.at_end or window.end
 
 
-def _starts_record(window: _Window, at: int) -> bool | None:
-    """Whether a line starts like a record or a header; None where more bytes are needed to know."""
-    data, end = window.data, window.end
-    line = data[at : min(end, at + 13)]
-    out_of_bytes: bool | None = None if window.at_end == _NEEDS_MORE else False
-    for start in (_BOM, b"//", b'"//', b"timestamp;"):
+def _starts_record(window: _Window, at: int, end: int, more: bool, across_lines: bool) -> bool | None:
+    """Whether a line starts like a record or a header; None where more bytes are needed to know.
+
+    A record is known by its timestamp, behind as many fields as the header puts before it. ``across_lines``: these
+    fields may hold line breaks in quotes.
+    """
+    data = window.data
+    out_of_bytes: bool | None = None if more else False
+    line = data[at : min(end, at + 7)]
+    for start in (_BOM, b"//", b'"//', *SEPARATOR_LINES):
         if line.startswith(start):
             return True
-        if len(line) < len(start) and start.startswith(line) and at + len(line) == end:
+        if start.startswith(line) and at + len(line) == end:
             return out_of_bytes
+    plausible = _has_timestamp(window, at, end, out_of_bytes, False, False)
+    if plausible is False and window.timestamp:
+        plausible = _has_timestamp(window, at, end, out_of_bytes, True, across_lines)
+    if plausible is not False:
+        return plausible
+    limit = min(end, at + _HEADER_BYTES)
+    newline = data.find(b"\n", at, limit)
+    if newline < 0:
+        if limit == end and more:
+            return None
+        newline = limit
+    return _names_columns(data[at:newline], window.names)
+
+
+def _has_timestamp(
+    window: _Window, at: int, end: int, out_of_bytes: bool | None, quoted: bool, across_lines: bool
+) -> bool | None:
+    """Whether something shaped like a timestamp stands behind the fields before it: what is between two delimiters or,
+    with ``quoted``, what is between two quotes."""
+    data = window.data
     for _ in range(window.timestamp):
+        if quoted and at < end and data[at] == _QUOTE:
+            at = _past_quoted(data, at, end, across_lines)
+            if at < 0:
+                return False
         while at < end and data[at] != _DELIMITER and data[at] != _LF:
             at += 1
         if at == end:
@@ -457,6 +645,28 @@ def _starts_record(window: _Window, at: int) -> bool | None:
             return False
         at += 1
     return True
+
+
+def _past_quoted(data: bytes, at: int, end: int, across_lines: bool) -> int:
+    """Past the first quotes in a row that may close the field opened at ``at``, in either dialect; -1 where it may not
+    go on: at a line break, or where text follows."""
+    first = at + 1
+    while True:
+        at = data.find(b'"', first, end)
+        if not across_lines and data.find(b"\n", first, end if at < 0 else at) >= 0:
+            return -1
+        if at < 0:
+            return end
+        escaped = data[at - 1] == _BACKSLASH
+        first = at
+        while first < end and data[first] == _QUOTE:
+            first += 1
+        if first == end:
+            return end
+        if data[first] == _DELIMITER and (escaped or (first - at) % 2):
+            return first
+        if (first - at) % 2 and not escaped:
+            return -1
 
 
 def parse_timestamp(text: Buffer) -> int | None:
@@ -673,7 +883,7 @@ def _raws(run: Run) -> list[bytes | None]:
     for at in range(0, records * (width + 1), width + 1):
         first = table[at + field] + 1 if field else table[at] & 0x7FFFFFFF
         last = table[at + field + 1]
-        if field == width - 1 and last > first and data[last - 1] == _CR:
+        while field == width - 1 and last > first and data[last - 1] == _CR:
             last -= 1
         raw = bytes(data[first:last])
         found.append(None if raw in (b"", b'""') else raw)

@@ -15,29 +15,34 @@
  */
 
 /* Separators outside quotes from `at` on, at most `end - at` of them: positions, line ends flagged by LINE_END.
- * Stops before the first byte that breaks a quoting rule. Returns how many were found; `*ascii` says whether
- * every byte looked at was ASCII. */
-TARGET static size_t ISA(scan)(const uint8_t *data, size_t at, size_t end, int php, uint32_t *found,
-                               int *ascii)
+ * Stops before the first byte that breaks a quoting rule or, with `weighed`, lets the record have another reading: where
+ * `settles` of the grammar says no. Returns how many were found; `*seen` says what else there was. */
+TARGET static inline __attribute__((always_inline)) size_t ISA(scan_as)(const uint8_t *data, size_t at, size_t end,
+                                                                        int php, int weighed, uint32_t *found, seen_t *seen)
 {
     uint32_t *out = found;
     uint64_t inside = 0, backslash = 0, before = 1, closed = 0, cr = 0, high = 0;
+    /* The byte before was the quote of a \" inside quotes, or the one behind that. */
+    uint64_t any = 0, second = 0;
+    const size_t begin = at;
+    size_t lines = 0;
     uint8_t tail[64];
 
     for (; at < end; at += 64) {
         vec v = end - at < 64 ? load_part(data + at, end - at, tail) : load64(data + at);
-        uint64_t quotes = eq64(v, '"');
+        uint64_t all = eq64(v, '"'), quotes = all;
         uint64_t line_ends = eq64(v, '\n');
-        uint64_t separators = eq64(v, ';') | line_ends;
+        uint64_t delimiters = eq64(v, ';');
+        uint64_t separators = delimiters | line_ends;
+        uint64_t b = eq64(v, '\\'), escaped = all & (b << 1 | backslash);
+        backslash = b >> 63;
         high |= high64(v);
-        if (php) {
-            /* fputcsv leaves a quote after a backslash alone, so it neither opens nor closes anything. */
-            uint64_t b = eq64(v, '\\');
-            quotes &= ~(b << 1 | backslash);
-            backslash = b >> 63;
-        }
-        if (quotes | closed | cr) {
-            uint64_t within = prefix_xor(quotes) ^ inside;
+        lines += (size_t)__builtin_popcountll(line_ends);
+        /* fputcsv leaves a quote after a backslash alone, so it neither opens nor closes anything. */
+        if (php)
+            quotes &= ~escaped;
+        if (all | closed | cr | any | second) {
+            uint64_t within = prefix_xor(quotes) ^ inside, marks = separators | all | eq64(v, '\r');
             uint64_t opening = quotes & within, closing = quotes & ~within;
             inside = (uint64_t)((int64_t)within >> 63);
             separators &= ~within;
@@ -46,14 +51,27 @@ TARGET static size_t ISA(scan)(const uint8_t *data, size_t at, size_t end, int p
             uint64_t next = closing << 1 | closed;
             closed = closing >> 63;
             uint64_t bad = (opening & ~may_open) | (next & ~(separators | opening));
-            if (bad | cr) {
+            uint64_t unsettled = 0;
+            if (weighed) {
+                /* Of the bytes behind a \" those that make `settles` say no, if it is inside quotes, and the first. */
+                uint64_t behind = escaped << 1 | any, pair = behind & all;
+                uint64_t asked = (php ? behind : pair << 1 | second) & marks;
+                if (!php)
+                    asked |= behind & ~all;
+                any = escaped >> 63;
+                second = pair >> 63;
+                if (__builtin_expect(asked != 0, 0))
+                    unsettled = unsettled_of(data, begin, at, found, out, separators, line_ends, asked, php);
+            }
+            if (bad | cr | unsettled) {
                 uint64_t crs = next & eq64(v, '\r');
-                bad = (bad & ~crs) | ((crs << 1 | cr) & ~line_ends);
+                bad = (bad & ~crs) | ((crs << 1 | cr) & ~line_ends) | unsettled;
                 cr = crs >> 63;
                 if (bad) {
                     /* Everything before the fault still holds. */
                     uint64_t good = (bad & -bad) - 1;
                     out = emit(out, separators & good, line_ends, (uint32_t)at);
+                    at += 64;
                     break;
                 }
             }
@@ -63,8 +81,17 @@ TARGET static size_t ISA(scan)(const uint8_t *data, size_t at, size_t end, int p
         }
         out = emit(out, separators, line_ends, (uint32_t)at);
     }
-    *ascii = !high;
+    *seen = (seen_t){!high, lines, at < end ? at : end};
     return (size_t)(out - found);
+}
+
+/* The same, each dialect with constants. */
+TARGET static size_t ISA(scan)(const uint8_t *data, size_t at, size_t end, int php, int weighed, uint32_t *found,
+                               seen_t *seen)
+{
+    if (php)
+        return ISA(scan_as)(data, at, end, 1, 1, found, seen);
+    return weighed ? ISA(scan_as)(data, at, end, 0, 1, found, seen) : ISA(scan_as)(data, at, end, 0, 0, found, seen);
 }
 
 /* Copy the inside of a quoted field, each doubled quote once. `out` has room for n + 64 bytes. */

@@ -11,9 +11,9 @@ from trackparse._reference import Buffer, Run
 from trackparse.buffers import BufferPool
 from trackparse.dispatch import kernel
 from trackparse.errors import HeaderError, LimitError
-from trackparse.header import COLUMNS
 from trackparse.index import Segment
 from trackparse.limits import Limits
+from trackparse.schema import COLUMNS
 
 STRING_TYPES: Final = ("string", "string_view")
 
@@ -74,9 +74,7 @@ class ColumnBuilder:
             # pyarrow counts rows by columns: without one there is no batch to hand out.
             raise ValueError("columns=() asks for nothing: name at least one column")
         for number, segment in enumerate(segments if self._all else ()):
-            if not (segment.records or segment.rejects):
-                continue
-            for name in segment.columns:
+            for name in segment.columns if segment.records else ():
                 if name not in self.schema.names:
                     if number:
                         return number

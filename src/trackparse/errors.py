@@ -32,8 +32,9 @@ class Reason(enum.StrEnum):
     TEXT_AFTER_QUOTE = "text_after_quote", "text follows a closing quote"
     FIELD_COUNT = "field_count", "the number of fields is not the header's"
     BAD_UTF8 = "bad_utf8", "bytes that are not UTF-8"
-    BAD_TIMESTAMP = "bad_timestamp", "the timestamp is none"
+    BAD_TIMESTAMP = "bad_timestamp", "not a valid timestamp"
     TOO_LONG = "too_long", "longer than Limits.max_record_bytes"
+    BAD_HEADER = "bad_header", "a header that cannot be used, or a record below one"
     TRUNCATED = "truncated", "the log ends in the middle of it"
 
     def __new__(cls, code: str, explanation: str) -> Reason:

@@ -12,8 +12,8 @@ import orjson
 
 from trackparse.dispatch import kernel
 from trackparse.errors import PayloadError
-from trackparse.header import COLUMNS
 from trackparse.index import Segment
+from trackparse.schema import COLUMNS
 
 _EPOCH: Final = datetime(1970, 1, 1)
 # Fewer objects than start the cyclic collector (700): whoever keeps no events never waits for it. A block's worth at

@@ -4,22 +4,11 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
-from trackparse.errors import HeaderError
+from trackparse._reference import SEPARATOR_LINES
+from trackparse.schema import REQUIRED
 
-COLUMNS: Final = (
-    "timestamp",
-    "tracking_code",
-    "target_id",
-    "hwid",
-    "status",
-    "description",
-    "appCode",
-    "payload",
-)
-# The two generations, by number of columns.
-GENERATIONS: Final = {8: COLUMNS, 6: COLUMNS[:6]}
 # A line longer than this is no header, and a wider one no tracking log.
 HEADER_BYTES: Final = 1 << 16
 MAX_COLUMNS: Final = 1024
@@ -39,33 +28,56 @@ _SLASHES: Final = re.compile(rb"\A(?://\s*)+")
 _RECORD_START: Final = re.compile(rb'"?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d', re.ASCII)
 
 
-def parse_header(line: bytes) -> tuple[tuple[str, ...], int] | None:
-    """The column names of a header line, and how many of its bytes are the header; None if it is none.
+class Header(NamedTuple):
+    """A line that names columns."""
 
-    In the published example the first record follows its header without a line break.
+    columns: tuple[str, ...]
+    size: int  # bytes of the line that are the header: the first record may follow without a line break
+    fault: str  # why it cannot be used; empty if it can
+
+
+@lru_cache(16)
+def parse_header(line: bytes) -> Header:
+    """What a line is as a header. One that lacks the columns that every log has is none: its fault says so.
+
+    Whether it stands first or in the middle does not matter. In the published example the first record follows its
+    header without a line break.
     """
-    size = len(line)
     run_in = _RECORD_START.search(line)
-    if run_in:
-        if not run_in.start():
-            return None
-        size = run_in.start()
-        line = line[:size]
-    names = [_name(field) for field in line.removesuffix(b"\r").split(b";")]
-    if b"timestamp" not in names or b"tracking_code" not in names:
-        return None
-    if size == len(line) >= HEADER_BYTES:
-        raise HeaderError(f"the header is longer than {HEADER_BYTES} bytes: {line[:80]!r}...")
+    size = run_in.start() if run_in else len(line)
+    fields = line[:size].split(b";")
+    columns = tuple(_name(field).decode(errors="replace") for field in fields)
+    return Header(columns, size, _fault_of(line[:size], columns, run_in is not None))
+
+
+def _fault_of(line: bytes, columns: tuple[str, ...], run_in: bool) -> str:
+    missing = [name for name in REQUIRED if name not in columns]
+    if missing:
+        return f"no column {missing[0]!r} in {line[:80]!r}"
+    if len(line) >= HEADER_BYTES and not run_in:
+        return f"the header is longer than {HEADER_BYTES} bytes: {line[:80]!r}..."
     try:
-        texts = tuple(name.decode() for name in names)
+        line.decode()
     except UnicodeDecodeError:
-        raise HeaderError(f"the header is not UTF-8: {line[:80]!r}") from None
-    if len(texts) > MAX_COLUMNS:
-        raise HeaderError(f"the header names {len(texts)} columns: a tracking log has at most {MAX_COLUMNS}")
-    for text in texts:
-        if texts.count(text) > 1:
-            raise HeaderError(f"the header names the column {text!r} twice: rename one of them")
-    return texts, size
+        return f"the header is not UTF-8: {line[:80]!r}"
+    if len(columns) > MAX_COLUMNS:
+        return f"the header names {len(columns)} columns: a tracking log has at most {MAX_COLUMNS}"
+    seen: set[str] = set()
+    for name in columns:
+        if name in seen:
+            return f"the header names the column {name!r} twice: rename one of them"
+        seen.add(name)
+    return ""
+
+
+def names_a_log(header: Header) -> bool:
+    """Whether a line is a header at all, if perhaps one that cannot be used."""
+    return all(name in header.columns for name in REQUIRED)
+
+
+def is_separator_line(line: bytes) -> bool:
+    """Whether it is ``sep=;``, which Excel puts before a header."""
+    return line.rstrip(b"\r") in SEPARATOR_LINES
 
 
 @lru_cache(64)

@@ -11,13 +11,23 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, count, repeat
 from operator import add
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 from trackparse import _reference as codes
 from trackparse.dispatch import kernel
 from trackparse.errors import HeaderError, LimitError, Position, Reason
-from trackparse.header import BOM, GENERATIONS, HEADER_BYTES, parse_header, starts_with_timestamp, what_it_is
+from trackparse.header import (
+    BOM,
+    HEADER_BYTES,
+    Header,
+    is_separator_line,
+    names_a_log,
+    parse_header,
+    starts_with_timestamp,
+    what_it_is,
+)
 from trackparse.limits import Limits
+from trackparse.schema import COLUMNS, GENERATIONS
 
 Buffer = bytes | bytearray | memoryview
 
@@ -29,18 +39,16 @@ _REASONS: Final = {
     codes.BAD_UTF8: Reason.BAD_UTF8,
     codes.BAD_TIMESTAMP: Reason.BAD_TIMESTAMP,
     codes.TOO_LONG: Reason.TOO_LONG,
+    codes.BAD_HEADER: Reason.BAD_HEADER,
 }
 # What may stand before a header: blank lines and byte order marks.
 _LEADING: Final = re.compile(rb"(?:\xef\xbb\xbf|\r*\n)*")
-# What may stand before a record or a header in the middle: byte order marks, and blank lines behind them.
-_MARKS: Final = re.compile(rb"(?:\xef\xbb\xbf(?:\r?\n)*)+")
+# What the kernel looks for in a line to say that it may be a header.
+_NAMES: Final = ";".join(COLUMNS).encode()
+# The kernel hears no signal: it is called for this many bytes at a time.
+_SLICE_BYTES: Final = 1 << 22
 _NEAR: Final = 1024  # bytes in which most headers end
 _SEAM_BYTES: Final = 4096
-# What the kernels return: the C kernel a plain tuple.
-_Indexed: TypeAlias = (
-    codes.Indexed | tuple[int, int, int, int, int, bytes, bytes, list[tuple[int, int, int, int]], int, int]
-)
-
 
 class Reject(NamedTuple):
     """A bad record, kept."""
@@ -106,6 +114,7 @@ class Segment:
     record_bytes: int
     blank_bytes: int
     header_bytes: int
+    unresolved: int  # of records: with readings that were not weighed
 
     def until_reject(self) -> Segment:
         """The records before its first reject, and that one."""
@@ -134,6 +143,7 @@ class Segment:
             record_bytes=0,
             blank_bytes=0,
             header_bytes=0,
+            unresolved=0,
         )
 
     def run(self, column: str) -> codes.Run:
@@ -149,10 +159,12 @@ class Indexer:
         if dialect not in DIALECTS:
             raise ValueError(f"dialect={dialect!r}: there are {', '.join(DIALECTS)}")
         self._auto = dialect == "auto"
-        self._dialect = DIALECTS[dialect]
+        self._first_dialect = self._dialect = DIALECTS[dialect]
         self._limits = limits
-        self._slice = block_size
+        self._credit = codes.credit_limit(limits.max_record_bytes)
+        self._slice = min(block_size, _SLICE_BYTES)
         self.columns: tuple[str, ...] | None = None  # of the records that come next
+        self._trusted = True  # whether the records that come next have these columns: a damaged header leaves that open
         self.first_columns: tuple[str, ...] | None = None  # of the first header of all
         self._member = ""
         self._carry = bytearray()  # bytes after the last whole record
@@ -164,12 +176,16 @@ class Indexer:
         self._blank_lines = 0
         self._blank_bytes = 0
         self._header_bytes = 0
+        self._unresolved = 0
         self._passed = 0  # bytes, headers and what stands before the first not among them
 
     def start(self, member: str) -> None:
         """A new member: its own header, lines and records counted anew."""
         self._member = member
         self.columns = None
+        self._trusted = True
+        self._dialect = self._first_dialect
+        self._credit = codes.credit_limit(self._limits.max_record_bytes)
         self._carry = bytearray()
         self._retry_at = 0
         self._offset = 0
@@ -281,32 +297,20 @@ class Indexer:
                     return at
                 at = past
                 continue
-            columns = self.columns
-            result = kernel.index(
-                data,
-                at,
-                min(end, at + self._slice),
-                final,
-                len(columns),
-                columns.index("timestamp"),
-                columns.index("payload") if "payload" in columns else -1,
-                self._auto,
-                self._dialect,
-                self._limits.max_record_bytes,
-            )
-            status, past, self._dialect = result[:3]
-            yield from self._segment(data, result, at, past)
-            at = past
-            if status == codes.MORE:
+            result = self._ask(self.columns, data, at, min(end, at + self._slice), final)
+            self._dialect, self._credit = result.dialect, result.credit
+            yield from self._segment(data, result, at)
+            at = result.position
+            if result.status == codes.MORE:
                 return at
-            if status == codes.HEADER:
+            if result.status == codes.HEADER:
                 # Blank lines before it belong to the columns that end here.
                 yield from self._uncounted()
-                header_end = self._next_header(data, at, final)
+                header_end = yield from self._next_header(data, at, final)
                 if header_end is None:
                     return at
                 at = header_end
-            elif status == codes.LIMIT:
+            elif result.status == codes.LIMIT:
                 yield from self._uncounted()
                 raise LimitError(
                     f"{self._position(self._record)}: no end of the record within "
@@ -314,31 +318,68 @@ class Indexer:
                 )
         return at
 
-    def _segment(self, data: Buffer, result: _Indexed, start: int, end: int) -> Iterator[Segment]:
-        """What the kernel found in ``data[start:end]``, with its place in the member; none if that is nothing."""
-        _, _, _, records, blank_lines, fields, timestamps, found, record_bytes, blank_bytes = result
+    def _ask(self, columns: tuple[str, ...], data: Buffer, start: int, stop: int, final: bool) -> codes.Indexed:
+        """What the kernel finds in ``data[start:stop]``."""
+        timestamp = columns.index("timestamp") if "timestamp" in columns else 0
+        return codes.Indexed._make(
+            kernel.index(
+                data,
+                start,
+                stop,
+                final,
+                len(columns),
+                timestamp,
+                columns.index("payload") if "payload" in columns else -1,
+                _NAMES,
+                self._auto,
+                self._dialect,
+                self._limits.max_record_bytes,
+                self._credit,
+            )
+        )
+
+    def _segment(self, data: Buffer, result: codes.Indexed, start: int) -> Iterator[Segment]:
+        """What the kernel found from ``start`` on, with its place in the member; none if that is nothing."""
+        if not self._trusted and result.records:
+            result = self._without_records(data, result, start)
+        records, found, end = result.records, result.rejects, result.position
         first_record = self._record
         rejects = self._rejects(data, start, found) if found else Rejects()
-        counted = found[-1][1] if found else start
-        self._line += kernel.count_lines(data, counted, end)
+        self._line += result.lines
         self._offset += end - start
         self._record += records + len(rejects)
-        self._blank_lines += blank_lines
-        self._blank_bytes += blank_bytes
+        self._blank_lines += result.blank_lines
+        self._blank_bytes += result.blank_bytes
+        self._header_bytes += result.mark_bytes
+        self._unresolved += result.unresolved
         self._passed += end - start
         if records or rejects:
-            yield self._counted(data, records, fields, timestamps, first_record, rejects, record_bytes)
+            yield self._counted(
+                data, records, result.fields, result.timestamps, first_record, rejects, result.record_bytes
+            )
 
-    def _rejects(self, data: Buffer, start: int, found: list[tuple[int, int, int, int]]) -> Rejects:
-        """The bad records found behind ``start``; the line is then that of the last one."""
-        before, starts, ends, reasons = zip(*found, strict=True)
-        counts = map(kernel.count_lines, repeat(data), (start, *starts), starts)
-        lines = [*accumulate(counts, initial=self._line)][1:]
-        self._line = lines[-1]
+    def _without_records(self, data: Buffer, result: codes.Indexed, start: int) -> codes.Indexed:
+        """The same with a reject for each record: nobody knows which column its fields are of."""
+        row = memoryview(result.fields).cast("I")
+        width = len(row) // result.records
+        places = [(begin, end, reason) for *_, begin, end, reason in result.rejects]
+        for begin, end in zip(row[::width], row[width - 1 :: width], strict=True):
+            # Where a header follows at once there is no line end.
+            past = end + (data[end : end + 1] == b"\n")
+            places.append((begin & 0x7FFFFFFF, past, codes.BAD_HEADER))
+        places.sort()
+        starts = [begin for begin, *_ in places]
+        lines = accumulate(map(kernel.count_lines, repeat(data), (start, *starts), starts))
+        rejects = [(0, line, *place) for line, place in zip(lines, places, strict=True)]
+        return result._replace(records=0, fields=b"", timestamps=b"", rejects=rejects, record_bytes=0)
+
+    def _rejects(self, data: Buffer, start: int, found: list[tuple[int, int, int, int, int]]) -> Rejects:
+        """The bad records found behind ``start``."""
+        before, lines, starts, ends, reasons = zip(*found, strict=True)
         return Rejects(
             self._member,
             [*map(add, before, count(self._record))],
-            lines,
+            [*map(add, lines, repeat(self._line))],
             [*map(add, starts, repeat(self._offset - start))],
             [*map(_REASONS.__getitem__, reasons)],
             [*map(bytes, map(data.__getitem__, map(slice, starts, ends)))],
@@ -375,8 +416,9 @@ class Indexer:
             record_bytes,
             self._blank_bytes,
             self._header_bytes,
+            self._unresolved,
         )
-        self._blank_lines = self._blank_bytes = self._header_bytes = self._passed = 0
+        self._blank_lines = self._blank_bytes = self._header_bytes = self._unresolved = self._passed = 0
         return segment
 
     def _position(self, record: int) -> Position:
@@ -400,11 +442,14 @@ class Indexer:
         line, newline, _ = window.partition(b"\n")
         if not (newline or final or len(window) == HEADER_BYTES):
             return None
+        if is_separator_line(line):
+            return self._skip(data, at, at + len(line) + len(newline))
         header = parse_header(line)
-        if header:
-            self._set_columns(header[0])
-            past = at + header[1] + (len(newline) if header[1] == len(line) else 0)
-            return self._skip(data, at, past)
+        if names_a_log(header):
+            if header.fault:
+                raise HeaderError(f"{self._member}: {header.fault}")
+            self._set_columns(header.columns)
+            return self._skip(data, at, at + _size(header, line, newline))
         if starts_with_timestamp(line):
             columns = self._guess_columns(data, at, final)
             if columns is None:
@@ -418,48 +463,54 @@ class Indexer:
 
     def _guess_columns(self, data: Buffer, at: int, final: bool) -> tuple[str, ...] | None:
         """The generation that a log without a header belongs to: the one that its first record fits."""
-        for columns in GENERATIONS.values():
-            payload = columns.index("payload") if "payload" in columns else -1
-            result = kernel.index(
-                data,
-                at,
-                at + 1,
-                final,
-                len(columns),
-                0,
-                payload,
-                self._auto,
-                self._dialect,
-                self._limits.max_record_bytes,
-            )
-            if result[0] == codes.MORE:
+        for columns in GENERATIONS:
+            result = self._ask(columns, data, at, at + 1, final)
+            if result.status == codes.MORE:
                 return None
-            if result[3]:
+            if result.records:
                 return columns
         line = bytes(data[at : at + HEADER_BYTES]).partition(b"\n")[0]
-        return GENERATIONS[8 if line.count(b";") >= 7 else 6]
+        newest, oldest = GENERATIONS
+        return newest if line.count(b";") >= len(newest) - 1 else oldest
 
-    def _next_header(self, data: Buffer, at: int, final: bool) -> int | None:
-        """Let a header in the middle (logs joined with ``cat``) decide the columns; where to go on, None to wait."""
-        # A run of marks at once: the kernel looks for the end of the line behind each of them.
-        if marks := _MARKS.match(data, at):
-            blank_bytes = marks.end() - at - len(BOM) * marks[0].count(BOM)
-            self._blank_lines += marks[0].count(b"\n")
-            self._passed += blank_bytes
-            return self._skip(data, at, marks.end(), blank_bytes)
+    def _next_header(self, data: Buffer, at: int, final: bool) -> Generator[Segment, None, int | None]:
+        """Let a header in the middle (logs joined with ``cat``) decide the columns; where to go on, None to wait.
+
+        Behind one that cannot be used every record is a reject, until the next one that can.
+        """
         line, newline, _ = _line_window(data, at).partition(b"\n")
         if not (newline or final or len(line) >= HEADER_BYTES):
             # The kernel looks no further than max_record_bytes, and a header may be longer.
             return None
+        if is_separator_line(line):
+            return self._skip(data, at, at + len(line) + len(newline))
         header = parse_header(line)
-        if not header:
-            raise HeaderError(f"{self._position(self._record)}: unreadable header {line[:80]!r}")
-        self._set_columns(header[0])
-        past = at + header[1] + (len(newline) if header[1] == len(line) else 0)
-        return self._skip(data, at, past)
+        size = _size(header, line, newline)
+        if not header.fault and not self._replaces_a_column(header):
+            self._set_columns(header.columns)
+            return self._skip(data, at, at + size)
+        end = at + size
+        found = [(0, 0, at, end, codes.BAD_HEADER)]
+        lines = kernel.count_lines(data, at, end)
+        refused = codes.Indexed(
+            codes.DONE, end, self._dialect, 0, 0, b"", b"", found, 0, 0, 0, lines, 0, self._credit
+        )
+        yield from self._segment(data, refused, at)
+        self.columns = header.columns
+        self._trusted = False
+        return end
+
+    def _replaces_a_column(self, header: Header) -> bool:
+        """Whether a name that nobody knows stands in place of one: a damaged name, as far as anybody can tell."""
+        names = set(header.columns)
+        layouts = (*GENERATIONS, self.columns or ())
+        return not names <= {*COLUMNS, *(self.first_columns or ())} and any(
+            len(layout) == len(names) and not names.issuperset(layout) for layout in layouts
+        )
 
     def _set_columns(self, columns: tuple[str, ...]) -> None:
         self.columns = columns
+        self._trusted = True
         self.first_columns = self.first_columns or columns
 
 
@@ -467,3 +518,8 @@ def _line_window(data: Buffer, at: int) -> bytes:
     """The bytes to look for a header in: few where its line ends soon, since hostile logs hold a million of them."""
     near = bytes(data[at : at + _NEAR])
     return near if b"\n" in near else bytes(data[at : at + HEADER_BYTES])
+
+
+def _size(header: Header, line: bytes, newline: bytes) -> int:
+    """The bytes of a header, its line end among them where no record stands before that."""
+    return header.size + (len(newline) if header.size == len(line) else 0)

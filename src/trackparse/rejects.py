@@ -18,9 +18,10 @@ import pyarrow as pa
 from trackparse.dispatch import kernel
 from trackparse.errors import LimitError, TrackparseError
 from trackparse.files import naming
-from trackparse.header import COLUMNS, header_line, parse_header
+from trackparse.header import header_line, names_a_log, parse_header
 from trackparse.index import Rejects
 from trackparse.limits import Limits
+from trackparse.schema import COLUMNS
 
 SCHEMA: Final = pa.schema(
     [
@@ -294,7 +295,7 @@ def _header_of_all(headers: Iterable[str]) -> str:
     columns = dict.fromkeys(COLUMNS)
     for header in headers:
         parsed = parse_header(header.encode())
-        if parsed is None:
+        if not names_a_log(parsed):
             raise ValueError(f"header {header!r}: it does not name the columns of a log")
-        columns.update(dict.fromkeys(parsed[0]))
+        columns.update(dict.fromkeys(parsed.columns))
     return header_line(tuple(columns))

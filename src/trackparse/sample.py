@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from trackparse.files import atomic, naming
-from trackparse.header import COLUMNS
+from trackparse.schema import COLUMNS
 
 __all__ = ["COLUMNS", "Dialect", "encode_row", "sample_rows", "write_sample"]
 

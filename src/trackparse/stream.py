@@ -37,6 +37,8 @@ class Stats:
     bytes_in_rejects: int = 0
     bytes_in_blank_lines: int = 0
     bytes_in_headers: int = 0  # byte order marks among them
+    # Of records and rejects: so ambiguous that not all readings were weighed, within the bounds of work.
+    unresolved: int = 0
 
 
 class SegmentStream:
@@ -111,6 +113,7 @@ class SegmentStream:
                 bytes_in_rejects=rejected,
                 bytes_in_blank_lines=segment.blank_bytes,
                 bytes_in_headers=segment.header_bytes,
+                unresolved=segment.unresolved,
             )
 
     def _segments(self) -> Iterator[Segment | None]:
