@@ -2,12 +2,13 @@
 
 #include "harness.h"
 
-#define KNOBS 16
+#define KNOBS 17
 
 typedef struct {
     int status;
     size_t position;
     int dialect;
+    int64_t credit;
     found_t found;
 } result_t;
 
@@ -16,6 +17,7 @@ typedef struct {
     uint32_t width, timestamp;
     int32_t payload;
     size_t max_record_bytes;
+    int64_t credit;
 } question_t;
 
 static void drop(result_t *r)
@@ -25,61 +27,82 @@ static void drop(result_t *r)
     free(r->found.rejects);
 }
 
+#define KNOWN "timestamp;tracking_code;target_id;hwid;status;description;appCode;payload"
+
 /* What the binding does, without Python. A status of -1: no memory. */
 static result_t ask(const question_t *q, const isa_t *isa, const uint8_t *data, size_t size, size_t start, size_t stop,
-                    int final, int dialect)
+                    int final, int dialect, int64_t credit)
 {
-    result_t r = {-1, start, dialect, {0}};
-    indexer_t x = {data, size, stop, final, q->automatic, dialect, q->width, q->timestamp, q->payload,
-                   q->max_record_bytes, isa, NULL, {0}};
-    x.separators = malloc((SCAN_BYTES + 64) * sizeof *x.separators);
-    x.reading.ends = malloc(q->width * sizeof *x.reading.ends);
-    x.reading.choices = malloc(CHOICES);
-    CHECK(x.separators && x.reading.ends && x.reading.choices, "no memory");
-    r.status = index_records(&x, &r.position, &r.found);
-    r.dialect = x.dialect;
-    free(x.separators);
-    free(x.reading.ends);
-    free(x.reading.choices);
+    result_t r = {-1, start, dialect, credit, {0}};
+    indexer_t *x = calloc(1, sizeof *x);
+    CHECK(x, "no memory");
+    x->data = data;
+    x->size = size;
+    x->stop = stop;
+    x->final = final;
+    x->automatic = q->automatic;
+    x->dialect = dialect;
+    x->width = q->width;
+    x->timestamp = q->timestamp;
+    x->payload = q->payload;
+    x->max_record_bytes = q->max_record_bytes;
+    x->credit = credit;
+    x->isa = isa;
+    CHECK(take_names(x, KNOWN, sizeof KNOWN - 1), "names");
+    if (take_room(x))
+        r.status = index_records(x, &r.position, &r.found);
+    r.dialect = x->dialect;
+    r.credit = x->credit;
+    drop_room(x);
+    free(x);
     return r;
 }
 
 static void check_same(const question_t *q, const result_t *a, const result_t *b, const char *name)
 {
     const found_t *f = &a->found, *g = &b->found;
-    CHECK(a->status == b->status && a->position == b->position && a->dialect == b->dialect,
+    CHECK(a->status == b->status && a->position == b->position && a->dialect == b->dialect && a->credit == b->credit,
           "%s: status %d at %zu, dialect %d; portable: %d at %zu, %d", name, a->status, a->position, a->dialect, b->status,
           b->position, b->dialect);
     CHECK(f->records == g->records && f->reject_count == g->reject_count && f->blank_lines == g->blank_lines &&
-              f->record_bytes == g->record_bytes && f->blank_bytes == g->blank_bytes,
+              f->record_bytes == g->record_bytes && f->blank_bytes == g->blank_bytes && f->mark_bytes == g->mark_bytes &&
+              f->lines == g->lines && f->unresolved == g->unresolved,
           "%s", name);
     CHECK(!f->records || !memcmp(f->fields, g->fields, f->records * (q->width + 1) * sizeof *f->fields), "%s", name);
     CHECK(!f->records || !memcmp(f->timestamps, g->timestamps, f->records * sizeof *f->timestamps), "%s", name);
     for (size_t i = 0; i < f->reject_count; i++) {
         const reject_t *r = f->rejects + i, *s = g->rejects + i;
-        CHECK(r->records == s->records && r->start == s->start && r->end == s->end && r->reason == s->reason,
+        CHECK(r->records == s->records && r->start == s->start && r->end == s->end && r->reason == s->reason &&
+                  r->lines == s->lines,
               "%s: reject %zu", name, i);
     }
 }
 
-/* Between records and rejects stand blank lines only, and the sums are right. */
+/* Between records and rejects stand blank lines and byte order marks only, and the sums are right. */
 static void check_cover(const question_t *q, const result_t *r, const uint8_t *data, size_t size, size_t start, int final)
 {
     const found_t *f = &r->found;
     size_t at = start, record = 0, reject = 0, lines = 0, record_bytes = 0, blank_bytes = 0, reject_bytes = 0;
+    size_t mark_bytes = 0, feeds = 0;
     for (;;) {
         int rejects_left = reject < f->reject_count, records_left = record < f->records;
         int is_reject = rejects_left && f->rejects[reject].records <= record;
         const uint32_t *row = records_left ? f->fields + record * (q->width + 1) : NULL;
         size_t next = is_reject ? f->rejects[reject].start : records_left ? row[0] & ~LINE_END : r->position;
         while (at < next) {
-            size_t blank = data[at] == '\n'                                           ? 1
-                           : data[at] == '\r' && at + 1 < size && data[at + 1] == '\n' ? 2
-                           : data[at] == '\r' && at + 1 == size && final               ? 1
-                                                                                       : 0;
-            CHECK(blank, "byte %zu before %zu is neither a record's nor a reject's", at, next);
-            at += blank;
-            blank_bytes += blank;
+            size_t crs = 0;
+            if (next - at >= sizeof BOM && !memcmp(data + at, BOM, sizeof BOM)) {
+                at += sizeof BOM;
+                mark_bytes += sizeof BOM;
+                continue;
+            }
+            while (at + crs < next && data[at + crs] == '\r')
+                crs++;
+            int line_end = at + crs < next && data[at + crs] == '\n';
+            CHECK(line_end || (crs && at + crs == size && final),
+                  "byte %zu before %zu is neither a record's nor a reject's", at, next);
+            blank_bytes += crs + (size_t)line_end;
+            at += crs + (size_t)line_end;
             lines++;
         }
         CHECK(at == next, "at %zu, and not %zu", at, next);
@@ -100,8 +123,11 @@ static void check_cover(const question_t *q, const result_t *r, const uint8_t *d
             break;
         }
     }
+    for (size_t i = start; i < r->position; i++)
+        feeds += data[i] == '\n';
     CHECK(lines == f->blank_lines && blank_bytes == f->blank_bytes && record_bytes == f->record_bytes, "sums");
-    CHECK(record_bytes + blank_bytes + reject_bytes == r->position - start, "sums");
+    CHECK(mark_bytes == f->mark_bytes && feeds == f->lines, "sums");
+    CHECK(record_bytes + blank_bytes + mark_bytes + reject_bytes == r->position - start, "sums");
 }
 
 /* The part, then the rest, is the whole. */
@@ -109,10 +135,13 @@ static void check_joined(const question_t *q, const result_t *part, const result
 {
     const found_t *a = &part->found, *b = &rest->found, *w = &whole->found;
     size_t row = (q->width + 1) * sizeof *w->fields;
-    CHECK(rest->status == whole->status && rest->position == whole->position && rest->dialect == whole->dialect,
+    CHECK(rest->status == whole->status && rest->position == whole->position && rest->dialect == whole->dialect &&
+              rest->credit == whole->credit,
           "%d at %zu, dialect %d; whole: %d at %zu, %d", rest->status, rest->position, rest->dialect, whole->status,
           whole->position, whole->dialect);
-    CHECK(a->records + b->records == w->records && a->blank_lines + b->blank_lines == w->blank_lines, "counts");
+    CHECK(a->records + b->records == w->records && a->blank_lines + b->blank_lines == w->blank_lines &&
+              a->lines + b->lines == w->lines && a->unresolved + b->unresolved == w->unresolved,
+          "counts");
     CHECK(!a->records || !memcmp(a->fields, w->fields, a->records * row), "the part");
     CHECK(!b->records || !memcmp(b->fields, w->fields + a->records * (q->width + 1), b->records * row), "the rest");
     CHECK(a->reject_count + b->reject_count == w->reject_count, "rejects");
@@ -138,6 +167,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
     q.dialect = mode >> 2 & 1;
     int final = (int)(mode >> 3);
     q.max_record_bytes = limits[knob(&k, 5)];
+    static const int64_t credits[] = {INT64_MAX, INT64_MAX, INT64_MAX, 0, 500};
+    q.credit = credits[knob(&k, 5)];
+    if (q.credit > credit_limit(q.max_record_bytes))
+        q.credit = credit_limit(q.max_record_bytes);
     uint32_t cut = knob(&k, 1 << 16), memory = knob(&k, 64);
     k.at = k.end; /* the knobs have one size, however many were turned */
     size -= (size_t)(k.at - input);
@@ -145,7 +178,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
     cut %= (uint32_t)size + 1;
 
     const isa_t *portable = ISAS + ISA_COUNT - 1;
-    result_t whole = ask(&q, portable, data, size, 0, size, final, q.dialect);
+    result_t whole = ask(&q, portable, data, size, 0, size, final, q.dialect, q.credit);
     CHECK(whole.status >= 0, "no memory");
     check_cover(&q, &whole, data, size, 0, final);
     uint8_t *head = exact_copy(data, cut);
@@ -154,14 +187,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
         if (!isa_runs_here(isa))
             continue;
         if (isa != portable) {
-            result_t same = ask(&q, isa, data, size, 0, size, final, q.dialect);
+            result_t same = ask(&q, isa, data, size, 0, size, final, q.dialect, q.credit);
             check_same(&q, &same, &whole, isa->name);
             drop(&same);
         }
         /* Once the bytes end there, once it was told to stop there. */
         for (int stopped = 0; stopped < 2; stopped++) {
-            result_t part = ask(&q, isa, stopped ? data : head, stopped ? size : cut, 0, cut, stopped && final, q.dialect);
-            result_t rest = ask(&q, isa, data, size, part.position, size, final, part.dialect);
+            result_t part = ask(&q, isa, stopped ? data : head, stopped ? size : cut, 0, cut, stopped && final, q.dialect,
+                                q.credit);
+            result_t rest = ask(&q, isa, data, size, part.position, size, final, part.dialect, part.credit);
             check_joined(&q, &part, &rest, &whole);
             drop(&part);
             drop(&rest);
@@ -169,7 +203,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
     }
     /* Out of memory half-way it says so, or needed no more; LeakSanitizer sees what it forgets. */
     granted = memory;
-    result_t poor = ask(&q, portable, data, size, 0, size, final, q.dialect);
+    result_t poor = ask(&q, portable, data, size, 0, size, final, q.dialect, q.credit);
     granted = -1;
     if (poor.status >= 0)
         check_same(&q, &poor, &whole, "short of memory");

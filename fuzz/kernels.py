@@ -7,8 +7,10 @@ from typing import Any, Final
 from harness import MAX, Knobs, fuzz
 
 from trackparse import _kernel, _reference
+from trackparse.schema import COLUMNS
 
 SETS: Final = _kernel.instruction_sets()
+KNOWN: Final = ";".join(COLUMNS).encode()
 
 
 def check(data: bytes, knobs: Knobs) -> None:
@@ -21,7 +23,9 @@ def check(data: bytes, knobs: Knobs) -> None:
     stop = size if knobs.often() else knobs.randrange(size + 2)
     most = knobs.choice((MAX, MAX, 60, 200, size or 1))
     final, auto, dialect = knobs.choice((True, False)), knobs.often(), knobs.randrange(2)
-    arguments = (start, stop, final, width, timestamp, payload, auto, dialect, most)
+    limit = _reference.credit_limit(most)
+    credit = limit if knobs.often() else min(limit, knobs.randrange(1000) - 100)
+    arguments = (start, stop, final, width, timestamp, payload, KNOWN, auto, dialect, most, credit)
     expected = tuple(_reference.index(data, *arguments))
     field = knobs.randrange(width + 1) - 1
     runs: Any = [(data, expected[5], expected[3], width, field)] * knobs.choice((1, 1, 2))

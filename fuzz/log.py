@@ -20,9 +20,8 @@ OUTPUTS: Final[tuple[dict[str, Any], ...]] = (
     {"dictionary": ("status", "description", "payload")},
 )
 _HEADER: Final = re.compile(rb"[^\n]*?(?:\n|\Z|(?=\"?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d))")
-_LEADING: Final = re.compile(rb"(?:\xef\xbb\xbf|\r*\n)*")
-_LEADING_BLANK: Final = re.compile(rb"\r*\n")
-_BLANK: Final = re.compile(rb"\r?\n|\r\Z")
+_BLANK: Final = re.compile(rb"\r*\n|\r+\Z")
+_SEPARATOR: Final = re.compile(rb'(?:sep=;|"sep=;")\r*(?:\n|\Z)')
 
 
 def check(log: bytes, knobs: Knobs) -> None:
@@ -179,24 +178,22 @@ def items(segment: Segment) -> Iterator[Item]:
 def skipped(log: bytes, at: int, blank_lines: list[bytes], item: Item | None) -> tuple[int, int]:
     """Where the item is, behind what may stand before it; and how many bytes of that are headers and marks."""
     headers = 0
-    leading = at <= _LEADING.match(log).end()  # type: ignore[union-attr]
     while at < len(log):
         if item and log.startswith(item.raw, at) and item.position is None:
             break
         if item and item.position and item.position.byte_offset <= at:
             break
-        blank = (_LEADING_BLANK if leading else _BLANK).match(log, at)
-        header = _HEADER.match(log, at)
+        blank = _BLANK.match(log, at)
+        header = _SEPARATOR.match(log, at) or _HEADER.match(log, at)
         if blank:
             blank_lines.append(blank[0])
             at = blank.end()
         elif log.startswith(BOM, at):
             headers += len(BOM)
             at += len(BOM)
-        elif header and b"timestamp" in header[0] and b"tracking_code" in header[0]:
+        elif header and (b"sep=" in header[0] or (b"timestamp" in header[0] and b"tracking_code" in header[0])):
             headers += len(header[0])
             at = header.end()
-            leading = False
         else:
             break
     if item:

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal
 
-from trackparse.header import COLUMNS
 from trackparse.sample import encode_row, sample_rows
+from trackparse.schema import COLUMNS
 
 TESTS: Final = Path(__file__).parent.parent / "tests"
 H8: Final = b"//" + ";".join(COLUMNS).encode() + b"\n"

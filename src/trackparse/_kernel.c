@@ -30,38 +30,6 @@ static const isa_t *isa_of(PyObject *module)
 
 /* ---- index --------------------------------------------------------------------------------------------- */
 
-/* The names between the delimiters of `text`; 0 where there are too many. */
-static int take_names(indexer_t *x, const char *text, size_t size)
-{
-    const char *end = text + size;
-    for (x->name_count = 0; x->name_count < MAX_NAMES; x->name_count++) {
-        const char *delimiter = memchr(text, ';', (size_t)(end - text));
-        const char *last = delimiter ? delimiter : end;
-        x->names[x->name_count] = (name_t){(const uint8_t *)text, (size_t)(last - text)};
-        if (!delimiter) {
-            x->name_count++;
-            return 1;
-        }
-        text = delimiter + 1;
-    }
-    return 0;
-}
-
-static int take_room(indexer_t *x)
-{
-    x->separators = malloc((SCAN_BYTES + 64) * sizeof *x->separators);
-    uint32_t *ends = malloc(3 * (size_t)x->width * sizeof *ends);
-    for (int i = 0; ends && i < 3; i++)
-        x->weighed.readings[i].ends = ends + (size_t)i * x->width;
-    return x->separators && ends;
-}
-
-static void drop_room(indexer_t *x)
-{
-    free(x->separators);
-    free(x->weighed.readings[0].ends);
-}
-
 static PyObject *kernel_index(PyObject *module, PyObject *args)
 {
     Py_buffer data;
