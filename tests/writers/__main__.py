@@ -17,7 +17,7 @@ import trackparse
 
 from .logs import LOGS_A_ROUND, plans, write
 from .soup import REAL
-from .verdict import BLOCK_SIZES, OUTPUTS, Verdict, allowed, expected, judge, read, survivors
+from .verdict import BLOCK_SIZES, OUTPUTS, Verdict, allowed, judge, read, survivors
 
 # Rows of a log at most: more rows are more logs.
 LOG_ROWS = 2_500
@@ -62,9 +62,14 @@ def _undamaged(first: int, rounds: int, count: int) -> tuple[dict[tuple[str, str
     for plan in plans(first, rounds):
         log = write(plan, count)
         next(sizes)  # so that each output meets each size
-        reads = [read(log.data, output, next(sizes)) for output in OUTPUTS]
+        verdict = table.setdefault((plan.mix, plan.kind), Verdict())
+        try:
+            reads = [read(log.data, output, next(sizes)) for output in OUTPUTS]
+        except trackparse.TrackparseError as error:
+            verdict.add(Verdict(len(log.rows), faults=[f"{log.name}: {error}"]))
+            continue
         differ += [f"{log.name}: {other} differs" for other, it in zip(OUTPUTS, reads, strict=True) if it != reads[0]]
-        table.setdefault((plan.mix, plan.kind), Verdict()).add(judge(log, *reads[0]))
+        verdict.add(judge(log, *reads[0]))
     return table, differ
 
 
@@ -73,8 +78,12 @@ def _damaged(first: int, rounds: int, count: int) -> tuple[int, int]:
     good = back = 0
     for plan, output in zip(plans(first, rounds), itertools.cycle(OUTPUTS), strict=False):
         log = write(plan, count, damaged=True)
-        found, _ = read(log.data, output, BLOCK_SIZES[1])
-        good += len(expected(log))
+        good += len(log.rows)
+        try:
+            found, _ = read(log.data, output, BLOCK_SIZES[1])
+        except trackparse.TrackparseError as error:
+            print(f"{log.name}, damaged: {error}")
+            continue
         back += survivors(log, found)
     return good, back
 

@@ -10,6 +10,7 @@ import functools
 import itertools
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ from conftest import INSTRUCTION_SETS, KERNELS, SLOW
 
 from .logs import LOGS_A_ROUND, Log, plans, write
 from .order import CASES, Case
-from .readings import EIGHT, ORDER, PHP, Reading, best, readings, walk
+from .readings import EIGHT, ORDER, PHP, Columns, Reading, best, readings, walk
 from .soup import KINDS, NAMES, REAL, rows
 from .verdict import BLOCK_SIZES, OUTPUTS, Verdict, allowed, expected, judge, read, survivors
 from .writers import HAS_PHP, WRITERS, header
@@ -71,7 +72,7 @@ def test_good_rows_between_damaged_ones_come_back(kernel: str, real_php: bool) -
         found, _ = read(log.data, output, BLOCK_SIZES[1])
         good += len(log.rows)
         back += survivors(log, found)
-    assert back >= good * 0.999, f"{good - back} of {good} good rows are lost"
+    assert good - back <= max(1, good // 1_000), f"{good - back} of {good} good rows are lost"
 
 
 _READ = """
@@ -108,6 +109,59 @@ def test_both_kernels_agree(tmp_path: Path) -> None:
         digests.append(done.stdout.split())
     assert len(digests[0]) == len(logs)
     assert [log.name for log, a, b in zip(logs, *digests, strict=True) if a != b] == []
+
+
+def tried(data: bytes, width: int) -> set[tuple[int, ...]]:
+    """Where the fields of a record may end, by trying each set of quotes behind a backslash as those that close."""
+    choices = [i for i in range(1, len(data)) if data[i - 1 : i + 1] == b'\\"']
+    found = {ends_of(data, width, None)}
+    for size in range(len(choices) + 1):
+        found |= {ends_of(data, width, chosen) for chosen in itertools.combinations(choices, size)}
+    return found - {()}
+
+
+def ends_of(data: bytes, width: int, closing: tuple[int, ...] | None) -> tuple[int, ...]:
+    """The fields' ends, byte by byte; none where a rule of quoting or the width is broken. Without ``closing``: RFC."""
+    ends: list[int] = []
+    state = "start"  # of a field; then bare, inside quotes, a quote that may close or be the first of two, closed
+    for i, byte in enumerate(data.decode() + "\n"):
+        escaped = closing is not None and state == "inside" and i > 0 and data[i - 1 : i] == b"\\"
+        if state == "inside":
+            if byte == '"' and not (escaped and i not in (closing or ())):
+                state = "closed" if escaped else "quote"
+        elif state == "quote" and byte == '"':
+            state = "inside"
+        elif byte in ";\n":
+            ends.append(i)
+            state = "start"
+            if byte == "\n":
+                break
+        elif state == "start":
+            state = "inside" if byte == '"' else "bare"
+        elif state != "bare":
+            return ()
+    return tuple(ends) if state == "start" and len(ends) == width else ()
+
+
+def test_the_enumerator_finds_what_trying_everything_finds() -> None:
+    dice = random.Random(7)
+    several = 0
+    for _ in range(6_000):
+        tail = "".join(
+            dice.choice(('"', ";", "\\", "\n", "a", '\\"', '\\";', '";"', '\\";"')) for _ in range(dice.randint(2, 9))
+        )
+        data = b'2021-04-20 13:01:01;"' + tail.encode()
+        found = {tuple(reading.fields) for reading in readings(data, 0, Columns(3, 0, -1))}
+        wanted = {(data[:19], data[20:one], data[one + 1 : two]) for _, one, two in tried(data, 3)}
+        assert len(found) == len(wanted), data
+        assert {tuple(map(bare, values)) for values in found} == {tuple(map(bare, values)) for values in wanted}, data
+        several += len(found) > 1
+    assert several > 100
+
+
+def bare(field: bytes) -> bytes:
+    """A field or its value without quotes: what both have in common."""
+    return field.replace(b'"', b"")
 
 
 @with_and_without_php
