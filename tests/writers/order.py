@@ -39,7 +39,12 @@ class Case:
     instead: tuple[Row, ...]
 
     def __str__(self) -> str:
-        return f"{self.stronger} before {self.weaker}, {self.in_force} in force, {self.columns.width} columns"
+        return f"{self.stronger} before {self.weaker}, {self.in_force} in force, {self.columns}"
+
+    @property
+    def names(self) -> list[str]:
+        """The columns in their order."""
+        return self.log.partition(b"\n")[0].decode().removeprefix("//").split(";")
 
     @property
     def other_order(self) -> tuple[int, ...]:
@@ -57,6 +62,11 @@ def _case(
     log = (_H6 if six else _H8) + (b"" if not rfc else _R6 if six else _R8) + records
     dialect = RFC4180 if rfc else PHP
     return Case(stronger, weaker, dialect, log, SIX if six else EIGHT, before + rows, before + instead)
+
+
+def _in_columns(columns: Columns, pair: tuple[int, int], log: bytes, rows: tuple[Row, ...], *instead: Row) -> Case:
+    """A log with its columns in another order; rows in that order."""
+    return Case(*pair, PHP, log, columns, rows, instead)
 
 
 def _both(target: str) -> tuple[tuple[str, bytes, bool], ...]:
@@ -226,5 +236,24 @@ CASES: Final = (
             rfc,
         )
         for target, written, rfc in _both("u")
+    ),
+    # What follows starts like a record in the second column, where its timestamp stands.
+    _in_columns(
+        Columns(6, 1, -1),
+        (2, 5),
+        b"//tracking_code;timestamp;target_id;hwid;status;description\n"
+        b'T-1;2021-04-20 13:01:01;u;h;sent;"a\\"\nb"\nT-2;2021-04-20 13:01:02;u;h;sent;ok\n',
+        (("T-1", _ONE, "u", "h", "sent", 'a\\"\nb'), ("T-2", _TWO, "u", "h", "sent", "ok")),
+        ("T-1", _ONE, "u", "h", "sent", "a\\"),
+        ("T-2", _TWO, "u", "h", "sent", "ok"),
+    ),
+    # JSON in a payload that is not the last column.
+    _in_columns(
+        Columns(8, 0, 6),
+        (3, 5),
+        b"//timestamp;tracking_code;target_id;hwid;status;description;payload;appCode\n"
+        b'2021-04-20 13:01:01;T-1;u;h;sent;;"{""a"":""x\\";""\n}";A-1\n20.04.2021 13:01:02;T-2;u;h;sent;;{};A-1\n',
+        ((_ONE, "T-1", "u", "h", "sent", "", '{"a":"x\\";"\n}', "A-1"),),
+        (_ONE, "T-1", "u", "h", "sent", "", '{"a":"x\\', ""),
     ),
 )

@@ -45,6 +45,9 @@ class Columns(NamedTuple):
     timestamp: int
     payload: int
 
+    def __str__(self) -> str:
+        return f"{self.width} columns" + (", in another order" if self not in (EIGHT, SIX) else "")
+
 
 EIGHT: Final = Columns(8, 0, 7)
 SIX: Final = Columns(6, 0, -1)

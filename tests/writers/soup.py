@@ -1,7 +1,7 @@
 """Rows to be written: a soup of whatever breaks readers, and rows as services write them. Seeded; writes no log.
 
 A row is the text of each field, in the order of the header. The tracking code is unique in its log, so that a row that
-came back wrong can be found. NUL and half surrogates are left out: not every writer takes them.
+came back wrong can be found.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ _MARKS: Final = (
     " ",
 )
 _WORDS: Final = (
+    "\0",
     "Sale",
     "all",
     "x",

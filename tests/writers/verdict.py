@@ -20,6 +20,7 @@ import trackparse
 
 from .logs import Log
 from .readings import Reading, readings
+from .soup import NAMES
 
 # What a row comes back as: eight values, null where the log has no such column.
 Found = tuple[Any, ...]
@@ -78,9 +79,14 @@ def _rows(table: Any) -> list[Found]:
 
 def expected(log: Log) -> list[Found]:
     """What the rows have to come back as."""
-    if log.columns.width == 6:
-        return [(datetime.fromisoformat(row[0]), *row[1:], None, None) for row in log.rows]
-    return [(datetime.fromisoformat(row[0]), *row[1:7], row[7] or None) for row in log.rows]
+    names = NAMES[: log.columns.width]
+    return [as_read(dict(zip(names, row, strict=True))) for row in log.rows]
+
+
+def as_read(row: dict[str, str]) -> Found:
+    """A row by its columns' names, as it has to come back."""
+    texts = [row[name] for name in NAMES[1:6]]
+    return datetime.fromisoformat(row["timestamp"]), *texts, row.get("appCode"), row.get("payload") or None
 
 
 def judge(log: Log, found: Sequence[Found], rejected: int) -> Verdict:
