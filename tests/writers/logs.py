@@ -50,13 +50,13 @@ class Plan(NamedTuple):
 
 
 def plans(first_round: int = 0, rounds: int = 1) -> Iterator[Plan]:
-    """The logs of each round: every writer with every kind, and the mixes. One log in four has 6 columns."""
+    """The logs of each round: every writer with every kind, and the mixes. One log in five has 6 columns."""
     for turn in range(first_round, first_round + rounds):
         makings = [(writer.name, kind, (writer,)) for writer in WRITERS for kind in KINDS]
         for mix, kind, count in _MIXES:
             makings += [(mix, kind, _two_of_each(f"{turn} {mix} {kind} {i}")) for i in range(count)]
         for i, (mix, kind, writers) in enumerate(makings):
-            yield Plan(turn * LOGS_A_ROUND + i, mix, kind, 6 if (i + turn) % 4 == 0 else 8, writers)
+            yield Plan(turn * LOGS_A_ROUND + i, mix, kind, 6 if (i + turn) % 5 == 0 else 8, writers)
 
 
 def _two_of_each(seed: str) -> tuple[Writer, ...]:

@@ -147,7 +147,7 @@ def _soup(dice: random.Random, number: int) -> Row:
         parts = []
         for _ in range(dice.randint(0, most)):
             pick = dice.random()
-            parts.append(dice.choice(_MARKS if pick < 0.6 else _WORDS if pick < 0.99 else _LOOK_ALIKES))
+            parts.append(dice.choice(_MARKS if pick < 0.6 else _WORDS if pick < 0.995 else _LOOK_ALIKES))
         return "".join(parts)
 
     target = words(3) if dice.random() < 0.4 else f"{dice.randrange(1 << 64):016x}"

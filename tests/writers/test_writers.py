@@ -23,9 +23,11 @@ from .order import CASES, Case
 from .readings import EIGHT, ORDER, PHP, Columns, Reading, best, readings, walk
 from .soup import KINDS, NAMES, REAL, rows
 from .verdict import BLOCK_SIZES, OUTPUTS, Verdict, allowed, as_read, expected, judge, read, survivors
-from .writers import HAS_PHP, WRITERS, header
+from .writers import HAS_PHP, WRITERS, Writer, header
 
 ROWS = 20_000
+# Its rows can all be told, so that none is excused. ``make writers`` starts with round 0, which has rows that cannot.
+ROUND = 1
 # The reference takes a hundred times as long.
 ROWS_OF_REFERENCE = 2_000
 
@@ -39,7 +41,7 @@ with_and_without_php = pytest.mark.parametrize(
 @functools.cache
 def round_of(count: int, real_php: bool, damaged: bool = False) -> tuple[Log, ...]:
     """A log of each plan, ``count`` rows in all those that need ``php`` and those that don't."""
-    chosen = [plan for plan in plans() if plan.real_php == real_php]
+    chosen = [plan for plan in plans(ROUND) if plan.real_php == real_php]
     return tuple(write(plan, count // LOGS_A_ROUND, damaged=damaged) for plan in chosen)
 
 
@@ -61,7 +63,7 @@ def test_every_row_that_a_writer_wrote_comes_back(kernel: str, real_php: bool) -
         assert not (verdict.excused and log.kind == REAL), log.name
         total.add(verdict)
     assert not total.faults, f"{total.wrong} of {total.rows} rows are wrong:\n" + "\n".join(total.faults[:3])
-    assert total.excused <= max(1, allowed(total.rows))
+    assert total.excused <= allowed(total.rows)
 
 
 @each_kernel
@@ -192,7 +194,7 @@ def test_the_order_reads_whole_logs(real_php: bool) -> None:
         found = {start: texts(reading) for start, reading in walk(log.data, log.columns)}
         total.rows += len(log.rows)
         total.exact += sum(found.get(at, [])[1:] == list(row[1:]) for row, at in zip(log.rows, log.starts, strict=True))
-    assert total.wrong <= max(1, allowed(total.rows))
+    assert total.wrong <= allowed(total.rows)
 
 
 def texts(reading: Reading) -> list[str]:
@@ -222,13 +224,13 @@ def test_the_library_follows_the_order(kernel: str, case: Case) -> None:
     [pytest.param(one, marks=requires_php if one.real_php else ()) for one in WRITERS],
     ids=lambda one: one.name,
 )
-def test_a_writer_writes_its_dialect(writer: object) -> None:
+def test_a_writer_writes_its_dialect(writer: Writer) -> None:
     """A value that the dialects write differently; so a writer that changes its ways does not go unnoticed."""
     row = ("2021-04-20 13:01:01", "T-00000000", 'a\\"b', "", "sent", "", "A-1", '{"a":"\\"b"}')
-    first, record = writer.write([header(8), row])  # type: ignore[attr-defined]
+    first, record = writer.write([header(8), row])
     assert first.replace(b'"', b"").rstrip(b"\r\n") == b"//" + ";".join(NAMES).encode()
-    assert (b'"a\\"b";' in record) == (writer.dialect == PHP)  # type: ignore[attr-defined]
-    assert (b'"a\\""b";' in record) == (writer.dialect != PHP)  # type: ignore[attr-defined]
+    assert (b'"a\\"b";' in record) == (writer.dialect == PHP)
+    assert (b'"a\\""b";' in record) == (writer.dialect != PHP)
 
 
 def test_the_same_seed_gives_the_same_rows() -> None:
