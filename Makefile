@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup test lint bench fuzz ci clean
+.PHONY: setup test lint bench writers fuzz ci clean
 
 setup: $(BIN)/.installed
 
@@ -21,6 +21,12 @@ lint: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+# Rows of every writer, read with no hint; the suite has 20,000 of them. Another FIRST_ROUND is another seed.
+ROWS ?= 1000000
+FIRST_ROUND ?= 0
+writers: setup
+	PYTHONPATH=tests $(BIN)/python -m writers --rows $(ROWS) --first-round $(FIRST_ROUND)
 
 # Seconds for each target.
 SECONDS ?= 60
