@@ -47,10 +47,11 @@ def line(
     description: bytes = b"",
     status: bytes = b"sent",
     target: bytes = b"u",
+    hwid: bytes = b"h",
     end: bytes = b"\n",
 ) -> bytes:
     """One record of the newer generation."""
-    return b";".join((time, b"T-1", target, b"h", status, description, b"A-1", payload)) + end
+    return b";".join((time, b"T-1", target, hwid, status, description, b"A-1", payload)) + end
 
 
 def row(
@@ -60,19 +61,33 @@ def row(
     description: str = "",
     status: str = "sent",
     target: str = "u",
+    hwid: str = "h",
 ) -> Row:
     """What ``line`` stands for."""
-    return time, "T-1", target, "h", status, description, "A-1", payload, *extra
+    return time, "T-1", target, hwid, status, description, "A-1", payload, *extra
 
 
-def line6(time: bytes = b"2011-01-01T15:03:01", description: bytes = b"", *, end: bytes = b"\n") -> bytes:
+def line6(
+    description: bytes = b"",
+    *,
+    time: bytes = b"2011-01-01T15:03:01",
+    target: bytes = b"U6",
+    hwid: bytes = b"H6",
+    end: bytes = b"\n",
+) -> bytes:
     """One record of the older generation."""
-    return b";".join((time, b"T-6", b"U6", b"H6", b"created", description)) + end
+    return b";".join((time, b"T-6", target, hwid, b"created", description)) + end
 
 
-def row6(time: datetime = datetime(2011, 1, 1, 15, 3, 1), description: str = "") -> Row:
+def row6(
+    description: str = "",
+    *,
+    time: datetime = datetime(2011, 1, 1, 15, 3, 1),
+    target: str = "U6",
+    hwid: str = "H6",
+) -> Row:
     """What ``line6`` stands for."""
-    return time, "T-6", "U6", "H6", "created", description, None, None
+    return time, "T-6", target, hwid, "created", description, None, None
 
 
 def bad(reason: str, before: bytes, raw: bytes) -> Rejected:
@@ -182,8 +197,8 @@ LINE_ENDS = [
     Case("no final line end", H8 + line() + line(end=b""), (row(), row())),
     Case("no final line end, quoted", H8 + line(b'"{""a"":1}"', end=b""), (row('{"a":1}'),)),
     Case("no final line end, empty payload", H8 + line(b"", end=b""), (row(None),)),
-    Case("no final line end, a backslash ends it", H6 + line6(description=b'"a\\"', end=b""),
-         (row6(description="a\\"),)),
+    Case("no final line end, a backslash ends it", H6 + line6(b'"a\\"', end=b""),
+         (row6("a\\"),)),
     Case("a lone CR at the end", H8 + line(end=b"\r"), (row(),)),
     Case("a lone CR at the end, quoted", H8 + line(b'"{}"', end=b"\r"), (row(),)),
     Case("a lone CR on the last line", H8 + line() + b"\r", (row(),), blank_lines=1),
@@ -219,6 +234,42 @@ JOINS = [
     Case("header again after an open quote", H8 + line(description=b'"x') + H6 + line6(), (row6(),),
          (bad("unclosed_quote", H8, line(description=b'"x')),)),
     Case("blank lines around a header", H8 + line() + b"\n" + H6 + b"\n" + line6(), (row(), row6()), blank_lines=2),
+]
+
+_SPACED = b"//timestamp; tracking_code; hwid; target_id; status; description\n"
+_SWAPPED = b"2011-01-01T15:03:01;T-6;H6;U6;created;\n"
+_DAMAGED = H6.replace(b"description", b"descriptiXn")
+_TWICE = b"//timestamp;tracking_code;target_id;target_id;status;description\n"
+_NAMELESS = H6.replace(b"//timestamp", b"//timestXmp")
+_LATIN = H6.replace(b"hwid", b"hw\xefd")
+
+
+def _refused(name: str, header: bytes) -> Case:
+    """Each record below a header that cannot be used is a reject, until the next one."""
+    before = H6 + line6()
+    rejects = [bad("bad_header", before, header)]
+    before += header
+    for _ in range(2):
+        rejects.append(bad("bad_header", before, line6()))
+        before += line6()
+    return Case(name, before + H6 + line6(), (row6(), row6()), tuple(rejects))
+
+
+HEADERS = [
+    Case("blanks around the names of a header", _SPACED + _SWAPPED, (row6(),)),
+    Case("blanks around the names of a header in the middle", H6 + line6() + _SPACED + _SWAPPED, (row6(),) * 2),
+    *(Case(f"a separator line, {name}", text + b"\n" + H8 + line() + text + b"\n" + H8 + line(), (row(),) * 2)
+      for name, text in (
+          ("bare", b"sep=;"), ("quoted", b'"sep=;"'), ("CR LF", b"sep=;\r"), ("with a mark", BOM + b"sep=;"))),
+    Case("a separator line, and no header", b"sep=;\n" + line(), (row(),)),
+    _refused("a damaged name in a header in the middle", _DAMAGED),
+    _refused("a name twice in a header in the middle", _TWICE),
+    _refused("a header in the middle without its timestamp", _NAMELESS),
+    _refused("a header in the middle that is not UTF-8", _LATIN),
+    Case("a damaged header, run into its record", H6 + line6() + _DAMAGED[:-1] + line6() + H6 + line6(),
+         (row6(), row6()), (bad("bad_header", H6 + line6(), _DAMAGED[:-1]), bad("bad_header", H6 + line6() + _DAMAGED[:-1], line6()))),
+    Case("names of columns in a bad record are no header", H6 + line6() + b"2011-01-01T15:03:01;status\n" + line6(),
+         (row6(), row6()), (bad("field_count", H6 + line6(), b"2011-01-01T15:03:01;status\n"),)),
 ]
 
 # {"a":"say \"x\""} as each writer writes it.
@@ -257,11 +308,11 @@ DIALECTS = [
          (row(_EVEN, description="a\\\\"), row())),
     Case("a backslash ends two fields", H8 + line(_PHP, target=b'"t\\"', description=b'"d\\"') * 2,
          (row(_SAY, target="t\\", description="d\\"),) * 2),
-    Case("a backslash ends the last field", H6 + line6(description=b'"a\\"') + line6(description=b'"b\\"'),
-         (row6(description="a\\"), row6(description="b\\"))),
+    Case("a backslash ends the last field", H6 + line6(b'"a\\"') + line6(b'"b\\"'),
+         (row6("a\\"), row6("b\\"))),
     Case("a backslash ends the last field, CRLF",
-         (H6 + line6(description=b'"a\\"') + line6()).replace(b"\n", b"\r\n"),
-         (row6(description="a\\"), row6())),
+         (H6 + line6(b'"a\\"') + line6()).replace(b"\n", b"\r\n"),
+         (row6("a\\"), row6())),
     Case("an escaped quote in a bare field", H8 + line(target=b'a\\"b') + line(), (row(target='a\\"b'), row())),
     Case("a bare backslash", H8 + line(target=b"a\\") + line(_PHP), (row(target="a\\"), row(_SAY))),
     Case("a quote alone in quotes", H8 + line(description=b'""""') + line(description=b'"a"""'),
@@ -271,6 +322,76 @@ DIALECTS = [
     Case("a quote inside a bare field", H8 + line(description=b'5" screen') + line(description=b'a""'),
          (row(description='5" screen'), row(description='a""'))),
     Case("the quotes of RFC 4180 where PHP has them, too", H8 + line(b'"{""a"":""b""}"') * 2, (row('{"a":"b"}'),) * 2),
+]
+
+# {"a":"x\""⏎}: a string that ends in an escaped quote at the end of a line.
+_PRETTY = '{"a":"x\\""\n}'
+_RFC_PRETTY = b'"{""a"":""x\\""""\n}"'
+_PHP_PRETTY = b'"{""a"":""x\\"""\n}"'
+_DIALECTS = ("auto", "php", "rfc4180")
+_SEMICOLON = '{"a":"x\\"; y"}'
+
+
+# The rule of the writer: which of several readings is taken.
+WRITERS = [
+    Case("RFC 4180, an escaped quote ends a line", H8 + line(_RFC_PRETTY) * 100, (row(_PRETTY),) * 100),
+    Case("RFC 4180, an escaped quote ends a line, said so", H8 + line(_RFC_PRETTY) * 3, (row(_PRETTY),) * 3,
+         dialect="rfc4180"),
+    Case("PHP, an escaped quote ends a line", H8 + line(_PHP_PRETTY) * 3, (row(_PRETTY),) * 3),
+    Case("PHP, an escaped quote ends a line, said so", H8 + line(_PHP_PRETTY) * 3, (row(_PRETTY),) * 3, dialect="php"),
+    Case("PHP after RFC 4180, an escaped quote ends a line", H8 + line(_RFC) + line(_PHP_PRETTY),
+         (row(_SAY), row(_PRETTY))),
+    Case("RFC 4180 after PHP, an escaped quote ends a line", H8 + line(_PHP) + line(_RFC_PRETTY),
+         (row(_SAY), row(_PRETTY))),
+    *(Case(f"a backslash ends a line, and the next description begins with a line break, {dialect}",
+           H6 + line6(b'"no file in C:\\dir\\"') + line6(b'"\nx"'),
+           (row6("no file in C:\\dir\\"), row6("\nx")), dialect=dialect) for dialect in _DIALECTS),
+    *(Case(f"a backslash ends a line, and a later field of the next record closes, {dialect}",
+           H6 + line6(b'"C:\\"') + line6(b'"z"', target=b'"C:\\x"', hwid=b'"y"'),
+           (row6("C:\\"), row6("z", target="C:\\x", hwid="y")), dialect=dialect) for dialect in _DIALECTS),
+    *(Case(f"nobody leaves a quote in a bare field, {dialect}",
+           H8 + line(hwid=b'"C:\\Users\\x\\"', description=b'"; retry; later"') * 2,
+           (row(hwid="C:\\Users\\x\\", description="; retry; later"),) * 2, dialect=dialect)
+      for dialect in _DIALECTS),
+    Case("a PHP record after RFC 4180, with a delimiter behind an escaped quote",
+         H8 + line(_RFC) + line(b'"{""a"":""x\\"; y""}"') + line(_RFC), (row(_SAY), row(_SEMICOLON), row(_SAY))),
+    *(Case(f"a payload that is {what}, and a field that ends in a backslash, {dialect}",
+           H8 + line(description=b'"C:\\dir\\"', payload=payload) * 3,
+           (row(description="C:\\dir\\", payload=text),) * 3, dialect=dialect)
+      for dialect in _DIALECTS
+      for what, payload, text in (("text", b"x", "x"), ("cut off", b'"{""a"":1"', '{"a":1'), ("missing", b"", None))),
+    Case("a good last record without a line end, resolved by another reading",
+         H8 + line(description=b'"C:\\dir\\"', payload=b"")[:-1],
+         (row(description="C:\\dir\\", payload=None),)),
+    Case("bytes that are not UTF-8 end no other record",
+         H6 + line6(b'"C:\\dir\\"') + line6(b'19"', target=b"caf\xe9") + line6(b'"C:\\dir\\"'),
+         (row6("C:\\dir\\"),) * 2,
+         (bad("bad_utf8", H6 + line6(b'"C:\\dir\\"'), line6(b'19"', target=b"caf\xe9")),)),
+]
+
+# What an export with another date or another character set becomes.
+_TIMES = {
+    "day first": b"20.04.2021 13:01:00",
+    "a zone": b"2021-04-20 13:01:01Z",
+    "zeros": b"0000-00-00 00:00:00",
+    "epoch seconds": b"1618923661",
+}
+SAVED_AGAIN = [
+    *(Case(f"saved again with {what}, {name}", H8 + line(payload, time=time) * 3 + line(payload),
+           (row(text),), tuple(bad("bad_timestamp", H8 + line(payload, time=time) * i, line(payload, time=time))
+                               for i in range(3)), dialect=dialect)
+      for what, time in _TIMES.items()
+      for name, payload, text, dialects in (
+          ("RFC 4180", _RFC, _SAY, ("auto", "rfc4180")), ("PHP", _PHP, _SAY, ("auto", "php")),
+          ("RFC 4180, pretty", _RFC_PRETTY, _PRETTY, ("auto", "rfc4180")),
+          ("PHP, pretty", _PHP_PRETTY, _PRETTY, ("auto", "php")),
+      )
+      for dialect in dialects if dialect == "auto"),
+    *(Case(f"saved again in cp1252, {name}", H8 + line(payload, description=b"caf\xe9") * 3 + line(payload),
+           (row(text),), tuple(bad("bad_utf8", H8 + line(payload, description=b"caf\xe9") * i,
+                                   line(payload, description=b"caf\xe9")) for i in range(3)))
+      for name, payload, text in (("RFC 4180", _RFC, _SAY), ("PHP", _PHP, _SAY),
+                                  ("RFC 4180, pretty", _RFC_PRETTY, _PRETTY), ("PHP, pretty", _PHP_PRETTY, _PRETTY))),
 ]
 
 CONTENT = [
@@ -442,4 +563,4 @@ REJECTS = [
          limits=Limits(max_record_bytes=len(line(b"x" * 144)))),
 ]
 
-CASES = [*GENERATIONS, *LINE_ENDS, *JOINS, *DIALECTS, *CONTENT, *TIMESTAMPS, *UTF8, *REJECTS]
+CASES = [*GENERATIONS, *LINE_ENDS, *JOINS, *HEADERS, *DIALECTS, *WRITERS, *SAVED_AGAIN, *CONTENT, *TIMESTAMPS, *UTF8, *REJECTS]

@@ -42,7 +42,7 @@ def test_the_published_example(kernel: str) -> None:
 
 
 def test_the_older_generation_has_no_app_and_no_payload(kernel: str) -> None:
-    (event,) = events_of(line6(b"2011-01-01T15:03:01.012345"), header=H6)
+    (event,) = events_of(line6(time=b"2011-01-01T15:03:01.012345"), header=H6)
     assert event == (datetime(2011, 1, 1, 15, 3, 1, 12345), "T-6", "U6", "H6", "created", "", None, None)
     assert event.status is Status.CREATED
 

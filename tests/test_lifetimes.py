@@ -26,7 +26,7 @@ ROWS = 3000 // SLOW
 LOG = H8 + b"".join(encode_row(fields) for fields in sample_rows(ROWS))
 ZIP = python_zip({"log.csv": LOG})
 # Each row has its number: a gap shows.
-NUMBERED = H6 + b"".join(line6(description=b"%d" % i) for i in range(ROWS))
+NUMBERED = H6 + b"".join(line6(b"%d" % i) for i in range(ROWS))
 
 
 def threads() -> list[threading.Thread]:

@@ -26,8 +26,8 @@ SMALL = H8 + b"".join(encode_row(fields) for fields in sample_rows(300))
 def stray(rows: int, at: int, bare: bool = True) -> tuple[bytes, bytes, int]:
     """A log with one stray opening quote in front of a field of record ``at``: it, the bad record, its offset."""
     time = b"2011-01-01T15:03:01" if bare else b'"2011-01-01 15:03:01"'
-    good = [line6(time, b"%d" % i) for i in range(rows)]
-    bad = line6(time, b'"oops')
+    good = [line6(b"%d" % i, time=time) for i in range(rows)]
+    bad = line6(b'"oops', time=time)
     data = H6 + b"".join(good[:at])
     return data + bad + b"".join(good[at:]), bad, len(data)
 
