@@ -267,7 +267,8 @@ HEADERS = [
     _refused("a header in the middle without its timestamp", _NAMELESS),
     _refused("a header in the middle that is not UTF-8", _LATIN),
     Case("a damaged header, run into its record", H6 + line6() + _DAMAGED[:-1] + line6() + H6 + line6(),
-         (row6(), row6()), (bad("bad_header", H6 + line6(), _DAMAGED[:-1]), bad("bad_header", H6 + line6() + _DAMAGED[:-1], line6()))),
+         (row6(), row6()),
+         (bad("bad_header", H6 + line6(), _DAMAGED[:-1]), bad("bad_header", H6 + line6() + _DAMAGED[:-1], line6()))),
     Case("names of columns in a bad record are no header", H6 + line6() + b"2011-01-01T15:03:01;status\n" + line6(),
          (row6(), row6()), (bad("field_count", H6 + line6(), b"2011-01-01T15:03:01;status\n"),)),
 ]
@@ -563,4 +564,16 @@ REJECTS = [
          limits=Limits(max_record_bytes=len(line(b"x" * 144)))),
 ]
 
-CASES = [*GENERATIONS, *LINE_ENDS, *JOINS, *HEADERS, *DIALECTS, *WRITERS, *SAVED_AGAIN, *CONTENT, *TIMESTAMPS, *UTF8, *REJECTS]
+CASES = [
+    *GENERATIONS,
+    *LINE_ENDS,
+    *JOINS,
+    *HEADERS,
+    *DIALECTS,
+    *WRITERS,
+    *SAVED_AGAIN,
+    *CONTENT,
+    *TIMESTAMPS,
+    *UTF8,
+    *REJECTS,
+]

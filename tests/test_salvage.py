@@ -87,7 +87,7 @@ class TestEveryCompleteRecord:
 
     @pytest.mark.parametrize("block_size", [7, 64, 1 << 20])
     def test_a_stray_quote_in_front_of_the_cut_costs_its_record(self, block_size: int) -> None:
-        bad = line6(description=b'"oops')
+        bad = line6(b'"oops')
         log = H6 + line6() * 3 + bad + line6() * 50 + line6()[:20]
         archive = python_zip({"log.csv": log + line6() * 9}, method=0)[: DATA_AT + len(log)]
         with trackparse.open_log(Unseekable(archive), on_error="quarantine", block_size=block_size) as opened:
