@@ -56,8 +56,8 @@ def calls(kernel: Any) -> Iterator[tuple[str, Callable[[], object]]]:
 
     def events(**changed: Any) -> object:
         arguments = {
-            "run": run(-1), "columns": tuple(range(8)), "times": times, "moment": str, "statuses": {"sent": 1},
-            "event": Made, "field": Field, "member": "log.csv", "first": 0, "rejects": [1, 1],
+            "run": run(-1), "columns": tuple(range(8)), "kinds": "mtttsttj", "times": times, "moment": str,
+            "statuses": {"sent": 1}, "event": Made, "field": Field, "member": "log.csv", "first": 0, "rejects": [1, 1],
         }
         return kernel.events(*(arguments | changed).values())
 

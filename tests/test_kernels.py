@@ -139,7 +139,9 @@ def compare_columns(kernel: ModuleType, runs: list[Any]) -> None:
             assert c.strings() == python.strings()
 
 
-def events(kernel: ModuleType, data: Any, found: tuple[Any, ...], columns: tuple[int, ...]) -> list[Any]:
+def events(
+    kernel: ModuleType, data: Any, found: tuple[Any, ...], columns: tuple[int, ...], kinds: str = "mtttsttj"
+) -> list[Any]:
     """The events of an index, told by the kernel."""
     width = len(found[5]) // 4 // found[3] - 1
 
@@ -149,6 +151,7 @@ def events(kernel: ModuleType, data: Any, found: tuple[Any, ...], columns: tuple
     made = kernel.events(
         (data, found[5], found[3], width, -1),
         columns,
+        kinds,
         found[6],
         lambda time: -time,
         {"sent": 1, "created": 2},
@@ -166,7 +169,9 @@ def events(kernel: ModuleType, data: Any, found: tuple[Any, ...], columns: tuple
 
 
 def compare_events(kernel: ModuleType, data: Any, found: tuple[Any, ...], columns: tuple[int, ...]) -> None:
-    assert events(kernel, data, found, columns) == events(_reference, data, found, columns), (data, columns)
+    for kinds in ("mtttsttj", "mtntstnj"):
+        ours, theirs = events(kernel, data, found, columns, kinds), events(_reference, data, found, columns, kinds)
+        assert ours == theirs, (data, columns, kinds)
 
 
 def check_block(kernel: ModuleType, dice: random.Random, data: bytes) -> None:
@@ -404,7 +409,7 @@ def test_tables_that_do_not_fit_their_block_are_refused(instruction_set: ModuleT
             lambda run: instruction_set.views([run], True, bytearray),
             lambda run: instruction_set.Dictionary().encode([run], True),
             lambda run: instruction_set.events(
-                run, (run[4],) * 8, b"\0" * 16, int, {}, Made, instruction_set.Field, "", 0, []
+                run, (run[4],) * 8, "mtttsttj", b"\0" * 16, int, {}, Made, instruction_set.Field, "", 0, []
             ),
         ):
             with pytest.raises(ValueError, match=r"(run|events): "):

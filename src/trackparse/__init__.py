@@ -26,7 +26,7 @@ from trackparse.version import __version__
 
 if TYPE_CHECKING:
     from trackparse.dispatch import name as kernel
-    from trackparse.events import Event, Payload, Status
+    from trackparse.events import Event, Payload
     from trackparse.filters import Filter
     from trackparse.parquet import ConversionReport, convert_log
     from trackparse.reader import LogReader, iter_events, open_log, read_log
@@ -74,7 +74,7 @@ _LAZY = {
     "LogReader": "reader",
     "Payload": "events",
     "Stats": "stream",
-    "Status": "events",
+    "Status": "schema",
     "convert_log": "parquet",
     "iter_events": "reader",
     "mended_log": "rejects",

@@ -515,9 +515,7 @@ static PyType_Slot field_slots[] = {
 static PyType_Spec field_spec = {"trackparse._kernel.Field", sizeof(field_t), 0,
                                  Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, field_slots};
 
-#define EVENT_FIELDS 8
-#define STATUS 4
-#define PAYLOAD 7
+#define MAX_EVENT_FIELDS 64
 #define SHARED 64 /* values remembered, so that a repeated one is one object */
 
 typedef struct {
@@ -528,7 +526,9 @@ typedef struct {
 
 typedef struct {
     run_t run; /* its field is set for each column in turn */
-    int32_t columns[EVENT_FIELDS];
+    int count; /* of fields */
+    int32_t columns[MAX_EVENT_FIELDS];
+    const char *kinds; /* a letter for each */
     Py_buffer timestamps;
     PyObject *moment, *statuses, *member;
     PyTypeObject *event, *payload;
@@ -554,7 +554,12 @@ static PyObject *text_of(maker_t *m, const uint32_t *row, int column)
     span_t span = span_of(&m->run, row);
     const uint8_t *value = (const uint8_t *)m->run.data.buf + span.first;
     size_t size = span.last - span.first;
-    shared_t *s = (column == STATUS ? m->known : m->texts) + slot_of(value, size);
+    int status = m->kinds[column] == 's';
+    if (!size && m->kinds[column] == 'n') {
+        Py_INCREF(Py_None);
+        return Py_None;
+    }
+    shared_t *s = (status ? m->known : m->texts) + slot_of(value, size);
     if (s->object && s->size == size && !memcmp(s->text, value, size)) {
         Py_INCREF(s->object);
         return s->object;
@@ -572,7 +577,7 @@ static PyObject *text_of(maker_t *m, const uint32_t *row, int column)
         text = PyUnicode_DecodeUTF8((const char *)m->scratch, (Py_ssize_t)shorter, NULL);
     } else {
         text = PyUnicode_DecodeUTF8((const char *)value, (Py_ssize_t)size, NULL);
-        if (text && column == STATUS) {
+        if (text && status) {
             PyObject *known = PyDict_GetItemWithError(m->statuses, text);
             if (known) {
                 Py_INCREF(known);
@@ -591,9 +596,9 @@ static PyObject *text_of(maker_t *m, const uint32_t *row, int column)
     return text;
 }
 
-static PyObject *payload_of(maker_t *m, const uint32_t *row, long long record)
+static PyObject *payload_of(maker_t *m, const uint32_t *row, int column, long long record)
 {
-    m->run.field = m->columns[PAYLOAD];
+    m->run.field = m->columns[column];
     span_t span = span_of(&m->run, row);
     if (span.last == span.first) {
         Py_INCREF(Py_None);
@@ -610,17 +615,16 @@ static PyObject *payload_of(maker_t *m, const uint32_t *row, long long record)
 
 static PyObject *make_event(maker_t *m, const uint32_t *row, PyObject *moment, long long record)
 {
-    PyObject *event = m->new_event(m->event, EVENT_FIELDS);
+    PyObject *event = m->new_event(m->event, m->count);
     if (!event)
         return NULL;
-    Py_INCREF(moment);
-    int failed = PyTuple_SetItem(event, 0, moment);
-    for (int i = 1; i < EVENT_FIELDS && !failed; i++) {
-        PyObject *value = Py_None;
-        if (m->columns[i] < 0)
+    int failed = 0;
+    for (int i = 0; i < m->count && !failed; i++) {
+        PyObject *value = m->kinds[i] == 'm' ? moment : Py_None;
+        if (m->kinds[i] == 'm' || m->columns[i] < 0)
             Py_INCREF(value);
         else
-            value = i == PAYLOAD ? payload_of(m, row, record) : text_of(m, row, i);
+            value = m->kinds[i] == 'j' ? payload_of(m, row, i, record) : text_of(m, row, i);
         failed = !value || PyTuple_SetItem(event, i, value);
     }
     if (failed)
@@ -665,14 +669,15 @@ static PyObject *kernel_events(PyObject *module, PyObject *args)
     maker_t *m = calloc(1, sizeof *m);
     if (!m)
         return PyErr_NoMemory();
-    if (!PyArg_ParseTuple(args, "OO!y*OO!OOULO!:events", &run, &PyTuple_Type, &columns, &m->timestamps, &m->moment,
-                          &PyDict_Type, &m->statuses, &event, &payload, &m->member, &first_record, &PyList_Type,
+    if (!PyArg_ParseTuple(args, "OO!sy*OO!OOULO!:events", &run, &PyTuple_Type, &columns, &m->kinds, &m->timestamps,
+                          &m->moment, &PyDict_Type, &m->statuses, &event, &payload, &m->member, &first_record, &PyList_Type,
                           &rejects)) {
         free(m);
         return NULL;
     }
     PyObject *field_type = ((state_t *)PyModule_GetState(module))->field;
-    int fits = PyTuple_Size(columns) == EVENT_FIELDS && PyType_Check(event) &&
+    m->count = (int)PyTuple_Size(columns);
+    int fits = m->count <= MAX_EVENT_FIELDS && (size_t)m->count == strlen(m->kinds) && PyType_Check(event) &&
                PyType_IsSubtype((PyTypeObject *)event, &PyTuple_Type) && PyType_Check(payload) &&
                PyType_IsSubtype((PyTypeObject *)payload, (PyTypeObject *)field_type);
     if (!fits || !take_run(run, &m->run)) {
@@ -680,7 +685,7 @@ static PyObject *kernel_events(PyObject *module, PyObject *args)
             PyErr_SetString(PyExc_TypeError, "events: arguments of the wrong kind");
         goto done;
     }
-    for (int i = 0; i < EVENT_FIELDS && fits; i++) {
+    for (int i = 0; i < m->count && fits; i++) {
         m->columns[i] = (int32_t)PyLong_AsLong(PyTuple_GetItem(columns, i));
         fits = m->columns[i] < (int32_t)m->run.width;
         if (fits && m->columns[i] >= 0) {

@@ -841,6 +841,7 @@ class Field:
 def events(
     run: Run,
     columns: tuple[int, ...],
+    kinds: str,
     timestamps: Buffer,
     moment: Callable[[int], Any],
     statuses: dict[str, Any],
@@ -852,25 +853,37 @@ def events(
 ) -> list[Any]:
     """The records as ``event`` tuples; equal values may be one object.
 
-    ``columns`` are the fields' numbers in the order of Event, -1 for none. ``moment`` makes a datetime of microseconds,
-    ``payload`` a subclass of Field. ``rejects`` say how many records come before each: they count in the numbering.
+    ``columns`` are the fields' numbers in the order of Event, -1 for none, and ``kinds`` what is made of each: ``m`` a
+    moment, ``t`` text, ``n`` text or None if it is empty, ``s`` a status, ``j`` a payload. ``moment`` makes a datetime
+    of microseconds, ``payload`` a subclass of Field. ``rejects`` say how many records come before each: they count in
+    the numbering.
     """
     data, fields, records, width, _ = run
-    values = [_values([(data, fields, records, width, column)]) for column in columns[:7]]
-    texts = [[None if value is None else value.decode() for value in column] for column in values]
-    raws = _raws((data, fields, records, width, columns[7]))
     starts = memoryview(fields).cast("B").cast("I")[:: width + 1]
-    made = []
+    made: list[list[Any]] = []
+    numbers: list[int] = []
     passed = 0
-    for i, time in enumerate(memoryview(timestamps).cast("B").cast("q")[:records]):
+    for i in range(records):
         while passed < len(rejects) and rejects[passed] <= i:
             passed += 1
-        raw = raws[i]
-        rest = [column[i] for column in texts[1:]]
-        rest[3] = None if rest[3] is None else statuses.get(rest[3], rest[3])
-        last = None if raw is None else payload(raw, starts[i] >> 31, member, first_record + i + passed)
-        made.append(event(moment(time), *rest, last))
-    return made
+        numbers.append(first_record + i + passed)
+    for column, kind in zip(columns, kinds, strict=True):
+        one = (data, fields, records, width, column)
+        if kind == "m":
+            made.append([moment(time) for time in memoryview(timestamps).cast("B").cast("q")[:records]])
+        elif kind == "j":
+            made.append(
+                [
+                    None if raw is None else payload(raw, start >> 31, member, number)
+                    for raw, start, number in zip(_raws(one), starts, numbers, strict=True)
+                ]
+            )
+        else:
+            texts = [None if value is None else value.decode() for value in _values([one])]
+            if kind == "s":
+                texts = [None if text is None else statuses.get(text, text) for text in texts]
+            made.append([text or None for text in texts] if kind == "n" else texts)
+    return [event(*values) for values in zip(*made, strict=True)]
 
 
 def _raws(run: Run) -> list[bytes | None]:

@@ -13,7 +13,7 @@ from trackparse.dispatch import kernel
 from trackparse.errors import HeaderError, LimitError
 from trackparse.index import Segment
 from trackparse.limits import Limits
-from trackparse.schema import COLUMNS
+from trackparse.schema import COLUMNS, NULL_IF_EMPTY
 
 STRING_TYPES: Final = ("string", "string_view")
 
@@ -95,7 +95,7 @@ class ColumnBuilder:
             )
             return pa.Array.from_buffers(pa.timestamp("us"), records, [None, pa.py_buffer(data)])
         runs = [segment.run(name) for segment in segments]
-        empty_is_null = is_null_if_empty(name)
+        empty_is_null = name in NULL_IF_EMPTY
         if name in self._dictionaries:
             return self._dictionary_column(name, runs, empty_is_null, records)
         if self._views:
@@ -126,11 +126,6 @@ class ColumnBuilder:
             values = pa.StringArray.from_buffers(len(dictionary), pa.py_buffer(offsets), pa.py_buffer(data))
             self._values[name] = values
         return encoded(codes, values)
-
-
-def is_null_if_empty(name: str) -> bool:
-    """Where the payload is empty there is none; an empty description is an empty one."""
-    return name == "payload"
 
 
 def encoded(codes: Buffer, values: pa.Array) -> pa.DictionaryArray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -13,7 +12,7 @@ import orjson
 from trackparse.dispatch import kernel
 from trackparse.errors import PayloadError
 from trackparse.index import Segment
-from trackparse.schema import COLUMNS
+from trackparse.schema import KNOWN, Status
 
 _EPOCH: Final = datetime(1970, 1, 1)
 # Fewer objects than start the cyclic collector (700): whoever keeps no events never waits for it. A block's worth at
@@ -21,17 +20,10 @@ _EPOCH: Final = datetime(1970, 1, 1)
 _AT_ONCE: Final = 256
 
 
-class Status(enum.StrEnum):
-    """What happened to the notification; a value not listed comes as plain ``str``."""
-
-    CREATED = "created"
-    SENT = "sent"
-    DELIVERED = "delivered"  # handed to the gateway
-    FAILED = "failed"
-    OPENED = "opened"
-
-
 _STATUSES: Final[dict[str, Any]] = {status.value: status for status in Status}
+_LETTERS: Final = {"timestamp": "m", "text": "t", "status": "s", "json": "j"}
+# What the kernel makes of each column; n: text, None where it is empty.
+_KINDS: Final = "".join("n" if one.null_if_empty and one.kind == "text" else _LETTERS[one.kind] for one in KNOWN)
 
 
 class Payload(kernel.Field, Mapping[str, Any]):
@@ -114,12 +106,13 @@ def _moment(microseconds: int) -> datetime:
 def events_of(segment: Segment) -> Iterator[list[Event]]:
     """The events of a segment, a short list at a time."""
     columns = segment.columns
-    numbers = tuple(columns.index(name) if name in columns else -1 for name in COLUMNS)
+    numbers = tuple(columns.index(one.name) if one.name in columns else -1 for one in KNOWN)
     for start in range(0, segment.records, _AT_ONCE):
         part = segment.part(start, start + _AT_ONCE)
         yield kernel.events(
             part.run(""),
             numbers,
+            _KINDS,
             part.timestamps,
             _moment,
             _STATUSES,

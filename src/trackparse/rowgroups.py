@@ -12,9 +12,10 @@ from typing import Final
 import pyarrow as pa
 
 from trackparse.buffers import BufferPool
-from trackparse.columns import ColumnBuilder, encoded, is_null_if_empty
+from trackparse.columns import ColumnBuilder, encoded
 from trackparse.dispatch import kernel
 from trackparse.index import Segment
+from trackparse.schema import NULL_IF_EMPTY
 
 # Bytes of text held for one row group; with less that repeats than usual it ends before its rows are full.
 TEXT_BYTES: Final = 32 << 20
@@ -67,7 +68,7 @@ class _Encoded:
 
     def add(self, segments: Sequence[Segment]) -> None:
         runs = [segment.run(self._name) for segment in segments]
-        codes = self._values.encode(runs, is_null_if_empty(self._name))
+        codes = self._values.encode(runs, self._name in NULL_IF_EMPTY)
         start, self._used = self._used, self._used + len(codes)
         if self._used > len(self._codes):
             roomier = self._pool.allocate(2 * self._used)

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import enum
-from typing import Final
+from typing import Final, Literal, NamedTuple
 
-# Columns by the name that they have in the log, in the order of the schema.
-COLUMNS: Final = (
-    "timestamp",
-    "tracking_code",
-    "target_id",
-    "hwid",
-    "status",
-    "description",
-    "appCode",
-    "payload",
+
+class Column(NamedTuple):
+    """A known column. An event has its value in the same place."""
+
+    name: str  # in the log
+    # A moment; text; text that is one of ``Status`` mostly; text that is JSON.
+    kind: Literal["timestamp", "text", "status", "json"] = "text"
+    null_if_empty: bool = False  # an empty description is an empty one, but an empty payload is none
+
+
+# In the order of the schema, and of ``Event``.
+KNOWN: Final = (
+    Column("timestamp", "timestamp"),
+    Column("tracking_code"),
+    Column("target_id"),
+    Column("hwid"),
+    Column("status", "status"),
+    Column("description"),
+    Column("appCode"),
+    Column("payload", "json", null_if_empty=True),
 )
-# What a log without a header may have: the columns of the two generations.
+COLUMNS: Final = tuple(column.name for column in KNOWN)
+NULL_IF_EMPTY: Final = frozenset(column.name for column in KNOWN if column.null_if_empty)
+# What a log without a header may have, the newest first.
 GENERATIONS: Final = (COLUMNS[:8], COLUMNS[:6])
 # A line is a header if it names these.
 REQUIRED: Final = ("timestamp", "tracking_code")
-# Where these are empty there is none; an empty description is an empty one.
-NULL_IF_EMPTY: Final = frozenset({"payload"})
 
 
 class Status(enum.StrEnum):
