@@ -678,20 +678,13 @@ static size_t record_start(const uint8_t *data, size_t start, size_t end)
     return end;
 }
 
-/* Whether the line is one that the caller has to look at: a header, or one that was damaged. */
-static int might_be_header(const window_t *w, size_t start)
-{
-    long long end = first_line(w, start);
-    return end >= 0 && names_columns(w, start, (size_t)end);
-}
-
 /* Blanks, quotes and slashes: more than may stand around a name. */
 static int is_around_name(uint8_t c)
 {
     return c == ' ' || (c >= '\t' && c <= '\r') || c == '"' || c == '/';
 }
 
-/* What Excel puts before a header. */
+/* Whether it is what Excel puts before a header. */
 static int is_separator_line(const uint8_t *line, size_t size)
 {
     while (size && line[size - 1] == '\r')
@@ -699,12 +692,10 @@ static int is_separator_line(const uint8_t *line, size_t size)
     return (size == 5 && !memcmp(line, "sep=;", 5)) || (size == 7 && !memcmp(line, "\"sep=;\"", 7));
 }
 
-/* Whether two known columns are among the fields of a line, or it is a separator line. */
+/* Whether two of the names are among the fields of a line: a header, or one that was damaged. */
 static int names_columns(const window_t *w, size_t start, size_t end)
 {
     const uint8_t *data = w->data;
-    if (is_separator_line(data + start, end - start))
-        return 1;
     /* The first record may follow without a line end; and what a header follows that way is no header. */
     end = record_start(data, start, end);
     const uint8_t *header = find_header(data + start, data + end);

@@ -100,10 +100,10 @@ static void drop_room(indexer_t *x)
     free(x->weighed.readings[0].ends);
 }
 
-/* The credit that a member starts with, and the most that it ever has. */
+/* The credit that a log starts with, and the most that it ever has. */
 static int64_t credit_limit(size_t max_record_bytes)
 {
-    return 4 * (int64_t)max_record_bytes;
+    return 2 * (int64_t)max_record_bytes;
 }
 
 /* What `size` bytes of the log earn, after `spent` bytes that were read for nothing. */
@@ -250,7 +250,15 @@ static int index_records(indexer_t *x, size_t *position, found_t *f)
             break;
         }
         if (weighed->reason) {
-            if (might_be_header(&w, at)) {
+            long long line_end = first_line(&w, at);
+            if (line_end >= 0 && is_separator_line(x->data + at, (size_t)line_end - at)) {
+                int line_feed = (size_t)line_end < x->size && x->data[line_end] == '\n';
+                f->mark_bytes += (size_t)(line_end + line_feed) - at;
+                f->lines += (uint64_t)line_feed;
+                at = (size_t)(line_end + line_feed);
+                continue;
+            }
+            if (line_end >= 0 && names_columns(&w, at, (size_t)line_end)) {
                 status = HEADER;
                 break;
             }

@@ -81,7 +81,7 @@ class Indexed(NamedTuple):
     rejects: list[tuple[int, int, int, int, int]]  # records and line feeds before it, start, end, reason
     record_bytes: int  # line ends among them
     blank_bytes: int
-    mark_bytes: int  # of byte order marks
+    mark_bytes: int  # of byte order marks and separator lines
     lines: int  # line feeds in all that was indexed
     unresolved: int  # records with readings that were not weighed
     credit: int  # bytes that may be read again
@@ -184,7 +184,13 @@ def index(
             break
         reading, spent = weighed.reading, weighed.read
         if weighed.reason:
-            if _might_be_header(window, position):
+            line = _first_line(window, position) or b""
+            if is_separator_line(line):
+                size = len(line) + (data[position + len(line) : position + len(line) + 1] == b"\n")
+                mark_bytes += size
+                position += size
+                continue
+            if _names_columns(line, window.names):
                 status = HEADER
                 break
             known = weighed.reason in (BAD_UTF8, BAD_TIMESTAMP)
@@ -235,8 +241,8 @@ def index(
 
 
 def credit_limit(max_record_bytes: int) -> int:
-    """The credit that a member starts with, and the most that it ever has: bytes that may be read again."""
-    return 4 * max_record_bytes
+    """The credit that a log starts with, and the most that it ever has: bytes that may be read again."""
+    return 2 * max_record_bytes
 
 
 def _blank_line(data: bytes, position: int, final: bool, max_record_bytes: int) -> int:
@@ -537,21 +543,18 @@ def _first_line(window: _Window, start: int) -> bytes | None:
     return window.data[start:newline]
 
 
-def _might_be_header(window: _Window, start: int) -> bool:
-    """Whether the line is one that the caller has to look at: a header, or one that was damaged."""
-    return _names_columns(_first_line(window, start) or b"", window.names)
-
-
-# What Excel puts before a header.
-SEPARATOR_LINES: Final = (b"sep=;", b'"sep=;"')
 # Blanks, quotes and slashes: more than may stand around a name.
 _AROUND_NAME: Final = b' \t\n\r\v\f"/'
+_SEPARATOR_LINES: Final = (b"sep=;", b'"sep=;"')
+
+
+def is_separator_line(line: bytes) -> bool:
+    """Whether it is what Excel puts before a header."""
+    return line.rstrip(b"\r") in _SEPARATOR_LINES
 
 
 def _names_columns(line: bytes, names: list[bytes]) -> bool:
-    """Whether two known columns are among the fields of a line, or it is a separator line."""
-    if line.rstrip(b"\r") in SEPARATOR_LINES:
-        return True
+    """Whether two of the names are among the fields of a line: a header, or one that was damaged."""
     # The first record may follow without a line end; and what a header follows that way is no header.
     record = _RECORD_START.search(line)
     line = line[: record.start() if record else len(line)]
@@ -592,7 +595,7 @@ def _starts_record(window: _Window, at: int, end: int, more: bool, across_lines:
     data = window.data
     out_of_bytes: bool | None = None if more else False
     line = data[at : min(end, at + 7)]
-    for start in (_BOM, b"//", b'"//', *SEPARATOR_LINES):
+    for start in (_BOM, b"//", b'"//', *_SEPARATOR_LINES):
         if line.startswith(start):
             return True
         if start.startswith(line) and at + len(line) == end:

@@ -6,7 +6,6 @@ import re
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from trackparse._reference import SEPARATOR_LINES
 from trackparse.schema import REQUIRED
 
 # A line longer than this is no header, and a wider one no tracking log.
@@ -73,11 +72,6 @@ def _fault_of(line: bytes, columns: tuple[str, ...], run_in: bool) -> str:
 def names_a_log(header: Header) -> bool:
     """Whether a line is a header at all, if perhaps one that cannot be used."""
     return all(name in header.columns for name in REQUIRED)
-
-
-def is_separator_line(line: bytes) -> bool:
-    """Whether it is ``sep=;``, which Excel puts before a header."""
-    return line.rstrip(b"\r") in SEPARATOR_LINES
 
 
 @lru_cache(64)

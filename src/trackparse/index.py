@@ -20,14 +20,13 @@ from trackparse.header import (
     BOM,
     HEADER_BYTES,
     Header,
-    is_separator_line,
     names_a_log,
     parse_header,
     starts_with_timestamp,
     what_it_is,
 )
 from trackparse.limits import Limits
-from trackparse.schema import COLUMNS, GENERATIONS
+from trackparse.schema import COLUMNS, GENERATIONS, REQUIRED
 
 Buffer = bytes | bytearray | memoryview
 
@@ -45,6 +44,8 @@ _REASONS: Final = {
 _LEADING: Final = re.compile(rb"(?:\xef\xbb\xbf|\r*\n)*")
 # What the kernel looks for in a line to say that it may be a header.
 _NAMES: Final = ";".join(COLUMNS).encode()
+# The same where only a good header makes a difference.
+_REQUIRED: Final = ";".join(REQUIRED).encode()
 # The kernel hears no signal: it is called for this many bytes at a time.
 _SLICE_BYTES: Final = 1 << 22
 _NEAR: Final = 1024  # bytes in which most headers end
@@ -185,7 +186,6 @@ class Indexer:
         self.columns = None
         self._trusted = True
         self._dialect = self._first_dialect
-        self._credit = codes.credit_limit(self._limits.max_record_bytes)
         self._carry = bytearray()
         self._retry_at = 0
         self._offset = 0
@@ -304,8 +304,6 @@ class Indexer:
             if result.status == codes.MORE:
                 return at
             if result.status == codes.HEADER:
-                # Blank lines before it belong to the columns that end here.
-                yield from self._uncounted()
                 header_end = yield from self._next_header(data, at, final)
                 if header_end is None:
                     return at
@@ -330,7 +328,7 @@ class Indexer:
                 len(columns),
                 timestamp,
                 columns.index("payload") if "payload" in columns else -1,
-                _NAMES,
+                _NAMES if self._trusted else _REQUIRED,
                 self._auto,
                 self._dialect,
                 self._limits.max_record_bytes,
@@ -442,7 +440,7 @@ class Indexer:
         line, newline, _ = window.partition(b"\n")
         if not (newline or final or len(window) == HEADER_BYTES):
             return None
-        if is_separator_line(line):
+        if codes.is_separator_line(line):
             return self._skip(data, at, at + len(line) + len(newline))
         header = parse_header(line)
         if names_a_log(header):
@@ -482,10 +480,12 @@ class Indexer:
         if not (newline or final or len(line) >= HEADER_BYTES):
             # The kernel looks no further than max_record_bytes, and a header may be longer.
             return None
-        if is_separator_line(line):
-            return self._skip(data, at, at + len(line) + len(newline))
         header = parse_header(line)
         size = _size(header, line, newline)
+        if not header.fault and self._trusted and header.columns == self.columns:
+            return self._skip(data, at, at + size)
+        # Blank lines before it belong to the columns that end here.
+        yield from self._uncounted()
         if not header.fault and not self._replaces_a_column(header):
             self._set_columns(header.columns)
             return self._skip(data, at, at + size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from typing import Final, Literal
 
 from trackparse.errors import HeaderError, LimitError, Reason, RecordError
@@ -41,6 +41,10 @@ class Stats:
     unresolved: int = 0
 
 
+# All but what the source tells.
+COUNTS: Final = tuple({field.name for field in fields(Stats)} - {"bytes_read", "bytes_total"})
+
+
 class SegmentStream:
     """The segments of a log, a batch at a time, with what was counted on the way."""
 
@@ -62,13 +66,13 @@ class SegmentStream:
         self._on_error = on_error
         self._block_size = block_size
         self._progress = progress
-        self._stats = Stats()
+        self._counts = dict.fromkeys(COUNTS, 0)
         self._quarantine = quarantine
 
     @property
     def stats(self) -> Stats:
         """What was read so far."""
-        return replace(self._stats, bytes_read=self._source.bytes_read, bytes_total=self._source.size)
+        return Stats(**self._counts, bytes_read=self._source.bytes_read, bytes_total=self._source.size)
 
     def leave_out(self, records: int) -> None:
         """Count good records that nobody wanted."""
@@ -156,7 +160,8 @@ class SegmentStream:
         return segment
 
     def _count(self, **more: int) -> None:
-        self._stats = replace(self._stats, **{name: getattr(self._stats, name) + n for name, n in more.items()})
+        for name, n in more.items():
+            self._counts[name] += n
 
 
 def _record_error(reject: Reject) -> RecordError:
