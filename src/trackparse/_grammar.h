@@ -692,7 +692,7 @@ static int is_separator_line(const uint8_t *line, size_t size)
     return (size == 5 && !memcmp(line, "sep=;", 5)) || (size == 7 && !memcmp(line, "\"sep=;\"", 7));
 }
 
-/* Whether two of the names are among the fields of a line: a header, or one that was damaged. */
+/* Whether a line is a header, by its first two names, or was one: most of its fields are names. */
 static int names_columns(const window_t *w, size_t start, size_t end)
 {
     const uint8_t *data = w->data;
@@ -701,8 +701,8 @@ static int names_columns(const window_t *w, size_t start, size_t end)
     const uint8_t *header = find_header(data + start, data + end);
     if (header)
         end = (size_t)(header - data);
-    uint64_t found = 0;
-    for (size_t at = start; at <= end; at++) {
+    uint64_t found = 0, fields = 0;
+    for (size_t at = start; at <= end; at++, fields++) {
         const uint8_t *delimiter = at < end ? memchr(data + at, ';', end - at) : NULL;
         size_t first = at, last = at = delimiter ? (size_t)(delimiter - data) : end;
         while (first < last && is_around_name(data[first]))
@@ -712,10 +712,9 @@ static int names_columns(const window_t *w, size_t start, size_t end)
         for (uint32_t i = 0; i < w->name_count; i++)
             if (last - first == w->names[i].size && !memcmp(data + first, w->names[i].start, last - first))
                 found |= (uint64_t)1 << i;
-        if (found & (found - 1))
-            return 1;
     }
-    return 0;
+    uint64_t known = (uint64_t)__builtin_popcountll(found);
+    return (found & 3) == 3 || (known >= 2 && 2 * known > fields);
 }
 
 /* Where the next record or header plausibly starts, NEEDS_MORE or NOT_WITHIN_LIMIT. */

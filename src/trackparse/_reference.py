@@ -137,7 +137,8 @@ def index(
     """Index the records of ``data`` that start in ``start:stop``; the last one may end past ``stop``.
 
     ``width`` is the number of fields, ``timestamp`` and ``payload`` are field numbers (payload -1: there is none).
-    ``names`` are those of the known columns, with ``;`` between them: a line with two of them may be a header.
+    ``names`` are those of the known columns, with ``;`` between them: a line with the first two, or of names mostly,
+    may be a header.
     ``final`` says that the member ends where ``data`` does. ``dialect`` and ``credit`` are what the stretch before this
     one ended with.
     """
@@ -554,13 +555,14 @@ def is_separator_line(line: bytes) -> bool:
 
 
 def _names_columns(line: bytes, names: list[bytes]) -> bool:
-    """Whether two of the names are among the fields of a line: a header, or one that was damaged."""
+    """Whether a line is a header, by its first two names, or was one: most of its fields are names."""
     # The first record may follow without a line end; and what a header follows that way is no header.
     record = _RECORD_START.search(line)
     line = line[: record.start() if record else len(line)]
     header = _find_header(line, 0, len(line))
-    found = {field.strip(_AROUND_NAME) for field in line[: header if header >= 0 else len(line)].split(b";")}
-    return sum(name in found for name in names) >= 2
+    fields = [field.strip(_AROUND_NAME) for field in line[: header if header >= 0 else len(line)].split(b";")]
+    known = sum(name in fields for name in names)
+    return all(name in fields for name in names[:2]) or (known >= 2 and 2 * known > len(fields))
 
 
 def _resynchronise(window: _Window, start: int) -> int:
