@@ -29,6 +29,7 @@ _READ_MOST = 1 << 20  # the same for large blocks: one read should fill more tha
 _KEPT = 4 << 20  # packed bytes of a stream that are kept to look twice at a fault
 _AT_STAKE = 128 << 10  # inflated bytes of one call where they are not; smaller ones cost time, 2 % here
 _CHEAP = 64 << 20  # packed bytes that are inflated again for the last byte or two of a cut member
+_GLANCE = 4 << 10  # inflated bytes of a member left out that are looked at
 _RATIO_FROM = 1 << 20  # inflated bytes before a ratio means anything
 _LZMA_DICTIONARY = 512 << 20  # bytes; what 7-Zip writes at most by itself is 256 MiB
 
@@ -297,6 +298,11 @@ class Content:
         self._check_ratio()
         return data
 
+    @property
+    def ended(self) -> bool:
+        """Whether its last byte was read, right or wrong."""
+        return self._at_end is None
+
     def drain(self) -> None:
         """Read what is left and throw it away."""
         while self.read(_READ):
@@ -337,6 +343,16 @@ def cut(read: Callable[[int], Buffer], block_size: int) -> Iterator[Buffer]:
         finally:
             # The fault holds this frame.
             del fault
+
+
+def beginning_of(packed: bytes, method: int) -> bytes:
+    """What content begins with whose packed data begins so; nothing where its method gives whole blocks only."""
+    if method == STORED:
+        return packed
+    try:
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, _GLANCE) if method == DEFLATED else b""
+    except zlib.error:
+        return b""
 
 
 def check_method(method: int, label: str) -> None:
