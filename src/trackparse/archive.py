@@ -178,11 +178,13 @@ class Archive:
             passed = self._passer(entry) if len(taken) > 1 else None
             yield Member(entry.name, self._opener(located[index]), passed, others=index != taken[-1])
         self._faults.check()
-        for index in taken:
-            if located[index].fault:
+        # Of the others, too: one whose header is damaged may be a log by another name.
+        for one in located:
+            if one.lost:
+                raise self._lost(one)
+            if one.fault:
                 raise ArchiveError(
-                    f"{self._label(located[index].entry)}: {located[index].fault}; "
-                    "its data fits its checksum; fetch the archive again"
+                    f"{self._label(one.entry)}: {one.fault}; the logs fit their checksums; fetch the archive again"
                 )
         if chosen != also:
             differ = [located[index].local_name for index in sorted({*chosen} ^ {*also})]
@@ -191,11 +193,14 @@ class Archive:
     def _opener(self, one: Located) -> Callable[[], Content]:
         def content() -> Content:
             if one.lost:
-                raise ArchiveError(f"{self._label(one.entry)}: {one.fault}; fetch the archive again")
+                raise self._lost(one)
             self.source.seek(one.start)
             return open_content(self.source, one.entry, self._meter, self._label(one.entry), room=one.room)
 
         return content
+
+    def _lost(self, one: Located) -> ArchiveError:
+        return ArchiveError(f"{self._label(one.entry)}: {one.fault}; fetch the archive again")
 
     def _look_at_left_out(self, members: Iterable[Located]) -> None:
         for one in members:
@@ -272,17 +277,19 @@ class Archive:
         """Pass over a member that is left out; damage of it is told in the end."""
         beginning = _Beginning()
         looked_at = self._left_out.add(entry)
+        content = None
         try:
-            forward.skip(entry, beginning.add)
+            content = forward.skip(entry, beginning.add)
         except ArchiveError as fault:
             passed(fault)
         if looked_at:
-            self._left_out.look(entry, beginning.data)
+            # What was read too far is not its own.
+            self._left_out.look(entry, beginning.data[: content.raw.taken] if content else beginning.data)
 
     def _put_back(self, aside: SetAside) -> None:
         """Leave out the member set aside: there are others."""
         if self._left_out.add(aside.entry):
-            self._left_out.look(aside.entry, aside.beginning(_BEGINNING))
+            self._left_out.look(aside.entry, aside.beginning(min(_BEGINNING, aside.entry.packed or 0)))
         aside.close()
 
     def _label(self, entry: Entry) -> str:

@@ -93,6 +93,8 @@ def read_members(source: Source, span: Span, limits: Limits) -> list[Located]:
             f"{source.name}: {length} bytes of directory are too many for {limits.max_members} members; "
             "raise Limits.max_members if that is right"
         )
+    if span.shift < 0:
+        raise ArchiveError(f"{source.name}: the directory is said to begin behind its end")
     members: list[Listed] = []
 
     def listed(member: Listed) -> None:
