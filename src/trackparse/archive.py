@@ -170,9 +170,10 @@ class Archive:
         names = [one.listed.name for one in located]
         self._choice.check(names)
         # What either of its two names makes a log is read: a damaged name must not cost its member.
-        chosen, also = self._choice.choose(names), self._choice.choose([one.local_name for one in located])
-        taken = sorted({*chosen, *also})
-        self._look_at_left_out([one for index, one in enumerate(located) if index not in {*taken}])
+        chosen, also = ({*self._choice.choose(each)} for each in (names, [one.local_name for one in located]))
+        either = chosen | also
+        taken = sorted(either)
+        self._look_at_left_out([one for index, one in enumerate(located) if index not in either])
         for index in taken:
             entry = located[index].entry
             passed = self._passer(entry) if len(taken) > 1 else None
@@ -186,8 +187,13 @@ class Archive:
                 raise ArchiveError(
                     f"{self._label(one.entry)}: {one.fault}; the logs fit their checksums; fetch the archive again"
                 )
-        if chosen != also:
-            differ = [located[index].local_name for index in sorted({*chosen} ^ {*also})]
+        differ = [
+            one.local_name
+            for index, one in enumerate(located)
+            # What has two names, neither of them a log's, may have a third one.
+            if (index in chosen) != (index in also) or (index not in either and one.local_name != one.listed.name)
+        ]
+        if differ:
             raise _names_differ(self.source.name, differ)
 
     def _opener(self, one: Located) -> Callable[[], Content]:

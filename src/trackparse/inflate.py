@@ -13,9 +13,21 @@ from trackparse.errors import ArchiveError, LimitError, TruncatedError
 from trackparse.limits import Limits
 from trackparse.sources import Buffer, Source
 
+_ISAL_FROM = (1, 9)  # older ones call sound data damaged where blocks are small
+
+
+def _is_new_enough(version: str) -> bool:
+    """Whether ISA-L of this version inflates right."""
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdecimal()) >= _ISAL_FROM
+
+
 try:
+    import isal
     from isal import igzip_lib, isal_zlib
-except ImportError:  # no wheel for this machine
+
+    if not _is_new_enough(isal.__version__):
+        raise ImportError("isal is too old")
+except ImportError:  # no wheel for this machine, or one that zlib has to stand in for
     igzip_lib = None  # type: ignore[assignment,unused-ignore]
     crc32: Callable[[Buffer, int], int] = zlib.crc32
     _ISAL_ERRORS: tuple[type[Exception], ...] = ()

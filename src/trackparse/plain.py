@@ -123,9 +123,14 @@ class Gzip:
             )
 
     def _skip_text(self) -> None:
-        for _ in range(_TEXT):
-            if self._exactly(1) == b"\0":
+        left = _TEXT
+        while left > 0:
+            data = bytes(self._source.read(min(left, 4 << 10))) or self._exactly(1)
+            text, end, rest = data.partition(b"\0")
+            if end:
+                self._source.unread(rest)
                 return
+            left -= len(text)
         raise ArchiveError(f"{self._label}: a name of more than {_TEXT} bytes in the gzip header; fetch it again")
 
     def _exactly(self, n: int) -> bytes:

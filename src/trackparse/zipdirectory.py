@@ -11,6 +11,7 @@ from trackparse.limits import Limits
 from trackparse.sources import Source, open_source
 from trackparse.zipstream import (
     CENTRAL,
+    DESCRIBED,
     ENCRYPTED,
     END,
     END64,
@@ -115,7 +116,7 @@ def _span(source: Source, at: int, rest: bytes) -> Span | None:
     end = End.of(rest, wide)
     # By its size first: there may be anything before the archive, and a signature behind the directory.
     for start in (stop - end.size, end.offset):
-        if 0 <= start <= stop and (source.look(start, 4) == CENTRAL or (start == stop and not end.entries)):
+        if 0 <= start < stop and source.look(start, 4) == CENTRAL:
             return Span(start, at + END_SIZE, end)
     return None
 
@@ -202,7 +203,7 @@ class _Locator:
         if head[LOCAL_SIZE:] == member.raw_name:
             return True
         local = LocalHeader.of(head)
-        sized = local.crc == member.crc or local.flags & 8
+        sized = local.crc == member.crc or local.flags & DESCRIBED
         if not head.startswith(LOCAL) or local.method != member.method or not sized:
             return False
         raw = self._source.look(offset + LOCAL_SIZE, local.name_length)
@@ -272,7 +273,7 @@ class _Locator:
         elif method == STORED and packed != member.size == local.packed and start + local.packed <= end:
             # Stored data has one size: the directory's packed size is wrong.
             packed, fits = local.packed, False
-        elif method == STORED:
+        elif method == STORED and local.flags & DESCRIBED:
             # Modulo 2^32, as macOS writes it.
             packed += max(0, end - start - packed) >> 32 << 32
         flags &= local.flags | ~ENCRYPTED

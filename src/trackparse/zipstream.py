@@ -31,12 +31,15 @@ _CENTRAL_REST = struct.Struct("<4x2H4x3L3H8xL")
 _END_REST = struct.Struct("<6xH2LH")  # disks, entries, bytes of the directory, its offset, length of the comment
 END_SIZE = 4 + _END_REST.size
 END64_REST = struct.Struct("<Q20x3Q")  # its own size, versions and disks, entries, bytes of the directory, its offset
-_ENCRYPTED, _HAS_DESCRIPTOR, _STRONG, _UTF8, _MASKED = 1, 1 << 3, 1 << 6, 1 << 11, 1 << 13
+_ENCRYPTED, DESCRIBED, _STRONG, _UTF8, _MASKED = 1, 1 << 3, 1 << 6, 1 << 11, 1 << 13
 ENCRYPTED = _ENCRYPTED | _STRONG | _MASKED
 _AES = 99
 UNKNOWN32 = 0xFFFFFFFF
 _UNKNOWN16 = 0xFFFF
 _UNICODE_NAME = 0x7075  # the extra field of a name in UTF-8
+_LONGEST_UNSIGNED = 20  # bytes of a descriptor
+# From a signature on: where a descriptor begins, and where its packed size stands.
+_SIGNED_PLACES, _UNSIGNED_PLACES = ((0, 8),), ((-12, -8), (-_LONGEST_UNSIGNED, -16))
 _SPOOL = 8 << 20  # bytes of a set-aside member held in memory before they go to a temporary file
 
 
@@ -138,7 +141,7 @@ def read_entry(source: Source, where: str) -> Entry:
     extra = _exactly(source, extra_length, where)
     name = decode_name(raw, flags, extra)
     packed, size, _ = _sizes64(extra, packed, size)
-    described = bool(flags & _HAS_DESCRIPTOR)
+    described = bool(flags & DESCRIBED)
     if described and not (packed and method == STORED):
         return Entry(name, flags, method, crc, None, None, described)
     return Entry(name, flags, method, crc, packed, size, described)
@@ -293,7 +296,7 @@ class StoredUnsized(Stored):
 
     def _fill(self) -> None:
         try:
-            more = self.raw.read(64 << 10)
+            more = self.raw.read(min(64 << 10, max(4 << 10, self.raw.taken)))
         except TruncatedError:
             self._cut = TruncatedError(
                 f"{self.raw.label}: the source ends, and nothing said that this stored member does; "
@@ -317,20 +320,27 @@ class StoredUnsized(Stored):
             self._ended = True
         self._pass(end)
 
-    def _stops(self, end: int) -> list[int]:
+    def _stops(self, end: int) -> Iterator[int]:
         """Where, before ``end``, a descriptor may stand: one whose sizes are those of the content up to it.
 
-        To compare them first costs a tenth of a checksum at each signature.
+        To compare them first costs a tenth of a checksum at each signature. The next place comes first, and what is
+        behind it is not looked at yet: most buffers hold more than one small member.
         """
         buffer, base = self._buffer, self._size
-        stops = set()
+        found: set[int] = set()  # some marks tell of two places before them
         for mark in self._MARKS.finditer(buffer):
             at = mark.start()
+            if found:
+                near = sorted(stop for stop in found if stop <= at - _LONGEST_UNSIGNED)
+                yield from near
+                found.difference_update(near)
             # Behind its signature, or so far before that of the next header.
-            for stop, sizes in ((at, at + 8),) if mark[0] == DESCRIPTOR else ((at - 12, at - 8), (at - 20, at - 16)):
-                if 0 <= stop < end and int.from_bytes(buffer[sizes : sizes + 4], "little") == base + stop & UNKNOWN32:
-                    stops.add(stop)
-        return sorted(stops)
+            for stop, sizes in _SIGNED_PLACES if mark[0] == DESCRIPTOR else _UNSIGNED_PLACES:
+                if 0 <= at + stop < end:
+                    said = int.from_bytes(buffer[at + sizes : at + sizes + 4], "little")
+                    if said == (base + at + stop) & UNKNOWN32:
+                        found.add(at + stop)
+        yield from sorted(found)
 
     def _pass(self, stop: int) -> None:
         """Take what comes before ``stop`` for content."""
