@@ -320,9 +320,19 @@ class TestDamageOfOne:
     @each_way
     def test_of_a_file_that_is_no_log_costs_no_log(self, way: str) -> None:
         readme = Member(b"x" * 99, b"README.txt", descriptor="signed 32", packed=deflate(b"x" * 98 + b"y"))
-        found, error = found_in(archive(Member(LOGS[0], b"a.csv"), readme, Member(LOGS[1], b"b.csv")), way)
-        assert list(found.values()) == LOGS[:2]
-        assert error is None or "README" in str(error)
+        logs = [Member(LOGS[0], b"a.csv"), Member(LOGS[1], b"b.csv")]
+        for place in range(3):
+            found, error = found_in(archive(*logs[:place], readme, *logs[place:]), way)
+            assert list(found.values()) == LOGS[:2]
+            # Nobody reads it from a file.
+            assert way == "file" or "README" in str(error)
+
+    @each_way
+    def test_of_the_only_log_is_told_once(self, way: str) -> None:
+        log = Member(LOGS[0] + b"?", b"log.txt", descriptor="signed 32", packed=deflate(LOGS[0]))
+        found, error = found_in(archive(Member(b"", b"d/", method=0), log), way)
+        assert list(found.values()) == LOGS[:1]
+        assert str(error).count("'log.txt'") == 1
 
     @pytest.mark.parametrize("field", ["offset", "packed"])
     def test_a_wrong_place_in_the_directory_costs_nothing(self, field: str) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
+from functools import partial
 from pathlib import PurePath
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from trackparse.choice import BLANK, LISTED, Choice, Names, listing, shown, starts_like_a_log
 from trackparse.errors import ArchiveError, TruncatedError
@@ -34,6 +35,8 @@ from trackparse.zipstream import (
 
 _BLANK_MOST = 64 << 10  # blank bytes that are passed over in front of an archive
 _BEGINNING = 4 << 10  # packed bytes of a member left out that are looked at
+
+_T = TypeVar("_T")
 
 logger = logging.getLogger("trackparse")
 
@@ -246,12 +249,12 @@ class Archive:
                         aside = None
                     yield (member := Member(entry.name, self._forward_opener(forward, entry), passed))
                     if not member.damaged:
-                        forward.drain()
+                        _attempt(forward.drain, passed)
                 elif taken or aside or not self._choice.may_be_only(entry.name):
                     self._skip(forward, entry, passed)
                 else:
                     aside, inflated, alone = SetAside(entry), self._meter.inflated, number
-                    aside.complete(forward.skip(entry, aside.write))
+                    aside.complete(_attempt(partial(forward.skip, entry, aside.write), passed))
         except Exception as exc:
             fault = exc
         try:
@@ -283,11 +286,7 @@ class Archive:
         """Pass over a member that is left out; damage of it is told in the end."""
         beginning = _Beginning()
         looked_at = self._left_out.add(entry)
-        content = None
-        try:
-            content = forward.skip(entry, beginning.add)
-        except ArchiveError as fault:
-            passed(fault)
+        content = _attempt(partial(forward.skip, entry, beginning.add), passed)
         if looked_at:
             # What was read too far is not its own.
             self._left_out.look(entry, beginning.data[: content.raw.taken] if content else beginning.data)
@@ -426,6 +425,15 @@ class _Aside:
 def open_archive(source: Source, limits: Limits, members: Iterable[str] | None = None) -> Archive:
     """The logs in a source: of a ZIP those that ``Choice`` picks, of anything else the one it is."""
     return Archive(source, limits, members)
+
+
+def _attempt(action: Callable[[], _T], passed: Callable[[ArchiveError], None]) -> _T | None:
+    """What the action gives; None after damage behind which the archive can be read on."""
+    try:
+        return action()
+    except ArchiveError as damage:
+        passed(damage)
+        return None
 
 
 def _names_differ(source: str, names: list[str]) -> ArchiveError:
