@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup test lint bench writers fuzz ci clean
+.PHONY: setup test lint bench writers mutations fuzz ci clean
 
 setup: $(BIN)/.installed
 
@@ -32,6 +32,12 @@ writers: setup
 SECONDS ?= 60
 fuzz: setup
 	$(BIN)/python fuzz/run.py --seconds $(SECONDS)
+
+# Archives of several logs with every bit flipped, mutated at random, and of more than 4 GiB: minutes.
+MUTATIONS ?= 100000
+mutations: setup
+	$(BIN)/python tests/torture/mutations.py --mutations $(MUTATIONS)
+	$(BIN)/python tests/torture/large.py
 
 # All of it in a copy, with tools installed where root may do that.
 ci:

@@ -1,10 +1,13 @@
-"""From any bytes come logs or errors of ours; without an error they are whole, and of a cut archive its beginning."""
+"""From any bytes come logs or errors of ours; without an error they are whole and none is missing. Of a cut archive its
+beginning comes."""
 
 from __future__ import annotations
 
 import gzip
 import io
+import logging
 import zipfile
+from collections import Counter
 from typing import IO, Any, Final
 
 from harness import MAX, Knobs, fuzz, trackparse
@@ -14,15 +17,14 @@ from trackparse.archive import open_archive
 from trackparse.sources import open_source
 
 LIMITS: Final = Limits(max_inflated_bytes=MAX, max_members=100)
+HEADER: Final = b"//timestamp;tracking_code\n"
+SAID: Final[list[logging.LogRecord]] = []
 METHODS: Final = (zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
 
 def check(data: bytes, knobs: Knobs) -> None:
-    """Half of the inputs are archives as they stand; the others are packed here, and damaged in one place or not."""
-    if knobs.choice((True, False)):
-        raw(data, knobs)
-    else:
-        packed(data, knobs)
+    """A third of the inputs are archives as they stand; the others are packed here, and damaged or not."""
+    knobs.choice((raw, packed, several))(data, knobs)
 
 
 def raw(data: bytes, knobs: Knobs) -> None:
@@ -78,6 +80,31 @@ def packed(data: bytes, knobs: Knobs) -> None:
         for content in contents if "byte" not in what else ():
             # What a changed byte unpacks to is known to be wrong at its member's end, not before.
             assert any(part.startswith(content) for part in parts), f"{what}: {bytes(content)!r} is not of {parts}"
+
+
+def several(data: bytes, knobs: Knobs) -> None:
+    """Two or three logs in a ZIP that is damaged in up to three places: none of them is missing without a word."""
+    first, second = sorted(knobs.randrange(len(data) + 1) for _ in range(2))
+    logs = [HEADER + part for part in (data[:first], data[first:second], data[second:])][: knobs.choice((2, 3))]
+    archive = knobs.choice((b"", b"", b"\xef\xbb\xbf", b"#!/bin/sh\n")) + zipped(tuple(logs), knobs)
+    whats = []
+    for _ in range(knobs.choice((1, 1, 2, 3))):
+        archive, what = damage(archive or b"P", knobs)
+        whats.append(what)
+    for source in (archive, iter(knobs.pieces(archive))):
+        SAID.clear()
+        contents, error = members_of(source, knobs)
+        # What does not begin as a log is an error of the reader's.
+        if error is None and all(content.startswith(HEADER[:11]) for content in contents):
+            missing = Counter(logs) - Counter(map(bytes, contents))
+            assert not missing or SAID, f"{whats}: {missing} missing"
+
+
+class Said(logging.Handler):
+    """Notes that the program's log names members left out."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        SAID.append(record)
 
 
 def zipped(parts: tuple[bytes, ...], knobs: Knobs) -> bytes:
@@ -142,4 +169,5 @@ def members_of(source: Any, knobs: Knobs) -> tuple[list[bytearray], TrackparseEr
 
 
 if __name__ == "__main__":
+    logging.getLogger("trackparse").addHandler(Said())
     fuzz(check)

@@ -596,6 +596,15 @@ def test_zlib_does_where_isal_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_pa
         assert LOG.startswith(joined(found))
 
 
+@pytest.mark.parametrize(
+    ("version", "used"), [("1.8.0", False), ("0.11.1", False), ("1.9.0", True), ("1.10", True), ("2.0", True)]
+)
+def test_zlib_does_where_isal_is_too_old(version: str, used: bool) -> None:
+    code = f"import isal; isal.__version__ = {version!r}; from trackparse import inflate; print(inflate.igzip_lib)"
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert (run.stdout != "None\n") is used
+
+
 _HUNGRY = """
 import resource, sys, zlib
 from trackparse.archive import open_archive

@@ -15,9 +15,10 @@ PACKAGE = Path(trackparse.__file__).parent
 # A module may import from the lines above its own; modules of one line know nothing of each other.
 LAYERS = [
     ["errors", "files", "limits", "version", "_reference", "_kernel", "buffers", "schema"],
-    ["sources", "dispatch", "patience", "answers", "days", "loopback"],
+    ["sources", "choice", "dispatch", "patience", "answers", "days", "loopback"],
     ["inflate", "header", "transport"],
-    ["zipstream", "index", "sample", "download"],
+    ["zipstream", "plain", "index", "sample", "download"],
+    ["zipdirectory"],
     ["archive", "columns", "events", "rejects", "testing"],
     ["readahead", "filters", "rowgroups"],
     ["stream"],
@@ -108,9 +109,12 @@ def test_columns_and_events_do_not_know_each_other() -> None:
     assert "columns" not in own_imports("events")
 
 
-@pytest.mark.parametrize("module", ["sources", "inflate", "zipstream", "archive", "readahead"])
+BYTES = ["sources", "choice", "inflate", "zipstream", "zipdirectory", "plain", "archive", "readahead"]
+
+
+@pytest.mark.parametrize("module", BYTES)
 def test_what_brings_the_bytes_knows_nothing_of_records(module: str) -> None:
-    assert own_imports(module) <= {"sources", "inflate", "zipstream", "archive", "readahead", "buffers", *WORLD}
+    assert own_imports(module) <= {*BYTES, "buffers", *WORLD}
 
 
 @pytest.mark.parametrize("module", ["errors", "files", "limits", "version", "_reference", "buffers"])

@@ -6,48 +6,39 @@ every writer in use makes these the same. Names are only compared and shown, nev
 
 from __future__ import annotations
 
-import struct
-import zipfile
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from fnmatch import fnmatchcase
+import logging
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator
+from functools import partial
 from pathlib import PurePath
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from trackparse.errors import ArchiveError, LimitError, TruncatedError
-from trackparse.inflate import DEFLATED, STORED, Content, Inflater, Meter, Raw, cut
+from trackparse.choice import BLANK, LISTED, Choice, Names, listing, shown, starts_like_a_log
+from trackparse.errors import ArchiveError, TruncatedError
+from trackparse.inflate import Content, Meter, beginning_of, cut
 from trackparse.limits import Limits
+from trackparse.plain import GZIP, LOCAL_HEADER, LOOKED_FOR, Bare, Gzip
 from trackparse.sources import Buffer, Source
+from trackparse.zipdirectory import Located, Span, ends_as_zip, find_directory, read_members
 from trackparse.zipstream import (
-    ENCRYPTED,
     END,
     LOCAL,
-    LOCAL_SIZE,
     SPANNED,
     Entry,
     ForwardZip,
-    LocalHeader,
+    Listed,
     SetAside,
     member_label,
     open_content,
-    too_many_members,
+    other_name,
 )
 
-_GZIP = b"\x1f\x8b"
-_TEXT = 64 << 10  # bytes of a name or a comment in a gzip header
-_SHOWN = 20  # names in a message
-# Directory bytes for which memory is spent before its members are counted.
-_DIRECTORY_BASE, _DIRECTORY_PER_MEMBER = 64 << 10, 256
-# What zipfile raises on a directory it cannot read; an OSError is the source's own.
-_BAD_DIRECTORY = (
-    zipfile.BadZipFile,
-    NotImplementedError,
-    struct.error,
-    ValueError,
-    RuntimeError,
-    EOFError,
-    LookupError,
-    OverflowError,
-)
+_BLANK_MOST = 64 << 10  # blank bytes that are passed over in front of an archive
+_BEGINNING = 4 << 10  # packed bytes of a member left out that are looked at
+
+_T = TypeVar("_T")
+
+logger = logging.getLogger("trackparse")
 
 
 class Readable(Protocol):
@@ -57,31 +48,58 @@ class Readable(Protocol):
 
 
 class Member:
-    """One log: its ``name``, and its content, once."""
+    """One log: its ``name``, and its content, once.
 
-    def __init__(self, name: str, content: Callable[[], Readable]) -> None:
+    ``passed`` is called with a fault of its content and raises, unless the archive can be read on behind this member.
+    ``others`` says that it can, whatever the fault, and that another member follows.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        content: Callable[[], Readable],
+        passed: Callable[[ArchiveError], None] | None = None,
+        *,
+        others: bool = False,
+    ) -> None:
         self.name = name
+        self.others = others
+        self.damaged = False  # its blocks ended with a fault, which the archive raises in the end
         self._content = content
+        self._passed = passed
 
     def blocks(self, block_size: int) -> Iterator[Buffer]:
         """Inflated bytes in blocks of exactly block_size bytes, only the last one shorter, none empty.
 
-        ArchiveError, TruncatedError or LimitError come after all the bytes before the fault. How the
-        source cuts its bytes changes nothing.
+        ArchiveError, TruncatedError or LimitError come after all the bytes before the fault; but where other members
+        can be read all the same, an ArchiveError just ends the blocks, and ``damaged`` is set. How the source cuts its
+        bytes changes nothing.
         """
-        yield from cut(self._content().read, block_size)
+        try:
+            yield from cut(self._content().read, block_size)
+        except ArchiveError as fault:
+            if self._passed is None:
+                raise
+            self._passed(fault)
+            self.damaged = True
 
 
 class Archive:
-    """The members chosen, one after the other: read each before the next."""
+    """The members chosen, one after the other: read each before the next. Damage of some is raised behind the last."""
 
     def __init__(self, source: Source, limits: Limits, members: Iterable[str] | None) -> None:
         self.source = source
         self._limits = limits
         self._choice = Choice([members] if isinstance(members, str) else members, source.name)
         self._meter = Meter(limits)
+        self._faults = _Faults()
+        self._left_out = _LeftOut(self._choice)
         self._members = self._walk()
-        self._disagreement = ""  # of a local header with the directory
+
+    @property
+    def left_out(self) -> int:
+        """The files met in it that are not read because of their names."""
+        return self._left_out.count
 
     def __iter__(self) -> Iterator[Member]:
         return self._members
@@ -94,9 +112,16 @@ class Archive:
     def _walk(self) -> Generator[Member]:
         source = self.source
         head = source.peek(4)
-        if _starts_as(head, LOCAL, END, *SPANNED) or _ends_as_zip(source):
-            yield from self._walk_zip(head)
-        elif _starts_as(head, _GZIP):
+        blank = _blank_before_zip(source)
+        span = find_directory(source) if source.seekable else None
+        if span or blank or _starts_as(head, LOCAL, END, *SPANNED) or (source.seekable and ends_as_zip(source)):
+            try:
+                yield from self._walk_zip(head, span, blank)
+            except Exception:
+                self._left_out.tell()
+                raise
+            self._left_out.tell()
+        elif _starts_as(head, GZIP):
             name = PurePath(source.name).name
             name = name[:-3] if name.lower().endswith(".gz") else name
             self._choice.check([name])
@@ -107,286 +132,278 @@ class Archive:
             yield Member(name, lambda: Bare(source, source.name, self._meter))
         source.finish()
 
-    def _walk_zip(self, head: bytes) -> Iterator[Member]:
+    def _walk_zip(self, head: bytes, span: Span | None, blank: int) -> Iterator[Member]:
+        source = self.source
         if head == END:
-            raise ArchiveError(f"{self.source.name}: a ZIP with no members; ask for the log again")
-        if not self.source.seekable:
+            raise ArchiveError(f"{source.name}: a ZIP with no members; ask for the log again")
+        if not source.seekable:
+            source.read_exactly(blank)
             yield from self._walk_forward()
             return
         try:
-            entries = self._read_directory(head)
-        except _BAD_DIRECTORY as exc:
-            reason = f"{self.source.name}: the directory of the ZIP is missing or damaged ({exc})"
+            located = self._read_directory(head, span)
+        except ArchiveError as exc:
+            reason = str(exc).removeprefix(f"{source.name}: ")
         else:
-            yield from self._walk_directory(entries)
+            yield from self._walk_directory(located)
             return
         # The members may be good nevertheless, up to where a download was cut.
-        self.source.seek(0)
+        first = None if head == LOCAL or head in SPANNED else LOCAL_HEADER.search(source.look(0, LOOKED_FOR))
+        source.seek(first.start() if first else 0)
         yield from self._walk_forward()
-        raise ArchiveError(f"{reason}; its members were read without it; fetch the archive again")
+        raise ArchiveError(
+            f"{source.name}: the directory of the ZIP is missing or damaged ({reason}); "
+            "its members were read without it; fetch the archive again"
+        )
 
-    def _read_directory(self, head: bytes) -> list[tuple[int, int, Entry]]:
-        """Where the data of each member chosen begins; _BAD_DIRECTORY, or ArchiveError if none is chosen."""
-        with zipfile.ZipFile(_Guarded(self.source, self._limits)) as directory:
-            infos, end = directory.infolist(), directory.start_dir
-        if len(infos) > self._limits.max_members:
-            raise too_many_members(self.source.name, len(infos), self._limits)
-        first = min((info.header_offset for info in infos), default=0)
+    # ---- by the directory -------------------------------------------------------------------------------
+
+    def _read_directory(self, head: bytes, span: Span | None) -> list[Located]:
+        """All members; ArchiveError if the directory is damaged, or another archive's."""
+        if span is None:
+            raise ArchiveError("there is none where the archive ends")
+        located = read_members(self.source, span, self._limits)
+        first = min((one.listed.offset for one in located), default=0) + span.shift
         if (head == LOCAL and first != 0) or (head in SPANNED and first != 4):
             # The directory of an archive inside a cut one, or of the last of some joined ones.
-            raise zipfile.BadZipFile("it does not list the first member")
-        starts = sorted({info.header_offset for info in infos})
-        if len(starts) < len(infos):
-            raise zipfile.BadZipFile("it lists the same data twice")
-        chosen = self._choice.choose([info.filename for info in infos])
-        ends = dict(zip(starts, [*starts[1:], end], strict=True))
-        return [self._locate(infos[index], ends[infos[index].header_offset]) for index in chosen]
+            raise ArchiveError("it does not list the first member")
+        return located
 
-    def _locate(self, info: zipfile.ZipInfo, end: int) -> tuple[int, int, Entry]:
-        """Where the entry's data begins, how many bytes there are, and the entry.
+    def _walk_directory(self, located: list[Located]) -> Iterator[Member]:
+        names = [one.listed.name for one in located]
+        self._choice.check(names)
+        # What either of its two names makes a log is read: a damaged name must not cost its member.
+        chosen, also = ({*self._choice.choose(each)} for each in (names, [one.local_name for one in located]))
+        either = chosen | also
+        taken = sorted(either)
+        self._look_at_left_out([one for index, one in enumerate(located) if index not in either])
+        for index in taken:
+            entry = located[index].entry
+            passed = self._passer(entry) if len(taken) > 1 else None
+            yield Member(entry.name, self._opener(located[index]), passed, others=index != taken[-1])
+        self._faults.check()
+        # Of the others, too: one whose header is damaged may be a log by another name.
+        for one in located:
+            if one.lost:
+                raise self._lost(one)
+            if one.fault:
+                raise ArchiveError(
+                    f"{self._label(one.entry)}: {one.fault}; the logs fit their checksums; fetch the archive again"
+                )
+        differ = [
+            one.local_name
+            for index, one in enumerate(located)
+            # What has two names, neither of them a log's, may have a third one.
+            if (index in chosen) != (index in also) or (index not in either and one.local_name != one.listed.name)
+        ]
+        if differ:
+            raise _names_differ(self.source.name, differ)
 
-        A local header that does not agree with the directory is one or the other's damage. Where the name is right,
-        the data is taken for what it says: its checksum decides, and the disagreement is told in the end.
-        """
-        offset, name = info.header_offset, info.orig_filename.encode("utf-8" if info.flag_bits & 1 << 11 else "cp437")
-        if offset < 0:
-            raise zipfile.BadZipFile("it points before the start")
-        self.source.seek(offset)
-        head = self.source.read_exactly(LOCAL_SIZE + len(name))
-        if len(head) < LOCAL_SIZE:
-            raise zipfile.BadZipFile(f"no member at byte {offset}")
-        local = LocalHeader.of(head)
-        named = head[LOCAL_SIZE:] == name
-        length = len(name) if named else local.name_length
-        start = offset + LOCAL_SIZE + length + local.extra_length
-        fits = start + info.compress_size <= end
-        agrees = (
-            head.startswith(LOCAL)
-            and local.method == info.compress_type
-            and not (local.flags ^ info.flag_bits) & ENCRYPTED
-            and local.name_length == length
-        )
-        if not (agrees and fits):
-            if not named:
-                raise zipfile.BadZipFile(f"no member {info.filename!r} at byte {offset}")
-            self._disagreement = f"the header of member {info.filename!r} does not agree with the directory"
-        if not fits:
-            # The length of the extra field is wrong, if the sizes are right.
-            start = end - info.compress_size
-            if local.packed != info.compress_size or start < offset + LOCAL_SIZE + length:
-                raise zipfile.BadZipFile(f"member {info.filename!r} runs into what follows it")
-        flags = info.flag_bits & (local.flags | ~ENCRYPTED)
-        method = info.compress_type
-        if local.method != method:
-            method = STORED if info.compress_size == info.file_size else (method or local.method)
-        return start, end - start, Entry(info.filename, flags, method, info.CRC, info.compress_size, info.file_size)
+    def _opener(self, one: Located) -> Callable[[], Content]:
+        def content() -> Content:
+            if one.lost:
+                raise self._lost(one)
+            self.source.seek(one.start)
+            return open_content(self.source, one.entry, self._meter, self._label(one.entry), room=one.room)
 
-    def _walk_directory(self, entries: list[tuple[int, int, Entry]]) -> Iterator[Member]:
-        for start, room, entry in entries:
+        return content
 
-            def content(start: int = start, room: int = room, entry: Entry = entry) -> Content:
-                self.source.seek(start)
-                return open_content(self.source, entry, self._meter, self._label(entry), room=room)
+    def _lost(self, one: Located) -> ArchiveError:
+        return ArchiveError(f"{self._label(one.entry)}: {one.fault}; fetch the archive again")
 
-            yield Member(entry.name, content)
-        if self._disagreement:
-            raise ArchiveError(
-                f"{self.source.name}: {self._disagreement}; its data fits its checksum; fetch the archive again"
-            )
+    def _look_at_left_out(self, members: Iterable[Located]) -> None:
+        for one in members:
+            if self._left_out.add(one.entry) and not one.lost:
+                self._left_out.look(one.entry, self.source.look(one.start, min(one.room, _BEGINNING)))
+
+    def _passer(self, entry: Entry, recover: Callable[[Entry], bool] | None = None) -> Callable[[ArchiveError], None]:
+        """What notes a fault of the entry, and raises all that there were if the archive cannot be read on."""
+
+        def passed(fault: ArchiveError) -> None:
+            self._faults.add(fault, entry.name)
+            if recover and not recover(entry):
+                self._faults.check()
+
+        return passed
+
+    # ---- forward ----------------------------------------------------------------------------------------
 
     def _walk_forward(self) -> Iterator[Member]:
         """Members as they come. One that may turn out to be the only one is set aside until that is known."""
-        forward = ForwardZip(self.source, self._limits)
+        names, listed = Names(self._choice), _ListedLogs(self._choice)
+        forward = ForwardZip(self.source, self._meter, listed.add)
         aside: SetAside | None = None
-        names: list[str] = []
+        inflated = 0  # bytes, before it was set aside
         fault: Exception | None = None
-        served = False
+        taken: list[int] = []  # by number
         try:
-            entries = iter(forward)
-            while not fault and (entry := next(entries, None)):
-                names.append(entry.name)
+            entries = enumerate(forward)
+            while not fault and (numbered := next(entries, None)):
+                number, entry = numbered
+                names.add(entry.name)
+                passed = self._passer(entry, forward.recover)
                 if self._choice.picks(entry.name):
-                    served = True
+                    taken.append(number)
                     if aside:
-                        aside.close()
+                        self._put_back(aside)
                         aside = None
-                    opened: list[Content] = []
-                    yield Member(entry.name, self._opener(forward, entry, opened))
-                    if opened:
-                        opened[0].drain()
-                elif served or aside or not self._choice.may_be_only(entry.name):
-                    forward.skip(entry)
+                    yield (member := Member(entry.name, self._forward_opener(forward, entry), passed))
+                    if not member.damaged:
+                        _attempt(forward.drain, passed)
+                elif taken or aside or not self._choice.may_be_only(entry.name):
+                    self._skip(forward, entry, passed)
                 else:
-                    aside = SetAside(entry)
-                    aside.complete(forward.skip(entry, aside.write))
+                    aside, inflated, alone = SetAside(entry), self._meter.inflated, number
+                    aside.complete(_attempt(partial(forward.skip, entry, aside.write), passed))
         except Exception as exc:
             fault = exc
         try:
-            if not served and aside and sum(map(self._choice.may_be_only, names)) == 1:
+            if aside and not taken and names.candidates == 1:
+                # It is inflated a second time.
+                self._meter.inflated = inflated
+                taken.append(alone)
                 yield Member(aside.entry.name, self._aside_opener(aside, fault))
-                served = True
+            if fault and not isinstance(fault, ArchiveError):
+                raise fault
+            self._faults.check()
             if fault:
                 raise fault
-            self._choice.check(names)
+            names.check()
+            if not listed.agree([forward.sums[number] for number in taken]):
+                raise _names_differ(self.source.name, listed.logs)
         finally:
             fault = None
             if aside:
                 aside.close()
 
-    def _opener(self, forward: ForwardZip, entry: Entry, opened: list[Content]) -> Callable[[], Content]:
-        def content() -> Content:
-            opened.append(forward.content(entry, self._meter, self._label(entry)))
-            return opened[0]
-
-        return content
+    def _forward_opener(self, forward: ForwardZip, entry: Entry) -> Callable[[], Content]:
+        return lambda: forward.content(entry, self._label(entry))
 
     def _aside_opener(self, aside: SetAside, fault: Exception | None) -> Callable[[], _Aside]:
         return lambda: _Aside(aside.open(self._meter, self._label(aside.entry)), fault)
+
+    def _skip(self, forward: ForwardZip, entry: Entry, passed: Callable[[ArchiveError], None]) -> None:
+        """Pass over a member that is left out; damage of it is told in the end."""
+        beginning = _Beginning()
+        looked_at = self._left_out.add(entry)
+        content = _attempt(partial(forward.skip, entry, beginning.add), passed)
+        if looked_at:
+            # What was read too far is not its own.
+            self._left_out.look(entry, beginning.data[: content.raw.taken] if content else beginning.data)
+
+    def _put_back(self, aside: SetAside) -> None:
+        """Leave out the member set aside: there are others."""
+        if self._left_out.add(aside.entry):
+            self._left_out.look(aside.entry, aside.beginning(min(_BEGINNING, aside.entry.packed or 0)))
+        aside.close()
 
     def _label(self, entry: Entry) -> str:
         return member_label(self.source.name, entry.name)
 
 
-class Choice:
-    """Which members of an archive are logs.
+class _Faults:
+    """The damage of members behind which the archive was read on."""
 
-    Every ``*.csv``; if there is none, the only member there is. Hidden files, directories and what macOS adds
-    do not count. Or those the caller named, by name or by pattern.
+    def __init__(self) -> None:
+        self._first: ArchiveError | None = None
+        self._more: list[str] = []  # names of the others, as many as are shown
+        self._count = 0
+
+    def add(self, fault: ArchiveError, name: str) -> None:
+        self._count += 1
+        if self._first is None:
+            # Its traceback would hold blocks.
+            self._first = fault.with_traceback(None)
+        else:
+            self._more = [*self._more, shown(name)][:LISTED]
+
+    def check(self) -> None:
+        """Raise the damage, if there is any: all of it in one error."""
+        if self._first and not self._more:
+            raise self._first
+        if self._first:
+            raise ArchiveError(
+                f"{self._first}; damaged as well: {listing(self._more, self._count - 1)}"
+            ) from self._first
+
+
+class _LeftOut:
+    """The files of an archive that are not read because of their names.
+
+    One that starts like a log may be one that somebody misses. That is said in a line of the program's log and is no
+    error: the archive is sound, a log may well have a copy or an excerpt beside it, and who wants it can name it.
     """
 
-    def __init__(self, wanted: Iterable[str] | None, source: str) -> None:
-        self._wanted = None if wanted is None else list(wanted)
-        self._source = source
+    def __init__(self, choice: Choice) -> None:
+        self.count = 0
+        self._choice = choice
+        self._like_logs: list[str] = []  # as many names as are shown
+        self._like_logs_count = 0
 
-    def picks(self, name: str) -> bool:
-        """Whether it is taken whatever else there is."""
-        if self._wanted is not None:
-            return any(_matches(name, wanted) for wanted in self._wanted)
-        return _is_candidate(name) and name.lower().endswith(".csv")
-
-    def may_be_only(self, name: str) -> bool:
-        """Whether it is taken if there is nothing else."""
-        return self._wanted is None and _is_candidate(name)
-
-    def choose(self, names: Sequence[str]) -> list[int]:
-        """Indices of the members taken; ArchiveError as ``check``."""
-        self.check(names)
-        picked = [index for index, name in enumerate(names) if self.picks(name)]
-        return picked or [index for index, name in enumerate(names) if self.may_be_only(name)]
-
-    def check(self, names: Sequence[str]) -> None:
-        """ArchiveError if these names leave nothing to read, too much choice, or a wish open."""
-        for wanted in self._wanted or ():
-            if not any(_matches(name, wanted) for name in names):
-                raise ArchiveError(f"{self._source}: no member {wanted!r}; there {_listing(names)}")
-        if self._wanted is not None or any(map(self.picks, names)):
-            return
-        candidates = sum(map(self.may_be_only, names))
-        if candidates == 0 and len(names) != 0:
-            raise ArchiveError(f"{self._source}: no log in this archive; there {_listing(names)}")
-        if candidates != 1:
-            raise ArchiveError(
-                f"{self._source}: no member is named *.csv and there {_listing(names)}; say which with members=[...]"
-            )
-
-
-class Bare:
-    """A source that is the log itself."""
-
-    def __init__(self, source: Source, label: str, meter: Meter) -> None:
-        self._source = source
-        self._label = label
-        self._meter = meter
-
-    def read(self, n: int) -> Buffer:
-        left = self._meter.left()
-        data = self._source.read(n if left is None else max(1, min(n, left)))
-        if not data:
-            self._check_end()
-        elif left == 0:
-            raise LimitError(
-                f"{self._label}: there are more than {self._meter.inflated} bytes; "
-                "raise Limits.max_inflated_bytes if they are wanted"
-            )
-        self._meter.inflated += len(data)
-        return data
-
-    def _check_end(self) -> None:
-        size = self._source.size
-        if size is not None and self._source.position < size:
-            raise TruncatedError(
-                f"{self._label}: it ends at byte {self._source.position} and had {size} bytes when it was opened: "
-                "it was cut while it was read; read it again"
-            )
-
-
-class Gzip:
-    """The content of a gzip file, of all its members (RFC 1952) one after the other."""
-
-    def __init__(self, source: Source, label: str, meter: Meter) -> None:
-        self._source = source
-        self._label = label
-        self._meter = meter
-        self._content: Content | None = self._next()
-
-    def read(self, n: int) -> Buffer:
-        while self._content:
-            if data := self._content.read(n):
-                return data
-            self._content = self._next() if self._follows() else None
-        return b""
-
-    def _follows(self) -> bool:
-        """Whether another gzip member follows; zeros may stand at the end, as tapes leave them."""
-        source = self._source
-        while data := source.read(64 << 10):
-            if bytes(data).strip(b"\0"):
-                source.unread(bytes(data).lstrip(b"\0"))
-                break
-        else:
+    def add(self, entry: Entry) -> bool:
+        """Count it; whether to look at its beginning: what the caller chose needs no second thought."""
+        if entry.name.endswith("/"):
             return False
-        if source.peek(2) == _GZIP:
-            return True
-        raise ArchiveError(
-            f"{self._label}: the gzip data ends at byte {source.position}, but more follows; "
-            "fetch it again, or cut the rest off"
+        self.count += 1
+        return self._choice.wanted is None and not entry.encrypted
+
+    def look(self, entry: Entry, packed: bytes) -> None:
+        """Note it if it starts like a log; ``packed`` is the beginning of its data."""
+        if starts_like_a_log(beginning_of(packed, entry.method)):
+            self._like_logs_count += 1
+            self._like_logs = [*self._like_logs, shown(entry.name)][:LISTED]
+
+    def tell(self) -> None:
+        """Say in the program's log which of them start like a log."""
+        if self._like_logs:
+            logger.warning(
+                "%s: not read because of the name, but it starts like a log: %s; members=[...] reads what it names",
+                self._choice.source,
+                listing(self._like_logs, self._like_logs_count),
+            )
+
+
+class _ListedLogs:
+    """Which members are logs by their names in the directory, to be compared with what was read without it.
+
+    A checksum stands for the member: logs that are equal may change places. Names are read in both encodings: writers
+    disagree about their mark.
+    """
+
+    def __init__(self, choice: Choice) -> None:
+        self._choice = choice
+        self._picked: tuple[list[int], list[int]] = ([], [])
+        self._candidates: tuple[list[int], list[int]] = ([], [])
+        self.logs: list[str] = []  # the names, as many as are shown
+
+    def add(self, member: Listed) -> None:
+        names = (member.name, other_name(member.raw_name, member.flags))
+        for name, picked, candidates in zip(names, self._picked, self._candidates, strict=True):
+            if self._choice.picks(name):
+                picked.append(member.crc)
+            elif self._choice.may_be_only(name):
+                candidates.append(member.crc)
+        if self._choice.picks(member.name) and len(self.logs) < LISTED:
+            self.logs.append(shown(member.name))
+
+    def agree(self, sums: list[int]) -> bool:
+        """Whether the members with these checksums are the logs."""
+        found = Counter(sums)
+        return any(
+            Counter(picked or candidates) == found
+            for picked, candidates in zip(self._picked, self._candidates, strict=True)
         )
 
-    def _next(self) -> Content:
-        """Read a header; the source stands at its data then."""
-        magic, method, flags = struct.unpack("<2sBB6x", self._exactly(10))
-        if magic != _GZIP or method != DEFLATED or flags & 0xE0:
-            raise ArchiveError(f"{self._label}: the gzip header is damaged; fetch it again")
-        if flags & 4:
-            self._exactly(int.from_bytes(self._exactly(2), "little"))
-        for _ in range(bool(flags & 8) + bool(flags & 16)):
-            self._skip_text()
-        if flags & 2:
-            self._exactly(2)
-        inner = Inflater(Raw(self._source, None, self._label), DEFLATED)
-        return Content(inner, self._meter, self._check)
 
-    def _check(self, content: Content) -> None:
-        crc, size = struct.unpack("<LL", self._exactly(8))
-        if crc != content.crc or size != content.size & 0xFFFFFFFF:
-            raise ArchiveError(
-                f"{self._label}: {content.size} bytes with checksum (CRC-32) {content.crc:08x} came out, "
-                f"the trailer says {size} and {crc:08x}; fetch it again"
-            )
+class _Beginning:
+    """The first packed bytes of a member that is passed over."""
 
-    def _skip_text(self) -> None:
-        for _ in range(_TEXT):
-            if self._exactly(1) == b"\0":
-                return
-        raise ArchiveError(f"{self._label}: a name of more than {_TEXT} bytes in the gzip header; fetch it again")
+    def __init__(self) -> None:
+        self.data = b""
 
-    def _exactly(self, n: int) -> bytes:
-        data = self._source.read_exactly(n)
-        if len(data) < n:
-            raise TruncatedError(
-                f"{self._label}: the gzip data ends early, at byte {self._source.position}; fetch it again"
-            )
-        return data
+    def add(self, data: Buffer) -> None:
+        if len(self.data) < _BEGINNING:
+            self.data += data[: _BEGINNING - len(self.data)]
 
 
 class _Aside:
@@ -405,54 +422,39 @@ class _Aside:
             raise
 
 
-class _Guarded:
-    """A source's file for zipfile, which reads a directory whole, whatever its size."""
-
-    def __init__(self, source: Source, limits: Limits) -> None:
-        file = source.file()
-        self.seek, self.tell, self._file = file.seek, file.tell, file
-        self._name = source.name
-        self._limits = limits
-        self._most = _DIRECTORY_BASE + _DIRECTORY_PER_MEMBER * limits.max_members
-
-    def read(self, n: int = -1) -> bytes:
-        if n > self._most:
-            raise LimitError(
-                f"{self._name}: {n} bytes of directory are too many for {self._limits.max_members} members; "
-                "raise Limits.max_members if that is right"
-            )
-        return self._file.read(n)
-
-
 def open_archive(source: Source, limits: Limits, members: Iterable[str] | None = None) -> Archive:
     """The logs in a source: of a ZIP those that ``Choice`` picks, of anything else the one it is."""
     return Archive(source, limits, members)
 
 
-def _ends_as_zip(source: Source) -> bool:
-    """Whether there is a ZIP behind something else, such as a program that unpacks it."""
-    if not source.seekable or (source.size or 0) < 22:
-        return False
-    with source.file() as file:
-        file.seek(-22, 2)
-        return file.read(22).startswith(END)
+def _attempt(action: Callable[[], _T], passed: Callable[[ArchiveError], None]) -> _T | None:
+    """What the action gives; None after damage behind which the archive can be read on."""
+    try:
+        return action()
+    except ArchiveError as damage:
+        passed(damage)
+        return None
+
+
+def _names_differ(source: str, names: list[str]) -> ArchiveError:
+    return ArchiveError(
+        f"{source}: the directory and the headers of the members differ in names, and so in which are logs: "
+        f"{listing(names, len(names)) or 'none'}; fetch the archive again"
+    )
+
+
+def _blank_before_zip(source: Source) -> int:
+    """Bytes of a byte order mark and blanks before a ZIP; 0 if there are none, or no ZIP."""
+    looked_at = 4
+    while looked_at <= _BLANK_MOST:
+        head = source.peek(looked_at)
+        rest = head.lstrip(BLANK)
+        if len(rest) >= 4 or len(head) < looked_at:
+            return len(head) - len(rest) if rest.startswith(LOCAL) else 0
+        looked_at *= 2
+    return 0
 
 
 def _starts_as(head: bytes, *marks: bytes) -> bool:
     """Whether a source with these first bytes is of that kind, or was cut inside them."""
     return any(head.startswith(mark) or (head and mark.startswith(head)) for mark in marks)
-
-
-def _is_candidate(name: str) -> bool:
-    base = name.rpartition("/")[2]
-    return bool(base) and not base.startswith(".") and not name.startswith("__MACOSX/")
-
-
-def _matches(name: str, wanted: str) -> bool:
-    return name == wanted or fnmatchcase(name, wanted)
-
-
-def _listing(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name if len(name) <= 200 else name[:200] + "…") for name in names[:_SHOWN])
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ("is " if len(names) == 1 else "are ") + (shown or "no members") + more

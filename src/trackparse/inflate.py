@@ -13,9 +13,21 @@ from trackparse.errors import ArchiveError, LimitError, TruncatedError
 from trackparse.limits import Limits
 from trackparse.sources import Buffer, Source
 
+_ISAL_FROM = (1, 9)  # older ones call sound data damaged where blocks are small
+
+
+def _is_new_enough(version: str) -> bool:
+    """Whether ISA-L of this version inflates right."""
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdecimal()) >= _ISAL_FROM
+
+
 try:
+    import isal
     from isal import igzip_lib, isal_zlib
-except ImportError:  # no wheel for this machine
+
+    if not _is_new_enough(isal.__version__):
+        raise ImportError("isal is too old")
+except ImportError:  # no wheel for this machine, or one that zlib has to stand in for
     igzip_lib = None  # type: ignore[assignment,unused-ignore]
     crc32: Callable[[Buffer, int], int] = zlib.crc32
     _ISAL_ERRORS: tuple[type[Exception], ...] = ()
@@ -28,7 +40,9 @@ _READ_FIRST = 4 << 10  # the first one: a gzip file may be a million members, an
 _READ_MOST = 1 << 20  # the same for large blocks: one read should fill more than one, parts have to be joined
 _KEPT = 4 << 20  # packed bytes of a stream that are kept to look twice at a fault
 _AT_STAKE = 128 << 10  # inflated bytes of one call where they are not; smaller ones cost time, 2 % here
+_CAREFUL = 512  # packed bytes of one call behind which a fault is, before it is looked for byte by byte
 _CHEAP = 64 << 20  # packed bytes that are inflated again for the last byte or two of a cut member
+_GLANCE = 4 << 10  # inflated bytes of a member left out that are looked at
 _RATIO_FROM = 1 << 20  # inflated bytes before a ratio means anything
 _LZMA_DICTIONARY = 512 << 20  # bytes; what 7-Zip writes at most by itself is 256 MiB
 
@@ -176,7 +190,8 @@ class Inflater:
         self._size = 0  # inflated bytes given out
         self._step = _READ
         self._last = 0  # packed byte where the decoder's newest input begins
-        self._careful_from: int | None = None  # packed byte from which input goes byte by byte
+        self._careful_from: int | None = None  # packed byte from which input goes in small pieces
+        self._piece = 0  # bytes of those
         self._cut: TruncatedError | None = None
 
     def read(self, n: int) -> Buffer:
@@ -197,7 +212,7 @@ class Inflater:
                 out = self._decoder.decompress(data, most)
             except _DAMAGE as damage:
                 # The decoder kept what this call inflated before the fault to itself.
-                if self._careful_from is not None or not self._again(self._method):
+                if self._piece == 1 or not self._again(self._method, piece=1 if self._piece else _CAREFUL):
                     raise self._damaged(damage) from damage
                 continue
             if out:
@@ -214,7 +229,7 @@ class Inflater:
         """The next packed bytes, None at the end of a content that has no end mark."""
         want = min(self._step, max(_READ_FIRST, self.raw.taken))
         if self._careful_from is not None:
-            want = max(1, min(want, self._careful_from - self.raw.taken))
+            want = max(self._piece, min(want, self._careful_from - self.raw.taken))
         self._last = self.raw.taken
         if data := self.raw.read(want):
             return data
@@ -226,15 +241,20 @@ class Inflater:
         """Read a cut member's last bytes with zlib: isal takes two or three literals at once, or none."""
         worth_it = self._method == DEFLATED and self._cut is None and self._careful_from is None
         self._cut = cut
-        return worth_it and self.raw.taken <= _CHEAP and self._again(DEFLATED, slow=True)
+        return worth_it and self.raw.taken <= _CHEAP and self._again(DEFLATED, piece=0)
 
-    def _again(self, method: int, *, slow: bool = False) -> bool:
-        """Come back to the last byte given out, to go on byte by byte; False if the packed bytes are gone."""
+    def _again(self, method: int, *, piece: int) -> bool:
+        """Come back to the last byte given out, to go on in pieces of so many bytes from the newest input on; False if
+        the packed bytes are gone. Without pieces zlib reads all of it, which gives every byte.
+
+        Byte by byte at once would cost as much as inflating a few hundred bytes, for each.
+        """
         last, size = self._last, self._size
         if not self.raw.rewind():
             return False
-        self._decoder = ZlibDecoder() if slow else _decoder(method, self.raw)
-        self._careful_from = None if slow else last
+        self._decoder = _decoder(method, self.raw) if piece else ZlibDecoder()
+        self._careful_from = last if piece else None
+        self._piece = piece
         self._size = 0
         while self._size < size and self.read(min(_READ, size - self._size)):
             pass
@@ -297,6 +317,11 @@ class Content:
         self._check_ratio()
         return data
 
+    @property
+    def ended(self) -> bool:
+        """Whether its last byte was read, right or wrong."""
+        return self._at_end is None
+
     def drain(self) -> None:
         """Read what is left and throw it away."""
         while self.read(_READ):
@@ -337,6 +362,16 @@ def cut(read: Callable[[int], Buffer], block_size: int) -> Iterator[Buffer]:
         finally:
             # The fault holds this frame.
             del fault
+
+
+def beginning_of(packed: bytes, method: int) -> bytes:
+    """What content begins with whose packed data begins so; nothing where its method gives whole blocks only."""
+    if method == STORED:
+        return packed
+    try:
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, _GLANCE) if method == DEFLATED else b""
+    except zlib.error:
+        return b""
 
 
 def check_method(method: int, label: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import TypeAlias
@@ -26,14 +26,20 @@ class ClosedError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class MemberStart:
-    """A member begins."""
+    """A member begins. ``others``: another one follows, whatever becomes of this one."""
 
     name: str
+    others: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class MemberEnd:
     """All blocks of the member were there."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberDamaged:
+    """All blocks of the member before a fault were there. The fault is raised in the end, after the other members."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,7 @@ class _End:
     pass
 
 
-Item: TypeAlias = MemberStart | MemberEnd | Buffer
+Item: TypeAlias = MemberStart | MemberEnd | MemberDamaged | Buffer
 
 
 class _Lane:
@@ -96,7 +102,8 @@ class _Lane:
 
 
 class ReadAhead:
-    """Iterates ``MemberStart``, blocks, ``MemberEnd``, and so on; the archive's error is raised in its place.
+    """Iterates ``MemberStart``, blocks, ``MemberEnd`` or ``MemberDamaged``, and so on; the archive's error is raised in
+    its place.
 
     The thread starts with the first item. It ends with the last one, with ``close``, or when the ReadAhead is
     dropped, and closes the archive. After ``close`` there is ClosedError instead of another item.
@@ -107,6 +114,11 @@ class ReadAhead:
         self._items, self._room = self._lane.items, self._lane.room
         self._done = False
         self._stop = weakref.finalize(self, self._lane.stop, _DROP_WAIT)
+
+    @property
+    def left_out(self) -> int:
+        """The files of the archive met so far that are not read because of their names."""
+        return self._lane.archive.left_out
 
     def __iter__(self) -> ReadAhead:
         return self
@@ -183,11 +195,11 @@ def _run(lane: _Lane) -> None:
 def _deliver(lane: _Lane) -> bool:
     """Put all items; False if nobody wants them any more."""
     for member in lane.archive:
-        if not lane.put(MemberStart(member.name)):
+        if not lane.put(MemberStart(member.name, member.others)):
             return False
         for block in member.blocks(lane.block_size):
             if not lane.put(block):
                 return False
-        if not lane.put(MemberEnd()):
+        if not lane.put(MemberDamaged() if member.damaged else MemberEnd()):
             return False
     return True

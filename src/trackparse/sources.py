@@ -81,11 +81,16 @@ class Source:
         """Count what nobody needs to read as read, so that progress ends at the size."""
         self.bytes_read = max(self.bytes_read, self.size or 0)
 
-    def file(self) -> io.BufferedReader:
-        """A file object over a seekable source for whoever needs one; it moves nothing here."""
+    def look(self, position: int, n: int) -> bytes:
+        """n bytes from a place in a seekable source, fewer only at its end. It neither moves nor counts as read."""
         if not self.seekable:
             raise io.UnsupportedOperation(f"{self.name} cannot seek")
-        return io.BufferedReader(_Window(self))
+        parts = []
+        while n and (part := self._read_at(min(position, self.size or 0), n)):
+            parts.append(part)
+            position += len(part)
+            n -= len(part)
+        return b"".join(parts)
 
     def interrupt(self) -> None:
         """End a read that waits in another thread, where that can be done. Takes no lock."""
@@ -116,6 +121,10 @@ class MemorySource(Source):
         super().__init__("<bytes>", len(data))
         self._data = data
         self._constant = isinstance(data.obj, bytes)
+
+    def close(self) -> None:
+        # As long as it is looked at, a bytearray cannot grow and an mmap cannot be closed.
+        self._data.release()
 
     def _read_at(self, position: int, n: int) -> Buffer:
         data = self._data[position : position + n]
@@ -201,38 +210,6 @@ class ChunkSource(Source):
                 return self._at_most(data, n)
         self._chunks = iter(())
         return b""
-
-
-class _Window(io.RawIOBase):
-    """A seekable source as a raw file."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = (0, self._at, self._source.size or 0)[whence]
-        if base + offset < 0:
-            raise ValueError(f"seek to {base + offset}, before the start")
-        self._at = base + offset
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        if self._at >= (self._source.size or 0):
-            return 0
-        data = self._source._read_at(self._at, len(buffer))
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
 
 
 def open_source(source: Any) -> Source:

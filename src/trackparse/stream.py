@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from trackparse.errors import HeaderError, LimitError, Reason, RecordError
 from trackparse.index import Indexer, Reject, Segment
-from trackparse.readahead import ClosedError, MemberEnd, MemberStart, ReadAhead
+from trackparse.readahead import ClosedError, MemberDamaged, MemberEnd, MemberStart, ReadAhead
 from trackparse.rejects import Quarantine
 from trackparse.sources import Source
 
@@ -33,6 +33,7 @@ class Stats:
     bytes_total: int | None = None  # size of the source, None where nobody knows
     bytes_inflated: int = 0  # of the members
     members: int = 0  # begun
+    members_left_out: int = 0  # files of the archive that are not read because of their names
     bytes_in_records: int = 0
     bytes_in_rejects: int = 0
     bytes_in_blank_lines: int = 0
@@ -42,7 +43,7 @@ class Stats:
 
 
 # All but what the source tells.
-COUNTS: Final = tuple({field.name for field in fields(Stats)} - {"bytes_read", "bytes_total"})
+COUNTS: Final = tuple({field.name for field in fields(Stats)} - {"bytes_read", "bytes_total", "members_left_out"})
 
 
 class SegmentStream:
@@ -72,7 +73,12 @@ class SegmentStream:
     @property
     def stats(self) -> Stats:
         """What was read so far."""
-        return Stats(**self._counts, bytes_read=self._source.bytes_read, bytes_total=self._source.size)
+        return Stats(
+            **self._counts,
+            bytes_read=self._source.bytes_read,
+            bytes_total=self._source.size,
+            members_left_out=self._ahead.left_out,
+        )
 
     def leave_out(self, records: int) -> None:
         """Count good records that nobody wanted."""
@@ -123,34 +129,55 @@ class SegmentStream:
     def _segments(self) -> Iterator[Segment | None]:
         """All segments of all members; None where a block ends. An error comes after all that was before it."""
         indexer = self._indexer
-        inside = False
+        inside = others = False
+        refused: HeaderError | LimitError | None = None  # what is wrong with the member, unless it is damaged
         while True:
             try:
                 item = next(self._ahead, None)
             except ClosedError:
                 raise
             except Exception:
-                if inside:
-                    # What was left may be damaged, too: the damage is told, not what it looks like.
-                    with suppress(HeaderError, LimitError):
-                        yield from indexer.abandon()
+                if inside and refused is None:
+                    yield from self._abandon()
                 raise
             if item is None:
                 return
             if isinstance(item, MemberStart):
-                inside = True
+                inside, others, refused = True, item.others, None
                 indexer.start(item.name)
                 self._count(members=1)
                 continue
-            if isinstance(item, MemberEnd):
-                inside = False
-                yield from indexer.finish()
-            else:
-                self._count(bytes_inflated=len(item))
-                yield from indexer.feed(item)
+            try:
+                if isinstance(item, MemberEnd):
+                    inside = False
+                    if refused:
+                        try:
+                            raise refused
+                        finally:
+                            # The error's traceback holds this frame.
+                            refused = None
+                    yield from indexer.finish()
+                elif isinstance(item, MemberDamaged):
+                    inside = False
+                    if refused is None:
+                        yield from self._abandon()
+                else:
+                    self._count(bytes_inflated=len(item))
+                    if refused is None:
+                        yield from indexer.feed(item)
+            except (HeaderError, LimitError) as fault:
+                # Damage may make a log look like something else, and is known at the member's end only.
+                if not (inside and others):
+                    raise
+                refused = fault.with_traceback(None)
             yield None
             if self._progress is not None:
                 self._progress(self.stats)
+
+    def _abandon(self) -> Iterator[Segment]:
+        """What was left of a damaged member; it may be damaged, too: the damage is told, not what it looks like."""
+        with suppress(HeaderError, LimitError):
+            yield from self._indexer.abandon()
 
     def _take(self, segment: Segment) -> Segment:
         """The segment; with ``"raise"``, what comes before its first reject, and that one."""

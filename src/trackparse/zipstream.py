@@ -1,10 +1,11 @@
-"""A ZIP read forward: headers, data, descriptors, directory. No seeking, no choice of members."""
+"""A ZIP read forward: headers, data, descriptors, directory, end. No seeking, no choice of members."""
 
 from __future__ import annotations
 
+import re
 import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO, NamedTuple
 
@@ -18,17 +19,27 @@ CENTRAL = b"PK\x01\x02"
 END = b"PK\x05\x06"
 DESCRIPTOR = b"PK\x07\x08"
 SPANNED = (DESCRIPTOR, b"PK00")  # what stands before the first header if the archive was meant to span disks
-_END64 = b"PK\x06\x06"
-_LOCATOR64 = b"PK\x06\x07"
+END64 = b"PK\x06\x06"
+LOCATOR64 = b"PK\x06\x07"
 _SIGNED = b"PK\x05\x05"
 _EXTRA_DATA = b"PK\x06\x08"
 
 _LOCAL_REST = struct.Struct("<3H4x3L2H")  # version, flags, method, crc, packed, size, name, extra
 LOCAL_SIZE = 4 + _LOCAL_REST.size
-_ENCRYPTED, _HAS_DESCRIPTOR, _STRONG, _UTF8, _MASKED = 1, 1 << 3, 1 << 6, 1 << 11, 1 << 13
+# Versions, flags, method, crc, packed, size, lengths of name, extra and comment, disk and attributes, offset.
+_CENTRAL_REST = struct.Struct("<4x2H4x3L3H8xL")
+_END_REST = struct.Struct("<6xH2LH")  # disks, entries, bytes of the directory, its offset, length of the comment
+END_SIZE = 4 + _END_REST.size
+END64_REST = struct.Struct("<Q20x3Q")  # its own size, versions and disks, entries, bytes of the directory, its offset
+_ENCRYPTED, DESCRIBED, _STRONG, _UTF8, _MASKED = 1, 1 << 3, 1 << 6, 1 << 11, 1 << 13
 ENCRYPTED = _ENCRYPTED | _STRONG | _MASKED
 _AES = 99
-_UNKNOWN32 = 0xFFFFFFFF
+UNKNOWN32 = 0xFFFFFFFF
+_UNKNOWN16 = 0xFFFF
+_UNICODE_NAME = 0x7075  # the extra field of a name in UTF-8
+_LONGEST_UNSIGNED = 20  # bytes of a descriptor
+# From a signature on: where a descriptor begins, and where its packed size stands.
+_SIGNED_PLACES, _UNSIGNED_PLACES = ((0, 8),), ((-12, -8), (-_LONGEST_UNSIGNED, -16))
 _SPOOL = 8 << 20  # bytes of a set-aside member held in memory before they go to a temporary file
 
 
@@ -67,41 +78,162 @@ class LocalHeader(NamedTuple):
         return cls(*_LOCAL_REST.unpack_from(data, 4))
 
 
-def decode_name(raw: bytes, flags: int) -> str:
+class Listed(NamedTuple):
+    """What the directory says of one member. Sizes and the offset are modulo 2^32 where a writer knew no zip64."""
+
+    raw_name: bytes
+    name: str
+    flags: int
+    method: int
+    crc: int
+    packed: int
+    size: int
+    offset: int
+
+
+class End(NamedTuple):
+    """The end record, and what of it the zip64 record says better."""
+
+    entries: int  # members, modulo 2^16 where there is no zip64 record
+    size: int  # bytes of the directory
+    offset: int  # of the directory, modulo 2^32 where there is no zip64 record
+    comment: int  # bytes
+    wide: bool  # a zip64 record says all this
+
+    @classmethod
+    def of(cls, rest: bytes, wide: tuple[int, int, int] | None) -> End:
+        """Out of the record's bytes behind its signature, and the zip64 record's numbers."""
+        entries, size, offset, comment = _END_REST.unpack(rest)
+        if wide is None:
+            return cls(entries, size, offset, comment, False)
+        return cls(*wide, comment, True)
+
+
+def decode_name(raw: bytes, flags: int, extra: bytes = b"") -> str:
     """A member's name as zipfile reads it, save that it never fails."""
+    given = raw if raw.isascii() else _extra_field(extra, _UNICODE_NAME)
+    # Version, and the checksum of the name that it stands for.
+    if given is not raw and given[:1] == b"\1" and given[1:5] == crc32(raw, 0).to_bytes(4, "little"):
+        raw, flags = given[5:], _UTF8
     name = raw.decode("utf-8" if flags & _UTF8 else "cp437", "replace")
     return name.partition("\0")[0]
+
+
+def other_name(raw: bytes, flags: int) -> str:
+    """The name as who overlooks the flag for UTF-8, or sets it without need, would read it."""
+    return decode_name(raw, flags ^ _UTF8)
+
+
+def same_name(raw: bytes, other: bytes) -> bool:
+    """Whether two spellings of a name differ in their encoding at most."""
+    if raw == other:
+        return True
+    return not {decode_name(raw, 0), decode_name(raw, _UTF8)}.isdisjoint(
+        (decode_name(other, 0), decode_name(other, _UTF8))
+    )
 
 
 def read_entry(source: Source, where: str) -> Entry:
     """The local header after its signature; the source stands at the member's data then."""
     head = _exactly(source, _LOCAL_REST.size, where)
     _, flags, method, crc, packed, size, name_length, extra_length = _LOCAL_REST.unpack(head)
-    name = decode_name(_exactly(source, name_length, where), flags)
+    raw = _exactly(source, name_length, where)
     extra = _exactly(source, extra_length, where)
-    packed, size = _sizes64(extra, packed, size)
-    described = bool(flags & _HAS_DESCRIPTOR)
+    name = decode_name(raw, flags, extra)
+    packed, size, _ = _sizes64(extra, packed, size)
+    described = bool(flags & DESCRIBED)
     if described and not (packed and method == STORED):
         return Entry(name, flags, method, crc, None, None, described)
     return Entry(name, flags, method, crc, packed, size, described)
 
 
-def _sizes64(extra: bytes, packed: int, size: int) -> tuple[int, int]:
-    """The sizes, out of the zip64 field (APPNOTE 4.5.3) where the header has no room for them."""
+def read_listed(source: Source, where: str) -> Listed:
+    """A header of the directory after its signature; the source stands behind it then."""
+    head = _exactly(source, _CENTRAL_REST.size, where)
+    flags, method, crc, packed, size, name_length, extra_length, comment_length, offset = _CENTRAL_REST.unpack(head)
+    raw = _exactly(source, name_length, where)
+    extra = _exactly(source, extra_length, where)
+    _pass(source, comment_length, where)
+    packed, size, offset = _sizes64(extra, packed, size, offset)
+    return Listed(raw, decode_name(raw, flags, extra), flags, method, crc, packed, size, offset)
+
+
+def _extra_field(extra: bytes, wanted: int) -> bytes:
+    """The first extra field (APPNOTE 4.5) of this kind, empty if there is none."""
     at = 0
     while at + 4 <= len(extra):
         kind, length = struct.unpack_from("<HH", extra, at)
-        values = extra[at + 4 : at + 4 + length]
+        if kind == wanted:
+            return extra[at + 4 : at + 4 + length]
         at += 4 + length
-        if kind != 1:
-            continue
-        if size == _UNKNOWN32 and len(values) >= 8:
-            size = int.from_bytes(values[:8], "little")
+    return b""
+
+
+def _sizes64(extra: bytes, packed: int, size: int, offset: int = 0) -> tuple[int, int, int]:
+    """The sizes and the offset, out of the zip64 field (APPNOTE 4.5.3) where the header has no room for them."""
+    if UNKNOWN32 not in (packed, size, offset):
+        return packed, size, offset
+    values = _extra_field(extra, 1)
+    found = []
+    # Only what the header has no room for stands there, in this order.
+    for value in (size, packed, offset):
+        if value == UNKNOWN32 and len(values) >= 8:
+            value = int.from_bytes(values[:8], "little")
             values = values[8:]
-        if packed == _UNKNOWN32 and len(values) >= 8:
-            packed = int.from_bytes(values[:8], "little")
-        break
-    return packed, size
+        found.append(value)
+    return found[1], found[0], found[2]
+
+
+def read_directory(
+    source: Source, signature: bytes, where: str, listed: Callable[[Listed], object], origin: int = 0
+) -> tuple[int, End]:
+    """Read on behind the first signature after the members: each header of the directory, then up to its end record.
+
+    Gives how many headers there were, and the end record, behind which the source stands then. ArchiveError unless
+    nothing else is in between and the end record counts as many. ``origin`` is the
+    archive's byte where the source begins.
+    """
+    count = 0
+    wide = None
+    start = past = source.position - 4  # of the headers
+    signed = 0  # bytes of a signature behind them
+    while signature != END:
+        if signature == CENTRAL:
+            listed(read_listed(source, where))
+            count += 1
+            past = source.position
+            length = 0
+        elif signature == END64:
+            size, *numbers = END64_REST.unpack(_exactly(source, END64_REST.size, where))
+            wide = (numbers[0], numbers[1], numbers[2])
+            length = max(0, size + 8 - END64_REST.size)
+        elif signature == LOCATOR64:
+            length = 16
+        elif signature == _SIGNED:
+            length = int.from_bytes(_exactly(source, 2, where), "little")
+            signed = length + 6
+        elif signature == _EXTRA_DATA:
+            length = int.from_bytes(_exactly(source, 4, where), "little")
+        else:
+            raise ArchiveError(
+                f"{where}: no header of a ZIP at byte {origin + source.position - 4}, "
+                f"but {signature!r}; fetch the archive again"
+            )
+        _pass(source, length, where)
+        signature = _exactly(source, 4, where)
+    end = End.of(_exactly(source, _END_REST.size, where), wide)
+    if end.entries != (count if end.wide else count & _UNKNOWN16):
+        raise ArchiveError(
+            f"{where}: the directory lists {count} members, the record at its end counts {end.entries}; "
+            "fetch the archive again"
+        )
+    # Writers differ in whether the signature counts.
+    if (end.size - (past - start)) & UNKNOWN32 not in (0, signed):
+        raise ArchiveError(
+            f"{where}: the directory has {past - start} bytes, the record at its end says {end.size}; "
+            "fetch the archive again"
+        )
+    return count, end
 
 
 def open_content(
@@ -110,19 +242,19 @@ def open_content(
     """The content of the entry whose data the source stands at.
 
     ``room`` is how many bytes there are up to whatever follows: data that says itself where it ends may take them all,
-    and a wrong size costs none of it.
+    and a wrong size costs none of it; other data takes no more.
     """
     if entry.encrypted:
         raise ArchiveError(f"{label}: encrypted; decrypt the archive first, trackparse knows no passwords")
     check_method(entry.method, label)
     raw = Raw(source, entry.packed, label, tee)
+    # LZMA needs no end mark where the sizes are known; bit 1 says whether it has one.
+    ends_itself = entry.method != STORED and (entry.method != LZMA or bool(entry.flags & 2))
+    if room is not None:
+        raw.length = room if ends_itself else min(room, entry.packed or 0)
     if entry.method == STORED:
         inner: Stored | Inflater = Stored(raw) if entry.packed is not None else StoredUnsized(raw)
         return Content(inner, meter, lambda content: _check(content, entry))
-    # LZMA needs no end mark where the sizes are known; bit 1 says whether it has one.
-    ends_itself = entry.method != LZMA or bool(entry.flags & 2)
-    if room is not None and ends_itself:
-        raw.length = room
     if entry.packed is None and not ends_itself:
         raise ArchiveError(
             f"{label}: LZMA data with neither a size nor an end mark; "
@@ -136,73 +268,104 @@ class StoredUnsized(Stored):
     """Stored content of unknown size: it ends where a descriptor stands that fits all bytes before it."""
 
     _LOOK = 28  # bytes; the longest descriptor and the signature behind it
+    _MARKS = re.compile(b"|".join(map(re.escape, (DESCRIPTOR, LOCAL, CENTRAL))))
 
     def __init__(self, raw: Raw) -> None:
         super().__init__(raw)
         self._buffer = b""
         self._at = 0  # bytes of the buffer given out
-        self._stop = 0  # where in the buffer the content may end, or nobody can tell yet
-        self._size = 0
-        self._crc = 0
+        self._sure = 0  # bytes of the buffer that are content
+        self._size = 0  # content up to there, in bytes
+        self._crc = 0  # of the same
+        self._ended = False  # the content ends there
         self._cut: TruncatedError | None = None
 
     def read(self, n: int) -> Buffer:
-        self._fill()
-        if self._at == self._stop:
-            if self._ends():
-                return b""
-            self._stop = self._next_stop()
-        data = self._buffer[self._at : min(self._at + n, self._stop)]
+        while self._at == self._sure and not self._ended:
+            self._fill()
+            self._look()
+        data = self._buffer[self._at : min(self._at + n, self._sure)]
         if not data and self._cut:
             raise self._cut
         self._at += len(data)
-        self._size += len(data)
-        self._crc = crc32(data, self._crc)
         return data
-
-    def _ends(self) -> bool:
-        """Whether a descriptor stands here that fits."""
-        rest = self._buffer[self._at : self._at + self._LOOK]
-        length = match_descriptor(rest, self._crc, self._size, self._size)
-        # That of nothing is all zeros, and content may begin with such.
-        if length and (self._size or b"PK".startswith(rest[length : length + 2])):
-            return True
-        forms = _descriptors(self._crc, self._size, self._size)
-        if self._cut and rest and any(form.startswith(rest) for form in forms):
-            raise self._cut
-        return False
-
-    def _next_stop(self) -> int:
-        """The next place where a descriptor may begin: at its signature, or so far before that of the next header."""
-        after, buffer = self._at + 1, self._buffer
-        stops = [buffer.find(DESCRIPTOR, after)]
-        stops += [buffer.find(mark, after + size) - size for mark in (LOCAL, CENTRAL) for size in (12, 20)]
-        if stops := [stop for stop in stops if stop >= after]:
-            return min(stops)
-        if not self._cut:
-            return len(buffer) - self._LOOK
-        # The end may be the beginning of a signature.
-        held = len(DESCRIPTOR) - 1
-        while not buffer.endswith(DESCRIPTOR[:held]):
-            held -= 1
-        return max(self._at, len(buffer) - held)
 
     def finish(self) -> None:
         self.raw.unread(self._buffer[self._at :])
         self._buffer = b""
 
     def _fill(self) -> None:
-        while not self._cut and len(self._buffer) - self._at < 2 * self._LOOK:
-            try:
-                more = self.raw.read(64 << 10)
-            except TruncatedError:
-                self._cut = TruncatedError(
-                    f"{self.raw.label}: the source ends, and nothing said that this stored member does; "
-                    "fetch the archive again, or read it from a file, where its directory has the size"
-                )
-                more = b""
-            self._buffer = b"".join((self._buffer[self._at :], more))
-            self._at = self._stop = 0
+        try:
+            more = self.raw.read(min(64 << 10, max(4 << 10, self.raw.taken)))
+        except TruncatedError:
+            self._cut = TruncatedError(
+                f"{self.raw.label}: the source ends, and nothing said that this stored member does; "
+                "fetch the archive again, or read it from a file, where its directory has the size"
+            )
+            more = b""
+        self._buffer = b"".join((self._buffer[self._at :], more))
+        self._at = self._sure = 0
+
+    def _look(self) -> None:
+        """Find out how much of the buffer is content: all of it up to a descriptor, or up to where one may begin."""
+        end = len(self._buffer) if self._cut else max(0, len(self._buffer) - self._LOOK)
+        for stop in self._stops(end):
+            self._pass(stop)
+            if self._descriptor_here():
+                self._ended, self._cut = True, None
+                return
+        if self._cut:
+            end = self._cut_descriptor(end)
+            # Nobody will say more.
+            self._ended = True
+        self._pass(end)
+
+    def _stops(self, end: int) -> Iterator[int]:
+        """Where, before ``end``, a descriptor may stand: one whose sizes are those of the content up to it.
+
+        To compare them first costs a tenth of a checksum at each signature. The next place comes first, and what is
+        behind it is not looked at yet: most buffers hold more than one small member.
+        """
+        buffer, base = self._buffer, self._size
+        found: set[int] = set()  # some marks tell of two places before them
+        for mark in self._MARKS.finditer(buffer):
+            at = mark.start()
+            if found:
+                near = sorted(stop for stop in found if stop <= at - _LONGEST_UNSIGNED)
+                yield from near
+                found.difference_update(near)
+            # Behind its signature, or so far before that of the next header.
+            for stop, sizes in _SIGNED_PLACES if mark[0] == DESCRIPTOR else _UNSIGNED_PLACES:
+                if 0 <= at + stop < end:
+                    said = int.from_bytes(buffer[at + sizes : at + sizes + 4], "little")
+                    if said == (base + at + stop) & UNKNOWN32:
+                        found.add(at + stop)
+        yield from sorted(found)
+
+    def _pass(self, stop: int) -> None:
+        """Take what comes before ``stop`` for content."""
+        data = self._buffer[self._sure : stop]
+        self._crc = crc32(data, self._crc)
+        self._size += len(data)
+        self._sure = max(self._sure, stop)
+
+    def _descriptor_here(self) -> bool:
+        rest = self._buffer[self._sure : self._sure + self._LOOK]
+        length = match_descriptor(rest, self._crc, self._size, self._size)
+        # The descriptor of an empty member is all zeros, and content may begin with such.
+        return bool(length) and (self._size > 0 or b"PK".startswith(rest[length : length + 2]))
+
+    def _cut_descriptor(self, end: int) -> int:
+        """Where, before the source's end, a signed descriptor begins that was cut, or may have been."""
+        size, crc = self._size, self._crc
+        at = max(self._sure, end - self._LOOK)
+        while (at := self._buffer.find(DESCRIPTOR[:1], at)) >= 0:
+            here = self._buffer[self._sure : at]
+            forms = _descriptors(crc32(here, crc), size + len(here), size + len(here))[:2]
+            if any(form.startswith(self._buffer[at:]) for form in forms):
+                return at
+            at += 1
+        return end
 
 
 def match_descriptor(head: bytes, crc: int, packed: int, size: int) -> int:
@@ -220,7 +383,7 @@ def match_descriptor(head: bytes, crc: int, packed: int, size: int) -> int:
 
 def _descriptors(crc: int, packed: int, size: int) -> tuple[bytes, ...]:
     """Each form of it."""
-    short = struct.pack("<LLL", crc, packed & _UNKNOWN32, size & _UNKNOWN32)
+    short = struct.pack("<LLL", crc, packed & UNKNOWN32, size & UNKNOWN32)
     long = struct.pack("<LQQ", crc, packed, size)
     return DESCRIPTOR + short, DESCRIPTOR + long, short, long
 
@@ -232,9 +395,10 @@ def _check(content: Content, entry: Entry) -> None:
         _check_descriptor(content)
         return
     again = "fetch the archive again"
-    if packed != entry.packed:
+    # Modulo 2^32: macOS and others write no zip64, whatever the size. The checksum is for the rest.
+    if (packed - (entry.packed or 0)) & UNKNOWN32:
         raise ArchiveError(f"{label}: its data takes {packed} packed bytes, the header says {entry.packed}; {again}")
-    if content.size != entry.size:
+    if (content.size - (entry.size or 0)) & UNKNOWN32:
         raise ArchiveError(f"{label}: {content.size} bytes came out, the header says {entry.size}; {again}")
     if content.crc != entry.crc:
         raise ArchiveError(
@@ -259,39 +423,46 @@ def _check_descriptor(content: Content) -> None:
 
 
 class ForwardZip:
-    """The entries of a ZIP in the order they stand, each to be read, skipped or set aside before the next."""
+    """The entries of a ZIP in the order they stand, each to be read, skipped or set aside before the next.
 
-    def __init__(self, source: Source, limits: Limits) -> None:
+    ``meter`` counts all that is inflated, if only to find its end; ``listed`` is called with what the directory says of
+    each.
+    """
+
+    def __init__(self, source: Source, meter: Meter, listed: Callable[[Listed], object]) -> None:
         self._source = source
-        self._limits = limits
-        self._meter = Meter(limits)  # of what is inflated only to find its end
+        self._meter = meter
         self._name = source.name
+        self._listed = listed
         self._ready = False  # the data of the entry at hand has not been touched
         self._content: Content | None = None  # of the entry at hand
-        self._sums: list[int] = []  # CRC-32 of the entries passed
+        self._start = 0  # where its data begins
+        self.sums: list[int] = []  # CRC-32 of the entries passed, in order
+        self._damaged = False  # one of them was, and has none
 
     def __iter__(self) -> Iterator[Entry]:
-        """The entries, then the directory is checked to be there."""
+        """The entries, then the directory is checked to be theirs."""
         count = 0
         if self._source.peek(4) in SPANNED:
             self._source.read_exactly(4)
-        while (signature := self._signature()) == LOCAL:
+        while (signature := _exactly(self._source, 4, self._name)) == LOCAL:
             count += 1
-            if count > self._limits.max_members:
-                raise too_many_members(self._name, count, self._limits)
+            if count > self._meter.limits.max_members:
+                raise too_many_members(self._name, count, self._meter.limits)
             entry = read_entry(self._source, self._name)
+            self._start = self._source.position
             self._ready = True
             yield entry
             if self._ready:
                 self.skip(entry)
             if self._content:
-                self._sums.append(self._content.crc)
+                self.sums.append(self._content.crc)
                 self._content = None
         self._read_directory(signature, count)
 
-    def content(self, entry: Entry, meter: Meter, label: str) -> Content:
+    def content(self, entry: Entry, label: str) -> Content:
         self._ready = False
-        self._content = open_content(self._source, entry, meter, label)
+        self._content = open_content(self._source, entry, self._meter, label)
         return self._content
 
     def skip(self, entry: Entry, tee: Tee | None = None) -> Content | None:
@@ -299,52 +470,77 @@ class ForwardZip:
         self._ready = False
         label = member_label(self._name, entry.name)
         if entry.packed is None:
-            meter = Meter(Limits(max_ratio=self._limits.max_ratio))
-            content = open_content(self._source, entry, meter, label, tee)
-            content.drain()
-            self._sums.append(content.crc)
-            return content
+            self._content = open_content(self._source, entry, self._meter, label, tee)
+            self._content.drain()
+            return self._content
         raw = Raw(self._source, entry.packed, label, tee)
         while raw.read(256 << 10):
             pass
-        self._sums.append(_skip_descriptor(self._source, entry, label) if entry.described else entry.crc)
+        self.sums.append(_skip_descriptor(self._source, entry, label) if entry.described else entry.crc)
         return None
 
-    def _signature(self) -> bytes:
-        return _exactly(self._source, 4, self._name)
+    def drain(self) -> None:
+        """Read the rest of the content at hand."""
+        if self._content:
+            self._content.drain()
+
+    def recover(self, entry: Entry) -> bool:
+        """Whether the source stands behind the entry at hand, now that its content turned out damaged.
+
+        That takes a size in its header, or a descriptor where its data ended, and then a header: who guesses may take
+        what is in a member for the next one.
+        """
+        content, self._content = self._content, None
+        self._ready = False
+        self._damaged = True
+        if content and content.ended and self._at_header(entry, content.raw.taken):
+            return True
+        if entry.packed is None:
+            return False
+        missing = self._start + entry.packed - self._source.position
+        return missing >= 0 and self._skip_to(missing) and self._at_header(entry, entry.packed)
+
+    def _at_header(self, entry: Entry, packed: int) -> bool:
+        """Whether a header comes next, once a descriptor was passed that has the packed size."""
+        head = self._source.peek(28)
+        if not entry.described:
+            return head.startswith((LOCAL, CENTRAL))
+        for length, at, size in ((16, 8, 4), (24, 8, 8), (12, 4, 4), (20, 4, 8)):
+            signed = at == 4 or head.startswith(DESCRIPTOR)
+            fits = int.from_bytes(head[at : at + size], "little") == packed & ((1 << 8 * size) - 1)
+            if signed and fits and head[length:].startswith((LOCAL, CENTRAL)):
+                self._source.read_exactly(length)
+                return True
+        return False
+
+    def _skip_to(self, missing: int) -> bool:
+        while missing and (data := self._source.read(min(missing, 256 << 10))):
+            missing -= len(data)
+        return not missing
 
     def _read_directory(self, signature: bytes, count: int) -> None:
         sums = []
-        while signature != END:
-            if signature == CENTRAL:
-                head = _exactly(self._source, 42, self._name)
-                sums.append(int.from_bytes(head[12:16], "little"))
-                length = sum(struct.unpack_from("<3H", head, 24))
-            elif signature == _END64:
-                length = int.from_bytes(_exactly(self._source, 8, self._name), "little")
-            elif signature == _LOCATOR64:
-                length = 16
-            elif signature == _SIGNED:
-                length = int.from_bytes(_exactly(self._source, 2, self._name), "little")
-            elif signature == _EXTRA_DATA:
-                length = int.from_bytes(_exactly(self._source, 4, self._name), "little")
-            else:
+
+        def listed(member: Listed) -> None:
+            sums.append(member.crc)
+            if len(sums) > count:
                 raise ArchiveError(
-                    f"{self._name}: no header of a ZIP at byte {self._source.position - 4}, "
-                    f"but {signature!r}; fetch the archive again"
+                    f"{self._name}: the directory lists more members than the {count} that were met; "
+                    "read the archive from a file"
                 )
-            _pass(self._source, length, self._name)
-            signature = self._signature()
-        if len(sums) != count:
+            self._listed(member)
+
+        listed_count, end = read_directory(self._source, signature, self._name, listed)
+        if listed_count != count:
             raise ArchiveError(
-                f"{self._name}: the directory lists {len(sums)} members, {count} were met; read the archive from a file"
+                f"{self._name}: the directory lists {listed_count} members, {count} were met; "
+                "read the archive from a file"
             )
-        if sorted(sums) != sorted(self._sums):
+        if not self._damaged and sorted(sums) != sorted(self.sums):
             raise ArchiveError(
                 f"{self._name}: the checksums in the directory are not those of the members; fetch the archive again"
             )
-        end = _exactly(self._source, 18, self._name)
-        _pass(self._source, int.from_bytes(end[-2:], "little"), self._name)
+        _pass(self._source, end.comment, self._name)
         if self._source.peek(4) == LOCAL:
             raise ArchiveError(
                 f"{self._name}: another archive begins at byte {self._source.position}; "
@@ -366,6 +562,11 @@ class SetAside:
             packed = content.raw.taken
             entry = self.entry
             self.entry = Entry(entry.name, entry.flags, entry.method, content.crc, packed, content.size)
+
+    def beginning(self, n: int) -> bytes:
+        """Its first n packed bytes."""
+        self._file.seek(0)
+        return self._file.read(n)
 
     def open(self, meter: Meter, label: str) -> Content:
         self._file.seek(0)

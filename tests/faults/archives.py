@@ -303,10 +303,10 @@ def _refused() -> list[Fault]:
             Outcome((*FULL.rows, *SMALL.outcome().rows)),
             DAMAGED,
         ),
-        damaged("the first of two logs is damaged", broken_first),
+        damaged("the first of two logs is damaged", broken_first, with_second),
         damaged("the directory is missing", local_part(ONE), CUT),
         damaged("the directory is NUL bytes", _without_directory()),
-        damaged("an end that counts too few", archive(ONE, second, end={"entries": 1}), with_error(with_second, None)),
+        damaged("an end that counts too few", archive(ONE, second, end={"entries": 1}), with_second),
         damaged(
             "a web page behind half an archive",
             archive(ONE)[: HEAD + 60] + b"<html>502</html>",

@@ -1,0 +1,1 @@
+"""Campaigns too long for the suite, which runs a small part of each."""
