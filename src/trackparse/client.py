@@ -153,7 +153,7 @@ class TrackingLogClient:
         if is_http(link) and not self._allow_http_download:
             link, hint = over_https(link), _HTTP_HINT
         patience = Patience(self._pauses, self._retries, stall, self._clock, cancel)
-        return Download(self._http, link, patience, hint)
+        return Download(self._http, link, patience, hint=hint)
 
     def open_log(
         self,
@@ -400,7 +400,7 @@ def open_url(
     check_url(url, "the URL", allow_http=allow_http)
     retries = _checked_retries(retries)
     patience = Patience(pauses, retries, stall, Clock(), cancel)
-    return Download(Http(timeout=timeout, pool=pool, secret=None), url, patience)
+    return Download(Http(timeout=timeout, pool=pool, secret=None), url, patience, owned=True)
 
 
 def _gave_up(method: str, fault: Fault, patience: Patience) -> TrackparseError:

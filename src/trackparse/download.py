@@ -62,12 +62,13 @@ class Download(Source):
     before a byte came. CancelledError where the caller wants no more.
     """
 
-    def __init__(self, http: Http, url: str, patience: Patience, hint: str = "") -> None:
-        """``hint`` is told where not even the first byte can be had."""
+    def __init__(self, http: Http, url: str, patience: Patience, *, owned: bool = False, hint: str = "") -> None:
+        """``owned`` connections are closed with it; ``hint`` is told where not even the first byte can be had."""
         name = unquote(PurePosixPath(urlsplit(url).path).name)
         super().__init__(http.clean(name) or shown(url), None)
         self._http = http
         self._url = url
+        self._owned = owned
         self._hint = hint
         self._patience = patience
         self._stopped = patience.stopped
@@ -78,7 +79,11 @@ class Download(Source):
         self._until: int | None = None  # where the answer under way ends, None where it does not say
         self._ended = False
         self.complete = False  # whether the end was the file's, as far as HTTP can tell
-        self._open()
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
 
     def interrupt(self) -> None:
         self._stopped.set()
@@ -90,6 +95,8 @@ class Download(Source):
         self._stopped.set()
         self._ended = True
         self._drop()
+        if self._owned:
+            self._http.close()
 
     def _take(self, n: int) -> Buffer:
         while not self._ended:

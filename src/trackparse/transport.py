@@ -160,13 +160,20 @@ class Exchange:
     """The answer to a request. Its head hides the token already; ``read`` ends in time."""
 
     def __init__(
-        self, http: Http, url: str, response: urllib3.BaseHTTPResponse, watch: Watch, patience: Patience
+        self,
+        http: Http,
+        url: str,
+        response: urllib3.BaseHTTPResponse,
+        watch: Watch,
+        patience: Patience,
+        timeout: float,
     ) -> None:
         self._http = http
         self._url = url
         self._response = response
         self._watch = watch
         self._patience = patience
+        self._timeout = timeout  # seconds, of each wait for bytes
         # One that nobody closes must not be watched for ever.
         weakref.finalize(self, watch.drop)
         self.status = response.status
@@ -191,7 +198,7 @@ class Exchange:
             # A socket that is shut down under a read fails as it likes.
             if not (watch.late or isinstance(error, _BREAKS)):
                 raise
-            fault = _late(self._url) if watch.late else self._http.fault(error, self._url, self._http.timeout)
+            fault = _late(self._url) if watch.late else self._http.fault(error, self._url, self._timeout)
         finally:
             watch.rest()
         return fault
@@ -253,6 +260,12 @@ class _Watched:
 
     def _new_conn(self) -> Any:
         return _under_way.watch.connect(super()._new_conn)  # type: ignore[misc]
+
+    def _tunnel(self) -> None:
+        super()._tunnel()  # type: ignore[misc]
+        if _under_way.watch.late:
+            # Half an answer of a proxy passes for a whole one.
+            raise TimeoutError("the proxy did not connect in time")
 
     def request(self, *args: Any, **options: Any) -> Any:
         if self.sock is not None:
@@ -316,7 +329,8 @@ class Http:
             # Whoever made this up: it would be sent where it does not belong, and stand in logs.
             return Fault("the URL holds the token", final=True)
         seconds = patience.for_one(self.timeout)
-        timeout = min(self.timeout, max(seconds, 0.001), _LONGEST_WAIT)
+        # Of each wait for bytes, to the end of the answer: not what is left now, but what there is after some came.
+        timeout = min(self.timeout, patience.seconds or self.timeout, _LONGEST_WAIT)
         _under_way.watch = watch = Watch(patience)
         watch.begin(seconds)
         exchange = None
@@ -327,13 +341,17 @@ class Http:
                 url,
                 body=body,
                 headers={**HEADERS, **(headers or {})},
-                timeout=urllib3.Timeout(connect=timeout, read=timeout),
+                timeout=urllib3.Timeout(connect=min(timeout, max(seconds, 0.001)), read=timeout),
                 retries=False,
                 redirect=False,
                 preload_content=False,
                 decode_content=False,
             )
-            exchange = Exchange(self, url, response, watch, patience)
+            if watch.late:
+                # Half a head passes for a whole one.
+                response.close()
+                return _late(url)
+            exchange = Exchange(self, url, response, watch, patience, timeout)
             return exchange
         except Exception as error:
             if not (watch.late or isinstance(error, _BREAKS)):
