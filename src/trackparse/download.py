@@ -21,6 +21,7 @@ from trackparse.transport import REDIRECTS, TRANSIENT, Exchange, Http, is_http, 
 _READ_MOST: Final = 256 << 10
 _CONTENT_RANGE: Final = re.compile(r"bytes\s+(\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII | re.IGNORECASE)
 _WORTH: Final = 64 << 10  # bytes of an answer that make another try without a pause worth it
+_LOOKED_AT: Final = 64 << 10  # bytes of the start of a file that must not hold the token: errors quote from there
 _UNSATISFIED: Final = re.compile(r"bytes\s+\*/(\d{1,18})", re.ASCII | re.IGNORECASE)
 
 
@@ -101,16 +102,20 @@ class Download(Source):
     def _take(self, n: int) -> Buffer:
         while not self._ended:
             self._patience.check()
-            data = self._receive(n)
+            data = self._receive(n if self._received else max(n, _LOOKED_AT))
             if isinstance(data, Fault):
                 self._drop()
                 self._again(data)
             elif data:
+                if not self._received and self._http.shows(str(data[:_LOOKED_AT], "latin-1")):
+                    # Not in a local variable either, when the error is raised.
+                    del data
+                    raise self._error("what the link gives holds the token, and is no log")
                 self._received += len(data)
                 if self._until is not None and self._received > self._until:
                     raise self._error(f"the server sent more than it said, which was to byte {self._until:,}")
                 self._patience.succeeded()
-                return data
+                return self._at_most(data, n)
             else:
                 self._end_of_answer()
         return b""

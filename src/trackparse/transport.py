@@ -90,6 +90,8 @@ class HiddenBytes(bytes):
     def __repr__(self) -> str:
         return f"<{len(self)} bytes>"
 
+    __str__ = __repr__
+
 
 def url_problem(url: str, what: str, *, allow_http: bool) -> str:
     """Why a URL may not be asked; empty if it may."""
@@ -418,5 +420,6 @@ def _root(error: BaseException) -> BaseException:
 
 
 def _words(error: BaseException) -> str:
+    """What the system says; of others the kind alone, for they quote what they could not read."""
     text = getattr(error, "strerror", None) or str(error)
-    return text if isinstance(text, str) and text else type(error).__name__
+    return text if isinstance(error, OSError) and isinstance(text, str) and text else type(error).__name__
