@@ -119,7 +119,7 @@ class _Handler(socketserver.StreamRequestHandler):
         self.server.asked.append(b"\n".join(lines))
         length = next((int(line[15:]) for line in lines if line.lower().startswith(b"content-length:")), 0)
         self.rfile.read(length)
-        target = lines[0].split()[1].decode("latin-1") if lines else ""
+        target = lines[0].split()[1].decode("latin-1").partition("?")[0] if lines else ""
         return target.split("/")[1] if "/" in target else target
 
 
@@ -135,6 +135,14 @@ def left_over() -> tuple[int, list[str]]:
         with suppress(FileNotFoundError):
             found += os.readlink(entry).startswith("socket:")  # noqa: PTH115 - a name that is no path
     return found, threads
+
+
+def assert_nothing_left(sockets: int) -> None:
+    """No thread of ours, and no more sockets than so many: a server's side of a connection ends a moment later."""
+    end = time.monotonic() + 5
+    while left_over()[0] > sockets and time.monotonic() < end:
+        time.sleep(0.02)
+    assert left_over() == (sockets, [])
 
 
 def _threads() -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import trustme
 import urllib3
-from raw_server import Raw, RawServer, head, left_over
+from raw_server import Raw, RawServer, assert_nothing_left, head, left_over
 from service_common import QUICK, client_of, sample
 
 import trackparse
@@ -80,11 +80,7 @@ def at_once(calls: dict[str, Callable[[], object]]) -> dict[str, BaseException]:
     before, threads = left_over()
     assert threads == []
     found = side_by_side(calls)
-    end = time.monotonic() + 5
-    # The server's side of a connection ends a moment later.
-    while left_over()[0] > before and time.monotonic() < end:
-        time.sleep(0.05)
-    assert left_over() == (before, [])
+    assert_nothing_left(before)
     return found
 
 
@@ -221,10 +217,7 @@ def test_a_name_that_is_not_found_out_ends(monkeypatch: pytest.MonkeyPatch) -> N
         assert isinstance(ends(lambda: download(url)), trackparse.DownloadError)
         # Nothing can end a look-up: its thread is left alone, and closes the connection that nobody wants.
         found_out.set()
-        end = time.monotonic() + 5
-        while left_over()[0] > before and time.monotonic() < end:
-            time.sleep(0.05)
-        assert left_over() == (before, [])
+        assert_nothing_left(before)
 
 
 def test_an_encrypted_connection_is_ended_in_every_phase() -> None:
@@ -251,7 +244,7 @@ def test_an_encrypted_connection_is_ended_in_every_phase() -> None:
     assert [type(error) for error in found.values()] == [
         trackparse.NotReadyError, trackparse.DownloadError, trackparse.CancelledError,
     ]
-    assert left_over() == (before, [])
+    assert_nothing_left(before)
 
 
 def test_a_reader_that_takes_longer_than_the_deadline_finds_its_download_as_it_was() -> None:
@@ -274,7 +267,7 @@ def test_a_connection_is_used_again_and_watched_again() -> None:
         service.reply("getTrackingLog", Reply(pause=60))
         assert isinstance(ends(lambda: client.request_log(deadline=DEADLINE)), trackparse.NotReadyError)
         client.request_log()
-    assert left_over() == (before, [])
+    assert_nothing_left(before)
 
 
 def test_a_download_that_nobody_closes_is_not_watched_for_ever() -> None:

@@ -396,6 +396,10 @@ class Http:
     def close(self) -> None:
         """Close idle connections; those in use end with their answers."""
         if manager := self._managers.get(os.getpid()):
+            # To forget them closes them later, with whatever still knows them: a traceback, say.
+            for key in manager.pools.keys():  # noqa: SIM118 - it is no dict, and cannot be iterated
+                if pool := manager.pools.get(key):
+                    pool.close()
             manager.clear()
 
 
