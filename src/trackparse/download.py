@@ -5,6 +5,7 @@ Nothing is read twice, nothing is missed: what cannot be shown to be the rest of
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -69,6 +70,7 @@ class Download(Source):
         super().__init__(http.clean(name) or shown(url), None)
         self._http = http
         self._url = url
+        self._pid = os.getpid()
         self._owned = owned
         self._hint = hint
         self._patience = patience
@@ -100,6 +102,9 @@ class Download(Source):
             self._http.close()
 
     def _take(self, n: int) -> Buffer:
+        if self._pid != os.getpid():
+            # Two processes would take bytes from one connection.
+            raise RuntimeError(f"{self.name}: the download was opened before a fork: open it again in the child")
         while not self._ended:
             self._patience.check()
             data = self._receive(n if self._received else max(n, _LOOKED_AT))
