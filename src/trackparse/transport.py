@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import html
+import http.client
 import json
 import os
 import re
@@ -255,9 +256,19 @@ class Exchange:
 _under_way = threading.local()  # the watch of the exchange that makes or uses connections in this thread
 
 
+class _Head(http.client.HTTPResponse):
+    """An answer as http.client reads it; urllib3 would log what it could not read of the head, whatever that shows."""
+
+    def begin(self) -> None:
+        super().begin()
+        self.msg.defects.clear()
+        self.msg.set_payload(None)
+
+
 class _Watched:
     """What a connection does so that its socket is known to the watch from the first byte on."""
 
+    response_class = _Head
     sock: Any
 
     def _new_conn(self) -> Any:

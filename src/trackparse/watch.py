@@ -75,7 +75,8 @@ class Watch:
     def close(self) -> None:
         """End the thread; twice does no harm. The socket stays as it is."""
         self.drop()
-        if not self._left_alone:
+        # The garbage collector may run in any thread, this one included.
+        if not self._left_alone and self._thread is not threading.current_thread():
             self._thread.join()
 
     def drop(self) -> None:
