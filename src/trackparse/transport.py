@@ -262,7 +262,7 @@ class _Head(http.client.HTTPResponse):
     def begin(self) -> None:
         super().begin()
         self.msg.defects.clear()
-        self.msg.set_payload(None)
+        self.msg.set_payload("")
 
 
 class _Watched:
