@@ -44,7 +44,7 @@ def clocked(service: FakeService, **options: Any) -> tuple[TrackingLogClient, Re
     """A client with the usual pauses, and the clock that skips them."""
     client = client_of(service, pauses=Pauses(), **options)
     clock = RecordingClock()
-    client._clock = client._http.clock = clock
+    client._clock = clock
     return client, clock
 
 

@@ -170,3 +170,26 @@ def test_what_opens_a_url_is_not_shown(service: FakeService) -> None:
     assert result.exit_code == 7
     assert "sesame" not in result.output
     assert f"tracking_log_{DAYS[0]}.zip" in result.stderr
+
+
+@pytest.mark.parametrize(("arguments", "variables"), [(["--base-url", ""], {}), ([], {"TRACKPARSE_BASE_URL": ""})])
+def test_an_empty_url_is_not_the_real_service(
+    arguments: list[str], variables: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trackparse.client.BASE_URL", "https://127.0.0.1:9/the-real-one")
+    result = run("fetch", *arguments, "--to", tmp_path, TRACKPARSE_TOKEN=TOKEN, **variables)
+    assert result.exit_code == 1
+    assert result.stderr == "trackparse: base_url is no https:// URL: ''\n"
+
+
+def test_a_link_by_http_can_be_taken_as_it_is(
+    service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What the service does over http is for tests; here the client believes that it was not told so.
+    monkeypatch.setattr("trackparse.client.check_url", lambda *_, **__: None)
+    options = ["--to", tmp_path, "--date", DAYS[0], "--base-url", service.url]
+    result = run("fetch", *options, "--wait", "1", TRACKPARSE_TOKEN=TOKEN)
+    assert result.exit_code == 7
+    assert "--allow-http-download" in result.stderr
+    result = run("fetch", *options, "--allow-http-download", TRACKPARSE_TOKEN=TOKEN)
+    assert result.exit_code == 0

@@ -5,11 +5,13 @@ from __future__ import annotations
 import datetime
 import gc
 import json
+import math
 import os
 import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -20,12 +22,15 @@ from typing import Any
 import pytest
 import trustme
 import urllib3
+from hypothesis import given
+from hypothesis import strategies as st
 from service_common import QUICK, RecordingClock, client_of, clocked, sample, stored, table_of
 
 import trackparse
 from trackparse.client import TrackingLogClient, Waiting, days, open_url, tracking_codes
 from trackparse.patience import Pauses
 from trackparse.testing import TOKEN, FakeService, Reply
+from trackparse.transport import over_https, retry_after
 
 TODAY = datetime.datetime.now(datetime.UTC).date()
 YESTERDAY = TODAY - datetime.timedelta(days=1)
@@ -309,6 +314,58 @@ def test_pauses_grow_and_differ(service: FakeService) -> None:
         assert whole / 2 <= pause <= whole
     assert len({pause / 1.6**number for number, pause in enumerate(clock.pauses[:6])}) == 6
     assert told[-1].elapsed >= sum(clock.pauses[:-1])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Fri, 31 Dec 99999999999999 23:59:59 GMT", "Fri, 31 Dec 9999 23:59:59 -9999", "Mon, 01 Jan 0001 00:00:00 +2359",
+        "Mon, 00 Jan 2021 00:00:00 GMT", "99999999999999999999", "-5", "1e400", "soon", "", "\u0661", "Fri", "1 1 1 1",
+        "Fri, 31 Dec 9999 23:59:59 GMT", "Fri, 31 Dec 2021 23:59:59 +99999999999999999999", "0", "12:00", "1.5",
+    ],
+)
+def test_a_time_to_wait_that_no_calendar_has_is_none(value: str) -> None:
+    found = retry_after({"Retry-After": value}, time.time())
+    assert found is None or 0 <= found <= 1e6
+
+
+DATE_LIKE = r"[A-Z][a-z]{2}, \d{1,3} (Jan|Feb|Dec) \d{1,12} \d{1,3}:\d{1,3}:\d{1,3} ([-+]\d{1,9}|GMT|Z)?"
+
+
+@given(st.text(max_size=30) | st.from_regex(DATE_LIKE, fullmatch=True))
+def test_any_time_to_wait_is_a_number_or_none(value: str) -> None:
+    found = retry_after({"Retry-After": value}, 1e9)
+    assert found is None or 0 <= found <= 1e6
+
+
+def test_a_time_to_wait_of_years_is_cut_at_the_deadline(service: FakeService) -> None:
+    service.reply("getTrackingLog", *[Reply(503, headers={"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT"})] * 3)
+    client, clock = clocked(service)
+    with client, pytest.raises(trackparse.NotReadyError):
+        client.request_log(deadline=100)
+    assert 98 <= sum(clock.pauses) <= 100
+
+
+def test_no_deadline_waits_as_long_as_a_server_says_and_no_longer(service: FakeService) -> None:
+    service.reply("getTrackingLog", Reply(503, headers={"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT"}))
+    client, clock = clocked(service)
+    with client:
+        client.request_log(deadline=math.inf)
+    assert clock.pauses == [1e6]
+
+
+def test_a_deadline_of_nothing_asks_once(service: FakeService) -> None:
+    with client_of(service) as client:
+        request_id = client.request_log(YESTERDAY, deadline=0)
+        assert client.poll(request_id, deadline=0)
+        service.reply("getResults", Reply.refusal(420, "not yet"))
+        with pytest.raises(trackparse.NotReadyError, match="within 0 s"):
+            client.poll(request_id, deadline=0)
+        for wrong in (-1.0, math.nan):
+            with pytest.raises(ValueError, match="zero or more"):
+                client.request_log(deadline=wrong)
+            with pytest.raises(ValueError, match="zero or more"):
+                client.open_link(service.file_url(str(YESTERDAY)), stall=wrong)
 
 
 def test_the_deadline_is_the_callers(service: FakeService) -> None:
@@ -628,29 +685,90 @@ def test_a_pool_may_be_a_proxy(service: FakeService) -> None:
     proxy.clear()
 
 
+@pytest.mark.parametrize("scheme", ["http", "HTTP", "hTTp"])
 def test_no_redirect_leads_from_https_to_http(
-    secure: FakeService, service: FakeService, authority: trustme.CA
+    secure: FakeService, service: FakeService, authority: trustme.CA, scheme: str
 ) -> None:
-    secure.reply("download", Reply(302, headers={"Location": service.file_url(YESTERDAY.isoformat())}))
+    location = service.file_url(YESTERDAY.isoformat()).replace("http", scheme)
+    secure.reply("download", Reply(302, headers={"Location": location}))
     with (
         client_of(secure, pool=trusting(authority)) as client,
         pytest.raises(trackparse.DownloadError, match="from https to http"),
     ):
         client.open_log(YESTERDAY)
+    for status in (301, 307, 308):
+        secure.reply("getTrackingLog", Reply(status, headers={"Location": location}))
+        with (
+            client_of(secure, pool=trusting(authority)) as client,
+            pytest.raises(trackparse.ApiError, match="where the token is not sent"),
+        ):
+            client.request_log()
     assert service.requests == []
 
 
-def test_http_is_refused_unless_allowed(service: FakeService, secure: FakeService, authority: trustme.CA) -> None:
+def test_http_is_refused_unless_allowed(service: FakeService) -> None:
     with pytest.raises(ValueError, match=r"not https.*allow_http"):
         client_of(service, allow_http=False)
-    link = {"fileName": service.file_url(YESTERDAY.isoformat())}
-    secure.reply("getResults", Reply(200, {"status_code": 200, "status_message": "OK", "response": link}))
+    assert service.requests == []
+
+
+def link_answer(link: str) -> Reply:
+    return Reply(200, {"status_code": 200, "status_message": "OK", "response": {"fileName": link}})
+
+
+@pytest.mark.parametrize("scheme", ["http", "HTTP"])
+def test_a_link_by_http_is_asked_for_by_https(secure: FakeService, authority: trustme.CA, scheme: str) -> None:
+    link = secure.file_url(YESTERDAY.isoformat())
+    secure.reply("getResults", link_answer(link.replace("https", scheme)))
+    with client_of(secure, pool=trusting(authority), allow_http=False) as client, client.open_log(YESTERDAY) as log:
+        assert log.read_all().num_rows == 1000
+    assert secure.requests[-1].path == link.partition("127.0.0.1")[2].partition("/")[1] + link.split("/", 3)[3]
+
+
+def test_a_host_that_speaks_http_only_is_an_error_that_says_what_to_do(
+    secure: FakeService, service: FakeService, authority: trustme.CA
+) -> None:
+    link = service.file_url(YESTERDAY.isoformat())
+    given = {"pool": trusting(authority), "allow_http": False, "retries": 0}
+    secure.reply("getResults", link_answer(link), link_answer(link))
     with (
-        client_of(secure, pool=trusting(authority), allow_http=False) as client,
-        pytest.raises(trackparse.ApiError, match="not https"),
+        client_of(secure, **given) as client,
+        pytest.raises(trackparse.DownloadError, match=r"of https://.*an http:// link.*allow_http_download=True"),
     ):
         client.open_log(YESTERDAY)
     assert service.requests == []
+    with client_of(secure, allow_http_download=True, **given) as client, client.open_log(YESTERDAY) as log:
+        assert log.read_all().num_rows == 1000
+    # The token's way is as it was.
+    assert {request.host for request in service.requests} == {"files"}
+    with pytest.raises(ValueError, match=r"base_url is not https"):
+        client_of(service, allow_http=False, allow_http_download=True)
+
+
+def test_the_way_by_http_is_not_named_once_https_works(secure: FakeService, authority: trustme.CA) -> None:
+    link = secure.file_url(YESTERDAY.isoformat()).replace("https", "http")
+    secure.delivery.cuts = [1000]
+    secure.delivery.ranges = False
+    with client_of(secure, pool=trusting(authority), allow_http=False) as client:
+        source = client.open_link(link)
+        with pytest.raises(trackparse.DownloadError, match="parts of a file") as caught:
+            trackparse.read_log(source)
+    assert "allow_http_download" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("link", "expected"),
+    [
+        ("http://example.com/a?b=c#d", "https://example.com/a?b=c#d"),
+        ("HTTP://Example.com:80/a", "https://Example.com/a"),
+        ("http://example.com:8080", "https://example.com:8080"),
+        ("http://me:80@example.com:80/http://x:80/?", "https://me:80@example.com/http://x:80/?"),
+        ("http://[::1]:80/", "https://[::1]/"),
+        ("http://[2001:db8::80]/", "https://[2001:db8::80]/"),
+    ],
+)
+def test_the_same_host_and_path(link: str, expected: str) -> None:
+    assert over_https(link) == expected
 
 
 def test_the_environment_names_no_proxy(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
 import pickle
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -10,9 +13,32 @@ from typing import Any
 import orjson
 import pytest
 from cases import EXAMPLE, EXAMPLE_PAYLOAD, H6, H8, MOMENT, line, line6
+from hypothesis import given
+from hypothesis import strategies as st
 
 import trackparse
 from trackparse import Event, Payload, PayloadError, Status
+
+NUMBERS = st.integers() | st.integers(-(2**70), 2**70) | st.floats() | st.from_regex(
+    r"-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,20})?([eE][-+]?[0-9]{1,4})?", fullmatch=True
+)
+TOKENS = st.sampled_from([*"{}[],: ", "null", "true", "NaN", "Infinity", "-", '"a"', r'"\ud83d"'])
+TEXTS = st.text(max_size=5) | st.text("0123456789", max_size=40)
+VALUES = st.recursive(
+    NUMBERS.map(str) | TEXTS.map(json.dumps) | TOKENS,
+    lambda inner: st.lists(inner, max_size=4).map(lambda parts: f"[{','.join(parts)}]")
+    | st.lists(st.tuples(st.sampled_from(['"a"', '"b"', '"\\u00e9"']), inner), max_size=4).map(
+        lambda pairs: "{" + ",".join(f"{key}:{value}" for key, value in pairs) + "}"
+    ),
+    max_leaves=8,
+)
+JSON_TEXTS = VALUES.map(lambda value: f'{{"x":{value}}}') | VALUES | st.lists(TOKENS, max_size=8).map("".join)
+NOT_OBJECTS = [
+    b"oops", b'"{""a"":"', b"{", b"[1]", b"[[]]", b"[null]", b"1", b"0", b"true", b"false", b'"""text"""',
+    b'{"a":NaN}', b'{"a":Infinity}', b'{"a":-Infinity}', b'{"a":18446744073709551617,"b":NaN}', b"NaN",
+    b"\xef\xbb\xbf{}", b'{"a":01}', b'{"a":1} {"b":2}', b"[" * 2000,
+    b"[" * 2000 + b"]" * 2000, b'{"a":' * 2000 + b"0" + b"}" * 2000, b'{"a":' + b"9" * 5000 + b"}",
+]
 
 
 def events_of(*records: bytes, header: bytes = H8, **options: Any) -> list[Event]:
@@ -163,7 +189,7 @@ class TestPayload:
             assert event.payload is not None
             assert event.payload.raw == field
 
-    @pytest.mark.parametrize("field", [b"oops", b'"{""a"":"', b"{", b"[1]", b"1", b'"""text"""', b"null"])
+    @pytest.mark.parametrize("field", NOT_OBJECTS)
     def test_what_is_no_json_object_is_said_at_access(self, field: bytes, kernel: str) -> None:
         good, event = events_of(line(), line(field))
         assert good.payload == {}
@@ -173,7 +199,7 @@ class TestPayload:
         assert payload.raw == field
         assert payload.text
         for look in (lambda: payload["a"], lambda: len(payload), lambda: list(payload), lambda: "a" in payload):
-            with pytest.raises(PayloadError, match="<bytes>: record 1: the payload is not") as caught:
+            with pytest.raises(PayloadError, match=r"<bytes>: record 1: the payload is n(?:ot|ested)") as caught:
                 look()
             assert isinstance(caught.value, ValueError)
             assert isinstance(caught.value, trackparse.TrackparseError)
@@ -199,6 +225,63 @@ class TestPayload:
             assert event.payload is not None
             with pytest.raises(PayloadError, match=f"record {event.payload.text}: "):
                 dict(event.payload)
+
+    @pytest.mark.parametrize("field", [b"[]", b"null", b" [ ] ", b"{}", b'"[]"'])
+    def test_an_empty_array_of_php_is_an_empty_mapping(self, field: bytes, kernel: str) -> None:
+        payload = payload_of(field)
+        assert payload == {}
+        assert len(payload) == 0
+        assert list(payload) == []
+        assert payload.get("a") is None
+        assert payload.raw == field
+
+    @pytest.mark.parametrize(
+        "number",
+        [
+            "18446744073709551615", "18446744073709551616", "18446744073709551617", "-9223372036854775808",
+            "-9223372036854775809", "9" * 19, "9" * 20, "-" + "9" * 19, "1" + "0" * 400, "-1" + "0" * 4000,
+        ],
+    )
+    @pytest.mark.parametrize("place", ['{"a":%s}', '{"a":[{},%s ]}', '{"b":"012345678901234567890","a":{"c":\n%s}}'])
+    def test_integers_of_any_size_are_exact(self, number: str, place: str) -> None:
+        for before in range(6):  # the look at every sixth byte begins anywhere
+            text = " " * before + place % number
+            found = Payload(text.encode(), 0, "log.csv", 1)
+            assert str(json.loads(text)) == str(dict(found))
+            assert number in str(dict(found))
+
+    def test_what_one_parser_refuses_is_the_others(self) -> None:
+        payload = payload_of(b'{"a":"\\ud83d","b":1e400,"c":-1e400,"d":1e-400,"e":-0,"f":-0.0,"g":1,"g":2}')
+        assert list(payload.values()) == ["\ud83d", math.inf, -math.inf, 0.0, 0, 0.0, 2]
+        assert math.copysign(1, payload["f"]) == -1
+        assert isinstance(payload["e"], int)
+
+    @given(JSON_TEXTS)
+    def test_values_are_those_of_the_standard_library(self, text: str) -> None:
+        payload = Payload(text.encode("utf-8", "surrogatepass").replace(b"\xed", b"?"), 0, "log.csv", 1)
+        try:
+            expected = json.loads(payload.text, parse_constant=float)
+            assert not {"NaN", "Infinity"} & {*re.split(r'"(?:[^"\\]|\\.)*"|[^A-Za-z]', payload.text)}
+        except (ValueError, AssertionError):
+            with pytest.raises(PayloadError):
+                dict(payload)
+            return
+        if expected in (None, []) or isinstance(expected, dict):
+            # As text: 1, 1.0 and True are equal otherwise.
+            assert repr(dict(payload)) == repr(expected or {})
+        else:
+            with pytest.raises(PayloadError, match="not a JSON object"):
+                dict(payload)
+
+    def test_nesting_as_deep_as_it_decodes_can_be_compared_or_is_an_error_of_ours(self) -> None:
+        for depth in (100, 900, 1000, 1020, 1030):
+            one, two = (
+                Payload(blank + b'{"a":' + b"[" * depth + b"]" * depth + b"}", 0, "log.csv", 1) for blank in (b"", b" ")
+            )
+            try:
+                assert one == two
+            except PayloadError as error:
+                assert depth > 900 and "nested too deeply" in str(error)  # noqa: PT017, PT018
 
     def test_a_float_and_a_large_number_keep_their_kind(self, kernel: str) -> None:
         payload = payload_of(b'{"a":1.0,"b":11793546856,"c":"\xc3\xa9"}')

@@ -16,7 +16,8 @@ PACKAGE = Path(trackparse.__file__).parent
 LAYERS = [
     ["errors", "files", "limits", "version", "_reference", "_kernel", "buffers", "schema"],
     ["sources", "choice", "dispatch", "patience", "answers", "days", "loopback"],
-    ["inflate", "header", "transport"],
+    ["inflate", "header", "watch"],
+    ["transport"],
     ["zipstream", "plain", "index", "sample", "download"],
     ["zipdirectory"],
     ["archive", "columns", "events", "rejects", "testing"],
@@ -50,6 +51,7 @@ FOREIGN = {
     "errors": {"pyarrow", "orjson"},
     "transport": {"pyarrow", "orjson", "isal"},
     "patience": {"pyarrow", "orjson", "isal", "urllib3"},
+    "watch": {"pyarrow", "orjson", "isal", "urllib3"},
     "loopback": {"pyarrow", "orjson", "isal", "urllib3"},
     "download": {"pyarrow", "orjson", "isal"},
     "answers": {"pyarrow", "urllib3", "threading"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import datetime
 import io
 import json
@@ -12,13 +13,15 @@ import pickle
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
 import pytest
+from raw_server import Raw, RawServer
+from rich.traceback import Traceback
 from service_common import QUICK, client_of, sample
 
 import trackparse
@@ -26,7 +29,7 @@ from trackparse.client import TrackingLogClient
 from trackparse.testing import FakeService, Reply
 
 TOKEN = "tOkEn/9f8e7d6c5b4a+3z="
-PIECES = [TOKEN[start : start + 8] for start in range(len(TOKEN) - 7)]
+PIECES = [TOKEN[start : start + 8].lower() for start in range(len(TOKEN) - 7)]
 YESTERDAY = datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=1)
 
 
@@ -53,7 +56,8 @@ def logged() -> Iterator[Callable[[], str]]:
 
 def shows(text: str) -> bool:
     """Whether as much as eight characters of it can be read."""
-    return any(piece in unquote(text).replace("\\", "") for piece in PIECES)
+    plain = unquote(text).replace("\\", "").lower()
+    return any(piece in plain for piece in PIECES)
 
 
 def echo(status: int = 200, **more: Any) -> Reply:
@@ -118,14 +122,57 @@ def texts_of(error: BaseException) -> Iterator[str]:
         yield "".join(traceback.format_exception(one))
 
 
+def everything_in(value: object, depth: int = 0, seen: set[int] | None = None) -> Iterator[str]:
+    """All texts that a reporter may find in a value: containers and data classes are opened, others are shown."""
+    seen = set() if seen is None else seen
+    if id(value) in seen or depth > 6:
+        return
+    seen.add(id(value))
+    with suppress(Exception):
+        yield repr(value)
+        yield str(value)
+    inner: list[object] = []
+    if isinstance(value, Mapping):
+        inner += [*value.keys(), *value.values()]
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        inner += value
+    elif isinstance(value, BaseException):
+        inner += [value.args, vars(value), value.__cause__, value.__context__]
+    elif dataclasses.is_dataclass(value):
+        inner += [getattr(value, field.name, None) for field in dataclasses.fields(value)]
+    for one in inner:
+        yield from everything_in(one, depth + 1, seen)
+
+
 def locals_of(error: BaseException) -> str:
-    """The local variables of the library, and of what it called, as some reporters of errors print them."""
-    frames = traceback.TracebackException.from_exception(error, capture_locals=True).stack
-    return "".join(
-        f"{name}={value}\n"
-        for frame in frames
+    """The local variables of the library, and of what it called, in an error and in those it came from."""
+    found: list[str] = []
+    queue: list[BaseException | None] = [error]
+    seen: list[BaseException] = []
+    while queue:
+        one = queue.pop()
+        if one is None or one in seen:
+            continue
+        seen.append(one)
+        queue += [one.__cause__, one.__context__]
+        for frame, _ in traceback.walk_tb(one.__traceback__):
+            if "tests" not in Path(frame.f_code.co_filename).parts:
+                for name, value in frame.f_locals.items():
+                    found += [f"{name}={text}" for text in everything_in(value)]
+    return "\n".join(found)
+
+
+def as_rich_prints(error: BaseException) -> str:
+    """The local variables as rich prints them in a traceback, without those of the tests themselves."""
+    trace = Traceback.extract(
+        type(error), error, error.__traceback__, show_locals=True, locals_max_length=None, locals_max_string=None
+    )
+    return "\n".join(
+        f"{name}={node}"
+        for stack in trace.stacks
+        for frame in stack.frames
         if "tests" not in Path(frame.filename).parts
-        for name, value in (frame.locals or {}).items()
+        for name, node in (frame.locals or {}).items()
     )
 
 
@@ -149,24 +196,139 @@ def test_no_error_and_no_log_line_shows_it(
     assert_kept_from_the_files(service)
 
 
+@pytest.mark.parametrize("name", FAULTS)
+def test_no_traceback_with_local_variables_shows_it(service: FakeService, name: str, tmp_path: Path) -> None:
+    for endpoint, reply in FAULTS[name]:
+        service.reply(endpoint, reply)  # type: ignore[arg-type]
+    deadline = 0.05 if name == "never ready" else 10
+    with (
+        client_of(service, token=TOKEN, retries=2, pauses=QUICK) as client,
+        pytest.raises(trackparse.TrackparseError) as caught,
+    ):
+        client.convert(YESTERDAY, tmp_path / "log.parquet", deadline=deadline)
+    found = locals_of(caught.value)
+    assert "TrackingLogClient('***'" in found
+    assert not shows(found)
+    printed = as_rich_prints(caught.value)
+    assert "TrackingLogClient('***'" in printed
+    assert not shows(printed)
+
+
+# The token in each place of an answer, as bytes.
+RAW_ECHOES = {
+    "status line": b"HTTP/1.1 200 TOKEN\r\n\r\nTOKEN",
+    "odd status line": b"HTTP/1.1 TOKEN\r\n\r\n",
+    "no status line": b"TOKEN TOKEN TOKEN\r\n\r\n",
+    "version": b"TOKEN/1.1 200 OK\r\n\r\n",
+    "refused": b"HTTP/1.1 401 TOKEN\r\nWWW-Authenticate: TOKEN\r\n\r\n<html>TOKEN</html>",
+    "gone": b"HTTP/1.1 404 TOKEN\r\nX: TOKEN\r\n\r\n<html>TOKEN</html>",
+    "busy": b"HTTP/1.1 503 TOKEN\r\nRetry-After: TOKEN\r\n\r\nTOKEN",
+    "not modified": b"HTTP/1.1 304 TOKEN\r\nETag: \"TOKEN\"\r\n\r\n",
+    "header name": b"HTTP/1.1 200 OK\r\nTOKEN: TOKEN\r\n\r\nTOKEN",
+    "no header": b"HTTP/1.1 200 OK\r\nX: x\r\nno header TOKEN\r\nTOKEN\r\n\r\nTOKEN",
+    "header folded": b"HTTP/1.1 200 OK\r\n TOKEN\r\nX: x\r\n\tTOKEN\r\n\r\nTOKEN",
+    "header nameless": b"HTTP/1.1 200 OK\r\n: TOKEN\r\n\r\nTOKEN",
+    "multipart": b"HTTP/1.1 200 OK\r\nContent-Type: multipart/mixed; boundary=TOKEN\r\nTOKEN\r\n\r\n--TOKEN",
+    "content type": b"HTTP/1.1 200 OK\r\nContent-Type: TOKEN; charset=TOKEN\r\n\r\nTOKEN",
+    "packed": b"HTTP/1.1 200 OK\r\nContent-Encoding: TOKEN\r\nContent-Length: 5\r\n\r\nTOKEN",
+    "length": b"HTTP/1.1 200 OK\r\nContent-Length: TOKEN\r\n\r\nTOKEN",
+    "lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: TOKEN\r\n\r\nTOKEN",
+    "coding": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: TOKEN\r\n\r\nTOKEN",
+    "chunk size": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nTOKEN\r\n",
+    "chunk extension": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;a=TOKEN\r\nTOKEN",
+    "trailer": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nPK!\r\n0\r\nTOKEN: TOKEN\r\n\r\n",
+    "redirect": b"HTTP/1.1 302 TOKEN\r\nLocation: https://TOKEN.invalid/TOKEN?TOKEN#TOKEN\r\n\r\n",
+    "redirect in percents": b"HTTP/1.1 307 Go\r\nLocation: /PERCENT\r\n\r\n",
+    "redirect with a user": b"HTTP/1.1 307 Go\r\nLocation: http://TOKEN:TOKEN@127.0.0.1:9/\r\n\r\n",
+    "redirect in small letters": b"HTTP/1.1 302 Found\r\nLocation: https://push.invalid/SMALL\r\n\r\n",
+    "key": b'HTTP/1.1 200 OK\r\n\r\n{"TOKEN": {"TOKEN": ["TOKEN"]}}',
+    "message": b'HTTP/1.1 200 OK\r\n\r\n{"status_code": 210, "status_message": "no TOKEN", "TOKEN": 1}',
+    "escaped": b'HTTP/1.1 200 OK\r\n\r\n{"status_code": 210, "status_message": "no ESCAPED"}',
+    "escaped in HTML": b'HTTP/1.1 200 OK\r\n\r\n{"status_code": 210, "status_message": "<b>ENTITIES</b>"}',
+    "code": b'HTTP/1.1 200 OK\r\n\r\n{"status_code": "TOKEN", "status_message": "OK"}',
+    "request": b'HTTP/1.1 200 OK\r\n\r\n{"status_code": 200, "response": {"TOKEN": "TOKEN"}}',
+    "cut": b'HTTP/1.1 200 OK\r\n\r\n{"status_code": 200, "response": {"request_id": "TOKEN',
+    "link": b'HTTP/1.1 200 OK\r\n\r\n{"status_code": 200, "response": {"request_id": "1", "fileName": "https://a/TOKEN"}}',
+    "escaped link": (
+        b'HTTP/1.1 200 OK\r\n\r\n{"status_code": 200, "response": {"request_id": "1", "fileName": "https://a/ESCAPED"}}'
+    ),
+    "percent link": (
+        b'HTTP/1.1 200 OK\r\n\r\n{"status_code": 200, "response": {"request_id": "1", "fileName": "https://a/PERCENT"}}'
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RAW_ECHOES)
+def test_no_place_of_an_answer_shows_it(name: str, logged: Callable[[], str]) -> None:
+    answer = RAW_ECHOES[name]
+    for word, form in {
+        "TOKEN": TOKEN,
+        "PERCENT": "".join(f"%{ord(letter):02x}" for letter in TOKEN),
+        "SMALL": TOKEN.lower(),
+        "ESCAPED": "".join(f"\\u{ord(letter):04x}" for letter in TOKEN),
+        "ENTITIES": "".join(f"&#{ord(letter)};" for letter in TOKEN),
+    }.items():
+        answer = answer.replace(word.encode(), form.encode())
+    with RawServer({"api": [Raw(answer)]}) as server:
+        options: Any = {"allow_http": True, "pauses": QUICK, "retries": 1, "timeout": 5}
+        with TrackingLogClient(TOKEN, base_url=server.url("api"), **options) as client:
+            calls: list[Callable[[], object]] = [
+                lambda: client.poll("1", deadline=0.3),
+                lambda: client.open_log(YESTERDAY, deadline=0.3).read_all(),
+                lambda: trackparse.read_log(client.open_link(server.url("api"))),
+            ]
+            for call in calls:
+                with pytest.raises(trackparse.TrackparseError) as caught:
+                    call()
+                for text in (*texts_of(caught.value), locals_of(caught.value), as_rich_prints(caught.value)):
+                    assert not shows(text)
+    assert not shows(logged())
+
+
 @pytest.mark.parametrize(
-    ("endpoint", "replies"),
+    "make",
     [
-        ("getTrackingLog", [Reply.refusal(403, "no")]),
-        ("getTrackingLog", [Reply(503)] * 3),
-        ("getTrackingLog", [Reply(drop=True)] * 3),
-        ("getResults", [Reply(200, b"<html>")] * 3),
-        ("download", [Reply(403)]),
+        lambda: TrackingLogClient(TOKEN, base_url="ftp://example.com"),
+        lambda: TrackingLogClient(TOKEN, retries=-1),
+        lambda: TrackingLogClient(TOKEN, timeout=0),
+        lambda: TrackingLogClient(f"{TOKEN}\n"),
+        lambda: TrackingLogClient(f"{TOKEN} ", base_url="ftp://example.com"),
+        lambda: TrackingLogClient(TOKEN.encode()),  # type: ignore[arg-type]
     ],
 )
-def test_no_traceback_with_local_variables_shows_it(
-    service: FakeService, endpoint: Any, replies: list[Reply]
-) -> None:
-    service.reply(endpoint, *replies)
-    with client_of(service, token=TOKEN, retries=2) as client, pytest.raises(trackparse.TrackparseError) as caught:
-        client.open_log(YESTERDAY)
-    assert "TrackingLogClient('***'" in locals_of(caught.value)
+def test_a_client_that_cannot_be_made_does_not_show_it(make: Callable[[], object]) -> None:
+    with pytest.raises((ValueError, TypeError)) as caught:
+        make()
     assert not shows(locals_of(caught.value))
+    assert not shows(as_rich_prints(caught.value))
+
+
+@pytest.mark.parametrize("token", ["t", "token", "status", "a", "1", "the"])
+def test_a_short_token_leaves_messages_as_they_are(token: str) -> None:
+    page = Reply(200, b"<html>status</html>")
+    with (
+        FakeService(token=token, logs={YESTERDAY.isoformat(): sample()}) as service,
+        client_of(service, token=token, retries=1) as client,
+    ):
+        with client.open_log(YESTERDAY) as log:
+            assert log.read_all().num_rows == 1000
+        service.reply("getTrackingLog", Reply.refusal(403, "that token is not the right one"))
+        with pytest.raises(trackparse.AuthError) as caught:
+            client.request_log()
+        assert str(caught.value) == (
+            "getTrackingLog: the token is not accepted: status_code 403, that token is not the right one"
+        )
+        service.reply("getTrackingLog", page, page)
+        with pytest.raises(trackparse.ApiError, match="the answer is not JSON: '<html>status</html>'"):
+            client.request_log()
+
+
+def test_a_long_token_is_not_looked_for_in_what_the_library_says_itself() -> None:
+    with FakeService(token="accepted") as service:
+        service.reply("getTrackingLog", Reply.refusal(403, "not accepted here"))
+        with client_of(service, token="accepted") as client, pytest.raises(trackparse.AuthError) as caught:
+            client.request_log()
+    assert str(caught.value) == "getTrackingLog: the token is not accepted: status_code 403, not *** here"
 
 
 def test_the_request_under_way_does_not_show_it(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:

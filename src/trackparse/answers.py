@@ -1,4 +1,4 @@
-"""What the service answers: JSON taken apart and judged. No I/O, and no message that was not cleaned."""
+"""What the service answers: JSON taken apart and judged. No I/O; of an answer only what is used is kept."""
 
 from __future__ import annotations
 
@@ -30,15 +30,13 @@ _ABOUT_WAITING: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer of the service."""
+    """One answer of the service; fields of its response that are missing, or of another kind, are None."""
 
     status_code: int
     message: str
-    response: Any
-
-    def field(self, name: str) -> Any:
-        """A field of the response, None where it is missing."""
-        return self.response.get(name) if isinstance(self.response, Mapping) else None
+    request_id: str | None
+    link: str | None
+    tracking_codes: list[str] | None
 
     @property
     def is_transient(self) -> bool:
@@ -60,10 +58,11 @@ class Answer:
         return self.status_code in _UNAUTHORIZED or bool(_ABOUT_TOKEN.search(self.message))
 
 
-def read_answer(
-    data: Mapping[str, Any] | str | bytes, clean: Callable[[str], str] = one_line
-) -> Answer | str:
-    """The answer, or what is wrong with it, with its start. No error: it would carry the text that it fails on."""
+def read_answer(data: Mapping[str, Any] | str | bytes, hide: Callable[[str], str] = str) -> Answer | str:
+    """The answer, or what is wrong with it, with its start. ``hide`` takes out of texts what must not show.
+
+    No error: it would carry the text that it fails on.
+    """
     found: Any = data
     if not isinstance(data, Mapping):
         try:
@@ -72,23 +71,31 @@ def read_answer(
         except orjson.JSONDecodeError:
             found = None
         if found is None:
-            return f"not JSON: {_start(data, clean)}"
+            return f"not JSON: {_start(data, hide)}"
     if not isinstance(found, Mapping):
-        return f"not a JSON object: {_start(data, clean)}"
+        return f"not a JSON object: {_start(data, hide)}"
     code = _number(found.get("status_code"))
     if code is None:
-        return f"without a status_code: {_start(data, clean)}"
-    message = found.get("status_message")
-    return Answer(code, message if isinstance(message, str) else "", found.get("response"))
+        return f"without a status_code: {_start(data, hide)}"
+    response = found.get("response")
+    fields = response if isinstance(response, Mapping) else {}
+    codes = fields.get("TrackingCodes")
+    return Answer(
+        code,
+        _text(found.get("status_message"), hide) or "",
+        _text(fields.get("request_id"), hide),
+        _text(fields.get("fileName"), hide),
+        list(codes) if isinstance(codes, list) and all(isinstance(one, str) for one in codes) else None,
+    )
 
 
-def refusal(what: str, answer: Answer, clean: Callable[[str], str], hint: str = "") -> ApiError:
+def refusal(what: str, answer: Answer, hint: str = "") -> ApiError:
     """The error that an answer stands for."""
     message = answer.message or "no message"
     if answer.is_refusal_of_token:
         text = f"{what}: the token is not accepted: status_code {answer.status_code}, {message}"
-        return AuthError(clean(text), answer.status_code)
-    return ApiError(clean(f"{what}: status_code {answer.status_code}, {message}{hint}"), answer.status_code)
+        return AuthError(one_line(text), answer.status_code)
+    return ApiError(one_line(f"{what}: status_code {answer.status_code}, {message}{hint}"), answer.status_code)
 
 
 def tracking_codes(response: Mapping[str, Any] | str | bytes) -> list[str]:
@@ -103,15 +110,14 @@ def tracking_codes(response: Mapping[str, Any] | str | bytes) -> list[str]:
     if isinstance(answer, str):
         raise ApiError(one_line(f"the send response is {answer}"))
     if answer.status_code != OK:
-        raise refusal("the send response", answer, one_line)
-    codes = answer.field("TrackingCodes")
-    if not isinstance(codes, list) or not all(isinstance(code, str) for code in codes):
+        raise refusal("the send response", answer)
+    if answer.tracking_codes is None:
         raise ApiError(
             "the send response has no TrackingCodes: they are given for messages to specific devices, where push "
             "tracking is enabled",
             answer.status_code,
         )
-    return list(codes)
+    return answer.tracking_codes
 
 
 def _number(value: object) -> int | None:
@@ -120,9 +126,16 @@ def _number(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _start(data: Mapping[str, Any] | str | bytes, clean: Callable[[str], str]) -> str:
+def _text(value: object, hide: Callable[[str], str]) -> str | None:
+    """A text, or a number as one."""
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        return None
+    return hide(str(value))
+
+
+def _start(data: Mapping[str, Any] | str | bytes, hide: Callable[[str], str]) -> str:
     if isinstance(data, Mapping):
         return f"the fields are {', '.join(map(str, data)) or 'none'}"
-    # Cleaned before it is shortened: a part of what it must not show would not be found.
-    text = clean(data if isinstance(data, str) else data.decode("utf-8", "replace"))
+    # Hidden before it is shortened: a part of what must not show would not be found.
+    text = one_line(hide(data if isinstance(data, str) else data.decode("utf-8", "replace")))
     return repr(text[:120]) if text else "it is empty"

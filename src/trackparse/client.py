@@ -18,21 +18,23 @@ import orjson
 from trackparse.answers import OK, Answer, read_answer, refusal, tracking_codes
 from trackparse.days import KEPT_DAYS, Day, days, kept_day
 from trackparse.download import Download
-from trackparse.errors import ApiError, AuthError, DownloadError, NotReadyError, TrackparseError
+from trackparse.errors import ApiError, AuthError, DownloadError, NotReadyError, TrackparseError, one_line
 from trackparse.files import atomic, check_place, naming
 from trackparse.parquet import ConversionReport, convert_log
 from trackparse.patience import Cancel, Clock, Fault, Patience, Pauses
 from trackparse.reader import LogReader, Options, open_log
 from trackparse.transport import (
+    HIDDEN,
     REDIRECTS,
     TRANSIENT,
+    Exchange,
     HiddenBytes,
     Http,
-    Response,
     Secret,
     check_url,
+    is_http,
     origin,
-    response_body,
+    over_https,
     retry_after,
     shown,
     url_problem,
@@ -50,6 +52,10 @@ RETRIES: Final = 5
 _ANSWER: Final = 1 << 20  # bytes of JSON
 _COPIED: Final = 256 << 10  # bytes of a download written at once
 _PAUSES: Final = Pauses()
+_HTTP_HINT: Final = (
+    "; the service gave an http:// link, and https was tried for it: allow_http_download=True (--allow-http-download) "
+    "takes the file, and never the token, over http"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +73,10 @@ class TrackingLogClient:
 
     ``token`` is the API token. It is sent to ``base_url`` only and shown by nothing here. ``timeout`` (seconds) bounds
     connecting and each wait for bytes. ``retries`` is how often an attempt that failed is made again, in a row, with
-    ``pauses`` between. ``allow_http`` is for tests on the own machine. ``pool`` is a ``urllib3.PoolManager`` of yours:
-    for a proxy (those of the environment are not looked at), or for certificates.
+    ``pauses`` between. ``allow_http`` is for tests on the own machine. A link that the service gives as ``http://`` is
+    asked for by https; ``allow_http_download`` takes it as it is, and does not touch the token's way. ``pool`` is a
+    ``urllib3.PoolManager`` whose settings are taken: for a proxy (those of the environment are not looked at), or for
+    certificates.
 
     Threads may share a client. Close it, or use it as a context manager; logs that it opened live on.
     """
@@ -81,10 +89,17 @@ class TrackingLogClient:
         timeout: float = TIMEOUT,
         retries: int = RETRIES,
         allow_http: bool = False,
+        allow_http_download: bool = False,
         pauses: Pauses = _PAUSES,
         pool: urllib3.PoolManager | None = None,
     ) -> None:
-        self._token = _checked_token(token)
+        problem = _token_problem(token)
+        secret = Secret(str(token))
+        # A traceback with local variables would show it.
+        del token
+        if problem:
+            raise problem
+        self._token = secret
         check_url(base_url, "base_url", allow_http=allow_http)
         if "@" in base_url or "?" in base_url or "#" in base_url:
             raise ValueError("base_url holds a user, a query or a fragment: scheme, host and path are wanted")
@@ -92,7 +107,9 @@ class TrackingLogClient:
         self._retries = _checked_retries(retries)
         self._pauses = pauses
         self._clock = Clock()
-        self._http = Http(timeout=timeout, allow_http=allow_http, pool=pool, secret=self._token, clock=self._clock)
+        self._allow_http = allow_http
+        self._allow_http_download = allow_http or allow_http_download
+        self._http = Http(timeout=timeout, pool=pool, secret=self._token)
 
     def __repr__(self) -> str:
         return f"TrackingLogClient('***', base_url={self._url!r})"
@@ -106,18 +123,10 @@ class TrackingLogClient:
         """Ask for the log of a day, or for the one that the service gives without; the id of the request.
 
         ``date`` is a ``datetime.date`` or ISO text, one of the last 14 days. ValueError if it is none; ApiError or
-        AuthError if the service refuses; NotReadyError if ``deadline`` (seconds) is over.
+        AuthError if the service refuses; NotReadyError when ``deadline`` (seconds) is over, also in the middle of an
+        answer.
         """
-        day = None if date is None else kept_day(date)
-        fields = {} if day is None else {"date": day.isoformat()}
-        answer, _ = self._call("getTrackingLog", fields, self._patience(deadline, cancel))
-        if answer.status_code != OK:
-            hint = f"; the service keeps logs for {KEPT_DAYS} days" if day else ""
-            raise refusal("getTrackingLog", answer, self._http.clean, hint)
-        request_id = answer.field("request_id")
-        if isinstance(request_id, bool) or not isinstance(request_id, (str, int)) or not str(request_id):
-            raise ApiError(self._http.clean("getTrackingLog: the answer has no request_id"), OK)
-        return str(request_id)
+        return self._requested(date, self._patience(deadline, cancel))
 
     def poll(
         self,
@@ -129,33 +138,22 @@ class TrackingLogClient:
     ) -> str:
         """Ask for the result, again and again with growing pauses, until it is there; the link to the log.
 
-        NotReadyError when ``deadline`` (seconds) is over; a request under way is waited for. ``progress`` is called
-        before each pause. CancelledError once ``cancel``, a ``threading.Event`` say, is set.
+        NotReadyError when ``deadline`` (seconds) is over; with 0 it is asked once. ``progress`` is called before each
+        pause. CancelledError once ``cancel``, a ``threading.Event`` say, is set.
         """
-        patience = self._patience(deadline, cancel)
-        start = self._clock.now()
-        attempt = 0
-        while True:
-            answer, wait = self._call("getResults", {"request_id": request_id}, patience)
-            link = answer.field("fileName")
-            if answer.status_code == OK and isinstance(link, str) and link:
-                if problem := url_problem(link, "the link of the service", allow_http=self._http.allow_http):
-                    raise ApiError(self._http.clean(f"getResults: {problem}"), OK)
-                return link
-            if not answer.is_not_yet:
-                raise refusal("getResults", answer, self._http.clean)
-            if patience.over:
-                raise self._not_ready("getResults", deadline, f"status_code {answer.status_code}, {answer.message}")
-            pause = patience.pause(attempt, wait)
-            attempt += 1
-            if progress is not None:
-                progress(Waiting(request_id, attempt, self._clock.now() - start, pause))
-            patience.wait(pause)
+        return self._result(request_id, self._patience(deadline, cancel), progress)
 
     def open_link(self, link: str, *, stall: float = DEADLINE, cancel: Cancel | None = None) -> Download:
-        """The file behind a link of ``poll``, as a source for ``trackparse.open_log`` and its kin; as ``open_url``."""
-        check_url(link, "the link", allow_http=self._http.allow_http)
-        return Download(self._http, link, pauses=self._pauses, retries=self._retries, stall=stall, cancel=cancel)
+        """The file behind a link of ``poll``, as a source for ``trackparse.open_log`` and its kin; as ``open_url``.
+
+        An ``http://`` link is asked for by https, at the same host and path, unless the client may take it as it is.
+        """
+        check_url(link, "the link", allow_http=True)
+        hint = ""
+        if is_http(link) and not self._allow_http_download:
+            link, hint = over_https(link), _HTTP_HINT
+        patience = Patience(self._pauses, self._retries, stall, self._clock, cancel)
+        return Download(self._http, link, patience, hint=hint)
 
     def open_log(
         self,
@@ -271,27 +269,42 @@ class TrackingLogClient:
     # ---- what happens inside ----------------------------------------------------------------------------
 
     def _patience(self, deadline: float, cancel: Cancel | None) -> Patience:
-        if not deadline >= 0:
-            raise ValueError(f"deadline={deadline!r}: seconds, zero or more")
         return Patience(self._pauses, self._retries, deadline, self._clock, cancel)
 
     def _download(
         self, date: Day | None, deadline: float, waiting: Callable[[Waiting], object] | None, cancel: Cancel | None
     ) -> Download:
-        start = self._clock.now()
-        request_id = self.request_log(date, deadline=deadline, cancel=cancel)
-        return self._fetched(request_id, deadline, self._clock.now() - start, waiting, cancel)
-
-    def _fetched(
-        self,
-        request_id: str,
-        deadline: float,
-        spent: float,
-        waiting: Callable[[Waiting], object] | None,
-        cancel: Cancel | None,
-    ) -> Download:
-        link = self.poll(request_id, deadline=max(0.0, deadline - spent), progress=waiting, cancel=cancel)
+        patience = self._patience(deadline, cancel)
+        link = self._result(self._requested(date, patience), patience, waiting)
         return self.open_link(link, stall=deadline, cancel=cancel)
+
+    def _requested(self, date: Day | None, patience: Patience) -> str:
+        day = None if date is None else kept_day(date)
+        fields = {} if day is None else {"date": day.isoformat()}
+        answer, _ = self._call("getTrackingLog", fields, patience)
+        if answer.status_code != OK:
+            hint = f"; the service keeps logs for {KEPT_DAYS} days" if day else ""
+            raise refusal("getTrackingLog", answer, hint)
+        if not answer.request_id:
+            raise ApiError("getTrackingLog: the answer has no request_id", OK)
+        return answer.request_id
+
+    def _result(self, request_id: str, patience: Patience, progress: Callable[[Waiting], object] | None) -> str:
+        start = self._clock.now()
+        attempt = 0
+        while True:
+            answer, wait = self._call("getResults", {"request_id": request_id}, patience)
+            if answer.status_code == OK and answer.link:
+                return _checked_link(answer.link)
+            if not answer.is_not_yet:
+                raise refusal("getResults", answer)
+            if patience.over:
+                raise _not_ready("getResults", patience, f"status_code {answer.status_code}, {answer.message}")
+            pause = patience.pause(attempt, wait)
+            attempt += 1
+            if progress is not None:
+                progress(Waiting(request_id, attempt, self._clock.now() - start, pause))
+            patience.wait(pause)
 
     def _downloads(
         self,
@@ -304,80 +317,65 @@ class TrackingLogClient:
         wanted = days(first, last)
         requests = [(day, self.request_log(day, deadline=deadline, cancel=cancel)) for day in wanted]
         for day, request_id in requests:
-            with closing(self._fetched(request_id, deadline, 0.0, waiting, cancel)) as source:
+            link = self.poll(request_id, deadline=deadline, progress=waiting, cancel=cancel)
+            with closing(self.open_link(link, stall=deadline, cancel=cancel)) as source:
                 yield day, source
 
     def _call(self, method: str, fields: dict[str, str], patience: Patience) -> tuple[Answer, float | None]:
         """Ask until there is an answer to judge: the answer, and the seconds that the service asks to wait."""
         while True:
             patience.check()
-            found = self._ask(method, fields)
+            found = self._ask(method, fields, patience)
             if not isinstance(found, Fault):
                 patience.succeeded()
                 return found
             if not patience.after(found):
-                raise self._gave_up(method, found, patience)
+                raise _gave_up(method, found, patience)
 
-    def _gave_up(self, method: str, fault: Fault, patience: Patience) -> TrackparseError:
-        tried = f"; tried {patience.failures + 1} times" if patience.failures else ""
-        if patience.over and not fault.final:
-            return self._not_ready(method, patience.seconds, fault.text)
-        return ApiError(self._http.clean(f"{method}: {fault.text}{tried}"), fault.status_code)
-
-    def _not_ready(self, method: str, deadline: float, last: str) -> NotReadyError:
-        return NotReadyError(
-            self._http.clean(f"{method}: not ready within {deadline:.3g} s; the last answer: {last}; ask again later")
-        )
-
-    def _ask(self, method: str, fields: dict[str, str]) -> tuple[Answer, float | None] | Fault:
+    def _ask(self, method: str, fields: dict[str, str], patience: Patience) -> tuple[Answer, float | None] | Fault:
         """Ask once. What cannot get better by asking again is raised."""
-        url = f"{self._url}/{method}"
-        response = self._post(url, fields)
-        if isinstance(response, Fault):
-            return response
-        status = response.status
-        wait = retry_after(response.headers, self._clock.time())
-        transient = status in TRANSIENT or status >= 500
-        body = response_body(self._http, response, url, _ANSWER)
-        if isinstance(body, Fault):
-            return Fault(f"the service answered {status}", status, wait) if transient else body
-        answer = read_answer(body, self._http.clean)
-        if transient:
-            told = "" if isinstance(answer, str) else f": {answer.message}"
-            return Fault(self._http.clean(f"the service answered {status}{told}"), status, wait)
-        if status >= 400:
-            self._refuse(method, status, answer)
+        exchange = self._post(f"{self._url}/{method}", fields, patience)
+        if isinstance(exchange, Fault):
+            return exchange
+        status = exchange.status
+        wait = retry_after(exchange.headers, self._clock.time())
+        answer = self._answer(exchange)
+        if status in TRANSIENT or status >= 500:
+            told = f": {answer.message}" if isinstance(answer, Answer) else ""
+            return Fault(one_line(f"the service answered {status}{told}"), status, wait)
+        if isinstance(answer, Fault):
+            return answer
+        if status >= 300:
+            raise _refused(method, status, answer)
         if isinstance(answer, str):
-            return Fault(self._http.clean(f"the answer is {answer}"), status, wait)
+            return Fault(f"the answer is {answer}", status, wait)
         if answer.is_transient:
             text = f"status_code {answer.status_code}, {answer.message}"
-            return Fault(self._http.clean(text), answer.status_code, wait)
+            return Fault(one_line(text), answer.status_code, wait)
         return answer, wait
 
-    def _refuse(self, method: str, status: int, answer: Answer | str) -> None:
-        """The error of an HTTP status that another attempt would meet again."""
-        told = answer if isinstance(answer, str) else answer.message
-        if status in (401, 403) or (isinstance(answer, Answer) and answer.is_refusal_of_token):
-            raise AuthError(self._http.clean(f"{method}: the token is not accepted: HTTP {status}, {told}"), status)
-        raise ApiError(self._http.clean(f"{method}: HTTP {status}, {told}"), status)
+    def _answer(self, exchange: Exchange) -> Answer | str | Fault:
+        """What was answered. Nothing is raised here, where the text as it came can be seen."""
+        body = exchange.body(_ANSWER)
+        return body if isinstance(body, Fault) else read_answer(body, self._http.hide)
 
-    def _post(self, url: str, fields: dict[str, str]) -> Response | Fault:
+    def _post(self, url: str, fields: dict[str, str], patience: Patience) -> Exchange | Fault:
         """Send a request; follow redirects on the same host only, for it holds the token."""
         first = origin(url)
         for _ in range(REDIRECTS + 1):
             body = HiddenBytes(orjson.dumps({"request": {"auth": self._token.reveal(), **fields}}))
-            response = self._http.send("POST", url, {"Content-Type": "application/json"}, body)
-            if isinstance(response, Fault):
-                return response
-            target = self._http.redirect(response, url)
+            exchange = self._http.send("POST", url, patience, {"Content-Type": "application/json"}, body)
+            if isinstance(exchange, Fault):
+                return exchange
+            target = exchange.redirect()
             if target is None:
-                return response
-            response.close()
+                return exchange
+            exchange.close()
             if problem := url_problem(target, "the redirect", allow_http=True):
-                return Fault(problem, response.status, final=True)
-            if response.status == 303 or origin(target) != first:
+                return Fault(one_line(problem), exchange.status, final=True)
+            if exchange.status == 303 or origin(target) != first:
                 text = f"it redirects to {shown(target)}, where the token is not sent"
-                return Fault(text, response.status, final=True)
+                return Fault(one_line(text), exchange.status, final=True)
             url = target
         return Fault(f"more than {REDIRECTS} redirects", final=True)
 
@@ -395,21 +393,54 @@ def open_url(
 ) -> Download:
     """A file over HTTP as a source for ``open_log``, ``read_log`` and ``convert_log``, which close it.
 
-    A download that breaks goes on where it stopped. ``stall`` (seconds) is how long no byte may come, with all
-    ``retries``. DownloadError if it cannot be had; ValueError if the URL is none, or not https.
+    A download that breaks goes on where it stopped. ``stall`` (seconds) is how long no byte of it may come, with all
+    ``retries``, whatever else the server sends. DownloadError if it cannot be had; ValueError if the URL is none, or
+    not https.
     """
     check_url(url, "the URL", allow_http=allow_http)
     retries = _checked_retries(retries)
-    http = Http(timeout=timeout, allow_http=allow_http, pool=pool, secret=None, clock=Clock())
-    return Download(http, url, pauses=pauses, retries=retries, stall=stall, cancel=cancel)
+    patience = Patience(pauses, retries, stall, Clock(), cancel)
+    return Download(Http(timeout=timeout, pool=pool, secret=None), url, patience, owned=True)
 
 
-def _checked_token(token: str) -> Secret:
+def _gave_up(method: str, fault: Fault, patience: Patience) -> TrackparseError:
+    tried = f"; tried {patience.failures + 1} times" if patience.failures else ""
+    if patience.over and not fault.final:
+        return _not_ready(method, patience, fault.text)
+    return ApiError(one_line(f"{method}: {fault.text}{tried}"), fault.status_code)
+
+
+def _not_ready(method: str, patience: Patience, last: str) -> NotReadyError:
+    return NotReadyError(
+        one_line(f"{method}: not ready within {patience.seconds:.3g} s; the last answer: {last}; ask again later")
+    )
+
+
+def _refused(method: str, status: int, answer: Answer | str) -> ApiError:
+    """The error of an HTTP status that another attempt would meet again."""
+    told = answer if isinstance(answer, str) else answer.message
+    if status in (401, 403) or (isinstance(answer, Answer) and answer.is_refusal_of_token):
+        return AuthError(one_line(f"{method}: the token is not accepted: HTTP {status}, {told}"), status)
+    return ApiError(one_line(f"{method}: HTTP {status}, {told}"), status)
+
+
+def _checked_link(link: str) -> str:
+    if HIDDEN in link:
+        raise ApiError(one_line(f"getResults: the link of the service holds the token: {link}"), OK)
+    if problem := url_problem(link, "the link of the service", allow_http=True):
+        raise ApiError(one_line(f"getResults: {problem}"), OK)
+    return link
+
+
+def _token_problem(token: object) -> Exception | None:
+    """Why it is no token. Not raised here, where it can be seen."""
     if not isinstance(token, str):
-        raise TypeError(f"the token is text, not {type(token).__name__}")
+        return TypeError(f"the token is text, not {type(token).__name__}")
     if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise ValueError("the token is empty, or holds a blank, a line end or odd letters: strip what it was read from")
-    return Secret(token)
+        return ValueError(
+            "the token is empty, or holds a blank, a line end or odd letters: strip what it was read from"
+        )
+    return None
 
 
 def _checked_retries(retries: int) -> int:

@@ -5,33 +5,24 @@ Nothing is read twice, nothing is missed: what cannot be shown to be the rest of
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from trackparse.errors import DownloadError
-from trackparse.patience import AnyOf, Cancel, Fault, Flag, Patience, Pauses, check
+from trackparse.errors import DownloadError, one_line
+from trackparse.patience import Fault, Patience
 from trackparse.sources import Buffer, Source
-from trackparse.transport import (
-    BREAKS,
-    REDIRECTS,
-    TRANSIENT,
-    Http,
-    Response,
-    packed,
-    retry_after,
-    shown,
-    url_problem,
-)
+from trackparse.transport import REDIRECTS, TRANSIENT, Exchange, Http, is_http, packed, retry_after, shown, url_problem
 
 # Bytes of one read: larger buffers are fresh memory each time, 1,041 page faults in 24 MB at 1 MiB, one at this size.
 _READ_MOST: Final = 256 << 10
 _CONTENT_RANGE: Final = re.compile(r"bytes\s+(\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII | re.IGNORECASE)
 _WORTH: Final = 64 << 10  # bytes of an answer that make another try without a pause worth it
+_LOOKED_AT: Final = 64 << 10  # bytes of the start of a file that must not hold the token: errors quote from there
 _UNSATISFIED: Final = re.compile(r"bytes\s+\*/(\d{1,18})", re.ASCII | re.IGNORECASE)
 
 
@@ -69,62 +60,67 @@ class _Identity:
 class Download(Source):
     """The body of a GET. It asks at once, and again from the byte where it stopped when the connection breaks.
 
-    DownloadError: the link cannot be had, the file changed, the server does not do ranges, or ``retries``
-    attempts in a row or ``stall`` seconds brought no byte. CancelledError where ``cancel`` is set.
+    DownloadError: the link cannot be had, the file changed, the server does not do ranges, or ``patience`` was over
+    before a byte came. CancelledError where the caller wants no more.
     """
 
-    def __init__(
-        self,
-        http: Http,
-        url: str,
-        *,
-        pauses: Pauses,
-        retries: int,
-        stall: float,
-        cancel: Cancel | None,
-    ) -> None:
+    def __init__(self, http: Http, url: str, patience: Patience, *, owned: bool = False, hint: str = "") -> None:
+        """``owned`` connections are closed with it; ``hint`` is told where not even the first byte can be had."""
         name = unquote(PurePosixPath(urlsplit(url).path).name)
         super().__init__(http.clean(name) or shown(url), None)
         self._http = http
         self._url = url
-        self._stopped = Flag()
-        self._cancel = cancel
-        self._patience = Patience(pauses, retries, stall, http.clock, AnyOf(self._stopped, cancel))
+        self._pid = os.getpid()
+        self._owned = owned
+        self._hint = hint
+        self._patience = patience
+        self._stopped = patience.stopped
         self._identity = _Identity(None, None)
-        self._response: Response | None = None
+        self._exchange: Exchange | None = None
         self._received = 0
         self._opened_at = 0  # the first byte of the answer under way
         self._until: int | None = None  # where the answer under way ends, None where it does not say
         self._ended = False
         self.complete = False  # whether the end was the file's, as far as HTTP can tell
-        self._open()
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
 
     def interrupt(self) -> None:
         self._stopped.set()
-        response = self._response
-        if response is not None:
-            # It may have ended by itself meanwhile, in one of many ways.
-            with suppress(Exception):
-                response.shutdown()
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.interrupt()
 
     def close(self) -> None:
         self._stopped.set()
         self._ended = True
         self._drop()
+        if self._owned:
+            self._http.close()
 
     def _take(self, n: int) -> Buffer:
+        if self._pid != os.getpid():
+            # Two processes would take bytes from one connection.
+            raise RuntimeError(f"{self.name}: the download was opened before a fork: open it again in the child")
         while not self._ended:
-            check(self._cancel)
-            data = self._receive(n)
+            self._patience.check()
+            data = self._receive(n if self._received else max(n, _LOOKED_AT))
             if isinstance(data, Fault):
                 self._drop()
                 self._again(data)
             elif data:
+                if not self._received and self._http.shows(str(data[:_LOOKED_AT], "latin-1")):
+                    # Not in a local variable either, when the error is raised.
+                    del data
+                    raise self._error("what the link gives holds the token, and is no log")
                 self._received += len(data)
                 if self._until is not None and self._received > self._until:
                     raise self._error(f"the server sent more than it said, which was to byte {self._until:,}")
                 self._patience.succeeded()
-                return data
+                return self._at_most(data, n)
             else:
                 self._end_of_answer()
         return b""
@@ -132,26 +128,19 @@ class Download(Source):
     # ---- one answer -------------------------------------------------------------------------------------
 
     def _receive(self, n: int) -> bytes | Fault:
-        """What is there, at most n bytes; none where the answer ends. A byte that came is never lost to an error."""
-        response = self._response
-        if response is None or self._stopped.is_set():
+        """What is there, at most n bytes; none where the answer ends."""
+        exchange = self._exchange
+        if exchange is None or self._stopped.is_set():
             return Fault("there is no connection")
-        fault: Fault
-        try:
-            return response.read1(min(n, _READ_MOST), decode_content=False)
-        except BREAKS as error:
-            fault = self._http.fault(error, self._url)
-        except Exception as error:
-            # A socket that is shut down under a read fails as it likes.
-            if not self._stopped.is_set():
-                raise
-            fault = Fault(type(error).__name__)
-        return fault
+        if not self._patience.failures:
+            # What went before is the time of whoever reads.
+            self._patience.restart()
+        return exchange.read(min(n, _READ_MOST))
 
     def _end_of_answer(self) -> None:
-        response, self._response = self._response, None
-        if response is not None:
-            response.release_conn()
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.release()
         if self._until is not None and self._received < self._until:
             self._again(Fault("the answer ended early"))
         elif self.size is not None and self._received < self.size:
@@ -163,9 +152,9 @@ class Download(Source):
             self.complete = self._until is not None or self._is_chunked
 
     def _drop(self) -> None:
-        response, self._response = self._response, None
-        if response is not None:
-            response.close()
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.close()
 
     # ---- asking -----------------------------------------------------------------------------------------
 
@@ -174,9 +163,6 @@ class Download(Source):
         if self._stopped.is_set():
             self._ended = True
             return
-        if not self._patience.failures:
-            # What went before is the time of whoever reads: a server may end a connection that nobody reads from.
-            self._patience.restart()
         # Where the connection was good for a while, it most likely is again.
         at_once = self._received - self._opened_at >= _WORTH
         if not self._patience.after(fault, at_once=at_once):
@@ -199,73 +185,70 @@ class Download(Source):
 
     def _ask(self) -> Fault | None:
         """Ask once, from the next byte on."""
-        check(self._cancel)
+        self._patience.check()
         headers = {}
         if self._received:
             headers = {"Range": f"bytes={self._received}-", **self._identity.condition}
-        response = self._follow(headers)
-        if isinstance(response, Fault):
-            return response
+        exchange = self._follow(headers)
+        if isinstance(exchange, Fault):
+            return exchange
         try:
-            return self._taken(response)
+            return self._taken(exchange)
         finally:
-            if self._response is not response:
+            if self._exchange is not exchange:
                 # Its body is not wanted: the connection goes with it.
-                response.close()
+                exchange.close()
 
-    def _follow(self, headers: Mapping[str, str]) -> Response | Fault:
+    def _follow(self, headers: Mapping[str, str]) -> Exchange | Fault:
         url = self._url
         for _ in range(REDIRECTS + 1):
-            response = self._http.send("GET", url, headers)
-            if isinstance(response, Fault):
-                return response
-            target = self._http.redirect(response, url)
+            exchange = self._http.send("GET", url, self._patience, headers)
+            if isinstance(exchange, Fault):
+                return exchange
+            target = exchange.redirect()
             if target is None:
-                return response
-            response.close()
-            self._check_redirect(url, target)
+                return exchange
+            exchange.close()
+            if problem := url_problem(target, "the redirect", allow_http=True):
+                raise self._error(problem)
+            if is_http(target) and not is_http(url):
+                raise self._error(f"it redirects from https to {shown(target)}")
             url = target
         raise self._error(f"more than {REDIRECTS} redirects")
 
-    def _check_redirect(self, url: str, target: str) -> None:
-        if url.startswith("https:") and target.startswith("http:"):
-            raise self._error(f"it redirects from https to {shown(target)}")
-        if problem := url_problem(target, "the redirect", allow_http=self._http.allow_http):
-            raise self._error(problem)
-
-    def _taken(self, response: Response) -> Fault | None:
+    def _taken(self, exchange: Exchange) -> Fault | None:
         """Judge an answer by its head; the body of a good one is read from here on."""
-        status = response.status
+        status = exchange.status
         if status in TRANSIENT or status >= 500:
-            wait = retry_after(response.headers, self._http.clock.time())
-            return Fault(f"the server answered {status} {self._http.clean(response.reason or '')}", status, wait)
+            wait = retry_after(exchange.headers, self._patience.clock.time())
+            return Fault(f"the server answered {status} {exchange.reason}".rstrip(), status, wait)
         if self._received:
-            self._take_rest(response)
+            self._take_rest(exchange)
         else:
-            self._take_whole(response)
+            self._take_whole(exchange)
         return None
 
-    def _take_whole(self, response: Response) -> None:
-        if response.status != 200:
-            raise self._refused(response)
-        self._check_encoding(response)
-        self._identity = _Identity.of(response.headers)
-        self._use(response)
-        self.size = self._until = response.length_remaining
+    def _take_whole(self, exchange: Exchange) -> None:
+        if exchange.status != 200:
+            raise self._refused(exchange)
+        self._check_encoding(exchange)
+        self._identity = _Identity.of(exchange.headers)
+        self._use(exchange)
+        self.size = self._until = exchange.length
 
-    def _take_rest(self, response: Response) -> None:
-        identity = _Identity.of(response.headers)
-        if response.status == 416:
-            self._check_end(response)
+    def _take_rest(self, exchange: Exchange) -> None:
+        identity = _Identity.of(exchange.headers)
+        if exchange.status == 416:
+            self._check_end(exchange)
             return
-        if response.status == 200:
+        if exchange.status == 200:
             if self._identity.differs(identity):
                 raise self._changed()
             raise self._error("the server does not send parts of a file, so that it cannot go on")
-        if response.status != 206:
-            raise self._refused(response)
-        self._check_encoding(response)
-        start, end, total = self._range(response)
+        if exchange.status != 206:
+            raise self._refused(exchange)
+        self._check_encoding(exchange)
+        start, end, total = self._range(exchange)
         if self._identity.differs(identity):
             raise self._changed()
         # A part that was sent under a condition needs not repeat it.
@@ -276,26 +259,26 @@ class Download(Source):
         if None not in (self.size, total) and self.size != total:
             raise self._changed()
         self.size = total if self.size is None else self.size
-        self._use(response)
+        self._use(exchange)
         self._until = end
 
-    def _use(self, response: Response) -> None:
-        self._response = response
+    def _use(self, exchange: Exchange) -> None:
+        self._exchange = exchange
         self._opened_at = self._received
-        self._is_chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
+        self._is_chunked = "chunked" in exchange.headers.get("Transfer-Encoding", "").lower()
 
-    def _range(self, response: Response) -> tuple[int, int, int | None]:
+    def _range(self, exchange: Exchange) -> tuple[int, int, int | None]:
         """First byte, the one behind the last, and the size of the file."""
-        text = response.headers.get("Content-Range", "")
+        text = exchange.headers.get("Content-Range", "")
         match = _CONTENT_RANGE.fullmatch(text.strip())
         if match is None:
             raise self._error(f"the server sent a part of the file, but not which: Content-Range is {text!r}")
         return int(match[1]), int(match[2]) + 1, None if match[3] == "*" else int(match[3])
 
-    def _check_end(self, response: Response) -> None:
+    def _check_end(self, exchange: Exchange) -> None:
         """There is nothing behind the bytes received: the end, if the file is just as long."""
-        match = _UNSATISFIED.fullmatch(response.headers.get("Content-Range", "").strip())
-        identity = _Identity.of(response.headers)
+        match = _UNSATISFIED.fullmatch(exchange.headers.get("Content-Range", "").strip())
+        identity = _Identity.of(exchange.headers)
         if match is None or int(match[1]) != self._received or self.size not in (None, self._received):
             raise self._changed()
         if self._identity.differs(identity):
@@ -303,16 +286,16 @@ class Download(Source):
         self.size = self._received
         self._ended = self.complete = True
 
-    def _check_encoding(self, response: Response) -> None:
-        if encoding := packed(response.headers):
+    def _check_encoding(self, exchange: Exchange) -> None:
+        if encoding := packed(exchange.headers):
             raise self._error(f"the server packs the file as {encoding!r} on the way, which it was asked not to do")
 
     # ---- errors -----------------------------------------------------------------------------------------
 
-    def _refused(self, response: Response) -> DownloadError:
-        status = response.status
+    def _refused(self, exchange: Exchange) -> DownloadError:
+        status = exchange.status
         advice = "; a link lasts for a while only: ask for the log again" if status in (401, 403, 404, 410) else ""
-        return self._error(f"the server answered {status} {response.reason or ''}".rstrip() + advice)
+        return self._error(f"the server answered {status} {exchange.reason}".rstrip() + advice)
 
     def _changed(self) -> DownloadError:
         return self._error("the file changed while it was downloaded; ask for the log again")
@@ -320,4 +303,5 @@ class Download(Source):
     def _error(self, text: str) -> DownloadError:
         of = "" if self.size is None else f" of {self.size:,}"
         where = f" at byte {self._received:,}{of}" if self._received else ""
-        return DownloadError(self._http.clean(f"download of {shown(self._url)}{where}: {text}"))
+        hint = "" if self._received else self._hint
+        return DownloadError(one_line(f"download of {shown(self._url)}{where}: {text}") + hint)

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from trackparse.errors import CancelledError
 
 _SLICE: Final = 0.05  # seconds between two looks at whoever may end a pause
+_LAST: Final = 1.0  # seconds that pauses leave to the last attempt before the deadline, a tenth of it if that is less
 
 
 class Cancel(Protocol):
@@ -111,39 +112,61 @@ class Fault:
 
 
 class Patience:
-    """How often and how long to try: counts failures in a row, and pauses between them."""
+    """How often and how long to try: counts failures in a row, and pauses between them.
+
+    No attempt outlasts the deadline, and the last one begins a while before it. A deadline of 0 seconds is for one
+    attempt, which has the time that any attempt has without a deadline.
+    """
 
     def __init__(
         self, pauses: Pauses, retries: int, seconds: float, clock: Clock, cancel: Cancel | None
     ) -> None:
+        if not seconds >= 0:
+            raise ValueError(f"{seconds!r} is no number of seconds: zero or more")
         self._pauses = pauses
         self._retries = retries
         self.seconds = seconds  # to the deadline
-        self._clock = clock
+        self.clock = clock
+        self.stopped = Flag()  # ends all waiting, as cancel does
         self._cancel = cancel
+        self._either = AnyOf(self.stopped, cancel)
         self.failures = 0  # in a row
         self._end = clock.now() + seconds
 
     @property
-    def left(self) -> float:
-        """Seconds to the deadline, 0 when it is over."""
-        return max(0.0, self._end - self._clock.now())
+    def _left(self) -> float:
+        return max(0.0, self._end - self.clock.now())
+
+    @property
+    def _room(self) -> float:
+        """Seconds until the last attempt has to begin."""
+        return max(0.0, self._left - min(_LAST, self.seconds / 10))
 
     @property
     def over(self) -> bool:
-        """Whether the deadline is."""
-        return self.left <= 0
+        """Whether there is no time for another attempt."""
+        return self._room <= 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether nobody waits any more."""
+        return self._either.is_set()
+
+    def for_one(self, timeout: float) -> float:
+        """Seconds that an attempt has, all in all."""
+        return self._left if self.seconds else timeout
 
     def pause(self, attempt: int, retry_after: float | None) -> float:
-        """Seconds to wait before the next attempt: what was asked for, or ours if longer, up to the deadline."""
-        return min(max(self._pauses.before(attempt), retry_after or 0.0), self.left)
+        """Seconds to wait before the next attempt: what was asked for, or ours if longer, up to the last one."""
+        return min(max(self._pauses.before(attempt), retry_after or 0.0), self._room)
 
     def wait(self, seconds: float) -> None:
         """Let them pass."""
-        self._clock.pause(seconds, self._cancel)
+        self.clock.pause(seconds, self._either)
 
     def after(self, fault: Fault, *, at_once: bool = False) -> bool:
         """Wait before another attempt, ``at_once`` only if it is not the first; False if there is to be none."""
+        self.check()
         if fault.final or self.over or self.failures >= self._retries:
             return False
         seconds = self.pause(self.failures, fault.retry_after)
@@ -162,4 +185,4 @@ class Patience:
 
     def restart(self) -> None:
         """The time to the deadline begins now."""
-        self._end = self._clock.now() + self.seconds
+        self._end = self.clock.now() + self.seconds

@@ -75,6 +75,10 @@ class _Date(click.ParamType):  # type: ignore[type-arg] # generic in newer versi
     "--base-url", envvar="TRACKPARSE_BASE_URL", metavar="URL", help="Another service; also TRACKPARSE_BASE_URL."
 )
 @click.option("--allow-http", is_flag=True, help="Talk to it without encryption: for tests on this machine.")
+@click.option(
+    "--allow-http-download", is_flag=True,
+    help="Take a link that the service gives as http:// as it is, instead of asking for it by https.",
+)
 @quiet_option
 def fetch(
     date: Day | None,
@@ -88,6 +92,7 @@ def fetch(
     keep_partial: bool,
     base_url: str | None,
     allow_http: bool,
+    allow_http_download: bool,
     quiet: bool,
     **options: Any,
 ) -> Exit:
@@ -117,7 +122,13 @@ def fetch(
     if output is None:
         directory.mkdir(parents=True, exist_ok=True)
     with (
-        TrackingLogClient(token, base_url=base_url or BASE_URL, allow_http=allow_http) as client,
+        TrackingLogClient(
+            token,
+            # An empty one is a mistake, and no reason to send a token to the real service; click takes it for none.
+            base_url=os.environ.get("TRACKPARSE_BASE_URL", BASE_URL) if base_url is None else base_url,
+            allow_http=allow_http,
+            allow_http_download=allow_http_download,
+        ) as client,
         progress_bar("asking for the log", None, shown=not quiet) as bar,
     ):
         run = _Run(client, bar, wait, options_of(strict, keep_partial, options))
