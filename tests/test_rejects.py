@@ -158,13 +158,14 @@ class TestFiles:
     @pytest.mark.parametrize("name", FORMATS)
     def test_a_failure_changes_nothing(self, name: str, tmp_path: Path) -> None:
         archive = python_zip({"log.csv": H8 + line() * 5000 + b"x\n" * 50_000})
-        for old in (None, b"the file of yesterday"):
-            if old:
-                (tmp_path / name).write_bytes(old)
-            with pytest.raises(trackparse.TruncatedError):
-                converted(archive[: len(archive) // 2], tmp_path, name)
-            assert files_in(tmp_path) == ([name] if old else [])
-        assert (tmp_path / name).read_bytes() == b"the file of yesterday"
+        with pytest.raises(trackparse.TruncatedError):
+            converted(archive[: len(archive) // 2], tmp_path, name)
+        assert files_in(tmp_path) == []
+        converted(H8 + line() + b"x\n", tmp_path, name)
+        before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        with pytest.raises(trackparse.TruncatedError):
+            converted(archive[: len(archive) // 2], tmp_path, name)
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
     @pytest.mark.parametrize("name", FORMATS)
     def test_a_log_of_nothing_else_is_not_held_in_memory(self, name: str, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from trackparse.cli.each import for_each
 from trackparse.cli.exits import Exit
 from trackparse.cli.inputs import Input
 from trackparse.cli.options import Dialect, dialect_option, filter_options, log_argument
-from trackparse.cli.output import aligned, complain, counted, printable, put, shortened
+from trackparse.cli.output import aligned, complain, counted, printable, put, say, shortened
 from trackparse.cli.progress import Bar
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def head(log: str, rows: int, as_json: bool, where: Filter | None, dialect: Dial
             _print_json(reader, rows)
         else:
             for line in _lines(islice(reader.events(), rows)):
-                click.echo(line)
+                say(line)
         if reader.stats.rejected:
             # Met, not skipped: some may stand after the last row printed, a block is read whole.
             complain(f"{counted(reader.stats.rejected, 'bad record')} met and left out")

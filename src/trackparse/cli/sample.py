@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from trackparse.cli.output import counted, megabytes, printable
+from trackparse.cli.output import counted, megabytes, printable, say
 
 
 @click.command()
@@ -32,4 +32,4 @@ def sample(out: Path, rows: int, dialect: Literal["php", "rfc4180"], seed: int) 
     from trackparse.sample import write_sample
 
     write_sample(out, rows=rows, dialect=dialect, seed=seed)
-    click.echo(f"{printable(str(out))}: {counted(rows, 'row')}, {megabytes(out.stat().st_size)}")
+    say(f"{printable(str(out))}: {counted(rows, 'row')}, {megabytes(out.stat().st_size)}")
