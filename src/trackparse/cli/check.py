@@ -11,7 +11,7 @@ from trackparse.cli.each import for_each
 from trackparse.cli.exits import Exit, gravest
 from trackparse.cli.inputs import Input, inputs_of
 from trackparse.cli.options import Dialect, dialect_option, json_option, logs_argument, quiet_option
-from trackparse.cli.output import counted, one_line, printable, put_json, say
+from trackparse.cli.output import Command, counted, one_line, printable, put_json, say
 from trackparse.cli.progress import Bar
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _BAD_PAYLOAD = "bad_payload"
 _DAMAGE = "damage"
 
 
-@click.command()
+@click.command(cls=Command)
 @logs_argument
 @json_option
 @dialect_option

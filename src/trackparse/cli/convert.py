@@ -25,12 +25,12 @@ from trackparse.cli.options import (
     strict_option,
 )
 from trackparse.cli.outcomes import rejects_beside, tell
-from trackparse.cli.output import check_is_no_output
+from trackparse.cli.output import Command, check_is_no_output
 from trackparse.cli.progress import progress_bar
 from trackparse.files import identity
 
 
-@click.command()
+@click.command(cls=Command)
 @logs_argument
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Parquet file to write, of one LOG.")
 @click.option(

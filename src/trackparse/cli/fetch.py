@@ -21,7 +21,7 @@ from trackparse.cli.options import (
     strict_option,
 )
 from trackparse.cli.outcomes import Outcome, convert, failure, rejects_beside, tell
-from trackparse.cli.output import EXPECTED
+from trackparse.cli.output import EXPECTED, Command
 from trackparse.cli.progress import Bar, progress_bar
 from trackparse.days import days as days_between
 from trackparse.days import kept_day
@@ -45,7 +45,7 @@ class _Date(click.ParamType):  # type: ignore[type-arg] # generic in newer versi
             self.fail(str(error), param, ctx)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--date", type=_Date(), help="Day of the log: one of the last 14. [default: what the service gives]")
 @click.option("--until-date", type=_Date(), help="Last day, for the logs of several days.")
 @click.option("--days", type=click.IntRange(min=1), metavar="N", help="So many days up to --date, or to yesterday.")

@@ -17,6 +17,14 @@ from trackparse.errors import TrackparseError
 from trackparse.files import identity
 
 
+class Command(click.Command):
+    """A command whose help is output as any other."""
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        with writing():
+            return super().make_context(*args, **extra)
+
+
 class OutputError(OSError):
     """Standard output cannot be written: a full disk, say. A reader that has gone away is BrokenPipeError."""
 
@@ -122,7 +130,13 @@ def one_line(error: BaseException, name: str = "") -> str:
 
 def of_log(name: str, text: str) -> str:
     """A text that begins with the name of its log, once: a member of a bare log has that of its file."""
-    return text if text.startswith(name) else f"{name}: {text.removeprefix(f'{PurePath(name).name}: ')}"
+    if text.startswith(name):
+        return text
+    member = PurePath(name).name
+    # What is not UTF-8 in it stands as an escape in the text.
+    for called in (member, member.encode(errors="backslashreplace").decode()):
+        text = text.removeprefix(f"{called}: ")
+    return f"{name}: {text}"
 
 
 def counted(count: int, noun: str) -> str:

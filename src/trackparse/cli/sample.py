@@ -7,10 +7,10 @@ from typing import Literal
 
 import click
 
-from trackparse.cli.output import counted, megabytes, printable, say
+from trackparse.cli.output import Command, counted, megabytes, printable, say
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--rows", type=click.IntRange(min=0), required=True, metavar="N", help="Records to write.")
 @click.option(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import time
@@ -29,7 +28,6 @@ class _State:
     number = 0  # the signal that it was raised for
     held = False
     waiting = 0  # a signal that came while they were held
-    ended = False  # only the interpreter is still at work
 
 
 def listen(*, interrupts: bool = True) -> None:
@@ -46,9 +44,10 @@ def listen(*, interrupts: bool = True) -> None:
 
 
 def ended() -> None:
-    """All is done, and signals change nothing any more."""
-    _State.ended = True
-    _State.asked = time.monotonic()
+    """All is done, and signals change nothing any more, the exit code neither."""
+    for number in _CODES:
+        # Only what is ignored stays so while the interpreter ends.
+        signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager
@@ -79,15 +78,12 @@ def _end(number: int, frame: FrameType | None) -> None:
     if _State.asked is not None and now - _State.asked < _PATIENCE:
         return
     _State.asked, _State.number = now, number
-    code = _CODES[signal.Signals(number)]
-    if _State.ended:
-        os._exit(code)
-    raise SystemExit(code)
+    raise SystemExit(_CODES[signal.Signals(number)])
 
 
 def _raise_again(lost: Any) -> None:
     """Where it came while an object was cleared away, Python reports the exception and goes on."""
-    if isinstance(lost.exc_value, SystemExit) and not _State.ended:
+    if isinstance(lost.exc_value, SystemExit):
         _State.asked = None
         signal.setitimer(signal.ITIMER_REAL, _SOON)
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from threading import Thread, main_thread
@@ -26,8 +27,9 @@ def work(descriptor: int) -> None:
     connection: Connection = Connection(descriptor)
     jobs: SimpleQueue[Job] = SimpleQueue()
     Thread(target=_receive, args=(connection, jobs), daemon=True).start()
-    while True:
-        connection.send(run_job(jobs.get(), _Teller(connection)))
+    with suppress(OSError):  # nobody listens any more
+        while True:
+            connection.send(run_job(jobs.get(), _Teller(connection)))
 
 
 def _receive(connection: Connection, jobs: SimpleQueue[Job]) -> None:
