@@ -16,13 +16,16 @@ __all__ = ["cli", "main"]
 
 def main() -> None:
     """Run the command line; the console entry point."""
-    from trackparse.cli.signals import listen
+    from trackparse.cli.signals import ended, listen
 
     # Before all else is imported, which takes long enough for Ctrl-C.
     listen()
-    from trackparse.cli.app import run
+    try:
+        from trackparse.cli.app import run
 
-    run()
+        run()
+    finally:
+        ended()
 
 
 def __getattr__(name: str) -> Any:

@@ -21,7 +21,6 @@ from trackparse.cli.head import head
 from trackparse.cli.output import EXPECTED, OutputError, complain, flush, one_line, writing
 from trackparse.cli.sample import sample
 from trackparse.cli.schema import schema
-from trackparse.cli.signals import ended
 from trackparse.cli.stats import stats
 
 
@@ -91,7 +90,4 @@ def run() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
         # What the terminal cannot show must not end the run.
         getattr(sys, name).reconfigure(errors="backslashreplace")
-    try:
-        cli(prog_name="trackparse")
-    finally:
-        ended()
+    cli(prog_name="trackparse")
