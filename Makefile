@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup test lint bench fuzz ci clean
+.PHONY: setup test lint bench fuzz torture ci clean
 
 setup: $(BIN)/.installed
 
@@ -26,6 +26,11 @@ bench: setup
 SECONDS ?= 60
 fuzz: setup
 	$(BIN)/python fuzz/run.py --seconds $(SECONDS)
+
+# Kills of conversions and fetches at any moment.
+KILLS ?= 500
+torture: setup
+	$(BIN)/python tests/torture/kills.py --kills $(KILLS)
 
 # All of it in a copy, with tools installed where root may do that.
 ci:
