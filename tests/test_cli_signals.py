@@ -108,6 +108,7 @@ for words in json.loads(sys.argv[1]):
         cli(words, prog_name="trackparse")
     except SystemExit as end:
         print(int(end.code), file=sys.stderr)
+    sys.stdout.close()
 """
 
 
@@ -153,8 +154,9 @@ def test_too_little_memory_for_a_real_conversion_leaves_nothing(tmp_path: Path) 
     program = """
 import resource, sys
 import numpy, pyarrow.parquet
-size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (size + (24 << 20), resource.RLIM_INFINITY))
+with open("/proc/self/statm") as file:
+    size = int(file.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size + (16 << 20), resource.RLIM_INFINITY))
 from trackparse.cli import main
 sys.argv = ["trackparse", "convert", sys.argv[1]]
 main()
