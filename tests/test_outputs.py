@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from cases import H8, line
-from cli_common import BAD, PROGRAM, ROW, csv_of, ended, good, run, with_bad
+from cli_common import BAD, ROW, csv_of, ended, good, run, with_bad
 
 import trackparse
+from trackparse.cli import cli
 from trackparse.testing import TOKEN
 
 LOG = H8 + line() + b"x\n"
@@ -44,6 +45,13 @@ links = pytest.mark.parametrize("link", LINKS, ids=[link.__name__ for link in LI
 
 def content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def code_of(*words: object) -> object:
+    """The exit code of a command that uses the streams of this process."""
+    with pytest.raises(SystemExit) as end:
+        cli([str(word) for word in words], prog_name="trackparse")
+    return end.value.code
 
 
 class TestTheLibrary:
@@ -163,15 +171,17 @@ class TestTheCommandLine:
         assert "would both become" in ended(2, "convert", one, two).stderr
         assert content(tmp_path) == before
 
-    def test_standard_input_is_a_log_as_any_other(self, tmp_path: Path) -> None:
-        log = csv_of(tmp_path / "log.csv", ROW)
-        for options in (["-o", log], ["-o", tmp_path / "out.parquet", "--rejects", log.rename(tmp_path / "l.jsonl")]):
-            log = tmp_path / "l.jsonl" if "--rejects" in options else csv_of(tmp_path / "log.csv", ROW)
-            before = log.read_bytes()
-            with log.open("rb") as file:
-                done = subprocess.run([*PROGRAM, "convert", "-", *map(str, options)], stdin=file, capture_output=True)
-            assert (done.returncode, log.read_bytes()) == (2, before)
-            assert b"is the log itself" in done.stderr
+    @pytest.mark.parametrize("option", ["-o", "--rejects"])
+    def test_standard_input_is_a_log_as_any_other(
+        self, option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        log = csv_of(tmp_path / "log.jsonl", ROW)
+        before = log.read_bytes()
+        words = ["-o", log] if option == "-o" else ["-o", tmp_path / "out.parquet", "--rejects", log]
+        with log.open() as file:
+            monkeypatch.setattr(sys, "stdin", file)
+            code = code_of("convert", "-", *words)
+        assert (code, content(tmp_path)) == (2, {"log.jsonl": before})
 
     @pytest.mark.parametrize(
         ("command", "stream", "stdin"),
@@ -183,15 +193,17 @@ class TestTheCommandLine:
             ("convert", "stdout", True),
         ],
     )
-    def test_nothing_is_printed_into_the_log(self, command: str, stream: str, stdin: bool, tmp_path: Path) -> None:
+    def test_nothing_is_printed_into_the_log(
+        self, command: str, stream: str, stdin: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         log = with_bad(tmp_path / "log.csv", 3)
         before = log.read_bytes()
-        more = ["-o", "out.parquet"] if command == "convert" else []
-        words = [*PROGRAM, command, "-" if stdin else str(log), *more]
-        with log.open("ab") as file, log.open("rb") as source:
-            streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, stream: file}
-            done = subprocess.run(words, stdin=source, cwd=tmp_path, **streams)
-        assert done.returncode == 1
+        more = ["-o", tmp_path / "out.parquet"] if command == "convert" else []
+        with log.open("a") as file, log.open() as source:
+            monkeypatch.setattr(sys, "stdin", source)
+            monkeypatch.setattr(sys, stream, file)
+            code = code_of(command, "-" if stdin else log, *more)
+        assert code == 1
         told = log.read_bytes()
         assert told.startswith(before)
         # One line says so, where standard error is the log itself.
