@@ -73,7 +73,9 @@ def _side_by_side(jobs: Sequence[Job], processes: int, bar: Bar) -> Generator[Ou
     try:
         while left or at_work:
             while left and len(at_work) < processes:
-                started.append(_Worker())
+                # A signal would end the new process with a traceback, or be raised before anybody knows of it.
+                with held():
+                    started.append(_Worker())
                 at_work[started[-1].connection] = started[-1]
                 started[-1].begin(*left.popleft())
             for connection in wait(list(at_work)):
@@ -103,7 +105,7 @@ def _died(job: Job) -> Outcome:
 
 
 class _Worker:
-    """A worker process, seen from here. It ends when its connection does."""
+    """A worker process, seen from here. It ends when its connection does. Start it while signals are held."""
 
     connection: Connection
     job: Job
@@ -113,8 +115,7 @@ class _Worker:
         from multiprocessing import Pipe
 
         self.connection, its_end = Pipe()
-        # Signals would end it with a traceback until it is ready for them.
-        with its_end, held():
+        with its_end:
             descriptor = its_end.fileno()
             self._process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-P", "-c", _PROGRAM, str(descriptor), *sys.path],
