@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup test lint bench writers mutations fuzz ci clean
+.PHONY: setup test lint bench writers mutations torture fuzz ci clean
 
 setup: $(BIN)/.installed
 
@@ -38,6 +38,11 @@ MUTATIONS ?= 100000
 mutations: setup
 	$(BIN)/python tests/torture/mutations.py --mutations $(MUTATIONS)
 	$(BIN)/python tests/torture/large.py
+
+# Kills of conversions and fetches at any moment.
+KILLS ?= 500
+torture: setup
+	$(BIN)/python tests/torture/kills.py --kills $(KILLS)
 
 # All of it in a copy, with tools installed where root may do that.
 ci:

@@ -267,7 +267,8 @@ def under_way(folder: Path, jobs: int) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.mark.parametrize(
-    ("sent", "jobs", "code"), [(signal.SIGINT, 1, 130), (signal.SIGINT, 2, 130), (signal.SIGTERM, 2, 143)]
+    ("sent", "jobs", "code"),
+    [(signal.SIGINT, 1, 130), (signal.SIGINT, 2, 130), (signal.SIGTERM, 2, 143), (signal.SIGHUP, 1, 143)],
 )
 def test_a_signal_leaves_neither_half_a_file_nor_a_process(
     sent: signal.Signals, jobs: int, code: int, tmp_path: Path
@@ -287,22 +288,24 @@ def test_workers_end_with_a_first_process_that_is_killed(tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="there is no /proc here")
-def test_a_worker_that_is_killed_is_an_error_of_its_log_and_of_those_beside_it(tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_costs_its_log_only(tmp_path: Path) -> None:
     with under_way(tmp_path, 2) as process:
         os.kill(workers_of(process.pid)[0], signal.SIGKILL)
-        _, told = process.communicate()
-        assert process.returncode == 1
-    lines = told.decode().splitlines()
-    assert sorted(lines[:2]) == [
-        f"trackparse: {tmp_path / name}: a process died, of too little memory perhaps: try fewer --jobs"
+        assert process.stderr is not None
+        first = process.stderr.readline().decode()
+        # The other one goes on, for ever.
+        time.sleep(0.2)
+        assert process.poll() is None
+        process.terminate()
+        assert process.communicate()[1] == b""
+        assert process.returncode == 143
+    assert first in [
+        f"trackparse: {tmp_path / name}: a process died, of too little memory perhaps: try fewer --jobs\n"
         for name in ("one.csv", "two.csv")
     ]
-    assert lines[2:] == ["trackparse: 2 of 2 logs not converted"]
     # The one that was killed may have left files behind; the other one tidied up.
     assert len({path.name.split(".")[1] for path in tmp_path.glob(".*")}) <= 1
 
 
 def workers_of(process: int) -> list[int]:
-    """Its children but the one that multiprocessing keeps to tidy up."""
-    children = map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split())
-    return [child for child in children if b"resource_tracker" not in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return [*map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split())]

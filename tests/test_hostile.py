@@ -174,6 +174,8 @@ def test_the_name_of_a_member_never_becomes_a_path(name: str, tmp_path: Path, mo
 def test_nothing_in_the_library_runs_what_it_reads() -> None:
     dangerous = {"pickle", "marshal", "shelve", "subprocess", "ctypes", "code", "codeop", "runpy", "pty"}
     calls = {"eval", "exec", "compile", "__import__", "system", "popen"}
+    # It starts workers: our own program, with nothing of a log among its words.
+    allowed = {"jobs.py": {"subprocess"}}
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names: set[str] = set()
@@ -186,10 +188,9 @@ def test_nothing_in_the_library_runs_what_it_reads() -> None:
                 name = function.id if isinstance(function, ast.Name) else ""
                 if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name):
                     name = function.attr if function.value.id == "os" else ""
-                # What stands in the source itself is not read from anywhere.
-                written = all(isinstance(argument, ast.Constant) for argument in node.args)
-                assert name not in calls or (name == "exec" and written), f"{path.name}: line {node.lineno}"
-            assert not names & dangerous, f"{path.name}: {names & dangerous}"
+                assert name not in calls, f"{path.name}: line {node.lineno}"
+            found = names & dangerous - allowed.get(path.name, set())
+            assert not found, f"{path.name}: {found}"
 
 
 def test_a_payload_nested_without_end_is_an_error_where_it_is_looked_into() -> None:

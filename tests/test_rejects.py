@@ -158,13 +158,14 @@ class TestFiles:
     @pytest.mark.parametrize("name", FORMATS)
     def test_a_failure_changes_nothing(self, name: str, tmp_path: Path) -> None:
         archive = python_zip({"log.csv": H8 + line() * 5000 + b"x\n" * 50_000})
-        for old in (None, b"the file of yesterday"):
-            if old:
-                (tmp_path / name).write_bytes(old)
-            with pytest.raises(trackparse.TruncatedError):
-                converted(archive[: len(archive) // 2], tmp_path, name)
-            assert files_in(tmp_path) == ([name] if old else [])
-        assert (tmp_path / name).read_bytes() == b"the file of yesterday"
+        with pytest.raises(trackparse.TruncatedError):
+            converted(archive[: len(archive) // 2], tmp_path, name)
+        assert files_in(tmp_path) == []
+        converted(H8 + line() + b"x\n", tmp_path, name)
+        before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        with pytest.raises(trackparse.TruncatedError):
+            converted(archive[: len(archive) // 2], tmp_path, name)
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
     @pytest.mark.parametrize("name", FORMATS)
     def test_a_log_of_nothing_else_is_not_held_in_memory(self, name: str, tmp_path: Path) -> None:
@@ -184,6 +185,42 @@ class TestFiles:
         # Three batches of 4 MiB, twice over while they are packed; all of it is 15 MB, and twice that as objects.
         assert max(held) - held[0] < 16 << 20
         assert trackparse.read_rejects(tmp_path / name)["raw"].to_pylist() == [bad] * rows
+
+    @pytest.mark.parametrize("name", FORMATS)
+    def test_a_long_header_is_written_once_a_change(self, name: str, tmp_path: Path) -> None:
+        wide = b"//timestamp;tracking_code;" + b";".join(b"a column of its own %04d" % n for n in range(30)) + b"\n"
+        # The same columns in another order: a new one would be an error.
+        other = b"//tracking_code;timestamp;" + wide.partition(b"tracking_code;")[2]
+        x, y = b"2011-01-01T15:03:01;T-1;x\n", b"T-1;2011-01-01T15:03:01;y\n"
+        data = wide + x * 3 + other + y * 2 + wide + x + H8 + x * 2
+        report = converted(data, tmp_path, name, block_size=7)
+        assert report.rejected == 8
+        first, second, short = (header.decode().strip() for header in (wide, other, H8))
+        rejects = trackparse.read_rejects(tmp_path / name)
+        assert rejects["raw"].to_pylist() == [x] * 3 + [y] * 2 + [x] * 3
+        assert rejects["header"].to_pylist() == [first, None, None, second, None, first, short, short]
+        # On the way back each stands under its own again.
+        again = quarantined(trackparse.mended_log(rejects))
+        assert again["raw"].to_pylist() == rejects["raw"].to_pylist()
+        assert [*dict.fromkeys(header for header in again["header"].to_pylist() if header)] == [first, second, short]
+
+    @pytest.mark.parametrize("name", FORMATS)
+    def test_a_long_header_does_not_make_the_file_large(self, name: str, tmp_path: Path) -> None:
+        """A reject costs its place and its bytes, whatever stands above all of them."""
+        rows, wide = 20_000 // SLOW, b"//timestamp;tracking_code;" + b"x" * 900 + b"\n"
+        converted(wide + b"//\n" * rows, tmp_path, name)
+        assert (tmp_path / name).stat().st_size < 150 * rows
+
+    @pytest.mark.parametrize("name", FORMATS)
+    def test_the_file_has_a_limit(self, name: str, tmp_path: Path) -> None:
+        converted(H8 + line() + b"old\n", tmp_path, name)
+        before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        data = H8 + line() + b"".join(b"2011-01-01T15:03:01;%d\n" % n**3 for n in range(60_000))
+        with pytest.raises(trackparse.LimitError, match="max_rejects_file_bytes") as caught:
+            converted(data, tmp_path, name, limits=Limits(max_rejects_file_bytes=50_000))
+        assert str(tmp_path / name) in str(caught.value)
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+        assert converted(data, tmp_path, name, limits=Limits(max_rejects_file_bytes=None)).rejected == 60_000
 
     def test_where_they_cannot_go(self, tmp_path: Path) -> None:
         data = H8 + line()

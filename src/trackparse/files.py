@@ -2,10 +2,48 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Iterator, Sequence
+import re
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from typing import IO, Any, Final
+
+try:
+    import fcntl
+except ImportError:  # not on Windows, where an open file could not be renamed either
+    fcntl = None  # type: ignore[assignment]
+
+_TEMPORARY: Final = re.compile(r"\..{1,32}\.\d+-[0-9a-f]{8}\.trackparse\.tmp", re.DOTALL)
+# Where a lock that is free says that its owner is dead. A network file system may keep the locks of other machines to
+# itself, so what is there stays there.
+_LOCAL: Final = {b"ext2", b"ext3", b"ext4", b"xfs", b"btrfs", b"zfs", b"f2fs", b"bcachefs", b"overlay", b"tmpfs"}
+_SHARE: Final = 100  # a folder with very many files is looked through for a hundredth of the time at most
+_look_again: dict[Path, float] = {}  # when to look through a folder again
+
+
+def identity(file: Any) -> tuple[int, int] | None:
+    """What tells a file from others, whatever it is called: device and inode; None if there is no file.
+
+    ``file`` is a path, a descriptor or an open file; for anything else, such as bytes, the answer is None.
+    """
+    if hasattr(file, "fileno"):
+        try:
+            file = file.fileno()
+        except (OSError, ValueError):  # it has none, or is closed
+            return None
+    if not isinstance(file, str | os.PathLike | int):
+        return None
+    try:
+        status = os.stat(file)  # noqa: PTH116 - Path knows no descriptors
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
 
 
 @contextmanager
@@ -19,45 +57,39 @@ def atomic(path: Path) -> Iterator[Path]:
 def atomic_all(paths: Sequence[Path]) -> Iterator[list[Path]]:
     """Names beside ``paths`` to write to; all renamed at the end, the first one last, or all removed after an error.
 
-    One that was removed by then means that there is to be no file: an old one goes, too. A symbolic link stays one:
-    the file that it leads to is written. OSError, with the path that it was about, for a place where no file can be.
+    One that was removed by then means that there is to be no file: an old one goes, too. If one of them cannot be
+    renamed or removed, the others are as they were before. A symbolic link stays one: the file that it leads to is
+    written. OSError, with the path that it was about, for a place where no file can be.
+
+    Temporary files that killed processes left in these folders are removed.
     """
-    places = [_place(path) for path in paths]
-    # A long name has no room for more.
-    temporaries = [
-        place.with_name(f".{place.name[:32]}.{os.getpid()}-{os.urandom(4).hex()}.tmp") for place in places
-    ]
+    files = [_Coming(path) for path in paths]
     try:
-        for path, temporary in zip(paths, temporaries, strict=True):
+        for folder in {file.place.parent for file in files}:
+            _clear(folder)
+        for file in files:
             # Where nothing can be written that is known before all is read.
-            with naming(path):
-                temporary.touch()
-        yield temporaries
-        written = [temporary for temporary in temporaries if temporary.exists()]
-        for path, temporary in zip(paths, temporaries, strict=True):
-            if temporary in written:
-                with naming(path):
-                    _sync(temporary)
-        for path, place, temporary in reversed([*zip(paths, places, temporaries, strict=True)]):
-            with naming(path):
-                if temporary in written:
-                    temporary.replace(place)
-                else:
-                    place.unlink(missing_ok=True)
+            file.create()
+        yield [file.temporary for file in files]
+        for file in files:
+            file.sync()
+        _undisturbed(partial(_put_in_place, files))
     except BaseException:
-        for temporary in temporaries:
-            with suppress(OSError):
-                temporary.unlink()
+        _undisturbed(partial(_discard, files))
         raise
+    finally:
+        for file in files:
+            file.unlock()
 
 
 def check_place(path: Path) -> None:
     """OSError, with the path that it was about, where no file can be: for whoever has long to wait for its content."""
-    place = _place(path)
-    probe = place.with_name(f".{place.name[:32]}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
-    with naming(path):
-        probe.touch()
-        probe.unlink()
+    file = _Coming(path)
+    try:
+        file.create()
+    finally:
+        _discard([file])
+        file.unlock()
 
 
 @contextmanager
@@ -66,9 +98,148 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno is None:
-            raise
-        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+        told = str(error) if error.errno is None else os.strerror(error.errno)
+        raise OSError(error.errno or errno.EIO, told, str(path)) from error
+
+
+class _Coming:
+    """A file that is written under another name.
+
+    That name is locked as long as its process lives, so that others can tell a file that nobody will finish.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path  # as messages call it
+        self.place = _place(path)
+        self.temporary = _temporary_for(self.place)
+        self._old: Path | None = None  # a second name of the file that is replaced
+        self._was_there = False
+        self._locks: list[IO[bytes]] = []
+
+    @property
+    def written(self) -> bool:
+        """Whether there is to be a file."""
+        return self.temporary.exists()
+
+    def create(self) -> None:
+        """Make the empty file to write to."""
+        with naming(self.path):
+            self._locks.append(self.temporary.open("xb", buffering=0))
+            _lock(self._locks[-1])
+            if not self.written:
+                # Somebody who looked through the folder was between the two, and took it for a dead one.
+                self.temporary = _temporary_for(self.place)
+                self.create()
+
+    def sync(self) -> None:
+        """On the disk before it has its name: a power cut must not leave an empty file under it."""
+        if self.written:
+            with naming(self.path), self.temporary.open("rb") as file:
+                os.fsync(file.fileno())
+
+    def put_in_place(self, *, keep_old: bool) -> None:
+        """Rename it; or remove the old file, where none was written."""
+        with naming(self.path):
+            if keep_old:
+                self._keep_old()
+            if self.written:
+                self.temporary.replace(self.place)
+            else:
+                self.place.unlink()
+
+    def put_back(self) -> None:
+        """Make it as if it had not been put in place, where that can be done."""
+        old, self._old = self._old, None
+        with suppress(OSError):
+            if old is not None:
+                old.replace(self.place)
+            elif not self._was_there:
+                self.place.unlink(missing_ok=True)
+
+    def forget_old(self) -> None:
+        """Remove the second name of the old file, if it has one."""
+        if self._old is not None:
+            self._old.unlink(missing_ok=True)
+
+    def unlock(self) -> None:
+        """Let go of what was opened here."""
+        for file in self._locks:
+            with suppress(OSError):
+                file.close()
+
+    def _keep_old(self) -> None:
+        self._was_there = self.place.exists()
+        if not self._was_there:
+            return
+        old = _temporary_for(self.place)
+        # Not every file system has links: without one there is no way back.
+        with suppress(OSError):
+            old.hardlink_to(self.place)
+            self._old = old
+            self._locks.append(old.open("rb", buffering=0))
+            _lock(self._locks[-1])
+
+
+def _put_in_place(files: Sequence[_Coming]) -> None:
+    todo = [*reversed([file for file in files if file.written])]
+    todo += [file for file in files if not file.written and file.place.exists()]
+    done: list[_Coming] = []
+    try:
+        for file in todo:
+            # Behind the last one nothing can fail.
+            file.put_in_place(keep_old=file is not todo[-1])
+            done.append(file)
+    except OSError:
+        for file in reversed(done):
+            file.put_back()
+        raise
+    finally:
+        for file in todo:
+            with suppress(OSError):
+                file.forget_old()
+
+
+def _discard(files: Sequence[_Coming]) -> None:
+    for file in files:
+        with suppress(OSError):
+            file.temporary.unlink()
+
+
+def _undisturbed(work: Callable[[], object]) -> None:
+    """Do the work to its end, whatever signals come meanwhile; what their handlers raise is raised behind it.
+
+    Handlers run in the main thread only, so another one does the work.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        work()
+        return
+    begun, ended = threading.Lock(), threading.Event()
+    faults: list[BaseException] = []
+
+    def body() -> None:
+        if not begun.acquire(blocking=False):
+            return
+        try:
+            work()
+        except BaseException as fault:
+            faults.append(fault)
+        ended.set()
+
+    while not ended.is_set():
+        try:
+            # Interrupted while it starts, a thread may run or not. A second one does no harm: it finds the work begun.
+            thread = threading.Thread(target=body, name="trackparse-files")
+            thread.start()
+            ended.wait()
+            thread.join()
+        except (RuntimeError, MemoryError):  # no thread can be had
+            body()
+        except BaseException as interruption:
+            faults.insert(0, interruption)
+    if faults:
+        fault = faults[0]
+        faults.clear()  # its traceback leads to this list
+        raise fault
 
 
 def _place(path: Path) -> Path:
@@ -78,10 +249,65 @@ def _place(path: Path) -> Path:
     if path.exists() and not path.is_file():
         # A rename would put a file where the pipe or the device was.
         raise OSError(f"{path} is a pipe or a device: name the file to write")
-    return Path(os.path.realpath(path))
+    place = Path(os.path.realpath(path))
+    if place.is_symlink():
+        # They lead to each other. A rename would put the file in the place of one of them.
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    return place
 
 
-def _sync(path: Path) -> None:
-    """On the disk before it has its name: a power cut must not leave an empty file under it."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+# ---- temporary files, and what others left of theirs ---------------------------------------------------------
+
+
+def _temporary_for(place: Path) -> Path:
+    # A long name has no room for more.
+    return place.with_name(f".{place.name[:32]}.{os.getpid()}-{os.urandom(4).hex()}.trackparse.tmp")
+
+
+def _lock(file: IO[bytes]) -> bool:
+    """Whether the file is locked now; it is until it is closed, which the end of the process does, too."""
+    if fcntl is None:
+        file.close()
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # another one has it, or the file system knows no locks
+        return False
+    return True
+
+
+def _clear(folder: Path) -> None:
+    """Remove the temporary files of processes that are dead. A folder that cannot be read stays as it is."""
+    start = time.monotonic()
+    if start < _look_again.get(folder, start):
+        return
+    with suppress(OSError):
+        found = [name for name in os.listdir(folder) if _TEMPORARY.fullmatch(name)]  # noqa: PTH208 - names will do
+        if found and _is_local(folder):
+            for name in found:
+                with suppress(OSError):
+                    _remove_dead(folder / name)
+    end = time.monotonic()
+    _look_again[folder] = end + _SHARE * (end - start)
+
+
+def _remove_dead(path: Path) -> None:
+    opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with open(opened, "rb", buffering=0) as file:  # noqa: PTH123
+        if stat.S_ISREG(os.fstat(opened).st_mode) and _lock(file) and identity(opened) == identity(path):
+            path.unlink()
+
+
+def _is_local(folder: Path) -> bool:
+    """Whether the folder is on a file system that no other machine writes to."""
+    wanted = os.fsencode(folder)
+    found = longest = b""
+    with open("/proc/self/mountinfo", "rb") as mounts:  # noqa: PTH123 - not there, not known
+        for line in mounts:
+            left, _, right = line.partition(b" - ")
+            point = re.sub(rb"\\(\d{3})", lambda octal: bytes([int(octal[1], 8)]), left.split()[4])
+            inside = wanted == point or wanted.startswith(point.rstrip(b"/") + b"/")
+            # Of several on one point the last one is seen.
+            if inside and len(point) >= len(longest):
+                found, longest = right.split()[0], point
+    return found in _LOCAL

@@ -15,6 +15,7 @@ class Limits:
     max_members: int = 10_000  # entries of one archive
     max_dictionary_bytes: int | None = 64 << 20  # the distinct values of one dictionary column, 8 bytes more for each
     max_rejects_bytes: int | None = 256 << 20  # the rejects that are kept in memory
+    max_rejects_file_bytes: int | None = 1 << 30  # the file of rejects that convert_log writes
 
     def __post_init__(self) -> None:
         for field in fields(self):

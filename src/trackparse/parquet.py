@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trackparse.errors import ArchiveError
-from trackparse.files import atomic_all, naming
+from trackparse.files import atomic_all, identity, naming
 from trackparse.index import Segment
-from trackparse.reader import LogReader, Options, open_log
-from trackparse.rejects import check_rejects_name, printable, rejects_writer
+from trackparse.reader import DEFAULT_LIMITS, LogReader, Options, open_log
+from trackparse.rejects import check_old_rejects, check_rejects_name, printable, rejects_writer
 from trackparse.rowgroups import RowGroups
 from trackparse.version import __version__
 
@@ -71,7 +71,8 @@ def convert_log(
 
     ``rejects`` is a file for the bad records that ``on_error="quarantine"`` sets aside, ``*.parquet`` or ``*.jsonl``:
     they are written as they come, and ``read_rejects`` reads them. Where there are none it is not written, and one
-    of an earlier run is removed.
+    of an earlier run is removed. A file of something else is not replaced: that, and an output that is the log itself,
+    is a ValueError.
 
     ``on_damage="keep"`` keeps the records before a fault of the archive (``ArchiveError``, so ``TruncatedError``, too):
     the report has it as ``damage``, the file's metadata as ``trackparse.partial``. Other errors are raised as ever, and
@@ -82,9 +83,8 @@ def convert_log(
     if on_damage not in ON_DAMAGE:
         raise ValueError(f"on_damage={on_damage!r}: there are {', '.join(ON_DAMAGE)}")
     path = Path(dest)
-    if isinstance(source, str | os.PathLike) and path.exists() and path.samefile(source):
-        raise ValueError(f"{path}: that is the log itself: name another file to write")
-    rejects_path = None if rejects is None else _checked(Path(rejects), path, options)
+    _check_is_other(path, source)
+    rejects_path = None if rejects is None else _checked(Path(rejects), path, source, options)
     # What the row groups are collected from, and no block is kept for a view into it.
     options |= {"string_type": "string", "dictionary": ()}
     start = time.perf_counter()
@@ -94,12 +94,17 @@ def convert_log(
         with atomic_all([path] if rejects_path is None else [path, rejects_path]) as [temporary, *others]:
             with ExitStack() as opened:
                 if rejects_path:
-                    log.quarantine.write = opened.enter_context(rejects_writer(rejects_path, others[0], metadata))
+                    limits = options.get("limits", DEFAULT_LIMITS)
+                    write = opened.enter_context(rejects_writer(rejects_path, others[0], metadata, limits))
+                    log.quarantine.write = write
                 file = _File(temporary, compression, path)
                 _write(segments, RowGroups(log.builder, row_group_size), file, metadata)
                 log.quarantine.pack()
-            if rejects_path and not log.stats.rejected:
-                others[0].unlink()
+            if rejects_path:
+                # Once more: reading takes long.
+                check_old_rejects(rejects_path)
+                if not log.stats.rejected:
+                    others[0].unlink()
         stats = log.stats
     return ConversionReport(
         path=path,
@@ -118,13 +123,22 @@ def convert_log(
     )
 
 
-def _checked(rejects: Path, dest: Path, options: Options) -> Path:
-    """Where to write rejects; ValueError if that makes no sense."""
+def _check_is_other(output: Path, source: Any) -> None:
+    """ValueError if the log would be written over, whatever names it has."""
+    if (found := identity(output)) and found == identity(source):
+        raise ValueError(f"{output}: that is the log itself: name another file to write")
+
+
+def _checked(rejects: Path, dest: Path, source: Any, options: Options) -> Path:
+    """Where to write rejects; ValueError if that makes no sense, or if something else would be lost by it."""
     check_rejects_name(rejects)
     if options.get("on_error") != "quarantine":
         raise ValueError(f"rejects={str(rejects)!r}: only on_error='quarantine' sets rejects aside")
-    if os.path.realpath(rejects) == os.path.realpath(dest):
+    found = identity(rejects)
+    if os.path.realpath(rejects) == os.path.realpath(dest) or (found and found == identity(dest)):
         raise ValueError(f"rejects={str(rejects)!r}: that is the Parquet file itself: name another")
+    _check_is_other(rejects, source)
+    check_old_rejects(rejects)
     return rejects
 
 
@@ -156,7 +170,8 @@ class _File:
         # An executor that Ctrl-C met while it started its thread does not know it, and starts another one.
         self._one_thread = threading.Lock()
         with naming(dest):
-            self._sink = pa.OSFile(os.fspath(path), "wb")
+            # As bytes: a name that is not UTF-8 is none for pyarrow as text.
+            self._sink = pa.OSFile(os.fsencode(path), "wb")
 
     def begin(self, schema: pa.Schema) -> None:
         """Before all row groups."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import threading
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -40,6 +41,7 @@ _BATCH_BYTES: Final = 4 << 20
 # Repeated for each reject of twenty bytes, a name or a header of 64 KiB would cost three thousand times the log.
 _LONGEST_NAME: Final = 255  # characters
 _LONGEST_REPEATED: Final = 1 << 10  # of a header
+_LONGEST_REPEATED_IN_FILES: Final = 128  # of a header: those of both generations are shorter
 
 Write: TypeAlias = Callable[[pa.RecordBatch], object]
 
@@ -142,7 +144,9 @@ def _write_parquet(path: Path, metadata: Mapping[str, str]) -> Iterator[Write]:
             nonlocal writer
             if writer is None:
                 schema = SCHEMA.with_metadata(dict(metadata))
-                writer = opened.enter_context(pq.ParquetWriter(path, schema, compression="zstd"))
+                # As bytes: a name that is not UTF-8 is none for pyarrow as text.
+                sink = opened.enter_context(pa.OSFile(os.fsencode(path), "wb"))
+                writer = opened.enter_context(pq.ParquetWriter(sink, schema, compression="zstd"))
             writer.write_batch(batch)
 
         yield write
@@ -169,7 +173,7 @@ def _read_parquet(path: Path) -> pa.Table:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
+        with path.open("rb") as opened, pq.ParquetFile(opened) as file:
             found = file.read()
         columns = [
             found[field.name].cast(field.type) if field.name in found.column_names
@@ -218,10 +222,11 @@ def _row(row: Any) -> tuple[Any, ...]:
     return tuple(raw if name == "raw" else row.get(name) for name in SCHEMA.names)
 
 
-_FORMATS: Final = {
-    ".parquet": (_write_parquet, _read_parquet),
-    ".jsonl": (_write_json_lines, _read_json_lines),
-}
+# How a file starts that _write_json_lines wrote; nobody writes this by accident.
+_FIRST_JSON: Final = re.compile(
+    rb'\{"member":(?:null|"(?:[^"\\]|\\.)*"),"record":\d+,"line":\d+,"byte_offset":\d+,"reason":"[a-z0-9_]+",'
+)
+_FIRST_BYTES: Final = 4 << 10
 
 
 def _format(path: Path) -> Any:
@@ -232,26 +237,86 @@ def _format(path: Path) -> Any:
 
 
 @contextmanager
-def rejects_writer(name: Path, path: Path, metadata: Mapping[str, str]) -> Iterator[Write]:
+def rejects_writer(name: Path, path: Path, metadata: Mapping[str, str], limits: Limits) -> Iterator[Write]:
     """Write rejects to ``path`` in the format of ``name``, batch by batch; without any the file stays empty.
 
-    An OSError names ``name``.
+    An OSError names ``name``, and so does the LimitError of a file that becomes too large.
     """
+    most = limits.max_rejects_file_bytes
+    header = ""  # that was written last
+
     with ExitStack() as opened:
         write: Write = opened.enter_context(_format(name)[0](path, metadata))
 
         def named(batch: pa.RecordBatch) -> None:
+            nonlocal header
+            batch, header = _with_headers_once(batch, header)
             with naming(name):
                 write(batch)
+                size = path.stat().st_size
+            if most is not None and size > most:
+                raise LimitError(
+                    f"{name}: the file of rejects has more than {most} bytes: look at what is wrong with the log, skip "
+                    "bad records (on_error='skip'), or raise Limits.max_rejects_file_bytes"
+                )
 
         yield named
         with naming(name):
             opened.close()
 
 
+def _with_headers_once(batch: pa.RecordBatch, last: str) -> tuple[pa.RecordBatch, str]:
+    """A batch whose long headers are null where a row above has them, and its last header.
+
+    ``last`` is the one before it.
+    """
+    headers: list[str | None] = batch["header"].to_pylist()
+    for at, header in enumerate(headers):
+        if header == last and len(header) > _LONGEST_REPEATED_IN_FILES:
+            headers[at] = None
+        last = header or last
+    at = SCHEMA.get_field_index("header")
+    return batch.set_column(at, SCHEMA.field(at), _array(headers, pa.string())), last
+
+
 def check_rejects_name(path: Path) -> None:
     """ValueError if the suffix is that of no format."""
     _format(path)
+
+
+def check_old_rejects(path: Path) -> None:
+    """ValueError if there is a file that rejects_writer did not write: it would be lost."""
+    try:
+        ours = not path.is_file() or not path.stat().st_size or _FORMATS[path.suffix.lower()][2](path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    if not ours:
+        raise ValueError(
+            f"{path}: this is no file of rejects, and would be replaced by one: "
+            "name another file for the rejects, or move this one away"
+        )
+
+
+def _are_rejects_in_parquet(path: Path) -> bool:
+    import pyarrow.parquet as pq
+
+    try:
+        with path.open("rb") as file:
+            schema = pq.read_schema(file)
+    except pa.ArrowException:
+        return False
+    return schema.names == SCHEMA.names and b"trackparse.version" in (schema.metadata or {})
+
+
+def _are_rejects_in_json_lines(path: Path) -> bool:
+    with path.open("rb") as file:
+        return _FIRST_JSON.match(file.read(_FIRST_BYTES)) is not None
+
+
+_FORMATS: Final = {
+    ".parquet": (_write_parquet, _read_parquet, _are_rejects_in_parquet),
+    ".jsonl": (_write_json_lines, _read_json_lines, _are_rejects_in_json_lines),
+}
 
 
 def read_rejects(path: str | os.PathLike[str]) -> pa.Table:

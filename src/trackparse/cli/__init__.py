@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
-try:
-    import click  # noqa: F401
-except ModuleNotFoundError:
-    raise SystemExit("trackparse: the command line needs click: pip install 'trackparse[cli]'") from None
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
-from trackparse.cli.app import cli, main
+if TYPE_CHECKING:
+    from trackparse.cli.app import cli
+
+if find_spec("click") is None:
+    raise SystemExit("trackparse: the command line needs click: pip install 'trackparse[cli]'")
 
 __all__ = ["cli", "main"]
+
+
+def main() -> None:
+    """Run the command line; the console entry point."""
+    from trackparse.cli.signals import ended, listen
+
+    # Before all else is imported, which takes long enough for Ctrl-C.
+    listen()
+    try:
+        from trackparse.cli.app import run
+
+        run()
+    finally:
+        ended()
+
+
+def __getattr__(name: str) -> Any:
+    if name != "cli":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from trackparse.cli.app import cli
+
+    return cli

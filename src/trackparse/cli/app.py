@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from types import FrameType
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -18,7 +18,7 @@ from trackparse.cli.convert import convert
 from trackparse.cli.exits import Exit, exit_for
 from trackparse.cli.fetch import fetch
 from trackparse.cli.head import head
-from trackparse.cli.output import EXPECTED, OutputError, complain, flush, one_line
+from trackparse.cli.output import EXPECTED, OutputError, complain, flush, one_line, writing
 from trackparse.cli.sample import sample
 from trackparse.cli.schema import schema
 from trackparse.cli.stats import stats
@@ -27,25 +27,31 @@ from trackparse.cli.stats import stats
 class _Commands(click.Group):
     """Turns what a command returns, or every expected error, into an exit code; an error into one line as well."""
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        with _told(), writing():  # help and the version are printed outside of all commands
+            return super().main(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with _told():
             code = super().invoke(ctx) or Exit.DONE
             # A reader that has gone away, or a disk that is full, is met here, not when the interpreter exits.
             flush()
-        except BrokenPipeError:
+            ctx.exit(code)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """An expected error in it is one line and an exit code."""
+    try:
+        yield
+    except BrokenPipeError:
+        _abandon_output()
+        sys.exit(Exit.DONE)
+    except EXPECTED as error:
+        complain(one_line(error))
+        if isinstance(error, OutputError):
             _abandon_output()
-            code = Exit.DONE
-        except KeyboardInterrupt:
-            code = Exit.INTERRUPTED
-            # Where it came while a string was executed, as dataclasses do when they are imported, CPython remembers
-            # that until the next one, and would end by the signal.
-            exec("")  # noqa: S102
-        except EXPECTED as error:
-            complain(one_line(error))
-            code = exit_for(error)
-            if isinstance(error, OutputError):
-                _abandon_output()
-        ctx.exit(code)
+        sys.exit(exit_for(error))
 
 
 def _abandon_output() -> None:
@@ -77,17 +83,11 @@ for command in (fetch, convert, stats, head, cat, check, schema, sample):
     cli.add_command(command)
 
 
-def _terminate(signal_number: int, frame: FrameType | None) -> None:
-    # An exception, unlike the signal, lets whoever writes a file remove it.
-    raise SystemExit(Exit.TERMINATED)
-
-
-def main() -> None:
-    """Run the command line; the console entry point."""
+def run() -> None:
+    """Run the command line in a process of its own, which listens to signals already."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started us
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
         # What the terminal cannot show must not end the run.
         getattr(sys, name).reconfigure(errors="backslashreplace")
-    signal.signal(signal.SIGTERM, _terminate)
     cli(prog_name="trackparse")

@@ -19,7 +19,7 @@ from trackparse.cli.options import (
     quiet_option,
     strict_option,
 )
-from trackparse.cli.output import complain, counted, is_terminal, put
+from trackparse.cli.output import Command, complain, counted, is_terminal, put
 from trackparse.cli.progress import Bar
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from trackparse import Filter, LogReader
 
 
-@click.command()
+@click.command(cls=Command)
 @logs_argument
 @click.option(
     "--format",

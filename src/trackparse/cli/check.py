@@ -11,7 +11,7 @@ from trackparse.cli.each import for_each
 from trackparse.cli.exits import Exit, gravest
 from trackparse.cli.inputs import Input, inputs_of
 from trackparse.cli.options import Dialect, dialect_option, json_option, logs_argument, quiet_option
-from trackparse.cli.output import counted, one_line, printable, put_json
+from trackparse.cli.output import Command, counted, one_line, printable, put_json, say
 from trackparse.cli.progress import Bar
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _BAD_PAYLOAD = "bad_payload"
 _DAMAGE = "damage"
 
 
-@click.command()
+@click.command(cls=Command)
 @logs_argument
 @json_option
 @dialect_option
@@ -84,13 +84,13 @@ def _print(log: Input, reader: LogReader, faults: Faults, as_json: bool) -> None
         return
     name = printable(log.name)
     if not faults.counts:
-        click.echo(f"{name}: {counted(reader.stats.records, 'record')}, all good")
+        say(f"{name}: {counted(reader.stats.records, 'record')}, all good")
         return
-    click.echo(f"{name}: {counted(reader.stats.records, 'good record')}, and")
+    say(f"{name}: {counted(reader.stats.records, 'good record')}, and")
     for reason, count in faults.ranked().items():
-        click.echo(f"  {reason}: {count:,}")
+        say(f"  {reason}: {count:,}")
         for place in faults.places[reason]:
-            click.echo(f"    {printable(place)}")
+            say(f"    {printable(place)}")
 
 
 def _facts(log: Input, reader: LogReader, faults: Faults) -> dict[str, Any]:

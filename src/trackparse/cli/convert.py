@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -11,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 import click
 
 from trackparse.cli.exits import Exit
-from trackparse.cli.inputs import Input, identity, inputs_of, total_size
+from trackparse.cli.inputs import Input, inputs_of, total_size
 from trackparse.cli.jobs import Job, run_jobs
 from trackparse.cli.options import (
     columns_option,
@@ -23,11 +24,13 @@ from trackparse.cli.options import (
     quiet_option,
     strict_option,
 )
-from trackparse.cli.outcomes import tell
+from trackparse.cli.outcomes import rejects_beside, tell
+from trackparse.cli.output import Command, check_is_no_output
 from trackparse.cli.progress import progress_bar
+from trackparse.files import identity
 
 
-@click.command()
+@click.command(cls=Command)
 @logs_argument
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Parquet file to write, of one LOG.")
 @click.option(
@@ -84,8 +87,9 @@ def convert(
     inputs = inputs_of(logs)
     if rejects is not None and (strict or len(inputs) > 1):
         raise click.UsageError("--rejects is the file of one log, and with --strict there are none")
+    outputs = _destinations(inputs, output, directory, rejects, strict)
     options = options_of(strict, keep_partial, options)
-    todo = [Job(log, dest, rejects, options) for log, dest in _destinations(inputs, output, directory, rejects)]
+    todo = [Job(log, dest, rejects, options) for log, (dest, rejects) in zip(inputs, outputs, strict=True)]
     if directory is not None:
         directory.mkdir(parents=True, exist_ok=True)
     with (
@@ -96,26 +100,31 @@ def convert(
 
 
 def _destinations(
-    inputs: Sequence[Input], output: Path | None, directory: Path | None, rejects: Path | None
-) -> Iterator[tuple[Input, Path]]:
-    """Where each log goes; UsageError where two would meet, or a log would be written over."""
+    inputs: Sequence[Input], output: Path | None, directory: Path | None, rejects: Path | None, strict: bool
+) -> list[tuple[Path, Path | None]]:
+    """Where each log and its rejects go; UsageError where two would meet, or a log would be written over."""
     if output is not None and directory is not None:
         raise click.UsageError("-o names a file and --to a directory: one of them")
     if output is not None and len(inputs) > 1:
         raise click.UsageError(f"-o {output} takes one log, not {len(inputs)}: name a directory with --to")
-    logs = {identity(log.path) for log in inputs if log.path is not None} - {None}
-    if rejects is not None and identity(rejects) in logs:
-        raise click.UsageError(f"{rejects} is the log itself: name another file with --rejects")
-    found: dict[Path, Input] = {}
+    logs = {found: log for log in inputs if (found := identity(log.file))}
+    taken: dict[Any, Input] = {}
+    outputs = []
     for log in inputs:
+        check_is_no_output(log.file, log.name)
         dest = output or _named_after(log, directory)
-        if identity(dest) in logs:
-            raise click.UsageError(f"{dest} is the log itself: name another file with -o")
-        key = dest.resolve()
-        if key in found:
-            raise click.UsageError(f"{found[key].name} and {log.name} would both become {dest}: convert them apart")
-        found[key] = log
-        yield log, dest
+        outputs.append((dest, None if strict else rejects or rejects_beside(dest)))
+        for path, option in zip(outputs[-1], ("-o", "--rejects"), strict=True):
+            if path is None:
+                continue
+            found = identity(path)
+            if found in logs:
+                of = "itself" if logs[found] is log else logs[found].name
+                raise click.UsageError(f"{path} is the log {of}: name another file with {option}")
+            first = taken.setdefault(found or os.path.realpath(path), log)
+            if first is not log:
+                raise click.UsageError(f"{first.name} and {log.name} would both become {path}: convert them apart")
+    return outputs
 
 
 def _named_after(log: Input, directory: Path | None) -> Path:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from trackparse.cli.exits import Exit, exit_for, gravest
 from trackparse.cli.inputs import Input, total_size
-from trackparse.cli.output import EXPECTED, OutputError, complain, flush, one_line
+from trackparse.cli.output import EXPECTED, OutputError, check_is_no_output, complain, flush, one_line
 from trackparse.cli.progress import Bar, progress_bar
 
 if TYPE_CHECKING:
@@ -45,5 +45,6 @@ def for_each(title: str, inputs: Sequence[Input], work: Work, *, shown: bool, **
 def _read(log: Input, work: Work, bar: Bar, **options: Any) -> Exit:
     import trackparse
 
+    check_is_no_output(log.file, log.name)
     with log.source() as source, trackparse.open_log(source, **options) as reader:
         return work(log, reader, bar)

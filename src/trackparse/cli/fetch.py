@@ -20,11 +20,12 @@ from trackparse.cli.options import (
     quiet_option,
     strict_option,
 )
-from trackparse.cli.outcomes import Outcome, convert, failure, tell
-from trackparse.cli.output import EXPECTED
+from trackparse.cli.outcomes import Outcome, convert, failure, rejects_beside, tell
+from trackparse.cli.output import EXPECTED, Command
 from trackparse.cli.progress import Bar, progress_bar
 from trackparse.days import days as days_between
 from trackparse.days import kept_day
+from trackparse.files import identity
 
 if TYPE_CHECKING:
     from trackparse.client import TrackingLogClient, Waiting
@@ -44,7 +45,7 @@ class _Date(click.ParamType):  # type: ignore[type-arg] # generic in newer versi
             self.fail(str(error), param, ctx)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--date", type=_Date(), help="Day of the log: one of the last 14. [default: what the service gives]")
 @click.option("--until-date", type=_Date(), help="Last day, for the logs of several days.")
 @click.option("--days", type=click.IntRange(min=1), metavar="N", help="So many days up to --date, or to yesterday.")
@@ -116,6 +117,10 @@ def fetch(
     if output is not None and (output.is_dir() or not output.parent.is_dir()):
         # Found now, not after minutes of waiting.
         raise click.UsageError(f"-o {output}: a file in a directory that exists is wanted")
+    outputs = _outputs(wanted, output, directory, strict)
+    for path in (path for _, *paths in outputs.values() for path in paths):
+        if path is not None and token_file is not None and (found := identity(path)) and found == identity(token_file):
+            raise click.UsageError(f"{path} is the file with the token: name another one to write")
     token = _token(token_file)
     from trackparse.client import BASE_URL, TrackingLogClient
 
@@ -132,7 +137,19 @@ def fetch(
         progress_bar("asking for the log", None, shown=not quiet) as bar,
     ):
         run = _Run(client, bar, wait, options_of(strict, keep_partial, options))
-        return tell(run.outcomes(wanted, output, directory), bar, quiet=quiet)
+        return tell(run.outcomes(outputs), bar, quiet=quiet)
+
+
+def _outputs(
+    days: list[Day | None], output: Path | None, directory: Path, strict: bool
+) -> dict[Day | None, tuple[str, Path, Path | None]]:
+    """Of each day its name, its Parquet file, and the file for its bad records."""
+    found = {}
+    for day in days:
+        name = str(day or "tracking_log")
+        dest = output or directory / f"{name}.parquet"
+        found[day] = name, dest, None if strict else rejects_beside(dest)
+    return found
 
 
 def _wanted(date: Day | None, until: Day | None, number: int | None) -> list[Day | None]:
@@ -169,10 +186,10 @@ class _Run:
         self._wait = wait
         self._options = options
 
-    def outcomes(self, days: list[Day | None], output: Path | None, directory: Path) -> Iterator[Outcome]:
+    def outcomes(self, outputs: dict[Day | None, tuple[str, Path, Path | None]]) -> Iterator[Outcome]:
         """The outcome of each day. A token that is not accepted ends all."""
         asked: list[tuple[Day | None, str]] = []
-        for day in days:
+        for day in outputs:
             # The service makes one while another is read.
             try:
                 asked.append((day, self._client.request_log(day, deadline=self._wait)))
@@ -181,13 +198,12 @@ class _Run:
                 if exit_for(error) is Exit.DENIED:
                     return
         for day, request_id in asked:
-            name = str(day or "tracking_log")
             try:
-                yield self._fetch(name, output or directory / f"{name}.parquet", request_id)
+                yield self._fetch(*outputs[day], request_id)
             except EXPECTED as error:
                 yield failure(error, str(day or ""))
 
-    def _fetch(self, name: str, dest: Path, request_id: str) -> Outcome:
+    def _fetch(self, name: str, dest: Path, rejects: Path | None, request_id: str) -> Outcome:
         self._bar.rename(f"{name}: waiting")
         link = self._client.poll(request_id, deadline=self._wait, progress=self._show_waiting)
         self._bar.rename(name)
@@ -196,7 +212,7 @@ class _Run:
                 source,
                 name,
                 dest,
-                None,
+                rejects,
                 progress=lambda stats: self._bar.update(stats.bytes_read, stats.bytes_total),
                 **self._options,
             )

@@ -6,9 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import click
-
-from trackparse.cli.output import aligned, is_terminal, printable, shortened
+from trackparse.cli.output import aligned, is_terminal, printable, say, shortened, writing
 from trackparse.cli.tally import FAILED, FUNNEL, Tally
 
 if TYPE_CHECKING:
@@ -85,9 +83,9 @@ def _print(title: str, rows: Sequence[Row], bars: Sequence[int] = ()) -> None:
         _draw(title, rows, bars)
         return
     if title:
-        click.echo(f"\n{title}")
+        say(f"\n{title}")
     for line in aligned([(f"  {what}" if title else what, *more) for what, *more in rows], []):
-        click.echo(line)
+        say(line)
 
 
 def _draw(title: str, rows: Sequence[Row], bars: Sequence[int]) -> None:
@@ -106,9 +104,10 @@ def _draw(title: str, rows: Sequence[Row], bars: Sequence[int]) -> None:
     for number, (what, count, meaning) in enumerate(rows):
         bar = [Text(cell * _cells(bars, number), _COLOURS.get(what, ""))] if bars else []
         table.add_row(Text(f"  {what}" if title else what), Text(count), *bar, Text(meaning, "dim"))
-    if title:
-        console.print(Text(f"\n{title}", "bold"))
-    console.print(table)
+    with writing():
+        if title:
+            console.print(Text(f"\n{title}", "bold"))
+        console.print(table)
 
 
 def _cells(bars: Sequence[int], number: int) -> int:

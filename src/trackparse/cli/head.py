@@ -12,7 +12,7 @@ from trackparse.cli.each import for_each
 from trackparse.cli.exits import Exit
 from trackparse.cli.inputs import Input
 from trackparse.cli.options import Dialect, dialect_option, filter_options, log_argument
-from trackparse.cli.output import aligned, complain, counted, printable, put, shortened
+from trackparse.cli.output import Command, aligned, complain, counted, printable, put, say, shortened
 from trackparse.cli.progress import Bar
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _WIDEST_LAST = 80
 _BLOCK_SIZE = 1 << 16  # bytes: little is read for a few rows
 
 
-@click.command()
+@click.command(cls=Command)
 @log_argument
 @click.option("-n", "--rows", type=click.IntRange(min=0), default=10, show_default=True, metavar="N")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, nothing shortened.")
@@ -48,7 +48,7 @@ def head(log: str, rows: int, as_json: bool, where: Filter | None, dialect: Dial
             _print_json(reader, rows)
         else:
             for line in _lines(islice(reader.events(), rows)):
-                click.echo(line)
+                say(line)
         if reader.stats.rejected:
             # Met, not skipped: some may stand after the last row printed, a block is read whole.
             complain(f"{counted(reader.stats.rejected, 'bad record')} met and left out")

@@ -44,6 +44,11 @@ class Input:
         return None if self.is_stdin or self.is_url else Path(self.text)
 
     @property
+    def file(self) -> Any:
+        """What tells it from other files; None where it is none."""
+        return sys.stdin if self.is_stdin else self.path
+
+    @property
     def size(self) -> int | None:
         """Bytes, None where nobody knows."""
         try:
@@ -85,15 +90,6 @@ def _globbed(text: str) -> list[str]:
     if not files:
         raise FileNotFoundError(2, "no file is named like this", text)
     return files
-
-
-def identity(path: Path) -> tuple[int, int] | None:
-    """What tells a file from others, whatever it is called; None if there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def total_size(inputs: Sequence[Input]) -> int | None:

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import os
-import signal
+import subprocess
+import sys
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread, main_thread
-from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trackparse.cli.exits import Exit
 from trackparse.cli.inputs import Input
 from trackparse.cli.outcomes import Outcome, convert, failure
 from trackparse.cli.output import EXPECTED
 from trackparse.cli.progress import Bar
+from trackparse.cli.signals import held
 
-_LOOKS = 0.1  # seconds between two looks at how far the others are
-_PATIENCE = 10.0  # seconds to put things away; a reader waits 5 s for its thread
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+_PATIENCE = 12.0  # seconds that workers have to put things away; they take 10 s at most
+# A worker imports what this process does, from where this one does.
+_PROGRAM = (
+    "import sys; sys.path[:] = sys.argv[2:]; from trackparse.cli.worker import work; work(int(sys.argv[1]))"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +35,23 @@ class Job:
 
     log: Input
     dest: Path
-    rejects: Path | None  # None: beside dest
+    rejects: Path | None  # None: there are to be none
     options: dict[str, Any]  # of convert_log
 
 
 def run_jobs(jobs: Sequence[Job], processes: int, bar: Bar) -> Generator[Outcome]:
     """The outcome of each job as it ends. Close the generator, and what still runs stops and leaves no file."""
     if processes > 1 and len(jobs) > 1:
-        yield from _side_by_side(jobs, min(processes, len(jobs)), bar)
+        yield from _side_by_side(jobs, processes, bar)
         return
     before = 0
     for job in jobs:
-        yield _run(job, lambda done, before=before: bar.update(before + done))  # type: ignore[misc]
+        yield run_job(job, lambda done, before=before: bar.update(before + done))  # type: ignore[misc]
         before += job.log.size or 0
 
 
-def _run(job: Job, advance: Callable[[int], object]) -> Outcome:
+def run_job(job: Job, advance: Callable[[int], object]) -> Outcome:
+    """The outcome of one job; ``advance`` is called with the bytes read."""
     try:
         with job.log.source() as source:
             options = {**job.options, "progress": lambda stats: advance(stats.bytes_read)}
@@ -56,83 +63,85 @@ def _run(job: Job, advance: Callable[[int], object]) -> Outcome:
 # ---- several processes --------------------------------------------------------------------------------------
 
 
-class _Stopped(BaseException):
-    """The first process wants no more."""
+def _side_by_side(jobs: Sequence[Job], processes: int, bar: Bar) -> Generator[Outcome]:
+    from multiprocessing.connection import wait
+
+    left = deque(enumerate(jobs))
+    done = [0] * len(jobs)  # bytes
+    started: list[_Worker] = []
+    at_work: dict[Any, _Worker] = {}
+    try:
+        while left or at_work:
+            while left and len(at_work) < processes:
+                # A signal would end the new process with a traceback, or be raised before anybody knows of it.
+                with held():
+                    started.append(_Worker())
+                at_work[started[-1].connection] = started[-1]
+                started[-1].begin(*left.popleft())
+            for connection in wait(list(at_work)):
+                worker = at_work[connection]
+                word = worker.next_word()
+                if isinstance(word, int):
+                    done[worker.number] = word
+                    bar.update(sum(done))
+                    continue
+                if word is None or not left:
+                    del at_work[connection]
+                outcome = word or _died(worker.job)
+                if connection in at_work:
+                    worker.begin(*left.popleft())
+                yield outcome
+    finally:
+        deadline = time.monotonic() + _PATIENCE
+        for worker in started:
+            worker.connection.close()
+        for worker in started:
+            worker.wait(deadline)
+
+
+def _died(job: Job) -> Outcome:
+    died = f"{job.log.name}: a process died, of too little memory perhaps: try fewer --jobs"
+    return Outcome(Exit.FAILED, complaints=(died,))
 
 
 class _Worker:
-    """What a worker process knows besides its job."""
+    """A worker process, seen from here. It ends when its connection does. Start it while signals are held."""
 
-    done_bytes: Any  # of each job, shared with the first process
-    busy = False  # a job is under way
-    stopped = False
+    connection: Connection
+    job: Job
+    number: int  # of the job
 
+    def __init__(self) -> None:
+        from multiprocessing import Pipe
 
-def _side_by_side(jobs: Sequence[Job], processes: int, bar: Bar) -> Generator[Outcome]:
-    import multiprocessing
-    from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-    from concurrent.futures.process import BrokenProcessPool
+        self.connection, its_end = Pipe()
+        with its_end:
+            descriptor = its_end.fileno()
+            self._process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-P", "-c", _PROGRAM, str(descriptor), *sys.path],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[descriptor],
+            )
 
-    # Forked, a worker would inherit the threads' locks without the threads.
-    context = multiprocessing.get_context("spawn")
-    done_bytes = context.RawArray("q", len(jobs))
-    open_while_wanted, wanted = context.Pipe(duplex=False)
-    executor = ProcessPoolExecutor(processes, context, _join_in, (done_bytes, open_while_wanted))
-    running: dict[Future[Outcome], Job] = {}
-    try:
-        running |= {executor.submit(_run_in_worker, number, job): job for number, job in enumerate(jobs)}
-        while running:
-            ended, _ = wait(running, _LOOKS, FIRST_COMPLETED)
-            bar.update(sum(done_bytes))
-            for future in ended:
-                job = running.pop(future)
-                try:
-                    yield future.result()
-                except BrokenProcessPool:
-                    died = f"{job.log.name}: a process died, of too little memory perhaps: try fewer --jobs"
-                    yield Outcome(Exit.FAILED, complaints=(died,))
-    finally:
-        if running:
-            wanted.close()
-        executor.shutdown(cancel_futures=True)
-        wanted.close()
-        open_while_wanted.close()
+    def begin(self, number: int, job: Job) -> None:
+        """Have it do a job."""
+        self.number, self.job = number, job
+        with suppress(OSError):  # it is dead, and the next word will tell
+            self.connection.send(job)
 
+    def next_word(self) -> int | Outcome | None:
+        """Bytes done, the outcome, or None if it is dead. Waits for it."""
+        try:
+            word: int | Outcome = self.connection.recv()
+        except (EOFError, OSError):
+            return None
+        return word
 
-def _join_in(done_bytes: Any, open_while_wanted: Any) -> None:
-    """Begin as a worker. It ends with the first process, however that ends, and leaves no half file."""
-    _Worker.done_bytes = done_bytes
-    # It comes to all processes of a terminal: the first one says what becomes of it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _stop)
-    Thread(target=_watch, args=(open_while_wanted,), daemon=True).start()
-
-
-def _watch(open_while_wanted: Any) -> None:
-    with suppress(EOFError, OSError):
-        open_while_wanted.recv()
-    # To that thread alone: only there does it end a read from a source that never answers.
-    signal.pthread_kill(main_thread().ident or 0, signal.SIGTERM)
-    deadline = time.monotonic() + _PATIENCE
-    while _Worker.busy and time.monotonic() < deadline:
-        time.sleep(_LOOKS)
-    os._exit(Exit.TERMINATED)
-
-
-def _stop(signal_number: int, frame: FrameType | None) -> None:
-    if not _Worker.busy:
-        os._exit(Exit.TERMINATED)
-    if not _Worker.stopped:
-        _Worker.stopped = True
-        raise _Stopped
-
-
-def _run_in_worker(number: int, job: Job) -> Outcome:
-    def advance(done: int) -> None:
-        _Worker.done_bytes[number] = done
-
-    _Worker.busy = True
-    try:
-        return _run(job, advance)
-    finally:
-        _Worker.busy = False
+    def wait(self, deadline: float) -> None:
+        """Wait for its end, which is near when the connection is closed."""
+        try:
+            self._process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()

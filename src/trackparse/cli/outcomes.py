@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from trackparse.cli.exits import Exit, exit_for, gravest
-from trackparse.cli.output import complain, counted, megabytes, one_line, printable
+from trackparse.cli.output import complain, counted, megabytes, one_line, printable, say
 from trackparse.cli.progress import Bar
 
 if TYPE_CHECKING:
@@ -26,13 +24,16 @@ class Outcome:
     complaints: tuple[str, ...] = ()
 
 
+def rejects_beside(dest: Path) -> Path:
+    """Where bad records go, unless told otherwise."""
+    return dest.with_suffix(".rejects.jsonl")
+
+
 def convert(source: Any, name: str, dest: Path, rejects: Path | None, **options: Any) -> Outcome:
-    """Convert what messages call ``name``; its rejects go to a file, beside ``dest`` unless told otherwise."""
+    """Convert what messages call ``name``; bad records go to ``rejects``, where there may be any."""
     import trackparse
 
-    if options["on_error"] == "quarantine":
-        options["rejects"] = rejects or dest.with_suffix(".rejects.jsonl")
-    report = trackparse.convert_log(source, dest, **options)
+    report = trackparse.convert_log(source, dest, rejects=rejects, **options)
     complaints = []
     if report.rejected:
         complaints.append(f"{name}: {counted(report.rejected, 'bad record')} set aside in {report.rejects_path}")
@@ -66,7 +67,7 @@ def tell(outcomes: Iterable[Outcome], bar: Bar, *, quiet: bool) -> Exit:
             for line in outcome.complaints:
                 complain(line)
             if outcome.done and not quiet:
-                click.echo(outcome.done)
+                say(outcome.done)
     if failed and len(codes) > 1:
         with bar.aside():
             complain(f"{failed} of {len(codes)} logs not converted")

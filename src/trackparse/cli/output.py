@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import PurePath
 from typing import IO, Any
 
 import click
 
 from trackparse.errors import TrackparseError
+from trackparse.files import identity
+
+
+class Command(click.Command):
+    """A command whose help is output as any other."""
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        with writing():
+            return super().make_context(*args, **extra)
 
 
 class OutputError(OSError):
@@ -22,7 +32,7 @@ class OutputError(OSError):
 # Of the library to its callers; here it is the way of all commands without --strict.
 _ADVICE = "; on_error='quarantine' sets bad records aside and goes on"
 # What a command may end with; anything else is a fault of ours and keeps its traceback.
-EXPECTED = (TrackparseError, OSError, ValueError, ImportError)
+EXPECTED = (TrackparseError, OSError, ValueError, ImportError, MemoryError)
 
 
 def is_terminal(stream: IO[Any] | None) -> bool:
@@ -47,7 +57,7 @@ def shortened(text: str, width: int) -> str:
 
 def put(data: bytes) -> None:
     """Whole lines of UTF-8 to standard output as they are; what a terminal would obey becomes an escape of JSON."""
-    with _writing():
+    with writing():
         if is_terminal(sys.stdout):
             sys.stdout.write("".join(map(_shown, data.decode())))
         else:
@@ -56,12 +66,13 @@ def put(data: bytes) -> None:
 
 def flush() -> None:
     """Write what is still held back, or meet the error of that here."""
-    with _writing():
+    with writing():
         sys.stdout.flush()
 
 
 @contextmanager
-def _writing() -> Iterator[None]:
+def writing() -> Iterator[None]:
+    """An OSError in it is an OutputError: it is about standard output, and not about a log."""
     try:
         yield
     except BrokenPipeError:
@@ -71,8 +82,25 @@ def _writing() -> Iterator[None]:
 
 
 def put_json(value: object) -> None:
-    """One line of JSON."""
-    put(json.dumps(value, ensure_ascii=False).encode() + b"\n")
+    """One line of JSON. What is not UTF-8 in a name is an escape of JSON."""
+    put(json.dumps(value, ensure_ascii=False).encode(errors="backslashreplace") + b"\n")
+
+
+def say(text: str) -> None:
+    """One line to standard output."""
+    with writing():
+        click.echo(text)
+
+
+def check_is_no_output(file: Any, name: str) -> None:
+    """ValueError if standard output or standard error goes to that file: a log would be written over, or grow."""
+    found = identity(file)
+    if found and any(found == identity(stream) and _is_file(stream) for stream in (sys.stdout, sys.stderr)):
+        raise ValueError(f"{name}: that is where the output goes: send it to another file")
+
+
+def _is_file(stream: IO[Any]) -> bool:
+    return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
 
 
 def _shown(char: str) -> str:
@@ -80,8 +108,9 @@ def _shown(char: str) -> str:
 
 
 def complain(text: str) -> None:
-    """One line to standard error."""
-    click.echo(f"trackparse: {printable(text)}", err=True)
+    """One line to standard error. Where that cannot be written the exit code has to do."""
+    with suppress(OSError):
+        click.echo(f"trackparse: {printable(text)}", err=True)
 
 
 def one_line(error: BaseException, name: str = "") -> str:
@@ -91,6 +120,8 @@ def one_line(error: BaseException, name: str = "") -> str:
         return printable(f"{os.fsdecode(error.filename)}: {error.strerror}")
     if isinstance(error, ModuleNotFoundError):
         text = f"this needs {error.name}: pip install 'trackparse[cli]'"
+    elif isinstance(error, MemoryError):
+        text = "not enough memory: give it more, or convert with fewer --jobs or a smaller --row-group-size"
     else:
         text = " ".join(str(error).split()) or type(error).__name__
     text = text.removesuffix(_ADVICE)
@@ -99,7 +130,13 @@ def one_line(error: BaseException, name: str = "") -> str:
 
 def of_log(name: str, text: str) -> str:
     """A text that begins with the name of its log, once: a member of a bare log has that of its file."""
-    return text if text.startswith(name) else f"{name}: {text.removeprefix(f'{PurePath(name).name}: ')}"
+    if text.startswith(name):
+        return text
+    member = PurePath(name).name
+    # What is not UTF-8 in it stands as an escape in the text.
+    for called in (member, member.encode(errors="backslashreplace").decode()):
+        text = text.removeprefix(f"{called}: ")
+    return f"{name}: {text}"
 
 
 def counted(count: int, noun: str) -> str:

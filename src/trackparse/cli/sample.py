@@ -7,10 +7,10 @@ from typing import Literal
 
 import click
 
-from trackparse.cli.output import counted, megabytes, printable
+from trackparse.cli.output import Command, counted, megabytes, printable, say
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--rows", type=click.IntRange(min=0), required=True, metavar="N", help="Records to write.")
 @click.option(
@@ -32,4 +32,4 @@ def sample(out: Path, rows: int, dialect: Literal["php", "rfc4180"], seed: int) 
     from trackparse.sample import write_sample
 
     write_sample(out, rows=rows, dialect=dialect, seed=seed)
-    click.echo(f"{printable(str(out))}: {counted(rows, 'row')}, {megabytes(out.stat().st_size)}")
+    say(f"{printable(str(out))}: {counted(rows, 'row')}, {megabytes(out.stat().st_size)}")

@@ -10,14 +10,14 @@ from trackparse.cli.each import for_each
 from trackparse.cli.exits import Exit
 from trackparse.cli.inputs import Input
 from trackparse.cli.options import Dialect, dialect_option, json_option, log_argument
-from trackparse.cli.output import aligned, printable, put_json
+from trackparse.cli.output import Command, aligned, printable, put_json, say
 from trackparse.cli.progress import Bar
 
 if TYPE_CHECKING:
     from trackparse import LogReader
 
 
-@click.command()
+@click.command(cls=Command)
 @log_argument
 @json_option
 @dialect_option
@@ -39,7 +39,7 @@ def schema(log: str, as_json: bool, dialect: Dialect) -> Exit:
             put_json(columns)
         else:
             for line in aligned([(printable(name), kind) for name, kind in columns.items()], []):
-                click.echo(line)
+                say(line)
         return Exit.DONE
 
     return for_each("reading", [Input(log)], show, shown=False, dialect=dialect, on_error="skip")

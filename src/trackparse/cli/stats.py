@@ -10,7 +10,7 @@ from trackparse.cli.each import for_each
 from trackparse.cli.exits import Exit
 from trackparse.cli.inputs import Input, inputs_of
 from trackparse.cli.options import Dialect, dialect_option, filter_options, json_option, logs_argument, quiet_option
-from trackparse.cli.output import put_json
+from trackparse.cli.output import Command, put_json
 from trackparse.cli.progress import Bar
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _NUMBERS = ("records", "filtered", "rejected", "blank_lines", "bytes_read", "bytes_inflated", "members")
 
 
-@click.command()
+@click.command(cls=Command)
 @logs_argument
 @json_option
 @click.option(

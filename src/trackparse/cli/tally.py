@@ -74,12 +74,13 @@ class Totals:
         self.first = span["min"] if self.first is None else min(self.first, span["min"])
         self.last = span["max"] if self.last is None else max(self.last, span["max"])
         day = batch["timestamp"].cast(pa.date32()).cast(pa.string())
+        # A column that the log does not have is null, and counts as an empty value.
         for day_, status, app, count in _counts(day, batch["status"], batch["appCode"]):
-            known = self._known(status, count)
+            known = self._known(status or "", count)
             self.days.add(day_, known, count)
             self.apps.add(app or "", known, count)
         for description, count in _counts(batch.filter(_ONLY_FAILED.mask(batch))["description"]):
-            self.failures.add(description, FAILED, count)
+            self.failures.add(description or "", FAILED, count)
 
     def _known(self, status: str, count: int) -> str:
         """The status as it is counted elsewhere: what has no count of its own here has none there."""

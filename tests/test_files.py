@@ -1,0 +1,283 @@
+"""Files that appear whole: together or not at all, whatever comes between, and nothing of dead processes stays."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cases import H8, line
+from cli_common import ended, failed, good, with_bad
+
+import trackparse
+from trackparse import files
+from trackparse.sample import write_sample
+
+GOOD, BAD = H8 + line(), H8 + line() + b"x\n"
+# Begins a file and says so; then it waits to be killed.
+WRITER = """
+import sys, time
+from pathlib import Path
+from trackparse.files import atomic_all
+with atomic_all([Path(name) for name in sys.argv[1:]]) as temporaries:
+    temporaries[0].write_bytes(b"half")
+    print("begun", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture(autouse=True)
+def always_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that was looked through a moment ago is looked through again."""
+    monkeypatch.setattr(files, "_look_again", {})
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that has begun two files in the folder."""
+    command = [sys.executable, "-c", WRITER, str(tmp_path / "a.parquet"), str(tmp_path / "b.jsonl")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begun\n"
+        yield process
+        process.kill()
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+needs_locks = pytest.mark.skipif(not Path("/proc/self/mountinfo").exists(), reason="there is no /proc here")
+
+
+@needs_locks
+class TestWhatTheDeadLeft:
+    def test_the_next_run_removes_it(self, writer: subprocess.Popen[bytes], tmp_path: Path) -> None:
+        writer.kill()
+        writer.wait()
+        assert len(names(tmp_path)) == 2
+        write_sample(tmp_path / "sample.zip", rows=1)
+        assert names(tmp_path) == ["sample.zip"]
+
+    def test_what_is_being_written_stays(self, writer: subprocess.Popen[bytes], tmp_path: Path) -> None:
+        before = names(tmp_path)
+        write_sample(tmp_path / "sample.zip", rows=1)
+        assert names(tmp_path) == sorted([*before, "sample.zip"])
+        with files.atomic(tmp_path / "c") as mine:
+            write_sample(tmp_path / "sample.zip", rows=1)
+            assert mine.exists()
+
+    def test_what_another_machine_may_be_writing_stays(
+        self, writer: subprocess.Popen[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        writer.kill()
+        writer.wait()
+        monkeypatch.setattr(files, "_LOCAL", {b"nfs4"})
+        before = names(tmp_path)
+        write_sample(tmp_path / "sample.zip", rows=1)
+        assert names(tmp_path) == sorted([*before, "sample.zip"])
+
+    def test_without_locks_nothing_is_removed_and_all_is_written(
+        self, writer: subprocess.Popen[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def no_locks(*_: object) -> None:
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+        writer.kill()
+        writer.wait()
+        monkeypatch.setattr(files.fcntl, "flock", no_locks)
+        before = names(tmp_path)
+        write_sample(tmp_path / "sample.zip", rows=1)
+        assert names(tmp_path) == sorted([*before, "sample.zip"])
+
+    def test_what_only_looks_like_it_stays(self, tmp_path: Path) -> None:
+        like = ".a.parquet.1-00000000.trackparse.tmp"
+        for name in (".a.parquet.1-00000000.tmp", "a.1-00000000.trackparse.tmp", ".a.1-0.trackparse.tmp", ".tmp"):
+            (tmp_path / name).touch()
+        (tmp_path / like).mkdir()
+        os.mkfifo(tmp_path / like.replace("1", "2"))
+        (tmp_path / "mine").touch()
+        (tmp_path / like.replace("1", "3")).symlink_to("mine")
+        before = names(tmp_path)
+        write_sample(tmp_path / "sample.zip", rows=1)
+        assert names(tmp_path) == sorted([*before, "sample.zip"])
+        (tmp_path / like.replace("1", "4")).touch()
+        write_sample(tmp_path / "sample.zip", rows=1)
+        assert names(tmp_path) == sorted([*before, "sample.zip"])
+
+    def test_writers_side_by_side_do_not_disturb_each_other(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(files, "_SHARE", -1)  # each of them looks each time
+        faults: list[BaseException] = []
+
+        def write(name: str) -> None:
+            try:
+                for number in range(100):
+                    with files.atomic(tmp_path / name) as temporary:
+                        temporary.write_bytes(b"%d" % number)
+            except BaseException as fault:
+                faults.append(fault)
+
+        threads = [threading.Thread(target=write, args=(f"{number}",)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert faults == []
+        assert content(tmp_path) == {f"{number}": b"99" for number in range(4)}
+
+    def test_a_folder_with_very_many_files_is_not_looked_through_each_time(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        looked: list[object] = []
+        monkeypatch.setattr(os, "listdir", lambda folder: looked.append(folder) or time.sleep(0.05) or [])
+        for _ in range(10):
+            with files.atomic(tmp_path / "a") as temporary:
+                temporary.touch()
+        assert looked == [tmp_path]
+
+
+def convert_with_a_folder_in_the_way(data: bytes, dest: Path, rejects: Path, place: Path) -> None:
+    """A folder comes there while the log is read: no file can replace it, and nobody can remove it as one."""
+
+    def progress(stats: trackparse.Stats) -> None:
+        if stats.records:
+            place.mkdir(exist_ok=True)
+
+    options = {"progress": progress, "block_size": 64}
+    trackparse.convert_log(data + line() * 20, dest, on_error="quarantine", rejects=rejects, **options)
+
+
+class TestTogether:
+    """A Parquet file and its rejects get their names together, or keep the old files."""
+
+    @pytest.mark.parametrize("old", [None, BAD], ids=["new", "old rejects"])
+    @pytest.mark.parametrize("data", [BAD, GOOD], ids=["with rejects", "without"])
+    def test_a_parquet_file_that_cannot_get_its_name(self, data: bytes, old: bytes | None, tmp_path: Path) -> None:
+        dest, rejects = tmp_path / "out.parquet", tmp_path / "bad.jsonl"
+        if old:
+            trackparse.convert_log(old, dest, on_error="quarantine", rejects=rejects)
+            dest.unlink()
+        before = content(tmp_path)
+
+        with pytest.raises(OSError, match=r"out\.parquet") as caught:
+            convert_with_a_folder_in_the_way(data, dest, rejects, dest)
+        assert caught.value.filename == str(dest)
+        dest.rmdir()
+        assert content(tmp_path) == before
+        assert names(tmp_path) == [*before]
+
+    @pytest.mark.parametrize("data", [BAD, GOOD], ids=["with rejects", "without"])
+    @pytest.mark.parametrize("old", [None, BAD], ids=["new", "old file"])
+    def test_rejects_that_cannot_get_their_name(self, data: bytes, old: bytes | None, tmp_path: Path) -> None:
+        dest, rejects = tmp_path / "out.parquet", tmp_path / "bad.jsonl"
+        if old:
+            trackparse.convert_log(GOOD, dest)
+        before = content(tmp_path)
+
+        with pytest.raises(OSError, match=r"bad\.jsonl") as caught:
+            convert_with_a_folder_in_the_way(data, dest, rejects, rejects)
+        assert caught.value.filename == str(rejects)
+        rejects.rmdir()
+        assert content(tmp_path) == before
+        assert names(tmp_path) == [*before]
+
+    def test_a_file_system_without_links_will_do(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def no_links(*_: object) -> None:
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+        monkeypatch.setattr(Path, "hardlink_to", no_links)
+        for data in (BAD, BAD + b"y\n", GOOD):
+            trackparse.convert_log(
+                data, tmp_path / "out.parquet", on_error="quarantine", rejects=tmp_path / "bad.jsonl"
+            )
+        assert names(tmp_path) == ["out.parquet"]
+
+
+class TestInterrupted:
+    def test_what_gets_its_name_is_not_interrupted(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        paths = [tmp_path / "a", tmp_path / "b"]
+        replace = Path.replace
+
+        def interrupted(source: Path, target: Path) -> Path:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.05)
+            return replace(source, target)
+
+        monkeypatch.setattr(Path, "replace", interrupted)
+        with pytest.raises(KeyboardInterrupt), files.atomic_all(paths) as temporaries:  # noqa: PT012
+            for temporary in temporaries:
+                temporary.write_bytes(b"whole")
+        assert content(tmp_path) == {"a": b"whole", "b": b"whole"}
+
+    def test_what_is_removed_is_removed_to_the_end(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        unlink = Path.unlink
+
+        def interrupted(path: Path, missing_ok: bool = False) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.05)
+            unlink(path, missing_ok)
+
+        monkeypatch.setattr(Path, "unlink", interrupted)
+        with pytest.raises(KeyboardInterrupt), files.atomic_all([tmp_path / "a", tmp_path / "b"]):
+            raise ValueError
+        assert names(tmp_path) == []
+
+    def test_it_works_where_no_thread_can_be_started(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def none(_: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(threading.Thread, "start", none)
+        with files.atomic(tmp_path / "a") as temporary:
+            temporary.write_bytes(b"whole")
+        assert content(tmp_path) == {"a": b"whole"}
+
+
+class TestNames:
+    def test_one_that_is_not_text_works_everywhere(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        name = os.fsdecode(b"day\xff")
+        for suffix in (".csv", "2.csv"):
+            with_bad(Path(name + suffix), 3)
+        log = f"{name}.csv"
+        for command in ("head", "cat", "stats", "check", "schema"):
+            for options in ([], [] if command == "cat" else ["--json"]):
+                ended(3 if command == "check" else 0, command, log, *options)
+        good("convert", log)
+        good("convert", log, "--rejects", f"{name}.parquet.parquet")
+        good("convert", log, f"{name}2.csv", "--jobs", "2", "--to", name)
+        good("sample", f"{name}.zip", "--rows", "1")
+        assert trackparse.read_rejects(f"{name}.parquet.parquet").num_rows == 1
+        assert names(tmp_path / name) == [
+            f"{name}.parquet", f"{name}.rejects.jsonl", f"{name}2.parquet", f"{name}2.rejects.jsonl"
+        ]  # fmt: skip
+        assert not [path for path in names(tmp_path) if path.startswith(".")]
+
+    def test_links_that_lead_to_each_other_are_no_place(self, tmp_path: Path) -> None:
+        log = with_bad(tmp_path / "log.csv", 3)
+        for suffix in (".parquet", ".jsonl"):
+            one, two = tmp_path / f"one{suffix}", tmp_path / f"two{suffix}"
+            one.symlink_to(two)
+            two.symlink_to(one)
+        loop = os.strerror(errno.ELOOP)
+        for words, name in (
+            (["convert", log, "-o", tmp_path / "one.parquet"], "one.parquet"),
+            (["convert", log, "--rejects", tmp_path / "one.jsonl"], "one.jsonl"),
+            (["convert", tmp_path / "one.jsonl"], "one.jsonl"),
+            (["sample", tmp_path / "one.parquet", "--rows", "1"], "one.parquet"),
+        ):
+            assert failed(1, *words) == f"trackparse: {tmp_path / name}: {loop}\n"
+        assert (tmp_path / "one.parquet").is_symlink()
+        assert "log.parquet" not in names(tmp_path)

@@ -1,0 +1,235 @@
+"""No output is ever an input, whatever names both have, and no file is replaced by rejects that is none of ours."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from cases import H8, line
+from cli_common import BAD, ROW, csv_of, ended, good, run, with_bad
+
+import trackparse
+from trackparse.cli import cli
+from trackparse.testing import TOKEN
+
+LOG = H8 + line() + b"x\n"
+Link = Callable[[Path, Path], object]
+
+
+def same(there: Path, path: Path) -> None:
+    there.rename(path)
+
+
+def hard(there: Path, path: Path) -> None:
+    path.hardlink_to(there)
+
+
+def symbolic(there: Path, path: Path) -> None:
+    path.symlink_to(there)
+
+
+def relative(there: Path, path: Path) -> None:
+    path.symlink_to(os.path.relpath(there, path.parent))
+
+
+LINKS: list[Link] = [same, hard, symbolic, relative]
+links = pytest.mark.parametrize("link", LINKS, ids=[link.__name__ for link in LINKS])
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def code_of(*words: object) -> object:
+    """The exit code of a command that uses the streams of this process."""
+    with pytest.raises(SystemExit) as end:
+        cli([str(word) for word in words], prog_name="trackparse")
+    return end.value.code
+
+
+class TestTheLibrary:
+    @links
+    @pytest.mark.parametrize("how", ["a path", "an open file"])
+    @pytest.mark.parametrize("output", ["dest", "rejects"])
+    def test_the_log_itself_is_refused(self, output: str, how: str, link: Link, tmp_path: Path) -> None:
+        log, other = tmp_path / "log.csv", tmp_path / "other.jsonl"
+        log.write_bytes(LOG)
+        link(log, other)
+        log = log if log.exists() else other
+        before = content(tmp_path)
+        outputs = {"dest": tmp_path / "out.parquet", "rejects": tmp_path / "rejects.jsonl", output: other}
+        dest = outputs.pop("dest")
+        with log.open("rb") as file, pytest.raises(ValueError, match="that is the log itself"):
+            trackparse.convert_log(log if how == "a path" else file, dest, on_error="quarantine", **outputs)
+        assert content(tmp_path) == before
+
+    @links
+    def test_rejects_are_not_written_over_the_parquet_file(self, link: Link, tmp_path: Path) -> None:
+        dest, rejects = tmp_path / "out.parquet", tmp_path / "rejects.parquet"
+        dest.write_bytes(b"the file of yesterday")
+        if link is same:
+            rejects = dest
+        else:
+            link(dest, rejects)
+        with pytest.raises(ValueError, match="that is the Parquet file itself"):
+            trackparse.convert_log(LOG, dest, on_error="quarantine", rejects=rejects)
+        assert dest.read_bytes() == b"the file of yesterday"
+
+    @pytest.mark.parametrize("data", [LOG, H8 + line()], ids=["with rejects", "without"])
+    @pytest.mark.parametrize(
+        ("name", "old"),
+        [
+            ("rejects.jsonl", b"notes of mine\n"),
+            ("rejects.jsonl", b'{"raw":"a"}\n'),
+            ("rejects.jsonl", b'{"member":1}\n'),
+            ("rejects.jsonl", LOG),
+            ("rejects.parquet", b"PAR1"),
+            ("rejects.parquet", b" "),
+            ("rejects.parquet", "a table"),
+        ],
+    )
+    def test_a_file_of_something_else_is_neither_replaced_nor_removed(
+        self, name: str, old: Any, data: bytes, tmp_path: Path
+    ) -> None:
+        rejects = tmp_path / name
+        if old == "a table":
+            pq.write_table(pa.table({"raw": [b"x"]}), rejects)
+        else:
+            rejects.write_bytes(old)
+        before = content(tmp_path)
+        with pytest.raises(ValueError, match="this is no file of rejects") as caught:
+            trackparse.convert_log(data, tmp_path / "out.parquet", on_error="quarantine", rejects=rejects)
+        assert str(rejects) in str(caught.value)
+        assert content(tmp_path) == before
+
+    @pytest.mark.parametrize("name", ["rejects.jsonl", "rejects.parquet"])
+    def test_one_that_comes_while_the_log_is_read_is_not_lost(self, name: str, tmp_path: Path) -> None:
+        rejects = tmp_path / name
+
+        def body() -> Any:
+            yield LOG
+            rejects.write_bytes(b"notes of mine")
+
+        with pytest.raises(ValueError, match="this is no file of rejects"):
+            trackparse.convert_log(body(), tmp_path / "out.parquet", on_error="quarantine", rejects=rejects)
+        assert content(tmp_path) == {name: b"notes of mine"}
+
+    @pytest.mark.parametrize("name", ["rejects.jsonl", "rejects.parquet"])
+    @pytest.mark.parametrize("member", ['a"\\.csv', "\u2028.csv", "x" * 250, "b\n"])
+    def test_ours_is_known_whatever_the_log_is_called(self, member: str, name: str, tmp_path: Path) -> None:
+        log = tmp_path / member
+        rejects = tmp_path / name
+        for data, left in ((LOG, True), (LOG + LOG, True), (H8 + line(), False)):
+            log.write_bytes(data)
+            trackparse.convert_log(log, tmp_path / "out.parquet", on_error="quarantine", rejects=rejects)
+            assert rejects.exists() == left
+        rejects.touch()  # a name that somebody reserved
+        trackparse.convert_log(LOG, tmp_path / "out.parquet", on_error="quarantine", rejects=rejects)
+        assert trackparse.read_rejects(rejects).num_rows == 1
+
+
+class TestTheCommandLine:
+    @pytest.mark.parametrize("rows", [b"", BAD])
+    @pytest.mark.parametrize("options", [["-o", "log.parquet"], ["-o", "x.parquet", "--rejects", "log.rejects.jsonl"]])
+    def test_the_log_is_never_its_file_of_rejects(
+        self, options: list[str], rows: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        csv_of(Path("log.rejects.jsonl"), ROW)
+        with Path("log.rejects.jsonl").open("ab") as file:
+            file.write(rows)
+        before = content(tmp_path)
+        result = ended(2, "convert", "log.rejects.jsonl", *options)
+        assert "log.rejects.jsonl is the log itself: name another file with --rejects" in result.stderr
+        assert content(tmp_path) == before
+
+    @links
+    @pytest.mark.parametrize("name", ["one.parquet", "one.rejects.jsonl"])
+    @pytest.mark.parametrize("jobs", ["1", "2"])
+    def test_no_log_is_the_output_of_another_one(self, jobs: str, name: str, link: Link, tmp_path: Path) -> None:
+        one, two = csv_of(tmp_path / "one.csv", ROW), with_bad(tmp_path / "two.csv")
+        link(two, tmp_path / name)
+        two = two if two.exists() else tmp_path / name
+        before = content(tmp_path)
+        result = ended(2, "convert", one, two, "--jobs", jobs)
+        assert f"{tmp_path / name} is the log {two}" in result.stderr
+        assert content(tmp_path) == before
+
+    @pytest.mark.parametrize("name", ["two.parquet", "two.rejects.jsonl"])
+    def test_two_logs_never_become_one_file_by_a_link(self, name: str, tmp_path: Path) -> None:
+        one, two = with_bad(tmp_path / "one.csv"), with_bad(tmp_path / "two.csv")
+        good("convert", one)
+        (tmp_path / name).symlink_to(tmp_path / name.replace("two", "one"))
+        before = content(tmp_path)
+        assert "would both become" in ended(2, "convert", one, two).stderr
+        assert content(tmp_path) == before
+
+    @pytest.mark.parametrize("option", ["-o", "--rejects"])
+    def test_standard_input_is_a_log_as_any_other(
+        self, option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        log = csv_of(tmp_path / "log.jsonl", ROW)
+        before = log.read_bytes()
+        words = ["-o", log] if option == "-o" else ["-o", tmp_path / "out.parquet", "--rejects", log]
+        with log.open() as file:
+            monkeypatch.setattr(sys, "stdin", file)
+            code = code_of("convert", "-", *words)
+        assert (code, content(tmp_path)) == (2, {"log.jsonl": before})
+
+    @pytest.mark.parametrize(
+        ("command", "stream", "stdin"),
+        [
+            *((command, "stdout", False) for command in ("cat", "stats", "check", "head", "schema", "convert")),
+            ("cat", "stderr", False),
+            ("convert", "stderr", False),
+            ("cat", "stdout", True),
+            ("convert", "stdout", True),
+        ],
+    )
+    def test_nothing_is_printed_into_the_log(
+        self, command: str, stream: str, stdin: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        log = with_bad(tmp_path / "log.csv", 3)
+        before = log.read_bytes()
+        more = ["-o", tmp_path / "out.parquet"] if command == "convert" else []
+        with log.open("a") as file, log.open() as source:
+            monkeypatch.setattr(sys, "stdin", source)
+            monkeypatch.setattr(sys, stream, file)
+            code = code_of(command, "-" if stdin else log, *more)
+        assert code == 1
+        told = log.read_bytes()
+        assert told.startswith(before)
+        # One line says so, where standard error is the log itself.
+        assert told[len(before) :].count(b"\n") == (stream == "stderr")
+        assert not (tmp_path / "out.parquet").exists()
+
+    @pytest.mark.parametrize("name", ["out.parquet", "out.rejects.jsonl"])
+    def test_fetch_does_not_write_over_the_token(self, name: str, tmp_path: Path) -> None:
+        token = tmp_path / "token"
+        token.write_text(TOKEN)
+        (tmp_path / name).hardlink_to(token)
+        result = run("fetch", "-o", tmp_path / "out.parquet", "--token-file", token)
+        assert result.exit_code == 2
+        assert "is the file with the token" in result.stderr
+        assert token.read_text() == TOKEN
+
+    def test_a_sample_leaves_the_other_name_of_an_old_file_as_it_is(self, tmp_path: Path) -> None:
+        log = csv_of(tmp_path / "log.csv", ROW)
+        before = log.read_bytes()
+        (tmp_path / "sample.zip").hardlink_to(log)
+        good("sample", tmp_path / "sample.zip", "--rows", "1")
+        assert log.read_bytes() == before
+
+    def test_a_default_file_of_rejects_that_is_none_stays(self, tmp_path: Path) -> None:
+        log = with_bad(tmp_path / "log.csv", 3)
+        notes = tmp_path / "log.rejects.jsonl"
+        notes.write_text(json.dumps({"note": "mine"}))
+        assert "name another file for the rejects" in ended(1, "convert", log).stderr
+        assert notes.read_text() == json.dumps({"note": "mine"})
