@@ -9,6 +9,7 @@ from trackparse.cli.exits import Exit, exit_for, gravest
 from trackparse.cli.inputs import Input, total_size
 from trackparse.cli.output import EXPECTED, OutputError, check_is_no_output, complain, flush, one_line
 from trackparse.cli.progress import Bar, progress_bar
+from trackparse.cli.signals import held
 
 if TYPE_CHECKING:
     from trackparse import LogReader, Stats
@@ -46,5 +47,7 @@ def _read(log: Input, work: Work, bar: Bar, **options: Any) -> Exit:
     import trackparse
 
     check_is_no_output(log.file, log.name)
-    with log.source() as source, trackparse.open_log(source, **options) as reader:
+    with held():  # it is imported now, and others' modules make another error of a signal
+        open_log = trackparse.open_log
+    with log.source() as source, open_log(source, **options) as reader:
         return work(log, reader, bar)

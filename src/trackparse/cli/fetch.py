@@ -23,6 +23,7 @@ from trackparse.cli.options import (
 from trackparse.cli.outcomes import Outcome, convert, failure, rejects_beside, tell
 from trackparse.cli.output import EXPECTED, Command
 from trackparse.cli.progress import Bar, progress_bar
+from trackparse.cli.signals import held
 from trackparse.days import days as days_between
 from trackparse.days import kept_day
 from trackparse.files import identity
@@ -122,7 +123,8 @@ def fetch(
         if path is not None and token_file is not None and (found := identity(path)) and found == identity(token_file):
             raise click.UsageError(f"{path} is the file with the token: name another one to write")
     token = _token(token_file)
-    from trackparse.client import BASE_URL, TrackingLogClient
+    with held():  # others' modules make another error of a signal
+        from trackparse.client import BASE_URL, TrackingLogClient
 
     if output is None:
         directory.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from trackparse.cli.exits import Exit, exit_for, gravest
 from trackparse.cli.output import complain, counted, megabytes, one_line, printable, say
 from trackparse.cli.progress import Bar
+from trackparse.cli.signals import held
 
 if TYPE_CHECKING:
     from trackparse import ConversionReport
@@ -33,7 +34,9 @@ def convert(source: Any, name: str, dest: Path, rejects: Path | None, **options:
     """Convert what messages call ``name``; bad records go to ``rejects``, where there may be any."""
     import trackparse
 
-    report = trackparse.convert_log(source, dest, rejects=rejects, **options)
+    with held():  # it is imported now, and others' modules make another error of a signal
+        convert_log = trackparse.convert_log
+    report = convert_log(source, dest, rejects=rejects, **options)
     complaints = []
     if report.rejected:
         complaints.append(f"{name}: {counted(report.rejected, 'bad record')} set aside in {report.rejects_path}")
