@@ -31,6 +31,7 @@ class Status(enum.StrEnum):
     OPENED = "opened"
 
 
+LARGE_PAYLOAD: Final = 1 << 20  # bytes; those of real notifications have 4 KiB
 _STATUSES: Final[dict[str, Any]] = {status.value: status for status in Status}
 
 
@@ -63,6 +64,17 @@ class Payload(kernel.Field, Mapping[str, Any]):
         decoded: dict[str, Any] = self._decoded
         return decoded
 
+    def check(self) -> None:
+        """PayloadError if it is not a JSON object.
+
+        A large one is looked through and not decoded: its values may take thirty times its bytes.
+        """
+        text = self._json()
+        if len(text) <= LARGE_PAYLOAD:
+            self._value()
+        elif not is_large_object(text):
+            raise PayloadError(f"{self._where()}: the payload is not a JSON object: {self._quote()}")
+
     def _where(self) -> str:
         return f"{self._member}: record {self._record}"
 
@@ -91,6 +103,11 @@ class Payload(kernel.Field, Mapping[str, Any]):
 
     def __reduce__(self) -> tuple[object, ...]:
         return Payload, (self.raw, self._dialect, self._member, self._record)
+
+
+def is_large_object(text: bytes) -> bool:
+    """Whether a text is a JSON object, without decoding it."""
+    return text.lstrip()[:1] == b"{" and kernel.is_json(text)
 
 
 class Event(NamedTuple):

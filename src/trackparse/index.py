@@ -36,6 +36,8 @@ _LEADING: Final = re.compile(rb"(?:\xef\xbb\xbf|\r*\n)*")
 _MARKS: Final = re.compile(rb"(?:\xef\xbb\xbf(?:\r?\n)*)+")
 _NEAR: Final = 1024  # bytes in which most headers end
 _SEAM_BYTES: Final = 4096
+# The kernel's positions have 31 bits, and beside a piece of a block there may be a record of 1 GiB.
+_FED_BYTES: Final = 256 << 20
 # What the kernels return: the C kernel a plain tuple.
 _Indexed: TypeAlias = (
     codes.Indexed | tuple[int, int, int, int, int, bytes, bytes, list[tuple[int, int, int, int]], int, int]
@@ -178,6 +180,10 @@ class Indexer:
 
     def feed(self, block: Buffer) -> Iterator[Segment]:
         """The segments that the next block completes. The block is borrowed: segments keep it."""
+        if len(block) > _FED_BYTES:
+            for start in range(0, len(block), _FED_BYTES):
+                yield from self.feed(memoryview(block)[start : start + _FED_BYTES])
+            return
         at = 0
         if self._carry:
             if len(self._carry) < len(block):
