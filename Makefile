@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup test lint bench fuzz ci clean
+.PHONY: setup test lint bench fuzz bombs ci clean
 
 setup: $(BIN)/.installed
 
@@ -26,6 +26,11 @@ bench: setup
 SECONDS ?= 60
 fuzz: setup
 	$(BIN)/python fuzz/run.py --seconds $(SECONDS)
+
+# Logs made to cost memory, read in all ways: half an hour. Then others are looked for.
+bombs: setup
+	TRACKPARSE_BOMBS=all $(BIN)/python -m pytest -q -rA tests/test_memory.py
+	$(BIN)/python fuzz/bombs.py --seconds $(SECONDS)
 
 # All of it in a copy, with tools installed where root may do that.
 ci:

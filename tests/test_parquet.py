@@ -156,6 +156,23 @@ def test_where_a_row_group_ends_depends_on_the_log_alone(
     assert found == [found[0]] * 5
 
 
+def test_too_many_row_groups_of_very_many_columns_are_a_limit(dest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [b"%d" % number for number in range(300)]
+    data = b";".join((b"//timestamp;tracking_code", *names)) + b"\n"
+    data += (b"2021-04-20 13:01:01" + b";" * 301 + b"\n") * 100
+    monkeypatch.setattr(rowgroups, "CELL_BYTES", 20_000)
+    monkeypatch.setattr(rowgroups, "DIRECTORY_BYTES", 3_000_000)
+    with pytest.raises(trackparse.LimitError, match="columns="):
+        trackparse.convert_log(data, dest)
+    assert not dest.exists()
+    trackparse.convert_log(data, dest, columns=["timestamp", "7"])
+    assert row_groups(dest) == [100]
+    # What the caller asked for is no limit.
+    monkeypatch.setattr(rowgroups, "CELL_BYTES", 1 << 20)
+    trackparse.convert_log(data, dest, row_group_size=10)
+    assert row_groups(dest) == [10] * 10
+
+
 def test_a_long_value_that_repeats_among_short_ones_that_do_not_is_held_once(dest: Path) -> None:
     long = b"x" * 100_000
     rows = [line(long if number % 5 == 0 else b"%d" % number) for number in range(1000)]

@@ -43,7 +43,7 @@ _STEP: Final = 1 << 20
 # Above this share of distinct values codes would come on top of nearly all of the text.
 _DISTINCT_SHARE: Final = 0.75
 _CODES: Final = pa.dictionary(pa.int32(), pa.string())
-_CODES_AT_FIRST: Final = 16 << 10  # bytes that a column has room for; twice as many as often as they come
+_CODES_AT_FIRST: Final = 16 << 20  # bytes of codes that all columns together have room for before more come
 _PAGE_ROWS: Final = 1024  # that the writer takes before it looks whether the page is full
 # Arrays that small, so many in a row, become one: each costs as much as some hundred bytes of values.
 _FEW: Final = 16
@@ -85,12 +85,14 @@ class _Held:
 class _Encoded:
     """The same as codes, and each distinct value once."""
 
-    def __init__(self, name: str, pool: BufferPool, room: int) -> None:
+    def __init__(self, name: str, pool: BufferPool, room: int, most: int) -> None:
+        """Codes have ``room`` bytes at first, and never more than ``most``."""
         self.name = name
         self._values = kernel.Dictionary()
         self._pool = pool
-        self._most = room
-        self._codes = pool.allocate(min(room, _CODES_AT_FIRST))
+        self._room = room
+        self._most = most
+        self._codes = pool.allocate(room)
         self._used = 0  # bytes of it
 
     @property
@@ -120,7 +122,7 @@ class _Encoded:
         count = len(self._values)
         values = pa.StringArray.from_buffers(count, *map(pa.py_buffer, self._values.take()))
         codes = memoryview(self._codes)[: self._used]
-        self._codes, self._used = self._pool.allocate(min(self._most, _CODES_AT_FIRST)), 0
+        self._codes, self._used = self._pool.allocate(self._room), 0
         return pa.chunked_array([encoded(codes, values)])
 
 
@@ -163,8 +165,10 @@ class RowGroups:
         self._decided = False
         self.full = False
         pool = BufferPool()
+        most = 4 * self._rows
+        room = min(most, _CODES_AT_FIRST // max(1, len(kinds)))
         self._columns = [
-            _Encoded(field.name, pool, 4 * self._rows) if field.type == pa.string() else _Held(field.name, columns)
+            _Encoded(field.name, pool, room, most) if field.type == pa.string() else _Held(field.name, columns)
             for field in columns.schema
         ]
 
