@@ -1,4 +1,4 @@
-"""What logs made to cost memory cost, measured in a fresh process for each: SECURITY.md promises 256 MiB, whatever is in a log.
+"""What logs made to cost memory cost, each in a fresh process: SECURITY.md promises 256 MiB, whatever is in a log.
 
 A few small ones here. All of them, read in all ways: make bombs.
 """
@@ -6,16 +6,12 @@ A few small ones here. All of them, read in all ways: make bombs.
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from bombs import CONVERT, WAYS, Shape, measure
 from conftest import SLOW
-
-from trackparse.sample import write_sample
 
 MOST = 256  # MiB above the start
 ALL = "TRACKPARSE_BOMBS" in os.environ
@@ -46,6 +42,33 @@ BOMBS = {
     "a name of 60 KB": Shape(mib=0.2, columns=9, name_bytes=60_000, fill="control", values=("",)),
     "chunks of 100 bytes": Shape(mib=10, values=("each:8",), packing="drops"),
     "2,000 members": Shape(mib=10, members=2000, packing="zip"),
+    # Those that fuzz/bombs.py found to cost most.
+    "found: long values in 1,024 columns, in two orders by turns": Shape(
+        mib=100, columns=1024, values=("each:9648", "json:800:[[[[]]]],"), headers_every=1, blanks_every=1
+    ),
+    "found: values that need unescaping, and stray quotes, in 300 columns": Shape(
+        mib=120, columns=300, values=("each:56",), fill="escaped", quoted=True, bad="quote", bad_every=100
+    ),
+    "found: records of 7 MB, half of their columns empty": Shape(mib=30, columns=300, values=("each:48900", "")),
+    "found: long values by turns and short ones between bad records": Shape(
+        mib=60, columns=300, values=("some:3:3", "turn:7572:498"), bad="slashes", bad_every=1
+    ),
+    "found: values of 10 KB in ten members": Shape(
+        mib=100, values=("each:9648", "json:800:[[[[]]]],"), blanks_every=1, members=10, packing="zip"
+    ),
+    "found: empty columns in chunks of 100 bytes": Shape(
+        mib=60, columns=1024, values=("",), blanks_every=1, packing="drops"
+    ),
+    "found: short values filled with quotes": Shape(mib=60, values=("each:6",), fill="quote", packing="chunks"),
+    "found: records of 3 MB under headers by turns": Shape(
+        mib=30,
+        values=("json:10700:{},", "each:645718", "each:68", "json:3:[],", "", "each:2187005", "same:307660"),
+        headers_every=10,
+    ),
+    "found: every other value repeats, in 300 columns": Shape(mib=120, columns=300, values=("some:2:143",)),
+    "found: three values of 10 KB, of quotes": Shape(
+        mib=120, values=("turn:3:9595",), fill="quote", headers_every=1000
+    ),
 }
 
 QUICK = [
