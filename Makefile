@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup test lint bench writers mutations torture fuzz ci clean
+.PHONY: setup test lint bench writers mutations torture bombs fuzz ci clean
 
 setup: $(BIN)/.installed
 
@@ -43,6 +43,11 @@ mutations: setup
 KILLS ?= 500
 torture: setup
 	$(BIN)/python tests/torture/kills.py --kills $(KILLS)
+
+# Logs made to cost memory, read in all ways: half an hour. Then others are looked for.
+bombs: setup
+	TRACKPARSE_BOMBS=all $(BIN)/python -m pytest -q -rA tests/test_memory.py
+	$(BIN)/python fuzz/bombs.py --seconds $(SECONDS)
 
 # All of it in a copy, with tools installed where root may do that.
 ci:

@@ -121,16 +121,16 @@ static void check_values(const uint8_t *data, size_t size, long memory)
         }
         CHECK((size_t)code <= distinct, "code %lld of %zu", (long long)code, distinct);
         for (size_t i = 0; i <= distinct && i < values.count; i++) {
-            size_t start = value_start(&values, i), found = values.ends[i] - start;
-            int equal = found == length && !memcmp(values.bytes + start, data + at, length);
+            const int32_t *ends = value_offsets(&values) + i;
+            int equal = (size_t)(ends[1] - ends[0]) == length && !memcmp(value_bytes(&values) + ends[0], data + at, length);
             CHECK(equal == ((size_t)code == i), "codes %lld, %zu", (long long)code, i);
         }
         distinct += (size_t)code == distinct;
         at += length + 1;
     }
     CHECK(values.count == distinct, "%zu of %zu", values.count, distinct);
-    free(values.bytes);
-    free(values.ends);
+    free(values.bytes.start);
+    free(values.offsets.start);
     free(values.slots);
 }
 

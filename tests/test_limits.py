@@ -25,7 +25,7 @@ SIX = b"2021-04-20 13:01:01;T-1;u;h;sent;\n"
 
 def test_the_limits_are_those_promised() -> None:
     assert Limits() == Limits(
-        max_record_bytes=128 << 20, max_inflated_bytes=None, max_ratio=None, max_members=10_000
+        max_record_bytes=16 << 20, max_inflated_bytes=None, max_ratio=None, max_members=10_000
     )
     for name in ("max_record_bytes", "max_inflated_bytes", "max_ratio", "max_members"):
         for wrong in (0, -1):

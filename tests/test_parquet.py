@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zipfile
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -125,13 +126,60 @@ def test_values_new_in_a_later_row_group_and_nulls_between_them(dest: Path) -> N
             assert [row[7] for row in rows_of(dest)] == [text or None for text in texts]
 
 
-def test_row_groups_of_more_rows_than_there_was_room_for(
-    log: Path, dest: Path, monkeypatch: pytest.MonkeyPatch
+def row_groups(path: Path) -> list[int]:
+    metadata = pq.ParquetFile(path).metadata
+    return [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+
+
+@pytest.mark.parametrize(
+    ("limit", "most"), [("TEXT_BYTES", 20_000), ("VALUES", 300), ("CELL_BYTES", 8_000)], ids=lambda value: str(value)
+)
+def test_where_a_row_group_ends_depends_on_the_log_alone(
+    limit: str, most: int, log: Path, dest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rowgroups, "_CODES_ROOM", 8 * 400)
-    for size in (150, ROWS):
-        trackparse.convert_log(log, dest, block_size=10_000, row_group_size=size)
+    monkeypatch.setattr(rowgroups, limit, most)
+    monkeypatch.setattr(rowgroups, "_STEP", 5_000)
+    with zipfile.ZipFile(log) as archive:
+        text = archive.read(archive.namelist()[0])
+    found = []
+    for source, block_size in (
+        (log, 1 << 20),
+        (log, 777),
+        (text, 10_000),
+        ([text[at : at + 100] for at in range(0, len(text), 100)], 1 << 16),
+        ([text[:70_001], text[70_001:]], 1 << 20),
+    ):
+        trackparse.convert_log(source, dest, block_size=block_size)
         assert rows_of(dest) == TRUTH
+        found.append(row_groups(dest))
+    assert len(found[0]) > 3
+    assert found == [found[0]] * 5
+
+
+def test_too_many_row_groups_of_very_many_columns_are_a_limit(dest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [b"%d" % number for number in range(300)]
+    data = b";".join((b"//timestamp;tracking_code", *names)) + b"\n"
+    data += (b"2021-04-20 13:01:01" + b";" * 301 + b"\n") * 100
+    monkeypatch.setattr(rowgroups, "CELL_BYTES", 20_000)
+    monkeypatch.setattr(rowgroups, "DIRECTORY_BYTES", 3_000_000)
+    with pytest.raises(trackparse.LimitError, match="columns="):
+        trackparse.convert_log(data, dest)
+    assert not dest.exists()
+    trackparse.convert_log(data, dest, columns=["timestamp", "7"])
+    assert row_groups(dest) == [100]
+    # What the caller asked for is no limit.
+    monkeypatch.setattr(rowgroups, "CELL_BYTES", 1 << 20)
+    trackparse.convert_log(data, dest, row_group_size=10)
+    assert row_groups(dest) == [10] * 10
+
+
+def test_a_long_value_that_repeats_among_short_ones_that_do_not_is_held_once(dest: Path) -> None:
+    long = b"x" * 100_000
+    rows = [line(long if number % 5 == 0 else b"%d" % number) for number in range(1000)]
+    trackparse.convert_log(H8 + b"".join(rows), dest)
+    assert row_groups(dest) == [1000]
+    assert "RLE_DICTIONARY" in column(dest, "payload").encodings
+    assert [row[7] for row in rows_of(dest)][:2] == [long.decode(), "1"]
 
 
 def test_reading_waits_for_a_writer_that_is_slower(log: Path, dest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,8 +207,8 @@ def test_long_text_ends_a_row_group_before_its_rows_are_full(dest: Path) -> None
     assert [row[7].encode() for row in rows_of(dest)] == text
     metadata = pq.ParquetFile(dest).metadata
     sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-    # 32 MiB and the record that made it more.
-    assert sizes == [8] * 6 + [2]
+    # The record that would make it more than 32 MiB is the next one's.
+    assert sizes == [7] * 7 + [1]
 
 
 def test_the_metadata_say_what_wrote_it_and_from_what(log: Path, dest: Path) -> None:

@@ -4,6 +4,8 @@
  * far, so that a log of nothing else does not have most of its bytes scanned again and again. */
 #define SCAN_BYTES (8 << 10)
 #define SCAN_LEAST 1024
+/* Rejects of one call: each is some objects of Python's, whatever its size. */
+#define MOST_REJECTS 4096
 
 typedef struct {
     uint64_t records, lines; /* before it */
@@ -285,6 +287,8 @@ static int index_records(indexer_t *x, size_t *position, found_t *f)
                 f->lines += x->isa->count_lines(x->data + at, (size_t)end - at);
                 at = (size_t)end;
                 window = SCAN_LEAST;
+                if (f->reject_count == MOST_REJECTS)
+                    break;
                 continue;
             }
         }

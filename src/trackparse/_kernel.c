@@ -157,6 +157,13 @@ static int check_run(run_t *run)
     return !bad;
 }
 
+static int has_table(const run_t *run)
+{
+    return (size_t)run->table.len / sizeof(uint32_t) / ((size_t)run->width + 1) >= run->records &&
+           (uintptr_t)run->table.buf % sizeof(uint32_t) == 0;
+}
+
+/* A run without the column, field -1, needs no table. */
 static int take_run(PyObject *item, run_t *run)
 {
     Py_ssize_t records, width, field;
@@ -165,9 +172,7 @@ static int take_run(PyObject *item, run_t *run)
     run->records = (size_t)records;
     run->width = (uint32_t)width;
     run->field = (int32_t)field;
-    if (records < 0 || width < 1 || width > INT32_MAX / 8 || field >= width ||
-        (size_t)run->table.len / sizeof(uint32_t) / ((size_t)width + 1) < (size_t)records ||
-        (uintptr_t)run->table.buf % sizeof(uint32_t)) {
+    if (records < 0 || width < 1 || width > INT32_MAX / 8 || field >= width || (field >= 0 && !has_table(run))) {
         PyErr_SetString(PyExc_ValueError, "run: arguments out of range");
     } else if (check_run(run)) {
         return 1;
@@ -199,6 +204,27 @@ static int take_runs(PyObject *list, runs_t *runs)
         runs->bytes += run->bytes;
     }
     return 1;
+}
+
+static PyObject *kernel_records_in(PyObject *module, PyObject *args)
+{
+    (void)module;
+    Py_buffer table;
+    Py_ssize_t records, width, size;
+    if (!PyArg_ParseTuple(args, "y*nnn:records_in", &table, &records, &width, &size))
+        return NULL;
+    PyObject *result = NULL;
+    Py_ssize_t bytes = 0, count = 0;
+    if (records < 0 || width < 1 || width > INT32_MAX / 8 || (uintptr_t)table.buf % sizeof(uint32_t) ||
+        (size_t)table.len / sizeof(uint32_t) / ((size_t)width + 1) < (size_t)records) {
+        PyErr_SetString(PyExc_ValueError, "records_in: arguments out of range");
+    } else {
+        for (const uint32_t *row = table.buf; count < records && bytes < size; count++, row += width + 1)
+            bytes += (Py_ssize_t)row[width] + 1 - (Py_ssize_t)(row[0] & ~LINE_END);
+        result = Py_BuildValue("nn", count, bytes);
+    }
+    PyBuffer_Release(&table);
+    return result;
 }
 
 typedef struct {
@@ -685,6 +711,7 @@ static PyObject *kernel_events(PyObject *module, PyObject *args)
             PyErr_SetString(PyExc_TypeError, "events: arguments of the wrong kind");
         goto done;
     }
+    fits = has_table(&m->run);
     for (int i = 0; i < m->count && fits; i++) {
         m->columns[i] = (int32_t)PyLong_AsLong(PyTuple_GetItem(columns, i));
         fits = m->columns[i] < (int32_t)m->run.width;
@@ -719,9 +746,41 @@ done:
 
 /* ---- dictionary ---------------------------------------------------------------------------------------- */
 
+/* Memory that Python reads as a buffer. Its size is that of what is in it so far; earlier readers see less. */
+typedef struct {
+    PyObject_HEAD
+    void *start;
+    Py_ssize_t size;
+} memory_t;
+
+static int memory_getbuffer(PyObject *self, Py_buffer *view, int flags)
+{
+    memory_t *memory = (memory_t *)self;
+    return PyBuffer_FillInfo(view, self, memory->start ? memory->start : "", memory->size, 1, flags);
+}
+
+static void memory_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    free(((memory_t *)self)->start);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
+
+static PyType_Slot memory_slots[] = {
+    {Py_tp_dealloc, memory_dealloc},
+    {Py_bf_getbuffer, memory_getbuffer},
+    {0, NULL},
+};
+
+static PyType_Spec memory_spec = {"trackparse._kernel.Memory", sizeof(memory_t), 0,
+                                  Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, memory_slots};
+
 typedef struct {
     PyObject_HEAD
     values_t values;
+    memory_t *bytes, *offsets; /* owners of what is lent; NULL where nothing is */
     int busy; /* a thread is in encode, without the GIL */
 } dictionary_t;
 
@@ -735,10 +794,42 @@ static values_t *open_values(PyObject *self)
     return NULL;
 }
 
+/* Take back what nobody reads any more: it may grow where it is. */
+static void take_back(memory_t **owner, pile_t *pile)
+{
+    if (*owner && Py_REFCNT((PyObject *)*owner) == 1) {
+        (*owner)->start = NULL;
+        Py_CLEAR(*owner);
+        pile->lent = 0;
+    }
+}
+
+/* Let go of what was outgrown while it was lent. */
+static void let_go(memory_t **owner, const pile_t *pile)
+{
+    if (*owner && !pile->lent)
+        Py_CLEAR(*owner);
+}
+
+/* A view of the first `size` bytes, which stay where they are as long as it lives. */
+static PyObject *lend(PyObject *self, memory_t **owner, pile_t *pile, size_t size)
+{
+    if (!*owner) {
+        PyTypeObject *type = (PyTypeObject *)((state_t *)PyType_GetModuleState(Py_TYPE(self)))->memory;
+        *owner = (memory_t *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
+        if (!*owner)
+            return NULL;
+        (*owner)->start = pile->start;
+        pile->lent = 1;
+    }
+    (*owner)->size = (Py_ssize_t)size;
+    return PyMemoryView_FromObject((PyObject *)*owner);
+}
+
 #define GROUP 32 /* values looked up together */
 
-/* -1 for a null. `scratch` has room for all values of a run and 64 bytes. */
-static int fill_codes(values_t *d, const runs_t *runs, int empty_is_null, const isa_t *isa, int32_t *codes,
+/* -1 for a null. `scratch` has room for all values of a run and 64 bytes. 0, or what code_of_tag says is wrong. */
+static int64_t fill_codes(values_t *d, const runs_t *runs, int empty_is_null, const isa_t *isa, int32_t *codes,
                       uint8_t *scratch)
 {
     const uint8_t *at[GROUP];
@@ -771,12 +862,13 @@ static int fill_codes(values_t *d, const runs_t *runs, int empty_is_null, const 
                 int null = empty_is_null && !sizes[i];
                 int64_t code = null ? -1 : code_of_tag(d, tags[i], at[i], sizes[i]);
                 if (code < 0 && !null)
-                    return 0;
+                    return code;
+                d->total += sizes[i];
                 *codes++ = (int32_t)code;
             }
         }
     }
-    return 1;
+    return 0;
 }
 
 /* Python's hash of a text is another in each process. */
@@ -792,9 +884,11 @@ static int seed_values(values_t *d)
 
 static PyObject *dictionary_encode(PyObject *self, PyObject *args)
 {
+    dictionary_t *dictionary = (dictionary_t *)self;
     values_t *d = open_values(self);
     PyObject *list, *codes = NULL;
-    int empty_is_null, filled = 0;
+    int empty_is_null;
+    int64_t fault = NO_MEMORY;
     runs_t runs = {0};
     if (!d || !PyArg_ParseTuple(args, "O!p:encode", &PyList_Type, &list, &empty_is_null) || !take_runs(list, &runs))
         return NULL;
@@ -804,66 +898,26 @@ static PyObject *dictionary_encode(PyObject *self, PyObject *args)
     if (codes && scratch) {
         int32_t *out = (int32_t *)PyBytes_AsString(codes);
         const isa_t *isa = ((state_t *)PyType_GetModuleState(Py_TYPE(self)))->isa;
-        ((dictionary_t *)self)->busy = 1;
+        take_back(&dictionary->bytes, &d->bytes);
+        take_back(&dictionary->offsets, &d->offsets);
+        dictionary->busy = 1;
         Py_BEGIN_ALLOW_THREADS
-        filled = fill_codes(d, &runs, empty_is_null, isa, out, scratch);
+        fault = fill_codes(d, &runs, empty_is_null, isa, out, scratch);
         Py_END_ALLOW_THREADS
-        ((dictionary_t *)self)->busy = 0;
+        dictionary->busy = 0;
+        let_go(&dictionary->bytes, &d->bytes);
+        let_go(&dictionary->offsets, &d->offsets);
     }
-    if (!filled) {
+    if (fault) {
         Py_CLEAR(codes);
-        if (!PyErr_Occurred())
+        if (fault == TOO_MANY_BYTES)
+            PyErr_SetString(PyExc_OverflowError, "Dictionary: more than 2 GiB of values");
+        else if (!PyErr_Occurred())
             PyErr_NoMemory();
     }
     free(scratch);
     release_runs(&runs);
     return codes;
-}
-
-/* Memory handed over to Python, readable as a buffer. */
-typedef struct {
-    PyObject_HEAD
-    void *start;
-    Py_ssize_t size;
-} memory_t;
-
-static int memory_getbuffer(PyObject *self, Py_buffer *view, int flags)
-{
-    memory_t *memory = (memory_t *)self;
-    return PyBuffer_FillInfo(view, self, memory->start ? memory->start : "", memory->size, 1, flags);
-}
-
-static void memory_dealloc(PyObject *self)
-{
-    PyTypeObject *type = Py_TYPE(self);
-    free(((memory_t *)self)->start);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(self);
-    Py_DECREF(type);
-}
-
-static PyType_Slot memory_slots[] = {
-    {Py_tp_dealloc, memory_dealloc},
-    {Py_bf_getbuffer, memory_getbuffer},
-    {0, NULL},
-};
-
-static PyType_Spec memory_spec = {"trackparse._kernel.Memory", sizeof(memory_t), 0,
-                                  Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, memory_slots};
-
-static PyObject *offsets_of(const values_t *d)
-{
-    if (d->size > INT32_MAX) {
-        PyErr_SetString(PyExc_OverflowError, "Dictionary: more than 2 GiB of values");
-        return NULL;
-    }
-    PyObject *offsets = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)((d->count + 1) * sizeof(int32_t)));
-    if (offsets) {
-        int32_t *at = (int32_t *)PyBytes_AsString(offsets);
-        for (size_t code = 0; code <= d->count; code++)
-            at[code] = (int32_t)value_start(d, code);
-    }
-    return offsets;
 }
 
 static PyObject *kernel_validity_of(PyObject *module, PyObject *object)
@@ -894,35 +948,53 @@ static PyObject *kernel_validity_of(PyObject *module, PyObject *object)
 static PyObject *dictionary_strings(PyObject *self, PyObject *unused)
 {
     (void)unused;
-    const values_t *d = open_values(self);
-    PyObject *offsets = d ? offsets_of(d) : NULL;
-    return offsets ? Py_BuildValue("Ny#", offsets, d->bytes ? (const char *)d->bytes : "", (Py_ssize_t)d->size) : NULL;
+    dictionary_t *dictionary = (dictionary_t *)self;
+    values_t *d = open_values(self);
+    if (!d)
+        return NULL;
+    if (!d->count)
+        return Py_BuildValue("y#y#", "\0\0\0", (Py_ssize_t)sizeof(int32_t), "", (Py_ssize_t)0);
+    PyObject *offsets = lend(self, &dictionary->offsets, &d->offsets, (d->count + 1) * sizeof(int32_t));
+    PyObject *bytes = offsets ? lend(self, &dictionary->bytes, &d->bytes, d->size) : NULL;
+    if (!bytes) {
+        Py_XDECREF(offsets);
+        return NULL;
+    }
+    return Py_BuildValue("NN", offsets, bytes);
 }
 
 static PyObject *dictionary_take(PyObject *self, PyObject *unused)
 {
-    (void)unused;
-    values_t *d = open_values(self);
-    PyObject *offsets = d ? offsets_of(d) : NULL;
-    PyTypeObject *type = (PyTypeObject *)((state_t *)PyType_GetModuleState(Py_TYPE(self)))->memory;
-    memory_t *memory = offsets ? (memory_t *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0) : NULL;
-    if (!memory) {
-        Py_XDECREF(offsets);
+    dictionary_t *dictionary = (dictionary_t *)self;
+    PyObject *taken = dictionary_strings(self, unused);
+    if (!taken)
         return NULL;
+    values_t *d = &dictionary->values;
+    d->total = 0;
+    if (d->count) {
+        /* They belong to whoever has the views. */
+        Py_CLEAR(dictionary->bytes);
+        Py_CLEAR(dictionary->offsets);
+        d->bytes = d->offsets = (pile_t){0};
+        d->size = d->count = 0;
+        /* Another column may be the one of many values next time: of a thousand columns none keeps its table. */
+        free(d->slots);
+        d->slots = NULL;
+        d->slot_count = 0;
     }
-    memory->start = d->bytes;
-    memory->size = (Py_ssize_t)d->size;
-    d->bytes = NULL;
-    d->size = d->room = d->count = 0;
-    if (d->slots)
-        memset(d->slots, 0, d->slot_count * sizeof *d->slots);
-    return Py_BuildValue("NN", offsets, memory);
+    return taken;
 }
 
 static PyObject *dictionary_size(PyObject *self, void *unused)
 {
     (void)unused;
     return PyLong_FromSize_t(((dictionary_t *)self)->values.size);
+}
+
+static PyObject *dictionary_total(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(((dictionary_t *)self)->values.total);
 }
 
 static Py_ssize_t dictionary_length(PyObject *self)
@@ -932,10 +1004,15 @@ static Py_ssize_t dictionary_length(PyObject *self)
 
 static void dictionary_dealloc(PyObject *self)
 {
-    values_t *d = &((dictionary_t *)self)->values;
+    dictionary_t *dictionary = (dictionary_t *)self;
+    values_t *d = &dictionary->values;
     PyTypeObject *type = Py_TYPE(self);
-    free(d->bytes);
-    free(d->ends);
+    if (!d->bytes.lent)
+        free(d->bytes.start);
+    if (!d->offsets.lent)
+        free(d->offsets.start);
+    Py_XDECREF((PyObject *)dictionary->bytes);
+    Py_XDECREF((PyObject *)dictionary->offsets);
     free(d->slots);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(self);
@@ -951,6 +1028,7 @@ static PyMethodDef dictionary_methods[] = {
 
 static PyGetSetDef dictionary_properties[] = {
     {"size", dictionary_size, NULL, NULL, NULL},
+    {"total", dictionary_total, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -1061,6 +1139,7 @@ static PyObject *kernel_select(PyObject *module, PyObject *args)
 
 static PyMethodDef kernel_methods[] = {
     {"index", kernel_index, METH_VARARGS, NULL},
+    {"records_in", kernel_records_in, METH_VARARGS, NULL},
     {"strings", kernel_strings, METH_VARARGS, NULL},
     {"views", kernel_views, METH_VARARGS, NULL},
     {"events", kernel_events, METH_VARARGS, NULL},

@@ -27,6 +27,7 @@ DONE: Final = 0  # everything up to `stop` was indexed
 MORE: Final = 1  # the record at `position` needs more bytes
 HEADER: Final = 2  # a line that may be a header stands at `position`
 LIMIT: Final = 3  # no end in sight within max_record_bytes
+MOST_REJECTS: Final = 4096  # of one call: each is some objects, whatever its size
 
 UNCLOSED_QUOTE: Final = 1
 TEXT_AFTER_QUOTE: Final = 2
@@ -136,6 +137,8 @@ def index(
 ) -> Indexed:
     """Index the records of ``data`` that start in ``start:stop``; the last one may end past ``stop``.
 
+    It ends before ``stop`` where ``MOST_REJECTS`` were found.
+
     ``width`` is the number of fields, ``timestamp`` and ``payload`` are field numbers (payload -1: there is none).
     ``names`` are those of the known columns, with ``;`` between them: a line with the first two, or of names mostly,
     may be a header.
@@ -209,6 +212,8 @@ def index(
                 credit = min(most, credit - spent + _CREDIT_PER_BYTE * (end - position))
                 rejects.append((records, count_lines(data, start, position), position, end, weighed.reason))
                 position = end
+                if len(rejects) == MOST_REJECTS:
+                    break
                 continue
         unresolved += weighed.unresolved
         size = reading.end - position
@@ -747,8 +752,23 @@ def count_lines(data: Buffer, start: int, stop: int) -> int:
     return bytes(data[start:stop]).count(b"\n")
 
 
+def records_in(fields: Buffer, records: int, width: int, size: int) -> tuple[int, int]:
+    """How many of the first ``records`` it takes to have ``size`` bytes of log, all if they have less; their bytes.
+
+    A record's bytes are those from its start to its line end, whose last byte counts.
+    """
+    table = memoryview(fields).cast("B").cast("I")
+    count = total = 0
+    for at in range(0, records * (width + 1), width + 1):
+        if total >= size:
+            break
+        total += table[at + width] + 1 - (table[at] & 0x7FFFFFFF)
+        count += 1
+    return count, total
+
+
 def _values(runs: list[Run]) -> list[bytes | None]:
-    """The values of one column, None where a run has no such column."""
+    """The values of one column, None where a run has no such column: such a run needs no table."""
     values: list[bytes | None] = []
     for data, fields, records, width, field in runs:
         if field < 0:
@@ -918,33 +938,37 @@ class Dictionary:
 
     def __init__(self) -> None:
         self._codes: dict[bytes, int] = {}
+        self.size = 0  # bytes of all values
+        self.total = 0  # the same, each value counted as often as it was encoded
 
     def __len__(self) -> int:
         return len(self._codes)
 
-    @property
-    def size(self) -> int:
-        """Bytes of all values."""
-        return sum(map(len, self._codes))
+    def strings(self) -> tuple[Buffer, Buffer]:
+        """The values as the buffers of a string array, int32 offsets and data; code i stands for value i.
 
-    def strings(self) -> tuple[bytes, bytes]:
-        """The values as the buffers of a string array, int32 offsets and data; code i stands for value i."""
-        if self.size > _INT32_MAX:
-            raise OverflowError("Dictionary: more than 2 GiB of values")
+        In C they are views, not copies, and stay as they are when the dictionary grows.
+        """
         return array("i", accumulate(map(len, self._codes), initial=0)).tobytes(), b"".join(self._codes)
 
-    def take(self) -> tuple[bytes, Buffer]:
-        """The same, handed over and not copied: none are left."""
+    def take(self) -> tuple[Buffer, Buffer]:
+        """The same, handed over: none are left."""
         taken = self.strings()
-        self._codes = {}
+        self._codes, self.size, self.total = {}, 0, 0
         return taken
 
     def encode(self, runs: list[Run], empty_is_null: bool) -> bytes:
-        """The int32 codes of a column's values, -1 for a null."""
+        """The int32 codes of a column's values, -1 for a null. OverflowError beyond 2 GiB of distinct values."""
         codes = array("i")
         for value in _values(runs):
             if value is None or (empty_is_null and not value):
                 codes.append(-1)
-            else:
-                codes.append(self._codes.setdefault(value, len(self._codes)))
+                continue
+            if value not in self._codes:
+                if self.size + len(value) > _INT32_MAX:
+                    raise OverflowError("Dictionary: more than 2 GiB of values")
+                self._codes[value] = len(self._codes)
+                self.size += len(value)
+            self.total += len(value)
+            codes.append(self._codes[value])
         return codes.tobytes()

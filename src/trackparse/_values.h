@@ -4,15 +4,48 @@
 #define GROWN ((size_t)2 << 20)
 #define RESERVED ((size_t)40 << 20) /* a row group's text, and too much for malloc to keep when it is freed */
 
+/* What code_of_tag says instead of a code. */
+#define NO_MEMORY (-1)
+#define TOO_MANY_BYTES (-2) /* Arrow's offsets have 31 bits */
+
+/* Memory that grows. Where it is lent somebody reads it: then it never moves, and what outgrows it is a copy. */
 typedef struct {
-    uint8_t *bytes; /* the values, end to end */
-    size_t size, room;
-    size_t *ends; /* where value i ends */
-    size_t count, end_room;
+    void *start;
+    size_t room; /* bytes */
+    int lent;
+} pile_t;
+
+typedef struct {
+    pile_t bytes;   /* the values, end to end */
+    pile_t offsets; /* int32: value i stands between offsets i and i + 1 */
+    size_t size, count;
+    uint64_t total; /* bytes of all values that were looked up, each as often as it was */
     uint64_t *slots; /* a value's tag above its code + 1; open addressing, a power of two */
     size_t slot_count;
     uint64_t seed; /* of the hash, so that nobody can write a log whose values all collide */
 } values_t;
+
+static inline const uint8_t *value_bytes(const values_t *d)
+{
+    return d->bytes.start;
+}
+
+static inline const int32_t *value_offsets(const values_t *d)
+{
+    return d->offsets.start;
+}
+
+/* Room for `size` bytes of which `used` are to stay. What was lent is left to whoever reads it. */
+static int grow_pile(pile_t *pile, size_t used, size_t size)
+{
+    void *start = pile->lent ? malloc(size) : realloc(pile->start, size);
+    if (!start)
+        return 0;
+    if (pile->lent && used)
+        memcpy(start, pile->start, used);
+    *pile = (pile_t){start, size, 0};
+    return 1;
+}
 
 static inline uint64_t folded_product(uint64_t a, uint64_t b)
 {
@@ -57,11 +90,6 @@ static uint64_t hash_bytes(uint64_t seed, const uint8_t *p, size_t n)
     return folded_product(h ^ one, g);
 }
 
-static inline size_t value_start(const values_t *d, size_t code)
-{
-    return code ? d->ends[code - 1] : 0;
-}
-
 /* What places a value in the table and tells it from most others without a look at them. */
 static inline uint32_t tag_of(const values_t *d, const uint8_t *p, size_t n)
 {
@@ -86,43 +114,51 @@ static int grow_slots(values_t *d)
     return 1;
 }
 
-/* The code of the value with this tag, -1 without memory. */
-static int64_t code_of_tag(values_t *d, uint32_t tag, const uint8_t *p, size_t n)
+/* Room for one more value of n bytes. */
+static int64_t grow_values(values_t *d, size_t n)
 {
-    if (d->count * 2 >= d->slot_count && !grow_slots(d))
-        return -1;
-    size_t at = tag & (d->slot_count - 1);
-    for (; d->slots[at]; at = (at + 1) & (d->slot_count - 1)) {
-        if (d->slots[at] >> 32 != tag)
-            continue;
-        size_t code = (uint32_t)d->slots[at] - 1, start = value_start(d, code);
-        if (d->ends[code] - start == n && !memcmp(d->bytes + start, p, n))
-            return (int64_t)code;
-    }
-    if (!d->bytes || d->room - d->size < n) {
+    if (n > (size_t)INT32_MAX - d->size)
+        return TOO_MANY_BYTES;
+    if (!d->bytes.start || d->bytes.room - d->size < n) {
         size_t room = (d->size + n) * 2 + 256;
         /* What is not touched costs nothing, and growing in steps leaves holes behind. */
         if (room > GROWN && room < RESERVED)
             room = RESERVED;
-        uint8_t *bytes = realloc(d->bytes, room);
-        if (!bytes)
-            return -1;
-        d->bytes = bytes;
-        d->room = room;
+        if (!grow_pile(&d->bytes, d->size, room))
+            return NO_MEMORY;
     }
-    if (d->count == d->end_room) {
-        size_t room = d->end_room * 2 + 64;
-        size_t *ends = realloc(d->ends, room * sizeof *ends);
-        if (!ends)
-            return -1;
-        d->ends = ends;
-        d->end_room = room;
+    size_t ends = (d->count + 2) * sizeof(int32_t);
+    if (d->offsets.room < ends) {
+        if (!grow_pile(&d->offsets, d->offsets.start ? ends - sizeof(int32_t) : 0, ends * 2 + 256))
+            return NO_MEMORY;
+        if (!d->count)
+            *(int32_t *)d->offsets.start = 0;
     }
+    return 0;
+}
+
+/* The code of the value with this tag, or what stands instead of it. */
+static int64_t code_of_tag(values_t *d, uint32_t tag, const uint8_t *p, size_t n)
+{
+    if (d->count * 2 >= d->slot_count && !grow_slots(d))
+        return NO_MEMORY;
+    size_t at = tag & (d->slot_count - 1);
+    for (; d->slots[at]; at = (at + 1) & (d->slot_count - 1)) {
+        if (d->slots[at] >> 32 != tag)
+            continue;
+        size_t code = (uint32_t)d->slots[at] - 1;
+        const int32_t *ends = value_offsets(d) + code;
+        if ((size_t)(ends[1] - ends[0]) == n && !memcmp(value_bytes(d) + ends[0], p, n))
+            return (int64_t)code;
+    }
+    int64_t fault = grow_values(d, n);
+    if (fault)
+        return fault;
     if (n)
-        memcpy(d->bytes + d->size, p, n);
+        memcpy((uint8_t *)d->bytes.start + d->size, p, n);
     d->size += n;
-    d->ends[d->count] = d->size;
-    d->slots[at] = (uint64_t)tag << 32 | (uint32_t)++d->count;
+    ((int32_t *)d->offsets.start)[++d->count] = (int32_t)d->size;
+    d->slots[at] = (uint64_t)tag << 32 | (uint32_t)d->count;
     return (int64_t)d->count - 1;
 }
 
@@ -133,10 +169,10 @@ static int64_t code_of_tag(values_t *d, uint32_t tag, const uint8_t *p, size_t n
 #endif
 
 /* Where the value with this tag most likely stands, looked up no further than its first slot; NULL for nowhere. */
-static inline const size_t *likely_end(const values_t *d, uint32_t tag)
+static inline const int32_t *likely_start(const values_t *d, uint32_t tag)
 {
     uint64_t slot = d->slots[tag & (d->slot_count - 1)];
-    return slot && slot >> 32 == tag ? d->ends + ((uint32_t)slot - 1) : NULL;
+    return slot && slot >> 32 == tag ? value_offsets(d) + ((uint32_t)slot - 1) : NULL;
 }
 
 /* A table of many values is larger than the cache: its lines are asked for before they are needed, a group at a time. */
@@ -147,10 +183,10 @@ static void fetch_values(const values_t *d, const uint32_t *tags, size_t count)
     for (size_t i = 0; i < count; i++)
         fetch_ahead(d->slots + (tags[i] & (d->slot_count - 1)));
     for (size_t i = 0; i < count; i++)
-        fetch_ahead(likely_end(d, tags[i]));
+        fetch_ahead(likely_start(d, tags[i]));
     for (size_t i = 0; i < count; i++) {
-        const size_t *end = likely_end(d, tags[i]);
-        if (end)
-            fetch_ahead(d->bytes + (end == d->ends ? 0 : end[-1]));
+        const int32_t *start = likely_start(d, tags[i]);
+        if (start)
+            fetch_ahead(value_bytes(d) + *start);
     }
 }

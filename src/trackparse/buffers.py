@@ -7,6 +7,7 @@ from typing import Final
 
 _GRAIN: Final = 1 << 16  # bytes: sizes are rounded up to it, so that a buffer fits its successor
 _KEPT: Final = 24  # two batches of all columns
+_KEPT_BYTES: Final = 32 << 20  # of all of them, but for the newest: one value may be as long as a record
 # Below this the allocator recycles well by itself.
 _SMALL: Final = 1 << 16
 _MMAP_THRESHOLD_MOST: Final = 31 << 20  # bytes; larger pieces leave the thresholds alone
@@ -48,5 +49,6 @@ class BufferPool:
         fresh = bytearray(-(-size // _GRAIN) * _GRAIN)
         self._buffers.append(fresh)
         # Whoever keeps all batches keeps their buffers, too: the pool lets go of the oldest.
-        del self._buffers[:-_KEPT]
+        while len(self._buffers) > _KEPT or sum(map(len, self._buffers[:-1])) > _KEPT_BYTES:
+            del self._buffers[0]
         return fresh

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import pyarrow as pa
@@ -16,6 +16,8 @@ from trackparse.limits import Limits
 from trackparse.schema import COLUMNS, NULL_IF_EMPTY
 
 STRING_TYPES: Final = ("string", "string_view")
+# What a dictionary holds for each value beside its bytes: an offset, and two to four slots of a hash table.
+VALUE_BYTES: Final = 40
 
 
 class ColumnBuilder:
@@ -49,8 +51,8 @@ class ColumnBuilder:
         self._views = string_type == "string_view"
         self._string = pa.string_view() if self._views else pa.string()
         self._dictionaries = {name: kernel.Dictionary() for name in names if name in dictionary}
-        self._values: dict[str, pa.Array] = {}
         self._limits = limits
+        self._names = frozenset(names)
         self.schema = pa.schema([(name, self._type(name)) for name in names])
 
     def _type(self, name: str) -> pa.DataType:
@@ -62,7 +64,8 @@ class ColumnBuilder:
 
     def build(self, segments: Sequence[Segment]) -> pa.RecordBatch:
         """One batch with the records of the segments, in their order."""
-        arrays = [self.column(name, segments) for name in self.schema.names]
+        runs = runs_of(segments)
+        arrays = [self.column(name, segments, runs(name)) for name in self.schema.names]
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def fitting(self, segments: Sequence[Segment]) -> int:
@@ -70,12 +73,12 @@ class ColumnBuilder:
 
         HeaderError if that is the first of them, ValueError if the schema has no column at all.
         """
-        if not self.schema.names:
+        if not self._names:
             # pyarrow counts rows by columns: without one there is no batch to hand out.
             raise ValueError("columns=() asks for nothing: name at least one column")
         for number, segment in enumerate(segments if self._all else ()):
             for name in segment.columns if segment.records else ():
-                if name not in self.schema.names:
+                if name not in self._names:
                     if number:
                         return number
                     raise HeaderError(
@@ -84,8 +87,8 @@ class ColumnBuilder:
                     )
         return len(segments)
 
-    def column(self, name: str, segments: Sequence[Segment]) -> pa.Array:
-        """One column of the batch."""
+    def column(self, name: str, segments: Sequence[Segment], runs: list[Run]) -> pa.Array:
+        """One column of the batch; ``runs`` are its own, of ``runs_of``."""
         records = sum(segment.records for segment in segments)
         if name == "timestamp":
             data = (
@@ -94,10 +97,9 @@ class ColumnBuilder:
                 else b"".join(segment.timestamps[: segment.records * 8] for segment in segments)
             )
             return pa.Array.from_buffers(pa.timestamp("us"), records, [None, pa.py_buffer(data)])
-        runs = [segment.run(name) for segment in segments]
         empty_is_null = name in NULL_IF_EMPTY
         if name in self._dictionaries:
-            return self._dictionary_column(name, runs, empty_is_null, records)
+            return self._dictionary_column(name, runs, empty_is_null)
         if self._views:
             views, data, used, validity, nulls = kernel.views(runs, empty_is_null, self._pool.allocate)
             buffers = [pa.py_buffer(run[0]) for run in runs]
@@ -109,23 +111,54 @@ class ColumnBuilder:
         buffers = [_buffer(validity), pa.py_buffer(offsets), pa.py_buffer(data).slice(0, used)]
         return pa.Array.from_buffers(self._string, records, buffers, nulls)
 
-    def _dictionary_column(
-        self, name: str, runs: list[Run], empty_is_null: bool, records: int
-    ) -> pa.Array:
+    def _dictionary_column(self, name: str, runs: list[Run], empty_is_null: bool) -> pa.Array:
         dictionary = self._dictionaries[name]
-        codes = dictionary.encode(runs, empty_is_null)
-        values = self._values.get(name)
-        if values is None or len(values) != len(dictionary):
-            most = self._limits.max_dictionary_bytes
-            if most is not None and dictionary.size + 8 * len(dictionary) > most:
-                raise LimitError(
-                    f"column {name!r} has too many distinct values for a dictionary of {most} bytes: leave it out of "
-                    "dictionary=, or raise Limits.max_dictionary_bytes"
-                )
-            offsets, data = dictionary.strings()
-            values = pa.StringArray.from_buffers(len(dictionary), pa.py_buffer(offsets), pa.py_buffer(data))
-            self._values[name] = values
+        before = len(dictionary)
+        try:
+            codes = dictionary.encode(runs, empty_is_null)
+        except OverflowError as fault:
+            raise LimitError(f"column {name!r}: {fault}: leave it out of dictionary=") from None
+        most = self._limits.max_dictionary_bytes
+        if most is not None and len(dictionary) > before and sum(map(_cost, self._dictionaries.values())) > most:
+            raise LimitError(
+                f"column {name!r} has too many distinct values: all dictionaries together fill more than {most} "
+                "bytes: leave it out of dictionary=, or raise Limits.max_dictionary_bytes"
+            )
+        values = pa.StringArray.from_buffers(len(dictionary), *map(pa.py_buffer, dictionary.strings()))
         return encoded(codes, values)
+
+
+def runs_of(segments: Sequence[Segment]) -> Callable[[str], list[Run]]:
+    """Gives the runs of a column by its name.
+
+    Stretches of segments that lack the column are one run, so that many short segments under many columns cost no more
+    than their headers' bytes.
+    """
+    places: dict[str, list[tuple[int, int]]] = {}  # of each column: number of the segment, number of the field
+    ends = [0]  # records before each segment, and behind the last
+    for number, segment in enumerate(segments):
+        ends.append(ends[-1] + segment.records)
+        for field, name in enumerate(segment.columns):
+            places.setdefault(name, []).append((number, field))
+
+    def runs(name: str) -> list[Run]:
+        found: list[Run] = []
+        past = 0
+        for number, field in places.get(name, ()):
+            if ends[number] > ends[past]:
+                found.append((b"", b"", ends[number] - ends[past], 1, -1))
+            segment = segments[number]
+            found.append((segment.data, segment.fields, segment.records, len(segment.columns), field))
+            past = number + 1
+        if ends[-1] > ends[past]:
+            found.append((b"", b"", ends[-1] - ends[past], 1, -1))
+        return found
+
+    return runs
+
+
+def _cost(dictionary: kernel.Dictionary) -> int:
+    return dictionary.size + VALUE_BYTES * len(dictionary)
 
 
 def encoded(codes: Buffer, values: pa.Array) -> pa.DictionaryArray:

@@ -24,6 +24,7 @@ _AT_ONCE: Final = 256
 _DIGITS: Final = bytes.maketrans(b"123456789", b"000000000")
 _BEYOND_64_BITS: Final = b"0" * 19  # the fewest digits of an integer that does not fit; longer ones hold them, too
 
+LARGE_PAYLOAD: Final = 1 << 20  # bytes; those of real notifications have 4 KiB
 _STATUSES: Final[dict[str, Any]] = {status.value: status for status in Status}
 _LETTERS: Final = {"timestamp": "m", "text": "t", "status": "s", "json": "j"}
 # What the kernel makes of each column; n: text, None where it is empty.
@@ -79,6 +80,17 @@ class Payload(kernel.Field, Mapping[str, Any]):
             told = f"the payload is not JSON: {fault}"
         raise PayloadError(f"{self._where()}: {told}: {self._quote()}") from None
 
+    def check(self) -> None:
+        """PayloadError if it is not a JSON object.
+
+        A large one is looked through and not decoded: its values may take thirty times its bytes.
+        """
+        text = self._json()
+        if len(text) <= LARGE_PAYLOAD:
+            self._value()
+        elif not is_large_object(text):
+            raise PayloadError(f"{self._where()}: the payload is not a JSON object: {self._quote()}")
+
     def _where(self) -> str:
         return f"{self._member}: record {self._record}"
 
@@ -117,6 +129,11 @@ class Payload(kernel.Field, Mapping[str, Any]):
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not a value of JSON")
+
+
+def is_large_object(text: bytes) -> bool:
+    """Whether a text is a JSON object, without decoding it."""
+    return text.lstrip()[:1] == b"{" and kernel.is_json(text)
 
 
 class Event(NamedTuple):

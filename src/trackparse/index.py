@@ -50,6 +50,9 @@ _REQUIRED: Final = ";".join(REQUIRED).encode()
 _SLICE_BYTES: Final = 1 << 22
 _NEAR: Final = 1024  # bytes in which most headers end
 _SEAM_BYTES: Final = 4096
+# The kernel's positions have 31 bits, and beside a piece of a block there may be a record of 1 GiB.
+_FED_BYTES: Final = 256 << 20
+
 
 class Reject(NamedTuple):
     """A bad record, kept."""
@@ -194,6 +197,10 @@ class Indexer:
 
     def feed(self, block: Buffer) -> Iterator[Segment]:
         """The segments that the next block completes. The block is borrowed: segments keep it."""
+        if len(block) > _FED_BYTES:
+            for start in range(0, len(block), _FED_BYTES):
+                yield from self.feed(memoryview(block)[start : start + _FED_BYTES])
+            return
         at = 0
         if self._carry:
             if len(self._carry) < len(block):

@@ -224,6 +224,8 @@ def _write_row_groups(
     writing: Future[None] | None = None
     for rest in segments:
         while rest:
+            if writing is not None and groups.crowded:
+                writing.result()
             rest = groups.add(rest)
             if groups.full:
                 writing = _hand_over(groups, file, executor, writing)

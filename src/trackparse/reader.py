@@ -201,6 +201,7 @@ class LogReader:
                             self._stream.leave_out(len(events) - len(kept))
                             events = kept
                         yield events
+                        del events  # before the next ones are made
         except GeneratorExit:
             raise
         except BaseException as fault:

@@ -38,6 +38,7 @@ SCHEMA: Final = pa.schema(
 # What is packed into a batch: enough for a row group, little enough to be held beside the log.
 _BATCH_ROWS: Final = 1 << 14
 _BATCH_BYTES: Final = 4 << 20
+_ROW_BYTES: Final = 40  # of three numbers and four offsets
 # Repeated for each reject of twenty bytes, a name or a header of 64 KiB would cost three thousand times the log.
 _LONGEST_NAME: Final = 255  # characters
 _LONGEST_REPEATED: Final = 1 << 10  # of a header
@@ -56,29 +57,35 @@ class Quarantine:
         self._lock = threading.RLock()  # one thread may read the log and another one look at its rejects
         self._batches: list[pa.RecordBatch] = []
         self._columns: list[list[Any]] = [[] for _ in SCHEMA]  # of what is not packed yet
-        self._bytes = 0
+        self._bytes = 0  # of what is not packed yet
 
-    def add(self, rejects: Rejects, columns: tuple[str, ...], size: int) -> None:
-        """Take the rejects that came under one header; ``size`` is that of their raw bytes."""
-        count = len(rejects)
+    def add(self, rejects: Rejects, columns: tuple[str, ...]) -> None:
+        """Take the rejects that came under one header, no more at a time than are packed into a batch."""
         member = printable(rejects.member)[:_LONGEST_NAME]
         header = header_line(columns) if columns else None
         repeated = header if header is None or len(header) <= _LONGEST_REPEATED else None
+        each = len(member) + len(repeated or "") + _ROW_BYTES
         more: tuple[Sequence[Any], ...] = (
-            [member] * count,
+            [member] * len(rejects),
             rejects.records,
             rejects.lines,
             rejects.byte_offsets,
             rejects.reasons,
             rejects.raws,
-            [header, *[repeated] * (count - 1)],
+            [header, *[repeated] * (len(rejects) - 1)],
         )
         with self._lock:
-            for column, values in zip(self._columns, more, strict=True):
-                column.extend(values)
-            self._bytes += size + count * (len(member) + len(repeated or "")) + len(header or "")
-            if len(self._columns[0]) >= _BATCH_ROWS or self._bytes >= _BATCH_BYTES:
-                self.pack()
+            self._bytes += len(header or "")
+            start = 0
+            for stop, raw in enumerate(rejects.raws, 1):
+                self._bytes += len(raw) + each
+                full = self._bytes >= _BATCH_BYTES or len(self._columns[0]) + stop - start >= _BATCH_ROWS
+                if full or stop == len(rejects):
+                    for column, values in zip(self._columns, more, strict=True):
+                        column.extend(values[start:stop])
+                    start = stop
+                if full:
+                    self.pack()
 
     def pack(self) -> None:
         """Make a batch of what came since the last one."""
@@ -97,7 +104,7 @@ class Quarantine:
     def check(self) -> None:
         """LimitError if more is kept than may be."""
         most = self._limits.max_rejects_bytes
-        if most is not None and self._kept > most:
+        if most is not None and self._kept + (0 if self.write else self._bytes) > most:
             raise LimitError(
                 f"the bad records fill more than {most} bytes: skip them (on_error='skip'), have convert_log write "
                 "them (rejects=), or raise Limits.max_rejects_bytes"

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Final, Literal
 
+from trackparse._reference import MOST_REJECTS
 from trackparse.errors import HeaderError, LimitError, Reason, RecordError
 from trackparse.index import Indexer, Reject, Segment
 from trackparse.readahead import ClosedError, MemberDamaged, MemberEnd, MemberStart, ReadAhead
@@ -87,21 +88,23 @@ class SegmentStream:
     def groups(self) -> Iterator[list[Segment]]:
         """Segments, a batch at a time. The first group comes as soon as the header is known, and may be empty."""
         held: list[Segment] = []
-        size = 0  # bytes that they cover: added up as they come, a header a record makes very many of them
+        size = rejected = 0  # bytes and rejects in them: added up as they come, a header a record makes very many
         announced = False
         try:
             for segment in self._segments():
                 if segment is not None:
                     held.append(self._take(segment))
                     size += segment.size
+                    rejected += len(held[-1].rejects)
                     if held[-1] is not segment:
                         raise _record_error(held[-1].rejects[0])
-                # What a block completed is a batch, and a long stretch of a longer one.
-                if segment is None or size >= self._block_size:
+                # What a block completed is a batch, and a long stretch of a longer one. A reject of three bytes is
+                # objects of three hundred until it is packed.
+                if segment is None or size >= self._block_size or rejected >= MOST_REJECTS:
                     if self._indexer.first_columns and (held or not announced):
                         announced = True
                         yield held
-                    held, size = [], 0
+                    held, size, rejected = [], 0, 0
                     self._quarantine.check()
         except Exception:
             # What was cut off in the first header is no log.
@@ -114,7 +117,7 @@ class SegmentStream:
         for segment in segments:
             rejected = sum(map(len, segment.rejects.raws))
             if segment.rejects and self._on_error == "quarantine":
-                self._quarantine.add(segment.rejects, segment.columns, rejected)
+                self._quarantine.add(segment.rejects, segment.columns)
             self._count(
                 records=segment.records,
                 rejected=len(segment.rejects),

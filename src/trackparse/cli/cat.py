@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -70,7 +71,8 @@ def cat(
     def copy(log: Input, reader: LogReader, bar: Bar) -> Exit:
         put(writer.start(reader.schema))
         for batch in reader:
-            put(writer.rows(batch))
+            for text in writer.rows(batch):
+                put(text)
         if reader.stats.rejected:
             with bar.aside():
                 complain(f"{log.name}: {counted(reader.stats.rejected, 'bad record')} left out")
@@ -99,11 +101,11 @@ class _Writer:
         self._schema = schema
         return _csv(schema.empty_table(), header=True)
 
-    def rows(self, batch: pa.RecordBatch) -> bytes:
-        """The rows of a batch."""
+    def rows(self, batch: pa.RecordBatch) -> Iterable[bytes]:
+        """The rows of a batch, some at a time."""
         from trackparse.cli.jsonl import lines_of
 
-        return _csv(batch, header=False) if self._csv else lines_of(batch)
+        return [_csv(batch, header=False)] if self._csv else lines_of(batch)
 
 
 def _csv(rows: pa.RecordBatch | pa.Table, *, header: bool) -> bytes:

@@ -73,7 +73,7 @@ def _look_into(log: Input, events: Iterable[Event], faults: Faults) -> None:
     for event in events:
         if event.payload is not None:
             try:
-                len(event.payload)
+                event.payload.check()
             except PayloadError as fault:
                 faults.add(_BAD_PAYLOAD, one_line(fault, log.name))
 

@@ -62,7 +62,8 @@ def _print_json(reader: LogReader, rows: int) -> None:
     from trackparse.cli.jsonl import lines_of
 
     while rows > 0 and (batch := next(reader, None)) is not None:
-        put(lines_of(batch.slice(0, rows)))
+        for lines in lines_of(batch.slice(0, rows)):
+            put(lines)
         rows -= min(rows, batch.num_rows)
 
 

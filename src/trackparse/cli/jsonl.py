@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Final
 
 import orjson
 import pyarrow as pa
 
+from trackparse.events import LARGE_PAYLOAD, is_large_object
+
+_AT_ONCE: Final = 1 << 20  # bytes
 _BREAKS = str.maketrans("\r\n", "  ")
 
 
-def lines_of(batch: pa.RecordBatch) -> bytes:
-    """One JSON object a row. A payload that is a JSON object stands in it as it stands in the log, others are text."""
+def lines_of(batch: pa.RecordBatch) -> Iterator[bytes]:
+    """One JSON object a row, some rows at a time: each repeats the columns' names, and these may be long.
+
+    A payload that is a JSON object stands in it as it stands in the log, others are text.
+    """
     names = batch.schema.names
     columns = [_values(name, batch.column(number)) for number, name in enumerate(names)]
-    rows = zip(*columns, strict=True)
-    return b"".join(orjson.dumps(dict(zip(names, row, strict=True)), option=orjson.OPT_APPEND_NEWLINE) for row in rows)
+    lines: list[bytes] = []
+    size = 0
+    for row in zip(*columns, strict=True):
+        lines.append(orjson.dumps(dict(zip(names, row, strict=True)), option=orjson.OPT_APPEND_NEWLINE))
+        size += len(lines[-1])
+        if size >= _AT_ONCE:
+            yield b"".join(lines)
+            lines, size = [], 0
+    yield b"".join(lines)
 
 
 def _values(name: str, column: pa.Array) -> list[Any]:
@@ -26,14 +40,19 @@ def _values(name: str, column: pa.Array) -> list[Any]:
 def _payload(text: str | None) -> Any:
     if text is None:
         return None
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return text
-    if not isinstance(value, dict):
+    if not _is_object(text):
         return text
     if "\n" in text or "\r" in text:
         # In JSON a bare line break can only stand between tokens.
         text = text.translate(_BREAKS)
     # Decoded and encoded again, numbers would lose digits.
     return orjson.Fragment(text)
+
+
+def _is_object(text: str) -> bool:
+    if len(text) > LARGE_PAYLOAD:
+        return is_large_object(text.encode())
+    try:
+        return isinstance(orjson.loads(text), dict)
+    except orjson.JSONDecodeError:
+        return False

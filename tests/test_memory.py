@@ -1,0 +1,113 @@
+"""What logs made to cost memory cost, each in a fresh process: SECURITY.md promises 256 MiB, whatever is in a log.
+
+A few small ones here. All of them, read in all ways: make bombs.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from bombs import CONVERT, WAYS, Shape, measure
+from conftest import SLOW
+
+MOST = 256  # MiB above the start
+ALL = "TRACKPARSE_BOMBS" in os.environ
+DESCRIPTION = ("turn:9:2", "turn:9:2", "turn:9:2", "turn:3:4")  # what stands before it
+
+BOMBS = {
+    "an ordinary log": Shape(
+        mib=150, values=("turn:50:24", "each:30", "each:30", "turn:5:6", "turn:20:10", "turn:4:10", "turn:500:250")
+    ),
+    "1,024 empty columns": Shape(mib=300, columns=1024, values=("",)),
+    "1,024 columns of values of their own": Shape(mib=60, columns=1024, values=("each:3",)),
+    "1 MiB in one row of five": Shape(mib=400, values=(*DESCRIPTION, "some:5:1048576", "turn:2:2", "turn:2:2")),
+    "records of 1 MiB": Shape(mib=200, values=("", "", "", "", "each:1048576", "", "")),
+    "records near the limit": Shape(mib=120, values=("", "", "", "", "each:15700000", "", "")),
+    "records near the limit, of emoji": Shape(mib=120, values=("", "", "", "", "same:15700000", "", ""), fill="emoji"),
+    "records near the limit, of quotes": Shape(mib=120, values=("", "", "", "", "same:15700000", "", ""), fill="quote"),
+    "payloads near the limit, of empty lists": Shape(mib=30, values=("", "", "", "", "", "", "json:15000000:[],")),
+    "payloads of 1 MiB, of empty lists": Shape(mib=30, values=("", "", "", "", "", "", "json:1000000:[],")),
+    "bad records of three bytes": Shape(mib=16, bad="slashes", bad_every=1, bad_run=1_000_000),
+    "bad records of three bytes under a header of 1 KiB": Shape(
+        mib=8, columns=20, name_bytes=80, bad="slashes", bad_every=1, bad_run=1_000_000
+    ),
+    "bad records of 60 KB": Shape(mib=60, bad="long", bad_every=1, bad_run=1_000_000),
+    "a header before each record": Shape(mib=16, values=("",), headers_every=1),
+    "byte order marks and blank lines": Shape(mib=16, values=("",), marks_every=1, blanks_every=1),
+    "nothing but short values of their own": Shape(mib=60, values=("each:8",)),
+    "long values of their own": Shape(mib=150, values=("", "", "", "", "each:100", "", "each:300")),
+    "a name of 60 KB": Shape(mib=0.2, columns=9, name_bytes=60_000, fill="control", values=("",)),
+    "chunks of 100 bytes": Shape(mib=10, values=("each:8",), packing="drops"),
+    "2,000 members": Shape(mib=10, members=2000, packing="zip"),
+    # Those that fuzz/bombs.py found to cost most.
+    "found: long values in 1,024 columns, in two orders by turns": Shape(
+        mib=100, columns=1024, values=("each:9648", "json:800:[[[[]]]],"), headers_every=1, blanks_every=1
+    ),
+    "found: values that need unescaping, and stray quotes, in 300 columns": Shape(
+        mib=120, columns=300, values=("each:56",), fill="escaped", quoted=True, bad="quote", bad_every=100
+    ),
+    "found: records of 7 MB, half of their columns empty": Shape(mib=30, columns=300, values=("each:48900", "")),
+    "found: long values by turns and short ones between bad records": Shape(
+        mib=60, columns=300, values=("some:3:3", "turn:7572:498"), bad="slashes", bad_every=1
+    ),
+    "found: values of 10 KB in ten members": Shape(
+        mib=100, values=("each:9648", "json:800:[[[[]]]],"), blanks_every=1, members=10, packing="zip"
+    ),
+    "found: empty columns in chunks of 100 bytes": Shape(
+        mib=60, columns=1024, values=("",), blanks_every=1, packing="drops"
+    ),
+    "found: short values filled with quotes": Shape(mib=60, values=("each:6",), fill="quote", packing="chunks"),
+    "found: records of 3 MB under headers by turns": Shape(
+        mib=30,
+        values=("json:10700:{},", "each:645718", "each:68", "json:3:[],", "", "each:2187005", "same:307660"),
+        headers_every=10,
+    ),
+    "found: every other value repeats, in 300 columns": Shape(mib=120, columns=300, values=("some:2:143",)),
+    "found: three values of 10 KB, of quotes": Shape(
+        mib=120, values=("turn:3:9595",), fill="quote", headers_every=1000
+    ),
+}
+
+QUICK = [
+    ("1,024 empty columns", "convert", 90),
+    ("1 MiB in one row of five", "convert", 100),
+    ("records near the limit", "convert", 64),
+    ("payloads near the limit, of empty lists", "check", 16),
+    ("bad records of three bytes under a header of 1 KiB", "convert jsonl", 0.6),
+    ("bad records of three bytes under a header of 1 KiB", "quarantine", 0.6),
+    ("a name of 60 KB", "cat", 0.03),
+]
+
+pytestmark = [
+    pytest.mark.skipif(SLOW > 1, reason="the slow kernel takes minutes"),
+    pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from /proc"),
+]
+
+
+@pytest.mark.parametrize(("name", "way", "mib"), QUICK, ids=lambda value: str(value))
+def test_it_costs_no_more_than_is_promised(name: str, way: str, mib: float, tmp_path: Path) -> None:
+    outcome, found = measure(replace(BOMBS[name], mib=mib), way, tmp_path)
+    assert outcome.startswith(("read", "LimitError")), outcome
+    assert found <= MOST, outcome
+
+
+@pytest.mark.skipif(not ALL, reason="minutes: make bombs")
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", BOMBS)
+def test_all_of_them_in_all_ways(name: str, way: str, tmp_path: Path) -> None:
+    outcome, found = measure(BOMBS[name], way, tmp_path)
+    print(f"{found} MiB: {way}: {outcome}: {name}")
+    assert outcome.startswith(("read", "LimitError")), outcome
+    assert found <= MOST, outcome
+
+
+@pytest.mark.skipif(not ALL, reason="minutes: make bombs")
+@pytest.mark.parametrize("way", CONVERT[:1])
+def test_more_than_2_gib_of_text_in_a_column(way: str, tmp_path: Path) -> None:
+    shape = replace(BOMBS["1 MiB in one row of five"], mib=2700)
+    outcome, found = measure(shape, way, tmp_path)
+    assert outcome.startswith("read"), outcome
+    assert found <= MOST
