@@ -50,6 +50,7 @@ def views(
 def events(
     run: Run,
     columns: tuple[int, ...],
+    kinds: str,
     timestamps: Buffer,
     moment: Callable[[int], Any],
     statuses: dict[str, Any],
