@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import logging
 import mmap
+import os
 import random
 import shutil
 import struct
@@ -569,19 +570,27 @@ from faults.zips import Member, local_part
 def peak():
     with open("/proc/self/status") as status:
         return int(next(line.split()[1] for line in status if line.startswith("VmHWM")))
-given = [local_part(Member(b"x", b"%05d" % i + b"n" * 60_000, 0)) for i in range(int(sys.argv[1]))]
+def read(count):
+    try:
+        trackparse.read_log(local_part(Member(b"x", b"%05d" % i + b"n" * 60_000, 0)) for i in range(count))
+    except trackparse.ArchiveError:
+        return
+    sys.exit("read")
+read(9)
 before = peak()
-try:
-    trackparse.read_log(given)
-except trackparse.ArchiveError:
-    print((peak() - before) // 1024)
+read(int(sys.argv[1]))
+print((peak() - before) // 1024)
 """
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
 def test_long_names_in_a_stream_are_not_kept() -> None:
     commands = ([sys.executable, "-c", NAMES_IN_MEMORY, number] for number in ("500", "1500"))
-    few, lots = (int(subprocess.run(one, check=True, capture_output=True, cwd=TESTS).stdout) for one in commands)
+    # In development mode every allocation of Python's is larger.
+    plain = {name: value for name, value in os.environ.items() if name != "PYTHONDEVMODE"}
+    few, lots = (
+        int(subprocess.run(one, check=True, capture_output=True, cwd=TESTS, env=plain).stdout) for one in commands
+    )
     assert lots < few + 16  # MiB; there are 57 more of names
 
 
@@ -676,6 +685,7 @@ def test_the_work_is_linear_and_small(construct: str) -> None:
             start = time.process_time()
             read_members(source, 1 << 20, limits)
             costs.append((time.process_time() - start) / len(data) * 1e6)
-        # The clock of a busy machine is not exact: what is quadratic is four times as much here.
-        assert min(costs) < 0.5, (way, costs)
+        # The clock of a busy machine is not exact: what is quadratic is four times as much here. Development mode makes
+        # what calls Python for each small member up to eight times slower.
+        assert min(costs) < (4 if sys.flags.dev_mode else 0.5), (way, costs)
         assert costs[2] < 3 * max(costs[0], 0.05), (way, costs)

@@ -196,7 +196,7 @@ def long_payload(mebibytes: int) -> Iterator[bytes]:
 def test_a_payload_of_64_mebibytes_is_a_payload() -> None:
     chunks = list(long_payload(64))
     assert (64 << 20) / sum(map(len, chunks)) > 228
-    table = trackparse.read_log(chunks)
+    table = trackparse.read_log(chunks, limits=trackparse.Limits(max_record_bytes=128 << 20))
     assert table.num_rows == 3
     payload = table["payload"][1].as_py()
     assert payload == '{"a":"' + "0123456789abcdef" * (64 << 16) + '"}'
