@@ -481,3 +481,35 @@ def test_the_last_field_of_a_block_ends_at_its_end(instruction_set: ModuleType) 
         found = compare(instruction_set, question(block))
         assert found[3] == 1
         compare_columns(instruction_set, [(block, found[5], 1, 8, field) for field in (6, 7)])
+
+
+def test_records_that_have_so_many_bytes(instruction_set: ModuleType) -> None:
+    data = b"".join(line(b"x" * size) for size in (3, 0, 200, 7)) + line()[:-1]
+    found = _reference.index(data, 0, len(data), True, 8, 0, 7, True, 1, MAX)
+    for records in range(6):
+        for size in (0, 1, len(line(b"xxx")), len(line(b"xxx")) + 1, 300, MAX):
+            arguments = (found.fields, min(records, 5), 8, size)
+            assert instruction_set.records_in(*arguments) == _reference.records_in(*arguments)
+    # A line end counts, also where the member ends without one.
+    assert instruction_set.records_in(found.fields, 5, 8, MAX) == (5, len(data) + 1)
+    with pytest.raises(ValueError, match="out of range"):
+        instruction_set.records_in(found.fields, 6, 8, 1)
+
+
+def test_what_a_dictionary_lent_stays_as_it_is_while_it_grows(instruction_set: ModuleType) -> None:
+    c = instruction_set.Dictionary()
+    lent, texts = [], []
+    for number in range(12):
+        data = b"".join(line(b"%d" % row) for row in range(2**number))
+        found = _reference.index(data, 0, len(data), True, 8, 0, 7, True, 1, MAX)
+        c.encode([(data, found.fields, found.records, 8, 7)], True)
+        lent.append(c.strings())
+        texts.append(b"".join(b"%d" % row for row in range(2**number)))
+        if number == 6:
+            del lent[:], texts[:]
+    assert [bytes(text) for _, text in lent] == texts
+    assert [memoryview(offsets).cast("i")[-1] for offsets, _ in lent] == [len(text) for text in texts]
+    taken = c.take()
+    assert (bytes(taken[1]), len(c)) == (texts[-1], 0)
+    del c
+    assert bytes(lent[0][1]) == texts[0]

@@ -32,7 +32,7 @@ BOMBS = {
     "payloads of 1 MiB, of empty lists": Shape(mib=30, values=("", "", "", "", "", "", "json:1000000:[],")),
     "bad records of three bytes": Shape(mib=16, bad="slashes", bad_every=1, bad_run=1_000_000),
     "bad records of three bytes under a header of 1 KiB": Shape(
-        mib=8, columns=20, name_bytes=80, bad="slashes", bad_every=1, bad_run=1_000_000
+        mib=8, columns=20, name_bytes=74, bad="slashes", bad_every=1, bad_run=1_000_000
     ),
     "bad records of 60 KB": Shape(mib=60, bad="long", bad_every=1, bad_run=1_000_000),
     "a header before each record": Shape(mib=16, values=("",), headers_every=1),
@@ -76,9 +76,9 @@ QUICK = [
     ("1 MiB in one row of five", "convert", 100),
     ("records near the limit", "convert", 64),
     ("payloads near the limit, of empty lists", "check", 16),
-    ("bad records of three bytes under a header of 1 KiB", "convert jsonl", 0.6),
-    ("bad records of three bytes under a header of 1 KiB", "quarantine", 0.6),
-    ("a name of 60 KB", "cat", 0.03),
+    ("bad records of three bytes under a header of 1 KiB", "convert jsonl", 1),
+    ("bad records of three bytes under a header of 1 KiB", "quarantine", 1),
+    ("a name of 60 KB", "cat", 0.09),
 ]
 
 pytestmark = [

@@ -17,6 +17,7 @@ from cases import BOM, H6, H8, MOMENT, line, line6, row
 from conftest import SLOW, placed
 
 import trackparse
+from trackparse import _reference, index
 from trackparse.sample import encode_row, sample_rows, write_sample
 
 ROWS = 100_000
@@ -492,3 +493,22 @@ def test_a_header_longer_than_max_record_bytes_is_read_whole_wherever_the_blocks
     for size in (1, 7, len(H8), len(H8) + len(line()) + limits.max_record_bytes + 3):
         chunks = (log[at : at + size] for at in range(0, len(log), size))
         assert trackparse.read_log(chunks, limits=limits, block_size=size).num_rows == 2, size
+
+
+def test_more_bad_records_in_a_block_than_the_kernel_returns_at_once(kernel: str) -> None:
+    count = 2 * _reference.MOST_REJECTS + 7
+    bad = [line(b"%d" % number).replace(b"-04-", b"-13-") for number in range(count)]
+    with trackparse.open_log(H8 + line() + b"".join(bad) + line(), on_error="quarantine") as log:
+        assert log.read_all().num_rows == 2
+        assert log.stats.rejected == count
+        assert log.rejects["raw"].to_pylist() == bad
+        assert log.rejects["record"].to_pylist() == [*range(1, count + 1)]
+        assert log.rejects["line"].to_pylist() == [*range(3, count + 3)]
+
+
+@pytest.mark.parametrize("fed", [1, 100, 333])
+def test_blocks_larger_than_the_kernel_takes_are_fed_in_pieces(fed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = H8 + b"".join(line(b"x" * (37 * number % 500)) for number in range(40))
+    expected = trackparse.read_log(data)
+    monkeypatch.setattr(index, "_FED_BYTES", fed)
+    assert trackparse.read_log(data).equals(expected)
