@@ -269,6 +269,9 @@ HEADERS = [
     Case("a damaged header, run into its record", H6 + line6() + _DAMAGED[:-1] + line6() + H6 + line6(),
          (row6(), row6()),
          (bad("bad_header", H6 + line6(), _DAMAGED[:-1]), bad("bad_header", H6 + line6() + _DAMAGED[:-1], line6()))),
+    Case("a header that was cut, and another one run into it", H6 + line6() + H6[:40] + H6 + line6(), (row6(), row6())),
+    Case("a byte order mark between a header and its record run into it", H6[:-1] + BOM + line6() + line6(),
+         (row6(), row6())),
     Case("names of columns in a bad record are no header", H6 + line6() + b"2011-01-01T15:03:01;status\n" + line6(),
          (row6(), row6()), (bad("field_count", H6 + line6(), b"2011-01-01T15:03:01;status\n"),)),
 ]

@@ -508,7 +508,7 @@ def _judge(window: _Window, start: int, reading: _Reading) -> int:
 def _own_end(window: _Window, start: int, reading: _Reading) -> int:
     """Where the record ends: where a header begins in one of its bare fields, if one does."""
     data, at = window.data, start
-    while (at := _find_header(data, at, reading.end)) >= 0:
+    while (at := find_header(data, at, reading.end)) >= 0:
         name_end = at + len(_NAME)
         if name_end in reading.ends:
             field = reading.ends.index(name_end)
@@ -517,7 +517,7 @@ def _own_end(window: _Window, start: int, reading: _Reading) -> int:
     return reading.end
 
 
-def _find_header(data: bytes, start: int, end: int) -> int:
+def find_header(data: bytes, start: int, end: int) -> int:
     """The first header in a line but not at its beginning, -1 for none."""
     while (start := data.find(_NAMES, start + 1, end)) >= 0:
         past = start + len(_NAMES)
@@ -564,7 +564,7 @@ def _names_columns(line: bytes, names: list[bytes]) -> bool:
     # The first record may follow without a line end; and what a header follows that way is no header.
     record = _RECORD_START.search(line)
     line = line[: record.start() if record else len(line)]
-    header = _find_header(line, 0, len(line))
+    header = find_header(line, 0, len(line))
     fields = [field.strip(_AROUND_NAME) for field in line[: header if header >= 0 else len(line)].split(b";")]
     known = sum(name in fields for name in names)
     return all(name in fields for name in names[:2]) or (known >= 2 and 2 * known > len(fields))
@@ -577,7 +577,7 @@ def _resynchronise(window: _Window, start: int) -> int:
     while True:
         newline = data.find(b"\n", at, window.end)
         if newline >= 0 or not more:
-            header = _find_header(data, at, newline if newline >= 0 else window.end)
+            header = find_header(data, at, newline if newline >= 0 else window.end)
             if header >= 0:
                 return _before_mark(data, start, header)
         if newline < 0:

@@ -77,7 +77,9 @@ class ColumnBuilder:
             # pyarrow counts rows by columns: without one there is no batch to hand out.
             raise ValueError("columns=() asks for nothing: name at least one column")
         for number, segment in enumerate(segments if self._all else ()):
-            for name in segment.columns if segment.records else ():
+            if not (segment.trusted and (segment.records or segment.rejects)):
+                continue
+            for name in segment.columns:
                 if name not in self._names:
                     if number:
                         return number

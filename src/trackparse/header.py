@@ -6,6 +6,7 @@ import re
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from trackparse._reference import find_header
 from trackparse.schema import REQUIRED
 
 # A line longer than this is no header, and a wider one no tracking log.
@@ -44,9 +45,14 @@ def parse_header(line: bytes) -> Header:
     """
     run_in = _RECORD_START.search(line)
     size = run_in.start() if run_in else len(line)
+    # Another header may follow that way as well, and a byte order mark before either.
+    another = find_header(line, 0, size)
+    size = another if another >= 0 else size
+    if size < len(line) and line[:size].endswith(BOM):
+        size -= len(BOM)
     fields = line[:size].split(b";")
     columns = tuple(_name(field).decode(errors="replace") for field in fields)
-    return Header(columns, size, _fault_of(line[:size], columns, run_in is not None))
+    return Header(columns, size, _fault_of(line[:size], columns, size < len(line)))
 
 
 def _fault_of(line: bytes, columns: tuple[str, ...], run_in: bool) -> str:

@@ -119,6 +119,7 @@ class Segment:
     blank_bytes: int
     header_bytes: int
     unresolved: int  # of records: with readings that were not weighed
+    trusted: bool = True  # False below a header that cannot be used: then there are rejects only
 
     def until_reject(self) -> Segment:
         """The records before its first reject, and that one."""
@@ -422,6 +423,7 @@ class Indexer:
             self._blank_bytes,
             self._header_bytes,
             self._unresolved,
+            self._trusted,
         )
         self._blank_lines = self._blank_bytes = self._header_bytes = self._unresolved = self._passed = 0
         return segment

@@ -58,12 +58,15 @@ class Quarantine:
         self._batches: list[pa.RecordBatch] = []
         self._columns: list[list[Any]] = [[] for _ in SCHEMA]  # of what is not packed yet
         self._bytes = 0  # of what is not packed yet
+        self._last_header: str | None = None  # of the row above
 
     def add(self, rejects: Rejects, columns: tuple[str, ...]) -> None:
         """Take the rejects that came under one header, no more at a time than are packed into a batch."""
         member = printable(rejects.member)[:_LONGEST_NAME]
         header = header_line(columns) if columns else None
         repeated = header if header is None or len(header) <= _LONGEST_REPEATED else None
+        first = header if header != self._last_header else repeated
+        self._last_header = header
         each = len(member) + len(repeated or "") + _ROW_BYTES
         more: tuple[Sequence[Any], ...] = (
             [member] * len(rejects),
@@ -72,10 +75,10 @@ class Quarantine:
             rejects.byte_offsets,
             rejects.reasons,
             rejects.raws,
-            [header, *[repeated] * (len(rejects) - 1)],
+            [first, *[repeated] * (len(rejects) - 1)],
         )
         with self._lock:
-            self._bytes += len(header or "")
+            self._bytes += len(first or "")
             start = 0
             for stop, raw in enumerate(rejects.raws, 1):
                 self._bytes += len(raw) + each
