@@ -274,6 +274,41 @@ HEADERS = [
          (row6(), row6())),
     Case("names of columns in a bad record are no header", H6 + line6() + b"2011-01-01T15:03:01;status\n" + line6(),
          (row6(), row6()), (bad("field_count", H6 + line6(), b"2011-01-01T15:03:01;status\n"),)),
+    Case("a header with blanks run into the record before it", H6 + line6()[:-1] + _SPACED + _SWAPPED, (row6(),) * 2),
+    Case("a header with quotes run into the record before it", H6 + line6(b'"a b"')[:-1]
+         + b'"//timestamp";"tracking_code";"hwid";"target_id";"status";"description"\n' + _SWAPPED,
+         (row6("a b"), row6())),
+    _refused("a header in capitals in the middle", H6.upper()),
+    Case("a damaged header of columns that are not known",
+         b"//timestamp;tracking_code;a;b\n2021-04-20 13:01:01;T-1;A;B\n//timestamp;trackXng_code;b;a\n"
+         b"2021-04-20 13:01:01;T-1;B;A\n", ((MOMENT, "T-1", *[None] * 6, "A", "B"),),
+         (("bad_header", 3, 58, b"//timestamp;trackXng_code;b;a\n"),
+          ("bad_header", 4, 88, b"2021-04-20 13:01:01;T-1;B;A\n")), extra=("a", "b")),
+    Case("a damaged timestamp in a header of another order", H6 + line6() + b"//tracking_code;timestXmp;status\n"
+         b"T-1;2021-04-20 13:01:01;sent\n", (row6(),),
+         (bad("bad_header", H6 + line6(), b"//tracking_code;timestXmp;status\n"),
+          bad("bad_header", H6 + line6() + b"//tracking_code;timestXmp;status\n", b"T-1;2021-04-20 13:01:01;sent\n"))),
+    Case("no header, and the first record has a bad timestamp and two lines",
+         line(b"{}", time=b"2021-02-30 10:00:00", description=b'"two\nlines"') + line() * 3, (row(),) * 3,
+         (bad("bad_timestamp", b"", line(b"{}", time=b"2021-02-30 10:00:00", description=b'"two\nlines"')),)),
+    Case("no header, and the first two records could be one of eight columns",
+         line6(b'"no; C:\\dir\\"') + line6(b"ok", hwid=b'";x"') + line6() * 3,
+         (row6("no; C:\\dir\\"), row6("ok", hwid=";x"), *(row6(),) * 3)),
+    Case("a timestamp behind a field that may close in two places",
+         b'//payload;timestamp;tracking_code\nbad\n' + b'"{""a"":""x\\"; y""}";"2021-04-20 13:01:01";T-1\n' * 3,
+         ((MOMENT, "T-1", *[None] * 5, '{"a":"x\\"; y"}'),) * 3, (("field_count", 2, 34, b"bad\n"),)),
+    Case("a record that goes on, before one whose first field may close in two places",
+         b'//description;timestamp;tracking_code\none;"2021-04-20 13:01:01";"a\\"\nb"\n'
+         b'"x\\";y";"2021-04-20 13:01:01";T-2\n',
+         ((MOMENT, 'a\\"\nb', None, None, None, "one", None, None),
+          (MOMENT, "T-2", None, None, None, 'x\\";y', None, None))),
+    Case("a line break in the first field, behind a bad record",
+         b'//description;timestamp;tracking_code\nbad line\n"two\nlines";"2021-04-20 13:01:01";T-2\n',
+         ((MOMENT, "T-2", None, None, None, "two\nlines", None, None),), (("field_count", 2, 38, b"bad line\n"),)),
+    Case("many quotes that may close, in little room", b"//timestamp;tracking_code;payload;description\n"
+         b'"2021-04-20 13:01:01";T-1;"{""p"":""' + b"x" * 1000 + b'"",""js"":""' + b'a\\"\\";' * 20 + b'z""}";ok\n',
+         ((MOMENT, "T-1", None, None, None, "ok", None, '{"p":"' + "x" * 1000 + '","js":"' + 'a\\"\\";' * 20 + 'z"}'),),
+         limits=Limits(max_record_bytes=4096)),
 ]
 
 # {"a":"say \"x\""} as each writer writes it.

@@ -485,7 +485,7 @@ def test_the_last_field_of_a_block_ends_at_its_end(instruction_set: ModuleType) 
 
 def test_records_that_have_so_many_bytes(instruction_set: ModuleType) -> None:
     data = b"".join(line(b"x" * size) for size in (3, 0, 200, 7)) + line()[:-1]
-    found = _reference.index(data, 0, len(data), True, 8, 0, 7, True, 1, MAX)
+    found = indexed(_reference, data)
     for records in range(6):
         for size in (0, 1, len(line(b"xxx")), len(line(b"xxx")) + 1, 300, MAX):
             arguments = (found.fields, min(records, 5), 8, size)
@@ -501,7 +501,7 @@ def test_what_a_dictionary_lent_stays_as_it_is_while_it_grows(instruction_set: M
     lent, texts = [], []
     for number in range(12):
         data = b"".join(line(b"%d" % row) for row in range(2**number))
-        found = _reference.index(data, 0, len(data), True, 8, 0, 7, True, 1, MAX)
+        found = indexed(_reference, data)
         c.encode([(data, found.fields, found.records, 8, 7)], True)
         lent.append(c.strings())
         texts.append(b"".join(b"%d" % row for row in range(2**number)))

@@ -353,9 +353,35 @@ class TestTheWayBack:
             return
         for at in range(rejects.num_rows):
             one = rejects.slice(at, 1)
-            again = quarantined(trackparse.mended_log(one), columns=["hwid"])
+            try:
+                log = trackparse.mended_log(one)
+            except trackparse.HeaderError:
+                assert "bad_header" in rejects["reason"][: at + 1].to_pylist()
+                continue
+            again = quarantined(log, columns=["hwid"])
             assert again["raw"][0].as_py().rstrip(b"\r\n") == one["raw"][0].as_py().rstrip(b"\r\n")
             assert again["header"] == one["header"]
+
+    @pytest.mark.parametrize(
+        "damage", [(b"description", b"descriptiXn"), (b"hwid", b"target_id"), (b"timestamp", b"tXme")]
+    )
+    @pytest.mark.parametrize("where", ["raw", "header", "nowhere"])
+    def test_a_damaged_header_is_mended_once_or_below(self, damage: tuple[bytes, bytes], where: str) -> None:
+        rows = b"".join(line6(b"%d" % number) for number in range(5))
+        rejects = quarantined(H6 + line6() + H6.replace(*damage) + rows + H6 + line6())
+        assert rejects["reason"].to_pylist() == ["bad_header"] * 6
+        mended = rejects.to_pylist()
+        if where == "raw":
+            mended[0]["raw"] = H6
+        elif where == "header":
+            for row in mended:
+                row["header"] = H6.decode().strip()
+        if where == "nowhere":
+            with pytest.raises(trackparse.HeaderError, match="mend it in 'raw'"):
+                trackparse.mended_log(mended)
+            return
+        data = trackparse.mended_log(mended[where == "header" :])
+        assert trackparse.read_log(data)["description"].to_pylist() == [*"01234"]
 
     def test_a_table_its_rows_and_text_are_all_the_same(self) -> None:
         rejects = quarantined(H8 + line() + b"x\n" + line(b"{};"))

@@ -9,9 +9,10 @@ enum { NEEDS_MORE = -1, NOT_WITHIN_LIMIT = -2, NO_MEMORY = -3 };
 
 #define READINGS 64
 #define SANE_WIDTH 64
-#define CREDIT_PER_BYTE 32
+#define CREDIT_PER_BYTE 64
 #define HEADER_BYTES (1 << 16)
-#define SANE_TIMESTAMP 16
+#define AHEAD_BYTES (1 << 14)
+#define AHEAD_STEPS 128
 #define JSON_DEPTH 1024
 #define NO_TIME INT64_MIN
 /* Each reading adds fewer choices than it has fields to those that it was given. */
@@ -237,9 +238,8 @@ static int judge(const window_t *w, size_t start, const reading_t *r, const isa_
 static size_t own_end(const window_t *w, size_t start, const reading_t *r);
 static long long first_line(const window_t *w, size_t start);
 static int names_columns(const window_t *w, size_t start, size_t end);
-static int starts_record(const window_t *w, size_t at, size_t end, int more, int across_lines);
-static int has_timestamp(const window_t *w, size_t at, size_t end, int out_of_bytes, int quoted, int across_lines);
-static size_t past_quoted(const uint8_t *data, size_t at, size_t end, int across_lines);
+static int starts_record(const window_t *w, size_t at, size_t end, int more);
+static int has_timestamp(const window_t *w, size_t at, size_t end, int more);
 
 /* The end of the blank line at `position`, 0 if there is none. */
 static long long blank_line(const uint8_t *data, size_t position, size_t size, int final, size_t max_record_bytes)
@@ -271,8 +271,8 @@ typedef struct {
     int automatic, dialect, bounded; /* what is asked for */
     int step;                        /* of the readings of PHP */
     int stage;                       /* what comes next */
-    int64_t given;
-    int cut;
+    int enough;                      /* only those that need no choice are wanted */
+    int cut;                         /* others were left out */
 } readings_t;
 
 enum { IN_FORCE, CHOOSING, LITERAL, OTHER, NO_MORE };
@@ -297,7 +297,8 @@ static int next_reading(readings_t *x, const window_t *w, size_t start, trail_t 
             else
                 x->stage = OTHER;
         }
-        if (x->stage == CHOOSING && x->step++ < READINGS - 2) {
+        if (x->stage == CHOOSING && (!x->step || (x->step < READINGS - 2 && !x->enough))) {
+            x->step++;
             read_record(w, start, PHP, trail->made, trail, r);
             return 1;
         }
@@ -384,10 +385,7 @@ static void resolve(const window_t *wide, size_t start, int automatic, int diale
         }
         if (only)
             break;
-        if (x->read > (uint64_t)(credit > 0 ? credit : 0)) {
-            x->unresolved = 1;
-            break;
-        }
+        next.enough = x->read > (uint64_t)(credit > 0 ? credit : 0);
     }
     if (best_misses >= 0) {
         x->reading = best;
@@ -575,7 +573,7 @@ static int starts_well(const window_t *w, size_t at)
     if (blank)
         return blank == NEEDS_MORE ? NEEDS_MORE : 1;
     size_t end = w->size - at < HEADER_BYTES ? w->size : at + HEADER_BYTES;
-    return starts_record(w, at, end, end == w->size && !w->final, w->timestamp <= SANE_TIMESTAMP);
+    return starts_record(w, at, end, end == w->size && !w->final);
 }
 
 static int64_t record_time(const window_t *w, size_t start, const uint32_t *ends)
@@ -584,10 +582,13 @@ static int64_t record_time(const window_t *w, size_t start, const uint32_t *ends
     return parse_timestamp(w->data + span.first, span.last - span.first);
 }
 
-/* What a header begins with that stands in the middle of a line. */
-#define NAME "//timestamp"
-#define NAMES NAME ";tracking_code"
 #define LAST_NAME "description"
+
+/* Blanks, quotes and slashes: more than may stand around a name. */
+static int is_around_name(uint8_t c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r') || c == '"' || c == '/';
+}
 
 /* Whether the last field is the last name of a header of six. */
 static inline int is_last_name(const uint8_t *data, const uint32_t *ends, uint32_t width)
@@ -596,10 +597,12 @@ static inline int is_last_name(const uint8_t *data, const uint32_t *ends, uint32
         return 0;
     const uint32_t size = sizeof LAST_NAME - 1;
     uint32_t first = ends[width - 2] + 1, last = ends[width - 1];
-    if (last - first < size || data[first] != LAST_NAME[0] || memcmp(data + first, LAST_NAME, size))
+    while (first < last && is_around_name(data[last - 1]))
+        last--;
+    if (last - first < size || data[last - 1] != 'n' || memcmp(data + last - size, LAST_NAME, size))
         return 0;
-    for (first += size; first < last; first++)
-        if (data[first] != '\r')
+    for (; first < last - size; first++)
+        if (!is_around_name(data[first]))
             return 0;
     return 1;
 }
@@ -615,17 +618,80 @@ static int judge(const window_t *w, size_t start, const reading_t *r, const isa_
     return isa->is_utf8(w->data + start, r->end - start) ? 0 : BAD_UTF8;
 }
 
-/* The first header in a line but not at its beginning, NULL for none. */
-static const uint8_t *find_header(const uint8_t *at, const uint8_t *end)
+static size_t past_blanks(const uint8_t *data, size_t at, size_t end)
 {
-    const size_t size = sizeof NAMES - 1;
-    while (at < end && (at = memchr(at + 1, '/', (size_t)(end - at - 1)))) {
-        size_t there = (size_t)(end - at);
-        if (there >= size && !memcmp(at, NAMES, size) &&
-            (there == size || at[size] == ';' || at[size] == '\r' || at[size] == '\n'))
-            return at;
+    while (at < end && (data[at] == ' ' || data[at] == '\t'))
+        at++;
+    return at;
+}
+
+static int stands(const uint8_t *data, size_t at, size_t end, const char *text)
+{
+    size_t size = strlen(text);
+    return end - at >= size && !memcmp(data + at, text, size);
+}
+
+/* Past a name in quotes or not, 0 if it does not stand there. */
+static size_t past_name(const uint8_t *data, size_t at, size_t end, const char *slashes, const char *name)
+{
+    size_t quoted = at < end && data[at] == '"';
+    at += quoted;
+    if (*slashes && stands(data, at, end, slashes))
+        at += strlen(slashes);
+    if (!stands(data, at, end, name))
+        return 0;
+    at += strlen(name);
+    if (quoted && !(at < end && data[at] == '"'))
+        return 0;
+    return at + quoted;
+}
+
+/* Where the first header begins in a line, 0 for none, and where its first name ends. At the line's beginning, behind no
+ * more than may stand around a name, it is no header in the line but the line itself. */
+static size_t find_header(const uint8_t *data, size_t start, size_t end, size_t *name_end)
+{
+    for (size_t at = start + 1; at < end; at++) {
+        const uint8_t *slash = memchr(data + at, '/', end - at);
+        if (!slash)
+            return 0;
+        at = (size_t)(slash - data);
+        if (!stands(data, at, end, "//"))
+            continue;
+        size_t name = past_blanks(data, at + 2, end), begin = at, past;
+        if (at > start + 1 && data[at - 1] == '"' && stands(data, name, end, "timestamp\"")) {
+            begin = at - 1;
+            past = name + strlen("timestamp\"");
+        } else if (!(past = past_name(data, name, end, "", "timestamp"))) {
+            continue;
+        }
+        past = past_blanks(data, past, end);
+        if (past == end || data[past] != ';')
+            continue;
+        size_t semicolon = past;
+        past = past_name(data, past_blanks(data, past + 1, end), end, "//", "tracking_code");
+        if (!past)
+            continue;
+        past = past_blanks(data, past, end);
+        if (past < end && data[past] != ';' && data[past] != '\r' && data[past] != '\n')
+            continue;
+        for (size_t i = start; i < begin; i++)
+            if (!is_around_name(data[i])) {
+                if (name_end)
+                    *name_end = semicolon;
+                return begin;
+            }
     }
-    return NULL;
+    return 0;
+}
+
+/* Where another header begins within a line that may be one; 0 for none. Behind a delimiter it is a name of this. */
+static size_t header_within(const uint8_t *data, size_t start, size_t end)
+{
+    size_t at = start;
+    do
+        at = find_header(data, at, end, NULL);
+    while (at && data[at - 1] == ';');
+    return at;
 }
 
 static size_t before_mark(const uint8_t *data, size_t start, size_t at)
@@ -636,13 +702,12 @@ static size_t before_mark(const uint8_t *data, size_t start, size_t at)
 /* Where the record ends: where a header begins in one of its bare fields, if one does. */
 static size_t own_end(const window_t *w, size_t start, const reading_t *r)
 {
-    const uint8_t *data = w->data, *header = data + start;
-    while ((header = find_header(header, data + r->end))) {
-        size_t at = (size_t)(header - data), name_end = at + sizeof NAME - 1;
+    const uint8_t *data = w->data;
+    size_t name_end = 0;
+    for (size_t at = start; (at = find_header(data, at, r->end, &name_end));)
         for (uint32_t i = 0; i < r->count; i++)
             if (r->ends[i] == name_end && data[i ? r->ends[i - 1] + 1 : start] != '"')
                 return before_mark(data, start, at);
-    }
     return r->end;
 }
 
@@ -678,12 +743,6 @@ static size_t record_start(const uint8_t *data, size_t start, size_t end)
     return end;
 }
 
-/* Blanks, quotes and slashes: more than may stand around a name. */
-static int is_around_name(uint8_t c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r') || c == '"' || c == '/';
-}
-
 /* Whether it is what Excel puts before a header. */
 static int is_separator_line(const uint8_t *line, size_t size)
 {
@@ -698,9 +757,9 @@ static int names_columns(const window_t *w, size_t start, size_t end)
     const uint8_t *data = w->data;
     /* The first record may follow without a line end; and what a header follows that way is no header. */
     end = record_start(data, start, end);
-    const uint8_t *header = find_header(data + start, data + end);
+    size_t header = header_within(data, start, end);
     if (header)
-        end = (size_t)(header - data);
+        end = header;
     uint64_t found = 0, fields = 0;
     for (size_t at = start; at <= end; at++, fields++) {
         const uint8_t *delimiter = at < end ? memchr(data + at, ';', end - at) : NULL;
@@ -714,7 +773,12 @@ static int names_columns(const window_t *w, size_t start, size_t end)
                 found |= (uint64_t)1 << i;
     }
     uint64_t known = (uint64_t)__builtin_popcountll(found);
-    return (found & 3) == 3 || (known >= 2 && 2 * known > fields);
+    if ((found & 3) == 3 || (known >= 2 && 2 * known > fields))
+        return 1;
+    /* Nothing but a header starts like this, whatever became of its names. */
+    size_t quoted = start < end && data[start] == '"';
+    return w->name_count > 2 && fields > 2 && end - start >= 2 + quoted && data[start + quoted] == '/' &&
+           data[start + quoted + 1] == '/';
 }
 
 /* Where the next record or header plausibly starts, NEEDS_MORE or NOT_WITHIN_LIMIT. */
@@ -726,14 +790,14 @@ static long long resynchronise(const window_t *w, size_t start)
     for (;;) {
         newline = at < w->end ? memchr(data + at, '\n', w->end - at) : NULL;
         if (newline || !more) {
-            const uint8_t *header = find_header(data + at, newline ? newline : data + w->end);
+            size_t header = find_header(data, at, newline ? (size_t)(newline - data) : w->end, NULL);
             if (header)
-                return (long long)before_mark(data, start, (size_t)(header - data));
+                return (long long)before_mark(data, start, header);
         }
         if (!newline)
             break;
         at = (size_t)(newline - data) + 1;
-        int plausible = starts_record(w, at, w->end, more, 0);
+        int plausible = starts_record(w, at, w->end, more);
         if (plausible == NEEDS_MORE)
             return NEEDS_MORE;
         if (plausible)
@@ -744,9 +808,8 @@ static long long resynchronise(const window_t *w, size_t start)
     return w->at_end ? w->at_end : (long long)w->end;
 }
 
-/* Whether a line starts like a record or a header; NEEDS_MORE where more bytes are needed to know. `across_lines`: the
- * fields before the timestamp may hold line breaks in quotes. */
-static int starts_record(const window_t *w, size_t at, size_t end, int more, int across_lines)
+/* Whether a line starts like a record or a header; NEEDS_MORE where more bytes are needed to know. */
+static int starts_record(const window_t *w, size_t at, size_t end, int more)
 {
     static const char *const starts[] = {"\xef\xbb\xbf", "//", "\"//", "sep=;", "\"sep=;\""};
     const uint8_t *data = w->data;
@@ -760,9 +823,7 @@ static int starts_record(const window_t *w, size_t at, size_t end, int more, int
             return out_of_bytes;
         }
     }
-    int plausible = has_timestamp(w, at, end, out_of_bytes, 0, 0);
-    if (!plausible && w->timestamp)
-        plausible = has_timestamp(w, at, end, out_of_bytes, 1, across_lines);
+    int plausible = has_timestamp(w, at, end, more);
     if (plausible)
         return plausible;
     size_t limit = end - at < HEADER_BYTES ? end : at + HEADER_BYTES;
@@ -772,52 +833,68 @@ static int starts_record(const window_t *w, size_t at, size_t end, int more, int
     return names_columns(w, at, newline ? (size_t)(newline - data) : limit);
 }
 
-/* Whether something shaped like a timestamp stands behind the fields before it: what is between two delimiters or, with
- * `quoted`, what is between two quotes. */
-static int has_timestamp(const window_t *w, size_t at, size_t end, int out_of_bytes, int quoted, int across_lines)
+/* Whether something shaped like a timestamp stands behind the fields before it: bare ones without a quote, and quoted
+ * ones, closed wherever either dialect may close them. */
+static int has_timestamp(const window_t *w, size_t at, size_t end, int more)
 {
     const uint8_t *data = w->data;
-    for (uint32_t i = 0; i < w->timestamp; i++) {
-        if (quoted && at < end && data[at] == '"') {
-            at = past_quoted(data, at, end, across_lines);
-            if (!at)
-                return 0;
+    size_t limit = end - at < AHEAD_BYTES ? end : at + AHEAD_BYTES;
+    int out_of_bytes = more && limit == end ? NEEDS_MORE : 0;
+    /* What is left to try: each step takes one and adds two at most. */
+    struct {
+        size_t at;
+        uint32_t field;
+        int inside;
+    } ways[AHEAD_STEPS + 2] = {{at, 0, 0}};
+    int count = 1;
+    for (int step = 0; step < AHEAD_STEPS && count; step++) {
+        count--;
+        at = ways[count].at;
+        uint32_t field = ways[count].field;
+        int inside = ways[count].inside;
+        if (!inside && field == w->timestamp) {
+            size_t first = at < limit && data[at] == '"' ? at + 1 : at;
+            size_t shaped = timestamp_shape(data, first, limit);
+            if (shaped == 19)
+                return 1;
+            if (first + shaped == limit && out_of_bytes)
+                return NEEDS_MORE;
+            continue;
         }
-        while (at < end && data[at] != ';' && data[at] != '\n')
-            at++;
-        if (at == end)
-            return out_of_bytes;
-        if (data[at] == '\n')
-            return 0;
-        at++;
+        if (!inside && !(at < limit && data[at] == '"')) {
+            while (at < limit && data[at] != ';' && data[at] != '"' && data[at] != '\n')
+                at++;
+            if (at == limit && out_of_bytes)
+                return NEEDS_MORE;
+            if (at < limit && data[at] == ';') {
+                ways[count].at = at + 1;
+                ways[count].field = field + 1;
+                ways[count++].inside = 0;
+            }
+            continue;
+        }
+        at += !inside;
+        const uint8_t *quote = at < limit ? memchr(data + at, '"', limit - at) : NULL;
+        size_t stop = quote ? (size_t)(quote - data) : limit;
+        size_t past = stop;
+        while (past < limit && data[past] == '"')
+            past++;
+        if (past == limit) {
+            if (out_of_bytes)
+                return NEEDS_MORE;
+            continue;
+        }
+        int escaped = data[stop - 1] == '\\', odd = (past - stop) % 2;
+        if (escaped || !odd) {
+            ways[count].at = past;
+            ways[count].field = field;
+            ways[count++].inside = 1;
+        }
+        if (data[past] == ';' && (escaped || odd)) {
+            ways[count].at = past + 1;
+            ways[count].field = field + 1;
+            ways[count++].inside = 0;
+        }
     }
-    if (at < end && data[at] == '"')
-        at++;
-    size_t shaped = timestamp_shape(data, at, end);
-    return shaped == 19 ? 1 : at + shaped == end ? out_of_bytes : 0;
-}
-
-/* Past the first quotes in a row that may close the field opened at `at`, in either dialect; 0 where it may not go on: at
- * a line break, or where text follows. */
-static size_t past_quoted(const uint8_t *data, size_t at, size_t end, int across_lines)
-{
-    size_t first = at + 1;
-    for (;;) {
-        const uint8_t *quote = first < end ? memchr(data + first, '"', end - first) : NULL;
-        at = quote ? (size_t)(quote - data) : end;
-        if (!across_lines && first < at && memchr(data + first, '\n', at - first))
-            return 0;
-        if (!quote)
-            return end;
-        int escaped = data[at - 1] == '\\';
-        for (first = at; first < end && data[first] == '"'; first++)
-            ;
-        if (first == end)
-            return end;
-        int odd = (first - at) % 2;
-        if (data[first] == ';' && (escaped || odd))
-            return first;
-        if (odd && !escaped)
-            return 0;
-    }
+    return 0;
 }

@@ -260,7 +260,7 @@ static int index_records(indexer_t *x, size_t *position, found_t *f)
                 at = (size_t)(line_end + line_feed);
                 continue;
             }
-            if (line_end >= 0 && names_columns(&w, at, (size_t)line_end)) {
+            if (line_end >= 0 && x->credit > 0 && names_columns(&w, at, (size_t)line_end)) {
                 status = HEADER;
                 break;
             }

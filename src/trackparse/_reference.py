@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from datetime import datetime, timedelta
-from itertools import accumulate
+from itertools import accumulate, count
 from typing import Any, Final, NamedTuple, cast
 
 Buffer = bytes | bytearray | memoryview
@@ -43,11 +43,13 @@ _INT32_MAX: Final = 0x7FFFFFFF
 _READINGS: Final = 64
 _SANE_WIDTH: Final = 64
 # Every byte of the log pays for so many that are read again.
-_CREDIT_PER_BYTE: Final = 32
-# A header longer than this is not one. What follows a record is not looked for further than that, either.
+_CREDIT_PER_BYTE: Final = 64
+# A header longer than this is not one.
 _HEADER_BYTES: Final = 1 << 16
-# Quoted line breaks before the timestamp of a record are looked past where no more fields than this stand before it.
-_SANE_TIMESTAMP: Final = 16
+# How far the timestamp of a record is looked for, and how many steps that may take: where fields before it may close in
+# more than one place, each is tried.
+_AHEAD_BYTES: Final = 1 << 14
+_AHEAD_STEPS: Final = 128
 
 _BOM: Final = b"\xef\xbb\xbf"
 _QUOTE: Final = 0x22
@@ -57,9 +59,13 @@ _LF: Final = 0x0A
 _CR: Final = 0x0D
 
 # What a header begins with that stands in the middle of a line.
-_NAME: Final = b"//timestamp"
-_NAMES: Final = _NAME + b";tracking_code"
+_HEADER_START: Final = re.compile(
+    rb'(?:"//[ \t]*timestamp"|//[ \t]*(?:"timestamp"|timestamp))[ \t]*(;)'
+    rb'[ \t]*(?:"(?://)?tracking_code"|(?://)?tracking_code)[ \t]*(?:[;\r\n]|\Z)'
+)
 _LAST_NAME: Final = b"description"
+# Blanks, quotes and slashes: more than may stand around a name.
+_AROUND_NAME: Final = b' \t\n\r\v\f"/'
 
 _TIMESTAMP: Final = re.compile(rb"(\d{4})-(\d\d)-(\d\d)[ T](\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?", re.ASCII)
 _RECORD_START: Final = re.compile(rb'"?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d', re.ASCII)
@@ -194,7 +200,7 @@ def index(
                 mark_bytes += size
                 position += size
                 continue
-            if _names_columns(line, window.names):
+            if credit > 0 and _names_columns(line, window.names):
                 status = HEADER
                 break
             known = weighed.reason in (BAD_UTF8, BAD_TIMESTAMP)
@@ -288,7 +294,9 @@ def _resolve(window: _Window, start: int, auto: bool, dialect: int, credit: int)
     if credit <= 0:
         # Nothing may be read twice: the record ends with its line, or is bad.
         window = _end_with_line(window, start)
-    for number, (reading, cut) in enumerate(_readings(window, start, auto, dialect, bounded)):
+    readings = _readings(window, start, auto, dialect, bounded)
+    reading, cut = next(readings)
+    for number in count():
         if reading.fault == _NEEDS_MORE:
             return _Weighed(reading, _NEEDS_MORE, 0, False)
         read += reading.reached - start
@@ -314,8 +322,9 @@ def _resolve(window: _Window, start: int, auto: bool, dialect: int, credit: int)
             furthest = len(reading.ends), reading, fault
         if only:
             break
-        if read > credit:
-            unresolved = True
+        try:
+            reading, cut = readings.send(read > credit)
+        except StopIteration:
             break
     if best:
         return _Weighed(best[1], 0, read, unresolved)
@@ -333,9 +342,10 @@ def _end_with_line(window: _Window, start: int) -> _Window:
 
 def _readings(
     window: _Window, start: int, auto: bool, dialect: int, bounded: bool
-) -> Iterator[tuple[_Reading, bool]]:
+) -> Generator[tuple[_Reading, bool], bool, None]:
     """The readings in the order of the last criterion: those of the dialect in force first, and where a \" may close
-    its field, closing first. With the last ones comes whether others were left out."""
+    its field, closing first. With the last ones comes whether others were left out: when there are too many, or when
+    True is sent, only those are read that need no choice."""
     if bounded or not (auto or dialect == PHP):
         yield _read(window, start, dialect, None), False
         return
@@ -343,9 +353,9 @@ def _readings(
     if dialect == RFC4180:
         yield _read(window, start, RFC4180, None), False
     choices: list[bool] = []
-    for _ in range(_READINGS - 2):
+    for step in count(1):
         reading = _read(window, start, PHP, choices)
-        yield reading, False
+        enough = yield reading, False
         choices = reading.choices
         # Turn the last quote that closed into a literal one.
         while choices and not choices[-1]:
@@ -353,9 +363,10 @@ def _readings(
         if not choices:
             break
         choices[-1] = False
-    else:
-        cut = True
-        yield _read(window, start, PHP, None), cut
+        if enough or step == _READINGS - 2:
+            cut = True
+            yield _read(window, start, PHP, None), cut
+            break
     if auto and dialect == PHP:
         yield _read(window, start, RFC4180, None), cut
 
@@ -464,8 +475,7 @@ def _starts_well(window: _Window, at: int) -> bool | None:
     if blank:
         return None if blank == _NEEDS_MORE else True
     end = min(len(data), at + _HEADER_BYTES)
-    more = end == len(data) and not window.final
-    return _starts_record(window, at, end, more, window.timestamp <= _SANE_TIMESTAMP)
+    return _starts_record(window, at, end, end == len(data) and not window.final)
 
 
 def _has_json(window: _Window, start: int, reading: _Reading) -> bool:
@@ -500,7 +510,7 @@ def _judge(window: _Window, start: int, reading: _Reading) -> int:
         return BAD_TIMESTAMP
     # The six names of the older generation fill up a record of eight that was cut in its third field.
     last = window.data[reading.ends[-2] + 1 : reading.ends[-1]] if window.width > 1 else b""
-    if last.rstrip(b"\r") == _LAST_NAME and _own_end(window, start, reading) < reading.end:
+    if last.strip(_AROUND_NAME) == _LAST_NAME and _own_end(window, start, reading) < reading.end:
         return FIELD_COUNT
     return 0 if _is_utf8(window.data[start : reading.end]) else BAD_UTF8
 
@@ -508,22 +518,32 @@ def _judge(window: _Window, start: int, reading: _Reading) -> int:
 def _own_end(window: _Window, start: int, reading: _Reading) -> int:
     """Where the record ends: where a header begins in one of its bare fields, if one does."""
     data, at = window.data, start
-    while (at := find_header(data, at, reading.end)) >= 0:
-        name_end = at + len(_NAME)
+    while True:
+        at, name_end = _find_header(data, at, reading.end)
+        if at < 0:
+            return reading.end
         if name_end in reading.ends:
             field = reading.ends.index(name_end)
             if data[reading.ends[field - 1] + 1 if field else start] != _QUOTE:
                 return _before_mark(data, start, at)
-    return reading.end
 
 
-def find_header(data: bytes, start: int, end: int) -> int:
-    """The first header in a line but not at its beginning, -1 for none."""
-    while (start := data.find(_NAMES, start + 1, end)) >= 0:
-        past = start + len(_NAMES)
-        if past == end or data[past] in (_DELIMITER, _CR, _LF):
-            break
-    return start
+def _find_header(data: bytes, start: int, end: int) -> tuple[int, int]:
+    """Where the first header begins in a line, and where its first name ends; -1 for none. At the line's beginning,
+    behind no more than may stand around a name, it is no header in the line but the line itself."""
+    for found in _HEADER_START.finditer(data, start + 1, end):
+        if data[start : found.start()].strip(_AROUND_NAME):
+            return found.start(), found.start(1)
+    return -1, -1
+
+
+def header_within(line: bytes) -> int:
+    """Where another header begins within a line that may be one, -1 for none. Behind a delimiter it is a name of it."""
+    at = 0
+    while True:
+        at, _ = _find_header(line, at, len(line))
+        if at < 0 or line[at - 1] != _DELIMITER:
+            return at
 
 
 def _before_mark(data: bytes, start: int, at: int) -> int:
@@ -549,8 +569,6 @@ def _first_line(window: _Window, start: int) -> bytes | None:
     return window.data[start:newline]
 
 
-# Blanks, quotes and slashes: more than may stand around a name.
-_AROUND_NAME: Final = b' \t\n\r\v\f"/'
 _SEPARATOR_LINES: Final = (b"sep=;", b'"sep=;"')
 
 
@@ -564,10 +582,13 @@ def _names_columns(line: bytes, names: list[bytes]) -> bool:
     # The first record may follow without a line end; and what a header follows that way is no header.
     record = _RECORD_START.search(line)
     line = line[: record.start() if record else len(line)]
-    header = find_header(line, 0, len(line))
+    header = header_within(line)
     fields = [field.strip(_AROUND_NAME) for field in line[: header if header >= 0 else len(line)].split(b";")]
     known = sum(name in fields for name in names)
-    return all(name in fields for name in names[:2]) or (known >= 2 and 2 * known > len(fields))
+    if all(name in fields for name in names[:2]) or (known >= 2 and 2 * known > len(fields)):
+        return True
+    # Nothing but a header starts like this, whatever became of its names.
+    return len(names) > 2 and len(fields) > 2 and line.startswith((b"//", b'"//'))
 
 
 def _resynchronise(window: _Window, start: int) -> int:
@@ -577,13 +598,13 @@ def _resynchronise(window: _Window, start: int) -> int:
     while True:
         newline = data.find(b"\n", at, window.end)
         if newline >= 0 or not more:
-            header = find_header(data, at, newline if newline >= 0 else window.end)
+            header, _ = _find_header(data, at, newline if newline >= 0 else window.end)
             if header >= 0:
                 return _before_mark(data, start, header)
         if newline < 0:
             break
         at = newline + 1
-        plausible = _starts_record(window, at, window.end, more, False)
+        plausible = _starts_record(window, at, window.end, more)
         if plausible is None:
             return _NEEDS_MORE
         if plausible:
@@ -593,11 +614,10 @@ def _resynchronise(window: _Window, start: int) -> int:
     return window.at_end or window.end
 
 
-def _starts_record(window: _Window, at: int, end: int, more: bool, across_lines: bool) -> bool | None:
+def _starts_record(window: _Window, at: int, end: int, more: bool) -> bool | None:
     """Whether a line starts like a record or a header; None where more bytes are needed to know.
 
-    A record is known by its timestamp, behind as many fields as the header puts before it. ``across_lines``: these
-    fields may hold line breaks in quotes.
+    A record is known by its timestamp, behind as many fields as the header puts before it.
     """
     data = window.data
     out_of_bytes: bool | None = None if more else False
@@ -607,9 +627,7 @@ def _starts_record(window: _Window, at: int, end: int, more: bool, across_lines:
             return True
         if start.startswith(line) and at + len(line) == end:
             return out_of_bytes
-    plausible = _has_timestamp(window, at, end, out_of_bytes, False, False)
-    if plausible is False and window.timestamp:
-        plausible = _has_timestamp(window, at, end, out_of_bytes, True, across_lines)
+    plausible = _has_timestamp(window, at, end, more)
     if plausible is not False:
         return plausible
     limit = min(end, at + _HEADER_BYTES)
@@ -621,29 +639,58 @@ def _starts_record(window: _Window, at: int, end: int, more: bool, across_lines:
     return _names_columns(data[at:newline], window.names)
 
 
-def _has_timestamp(
-    window: _Window, at: int, end: int, out_of_bytes: bool | None, quoted: bool, across_lines: bool
-) -> bool | None:
-    """Whether something shaped like a timestamp stands behind the fields before it: what is between two delimiters or,
-    with ``quoted``, what is between two quotes."""
+def _has_timestamp(window: _Window, at: int, end: int, more: bool) -> bool | None:
+    """Whether something shaped like a timestamp stands behind the fields before it: bare ones without a quote, and
+    quoted ones, closed wherever either dialect may close them."""
     data = window.data
-    for _ in range(window.timestamp):
-        if quoted and at < end and data[at] == _QUOTE:
-            at = _past_quoted(data, at, end, across_lines)
-            if at < 0:
-                return False
-        while at < end and data[at] != _DELIMITER and data[at] != _LF:
-            at += 1
-        if at == end:
-            return out_of_bytes
-        if data[at] == _LF:
+    limit = min(end, at + _AHEAD_BYTES)
+    out_of_bytes = None if more and limit == end else False
+    # What is left to try: where, in which field, and whether that is inside its quotes.
+    ways = [(at, 0, False)]
+    for _ in range(_AHEAD_STEPS):
+        if not ways:
             return False
-        at += 1
+        at, field, inside = ways.pop()
+        if not inside and field == window.timestamp:
+            found = _has_shape(data, at, limit)
+            if found is None and out_of_bytes is None:
+                return None
+            if found:
+                return True
+            continue
+        if not inside and not (at < limit and data[at] == _QUOTE):
+            while at < limit and data[at] not in b';"\n':
+                at += 1
+            if at == limit and out_of_bytes is None:
+                return None
+            if at < limit and data[at] == _DELIMITER:
+                ways.append((at + 1, field + 1, False))
+            continue
+        at += not inside
+        quote = data.find(b'"', at, limit)
+        stop = quote if quote >= 0 else limit
+        past = stop
+        while past < limit and data[past] == _QUOTE:
+            past += 1
+        if past == limit:
+            if out_of_bytes is None:
+                return None
+            continue
+        escaped, odd = data[quote - 1] == _BACKSLASH, (past - quote) % 2 == 1
+        if escaped or not odd:
+            ways.append((past, field, True))
+        if data[past] == _DELIMITER and (escaped or odd):
+            ways.append((past + 1, field + 1, False))
+    return False
+
+
+def _has_shape(data: bytes, at: int, end: int) -> bool | None:
+    """Whether a timestamp's shape stands there, behind a quote or not; None where the bytes end before it does."""
     if at < end and data[at] == _QUOTE:
         at += 1
     for shape in _PLAUSIBLE:
         if at == end:
-            return out_of_bytes
+            return None
         byte = data[at]
         if shape == "0":
             fits = 0x30 <= byte <= 0x39
@@ -655,28 +702,6 @@ def _has_timestamp(
             return False
         at += 1
     return True
-
-
-def _past_quoted(data: bytes, at: int, end: int, across_lines: bool) -> int:
-    """Past the first quotes in a row that may close the field opened at ``at``, in either dialect; -1 where it may not
-    go on: at a line break, or where text follows."""
-    first = at + 1
-    while True:
-        at = data.find(b'"', first, end)
-        if not across_lines and data.find(b"\n", first, end if at < 0 else at) >= 0:
-            return -1
-        if at < 0:
-            return end
-        escaped = data[at - 1] == _BACKSLASH
-        first = at
-        while first < end and data[first] == _QUOTE:
-            first += 1
-        if first == end:
-            return end
-        if data[first] == _DELIMITER and (escaped or (first - at) % 2):
-            return first
-        if (first - at) % 2 and not escaped:
-            return -1
 
 
 def parse_timestamp(text: Buffer) -> int | None:

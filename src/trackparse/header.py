@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from trackparse._reference import find_header
-from trackparse.schema import REQUIRED
+from trackparse._reference import header_within
+from trackparse.schema import COLUMNS, GENERATIONS, REQUIRED
 
 # A line longer than this is no header, and a wider one no tracking log.
 HEADER_BYTES: Final = 1 << 16
@@ -46,7 +47,7 @@ def parse_header(line: bytes) -> Header:
     run_in = _RECORD_START.search(line)
     size = run_in.start() if run_in else len(line)
     # Another header may follow that way as well, and a byte order mark before either.
-    another = find_header(line, 0, size)
+    another = header_within(line[:size])
     size = another if another >= 0 else size
     if size < len(line) and line[:size].endswith(BOM):
         size -= len(BOM)
@@ -73,6 +74,16 @@ def _fault_of(line: bytes, columns: tuple[str, ...], run_in: bool) -> str:
             return f"the header names the column {name!r} twice: rename one of them"
         seen.add(name)
     return ""
+
+
+def is_damaged(
+    header: Header, known: Collection[str] = COLUMNS, layouts: Iterable[Collection[str]] = GENERATIONS
+) -> bool:
+    """Whether a header cannot be used, or has a name that is not ``known`` in place of one: as many names as one of the
+    layouts, and not those."""
+    names = set(header.columns)
+    replaced = any(len(layout) == len(names) and not names.issuperset(layout) for layout in layouts)
+    return bool(header.fault) or (replaced and not names.issubset(known))
 
 
 def names_a_log(header: Header) -> bool:

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, count, repeat
-from operator import add
+from operator import add, itemgetter
 from typing import Final, NamedTuple
 
 from trackparse import _reference as codes
@@ -20,6 +20,7 @@ from trackparse.header import (
     BOM,
     HEADER_BYTES,
     Header,
+    is_damaged,
     names_a_log,
     parse_header,
     starts_with_timestamp,
@@ -42,10 +43,12 @@ _REASONS: Final = {
 }
 # What may stand before a header: blank lines and byte order marks.
 _LEADING: Final = re.compile(rb"(?:\xef\xbb\xbf|\r*\n)*")
-# What the kernel looks for in a line to say that it may be a header.
-_NAMES: Final = ";".join(COLUMNS).encode()
+# Names that the kernel looks for in a line to say that it may be a header.
+_MOST_NAMES: Final = 64
 # The same where only a good header makes a difference.
 _REQUIRED: Final = ";".join(REQUIRED).encode()
+# Bytes of credit that a header costs that cannot be used: a log of nothing else would cost a call for each.
+_REFUSED_COST: Final = 1 << 14
 # The kernel hears no signal: it is called for this many bytes at a time.
 _SLICE_BYTES: Final = 1 << 22
 _NEAR: Final = 1024  # bytes in which most headers end
@@ -169,8 +172,10 @@ class Indexer:
         self._credit = codes.credit_limit(limits.max_record_bytes)
         self._slice = min(block_size, _SLICE_BYTES)
         self.columns: tuple[str, ...] | None = None  # of the records that come next
+        self._names = ";".join(COLUMNS).encode()  # those of the known columns, and of these
         self._trusted = True  # whether the records that come next have these columns: a damaged header leaves that open
         self.first_columns: tuple[str, ...] | None = None  # of the first header of all
+        self._last_columns: tuple[str, ...] = ()  # of the last header that could be used
         self._member = ""
         self._carry = bytearray()  # bytes after the last whole record
         self._retry_at = 0  # how long the carry must be before another look is worth it
@@ -326,7 +331,6 @@ class Indexer:
 
     def _ask(self, columns: tuple[str, ...], data: Buffer, start: int, stop: int, final: bool) -> codes.Indexed:
         """What the kernel finds in ``data[start:stop]``."""
-        timestamp = columns.index("timestamp") if "timestamp" in columns else 0
         return codes.Indexed._make(
             kernel.index(
                 data,
@@ -334,9 +338,9 @@ class Indexer:
                 stop,
                 final,
                 len(columns),
-                timestamp,
+                _timestamp_of(columns),
                 columns.index("payload") if "payload" in columns else -1,
-                _NAMES if self._trusted else _REQUIRED,
+                self._names if self._trusted else _REQUIRED,
                 self._auto,
                 self._dialect,
                 self._limits.max_record_bytes,
@@ -346,7 +350,7 @@ class Indexer:
 
     def _segment(self, data: Buffer, result: codes.Indexed, start: int) -> Iterator[Segment]:
         """What the kernel found from ``start`` on, with its place in the member; none if that is nothing."""
-        if not self._trusted and result.records:
+        if not self._trusted and (result.records or result.rejects):
             result = self._without_records(data, result, start)
         records, found, end = result.records, result.rejects, result.position
         first_record = self._record
@@ -367,8 +371,12 @@ class Indexer:
     def _without_records(self, data: Buffer, result: codes.Indexed, start: int) -> codes.Indexed:
         """The same with a reject for each record: nobody knows which column its fields are of."""
         row = memoryview(result.fields).cast("I")
-        width = len(row) // result.records
-        places = [(begin, end, reason) for *_, begin, end, reason in result.rejects]
+        width = len(self.columns or ()) + 1
+        # Its timestamp may be the name that was damaged.
+        places = [
+            (begin, end, codes.BAD_HEADER if reason == codes.BAD_TIMESTAMP else reason)
+            for *_, begin, end, reason in result.rejects
+        ]
         for begin, end in zip(row[::width], row[width - 1 :: width], strict=True):
             # Where a header follows at once there is no line end.
             past = end + (data[end : end + 1] == b"\n")
@@ -470,12 +478,18 @@ class Indexer:
 
     def _guess_columns(self, data: Buffer, at: int, final: bool) -> tuple[str, ...] | None:
         """The generation that a log without a header belongs to: the one that its first record fits."""
+        found: list[tuple[bool, int, tuple[str, ...]]] = []
         for columns in GENERATIONS:
             result = self._ask(columns, data, at, at + 1, final)
             if result.status == codes.MORE:
                 return None
-            if result.records:
-                return columns
+            # One with another fault has the right number of columns as well.
+            reason = result.rejects[0][-1] if result.rejects else 0
+            if result.records or reason in (codes.BAD_TIMESTAMP, codes.BAD_UTF8):
+                found.append((not result.records, result.position, columns))
+        if found:
+            # Of two that fit the shorter one: the other has swallowed a line.
+            return min(found, key=itemgetter(0, 1))[2]
         line = bytes(data[at : at + HEADER_BYTES]).partition(b"\n")[0]
         newest, oldest = GENERATIONS
         return newest if line.count(b";") >= len(newest) - 1 else oldest
@@ -495,7 +509,8 @@ class Indexer:
             return self._skip(data, at, at + size)
         # Blank lines before it belong to the columns that end here.
         yield from self._uncounted()
-        if not header.fault and not self._replaces_a_column(header):
+        known = (*COLUMNS, *(self.first_columns or ()))
+        if not is_damaged(header, known, (*GENERATIONS, self._last_columns)):
             self._set_columns(header.columns)
             return self._skip(data, at, at + size)
         end = at + size
@@ -505,21 +520,16 @@ class Indexer:
             codes.DONE, end, self._dialect, 0, 0, b"", b"", found, 0, 0, 0, lines, 0, self._credit
         )
         yield from self._segment(data, refused, at)
+        self._credit -= _REFUSED_COST
         self.columns = header.columns
         self._trusted = False
         return end
 
-    def _replaces_a_column(self, header: Header) -> bool:
-        """Whether a name that nobody knows stands in place of one: a damaged name, as far as anybody can tell."""
-        names = set(header.columns)
-        layouts = (*GENERATIONS, self.columns or ())
-        return not names <= {*COLUMNS, *(self.first_columns or ())} and any(
-            len(layout) == len(names) and not names.issuperset(layout) for layout in layouts
-        )
-
     def _set_columns(self, columns: tuple[str, ...]) -> None:
-        self.columns = columns
+        self.columns = self._last_columns = columns
         self._trusted = True
+        names = (*COLUMNS, *(name for name in columns if name not in COLUMNS and ";" not in name))
+        self._names = ";".join(names[:_MOST_NAMES]).encode()
         self.first_columns = self.first_columns or columns
 
 
@@ -532,3 +542,10 @@ def _line_window(data: Buffer, at: int) -> bytes:
 def _size(header: Header, line: bytes, newline: bytes) -> int:
     """The bytes of a header, its line end among them where no record stands before that."""
     return header.size + (len(newline) if header.size == len(line) else 0)
+
+
+def _timestamp_of(columns: tuple[str, ...]) -> int:
+    """The number of the timestamp's field or, where no column is named so, of the one whose name nobody knows."""
+    if "timestamp" in columns:
+        return columns.index("timestamp")
+    return next((number for number, name in enumerate(columns) if name not in COLUMNS), 0)
