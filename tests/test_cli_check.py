@@ -10,6 +10,7 @@ import pytest
 from cli_common import BAD, HEADER, ROW, csv_of, ended, good, run, with_bad, with_text
 from conftest import SLOW
 
+from trackparse.cli import faults, output
 from trackparse.sample import encode_row, write_sample
 
 
@@ -39,6 +40,28 @@ def test_bad_records_are_told_by_reason_with_the_places_of_the_first(tmp_path: P
         "  bad_utf8: 1",
         f"    {path}: record 10, line 12 (byte {places(5)[-1] + len(BAD)})",
     ]
+
+
+@pytest.mark.parametrize("command", ["check", "stats"])
+def test_only_the_first_of_very_many_bad_records_are_looked_at(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+
+    def of_log(log: str, text: str) -> str:
+        looked.append(text)
+        return output.of_log(log, text)
+
+    monkeypatch.setattr(faults, "of_log", of_log)
+    path = tmp_path / "log.csv"
+    path.write_bytes(HEADER + (b"//\n" * 2 + encode_row(with_text(hwid="\0")).replace(b"\0", b"\xe9")) * 10_000)
+    facts = json.loads(ended(3 if command == "check" else 0, command, path, "--json").stdout)
+    assert facts["reasons"] == {"field_count": 20_000, "bad_utf8": 10_000}
+    assert [text.split("record ")[1].split(",")[0] for text in looked] == ["0", "1", "3", "2", "5", "8"]
+    if command == "check":
+        assert [place for places in facts["first"].values() for place in places] == [
+            output.of_log(str(path), text) for text in looked
+        ]
 
 
 def places(count: int) -> list[int]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from cli_common import ROW, csv_of, ended, good, with_bad, with_text
 
+import trackparse
+from trackparse.cli.head import _lines
 from trackparse.sample import COLUMNS, sample_rows, write_sample
 
 
@@ -26,6 +29,22 @@ def test_head_prints_ten_events_in_columns(log: Path) -> None:
     truth = list(sample_rows(10))
     assert [line[column:].split()[0] for line in lines[1:]] == [row[4] for row in truth]
     assert [line[:19] for line in lines[1:]] == [row[0] for row in truth]
+
+
+def test_a_ninth_known_column_would_be_printed_as_the_others(log: Path) -> None:
+    class Wider(NamedTuple):
+        first: str
+        payload: object
+        ninth: str | None
+
+    with trackparse.open_log(log) as reader:
+        payload = next(event.payload for event in reader.events() if event.payload)
+    events = iter([Wider("a", payload, "z" * 50), Wider("b", None, None)])
+    lines = [*_lines(["first", "payload", "ninth", "unknown"], events)]  # type: ignore[arg-type]
+    assert lines[0].split() == ["first", "payload", "ninth"]
+    assert payload.text[:70] in lines[1]
+    assert lines[1].endswith(f"{'z' * 12}…{'z' * 11}")
+    assert lines[2] == "b"
 
 
 def test_head_prints_as_many_as_asked_for(log: Path) -> None:

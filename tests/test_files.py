@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 from cases import H8, line
@@ -26,8 +27,8 @@ WRITER = """
 import sys, time
 from pathlib import Path
 from trackparse.files import atomic_all
-with atomic_all([Path(name) for name in sys.argv[1:]]) as temporaries:
-    temporaries[0].write_bytes(b"half")
+with atomic_all([Path(name) for name in sys.argv[1:]]) as [first, *_]:
+    first.temporary.write_bytes(b"half")
     print("begun", flush=True)
     time.sleep(60)
 """
@@ -206,6 +207,95 @@ class TestTogether:
         assert names(tmp_path) == ["out.parquet"]
 
 
+class TestTakenAway:
+    """Somebody else removes what is being written: no old file is lost, and no conversion that can be saved."""
+
+    @pytest.mark.parametrize("rejects", [None, "bad.jsonl", "bad.parquet"])
+    @pytest.mark.parametrize("data", [BAD, GOOD], ids=["with rejects", "without"])
+    @pytest.mark.parametrize("old", [False, True], ids=["new", "old files"])
+    def test_the_old_files_stay_and_it_is_told(
+        self, old: bool, data: bytes, rejects: str | None, tmp_path: Path
+    ) -> None:
+        dest = tmp_path / "out.parquet"
+        options = {"on_error": "quarantine", "rejects": rejects and tmp_path / rejects, "block_size": 64}
+        if old:
+            trackparse.convert_log(BAD, dest, **options)
+        before = content(tmp_path)
+
+        def clean(_: trackparse.Stats) -> None:
+            for path in tmp_path.glob(".*.tmp"):
+                path.unlink()
+
+        with pytest.raises(FileNotFoundError, match=r"somebody removed .*\.tmp.*what was here before stays") as caught:
+            trackparse.convert_log(data + line() * 20, dest, progress=clean, **options)
+        assert caught.value.filename in (str(dest), str(options["rejects"]))
+        assert content(tmp_path) == before
+
+    def test_another_file_under_that_name_is_not_taken_for_it(self, tmp_path: Path) -> None:
+        (tmp_path / "a").write_bytes(b"old")
+        removed = pytest.raises(FileNotFoundError, match="somebody removed")
+        with removed, files.atomic(tmp_path / "a") as temporary:
+            temporary.unlink()
+            temporary.write_bytes(b"of somebody else")
+        assert content(tmp_path) == {"a": b"old"}
+
+    @needs_locks
+    @pytest.mark.parametrize("how", ["has the lock", "removed it", "replaced it"])
+    @pytest.mark.parametrize("mode", ["xb", "rb"], ids=["the new file", "the second name of the old one"])
+    def test_a_run_that_tidies_up_just_then_does_no_harm(
+        self, mode: str, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        dest, rejects = tmp_path / "out.parquet", tmp_path / "bad.jsonl"
+        trackparse.convert_log(BAD, dest, on_error="quarantine", rejects=rejects)
+        dest.unlink()
+        before = content(tmp_path)
+        flock = files.fcntl.flock
+        met: list[str] = []
+        holding: list[IO[bytes]] = []
+
+        def unlucky(file: IO[bytes], operation: int) -> None:
+            """Between the file and its lock there is somebody who takes it for that of a dead process."""
+            for other in holding:
+                Path(other.name).unlink(missing_ok=True)
+                other.close()
+            if not met and file.mode == mode:
+                met.append(file.name)
+                if how == "has the lock":
+                    holding.append(Path(file.name).open("rb"))  # noqa: SIM115
+                    flock(holding[0], operation)
+                else:
+                    Path(file.name).unlink()
+                    if how == "replaced it":
+                        Path(file.name).touch()
+            flock(file, operation)
+
+        monkeypatch.setattr(files.fcntl, "flock", unlucky)
+        if mode == "xb":
+            trackparse.convert_log(BAD + line() + b"y\n", dest, on_error="quarantine", rejects=rejects)
+            assert trackparse.read_rejects(rejects).num_rows == 2
+            assert names(tmp_path) == [rejects.name, dest.name]
+        else:
+            # There is no way back without that name.
+            with pytest.raises(IsADirectoryError):
+                convert_with_a_folder_in_the_way(BAD + line() + b"y\n", dest, rejects, dest)
+            dest.rmdir()
+            assert content(tmp_path) == before
+        assert met
+
+    @needs_locks
+    def test_a_folder_where_everything_is_locked_is_an_error_that_ends(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def held(*_: object) -> None:
+            raise BlockingIOError(errno.EWOULDBLOCK, os.strerror(errno.EWOULDBLOCK))
+
+        monkeypatch.setattr(files.fcntl, "flock", held)
+        with pytest.raises(OSError, match="others lock or remove each new file") as caught:
+            trackparse.convert_log(GOOD, tmp_path / "out.parquet")
+        assert caught.value.filename == str(tmp_path / "out.parquet")
+        assert names(tmp_path) == []
+
+
 class TestInterrupted:
     def test_what_gets_its_name_is_not_interrupted(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         paths = [tmp_path / "a", tmp_path / "b"]
@@ -217,9 +307,9 @@ class TestInterrupted:
             return replace(source, target)
 
         monkeypatch.setattr(Path, "replace", interrupted)
-        with pytest.raises(KeyboardInterrupt), files.atomic_all(paths) as temporaries:  # noqa: PT012
-            for temporary in temporaries:
-                temporary.write_bytes(b"whole")
+        with pytest.raises(KeyboardInterrupt), files.atomic_all(paths) as coming:  # noqa: PT012
+            for file in coming:
+                file.temporary.write_bytes(b"whole")
         assert content(tmp_path) == {"a": b"whole", "b": b"whole"}
 
     def test_what_is_removed_is_removed_to_the_end(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
 import json
+import lzma
 import os
 import sys
+import tarfile
+import zipfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +50,60 @@ LINKS: list[Link] = [same, hard, symbolic, relative]
 links = pytest.mark.parametrize("link", LINKS, ids=[link.__name__ for link in LINKS])
 
 
+def zipped(data: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a.csv", data)
+    return file.getvalue()
+
+
+def member(file: Any, opened: ExitStack) -> Any:
+    return opened.enter_context(opened.enter_context(zipfile.ZipFile(file)).open("a.csv"))
+
+
+def tarred(data: bytes) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        info = tarfile.TarInfo("a.csv")
+        info.size = len(data)
+        archive.addfile(info, io.BytesIO(data))
+    return file.getvalue()
+
+
+class Own:
+    """A file object as somebody else makes one."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def read(self, size: int) -> bytes:
+        return bytes(self._file.read(size))
+
+
+# How a log is packed into a file, and objects that read it from there.
+# ruff: noqa: SIM115 - the stack closes them
+INSIDE: dict[str, tuple[Callable[[bytes], bytes], Callable[[Path, ExitStack], Any]]] = {
+    "a member of a ZIP": (zipped, member),
+    "a ZIP in a ZIP": (lambda data: zipped(zipped(data)), lambda path, opened: member(member(path, opened), opened)),
+    "gzip in a ZIP": (
+        lambda data: zipped(gzip.compress(data)),
+        lambda path, opened: opened.enter_context(gzip.open(member(path, opened))),
+    ),
+    "a member of a tar": (
+        tarred,
+        lambda path, opened: opened.enter_context(tarfile.open(path)).extractfile("a.csv"),
+    ),
+    "gzip": (gzip.compress, lambda path, opened: opened.enter_context(gzip.open(path))),
+    "bz2": (bz2.compress, lambda path, opened: opened.enter_context(bz2.open(path))),
+    "lzma": (lzma.compress, lambda path, opened: opened.enter_context(lzma.open(path))),
+    "a buffer": (
+        zipped,
+        lambda path, opened: opened.enter_context(io.BufferedReader(member(path, opened))),
+    ),
+    "an object of one's own": (bytes, lambda path, opened: Own(opened.enter_context(path.open("rb")))),
+}
+
+
 def content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
@@ -69,6 +130,32 @@ class TestTheLibrary:
         with log.open("rb") as file, pytest.raises(ValueError, match="that is the log itself"):
             trackparse.convert_log(log if how == "a path" else file, dest, on_error="quarantine", **outputs)
         assert content(tmp_path) == before
+
+    @pytest.mark.parametrize("kind", INSIDE)
+    def test_a_log_inside_of_another_object_is_refused(self, kind: str, tmp_path: Path) -> None:
+        log = tmp_path / "log"
+        pack, unpack = INSIDE[kind]
+        log.write_bytes(pack(LOG))
+        before = content(tmp_path)
+        with ExitStack() as opened, pytest.raises(ValueError, match="that is the log itself"):
+            trackparse.convert_log(unpack(log, opened), log)
+        assert content(tmp_path) == before
+        with ExitStack() as opened:
+            report = trackparse.convert_log(unpack(log, opened), tmp_path / "out.parquet", on_error="skip")
+        assert report.records == 1
+
+    def test_an_object_that_holds_itself_is_asked_in_vain(self, tmp_path: Path) -> None:
+        class Odd(io.BytesIO):
+            @property
+            def raw(self) -> Odd:
+                return self
+
+            @property
+            def buffer(self) -> None:
+                raise RuntimeError
+
+        (tmp_path / "out").touch()
+        assert trackparse.convert_log(Odd(H8 + line()), tmp_path / "out").records == 1
 
     @links
     def test_rejects_are_not_written_over_the_parquet_file(self, link: Link, tmp_path: Path) -> None:

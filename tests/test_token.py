@@ -57,7 +57,9 @@ def logged() -> Iterator[Callable[[], str]]:
 def shows(text: str) -> bool:
     """Whether as much as eight characters of it can be read."""
     plain = unquote(text).replace("\\", "").lower()
-    return any(piece in plain for piece in PIECES)
+    # UTF-16 and UTF-32 have a NUL between the letters, or what is shown instead of it.
+    dense = plain.replace("\0", "").replace("x00", "").replace("?", "")
+    return any(piece in plain or piece in dense for piece in PIECES)
 
 
 def echo(status: int = 200, **more: Any) -> Reply:
@@ -81,6 +83,12 @@ FAULTS: dict[str, list[tuple[str, Reply]]] = {
     "not an answer": [("getTrackingLog", Reply(200, {TOKEN: 1}))] * 3,
     "cut in an excerpt": [("getTrackingLog", Reply(200, b"x" * 105 + TOKEN.encode()))] * 3,
     "cut in a long one": [("getTrackingLog", Reply(200, b"x " * 990 + TOKEN.encode() * 9))] * 3,
+    **{
+        f"{encoding} {status}": [("getTrackingLog", Reply(status, f"no {TOKEN}".encode(encoding)))] * 3
+        for encoding in ("utf-16", "utf-16-le", "utf-16-be", "utf-32")
+        for status in (200, 400)
+    },
+    "NUL in a message": [("getTrackingLog", Reply.refusal(210, "\0".join(TOKEN)))],
     "slashes quoted": [("getTrackingLog", Reply(200, TOKEN.replace("/", "\\/").encode()))] * 3,
     "percent": [("getTrackingLog", Reply.refusal(210, quote(TOKEN, safe="")))],
     "cut in a link": [("getResults", ok(fileName=f"ftp://{'x' * 100}/{TOKEN}"))],

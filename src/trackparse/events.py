@@ -34,9 +34,9 @@ _KINDS: Final = "".join("n" if one.null_if_empty and one.kind == "text" else _LE
 class Payload(kernel.Field, Mapping[str, Any]):
     """The JSON object of an event. Nothing is unescaped or decoded until it is looked into.
 
-    ``raw`` is the field as it stands in the log, quotes and all. Values are those of ``json.loads``: integers of any
-    size are exact, a number too large for a float is infinite. ``[]`` and ``null``, which PHP writes for an empty
-    array, are an empty mapping; ``NaN`` and ``Infinity`` are not JSON.
+    ``raw`` is the field as it stands in the log, quotes and all. Values are those of ``json.loads``: integers are
+    exact, up to the 4,300 digits that Python takes, and a number too large for a float is infinite. ``[]`` and
+    ``null``, which PHP writes for an empty array, are an empty mapping; ``NaN`` and ``Infinity`` are not JSON.
     """
 
     __slots__ = ()

@@ -24,18 +24,35 @@ _TEMPORARY: Final = re.compile(r"\..{1,32}\.\d+-[0-9a-f]{8}\.trackparse\.tmp", r
 # itself, so what is there stays there.
 _LOCAL: Final = {b"ext2", b"ext3", b"ext4", b"xfs", b"btrfs", b"zfs", b"f2fs", b"bcachefs", b"overlay", b"tmpfs"}
 _SHARE: Final = 100  # a folder with very many files is looked through for a hundredth of the time at most
+# Where objects of the standard library, and those made like them, keep the file that they read from.
+_WRAPPED: Final = ("fileobj", "raw", "buffer", "_fileobj", "_file", "_fp", "_buffer", "file", "stream", "f")
+_INSIDE: Final = 64  # objects that are looked at
+_TRIES: Final = 100  # names
 _look_again: dict[Path, float] = {}  # when to look through a folder again
 
 
 def identity(file: Any) -> tuple[int, int] | None:
     """What tells a file from others, whatever it is called: device and inode; None if there is no file.
 
-    ``file`` is a path, a descriptor or an open file; for anything else, such as bytes, the answer is None.
+    ``file`` is a path, a descriptor or an open file; for anything else, such as bytes, the answer is None. Of an object
+    that reads from a file inside of it, such as a member of a ZIP, it is that file.
     """
-    if hasattr(file, "fileno"):
+    queue = [file]
+    for one in queue:
+        if found := _identity(one):
+            return found
+        # Bounded: objects may lead to each other.
+        if len(queue) < _INSIDE and not isinstance(one, str | os.PathLike | int):
+            found_in = (_attribute(one, name) for name in _WRAPPED)
+            queue += [inner for inner in found_in if inner is not None and not isinstance(inner, str | bytes | int)]
+    return None
+
+
+def _identity(file: Any) -> tuple[int, int] | None:
+    if (fileno := _attribute(file, "fileno")) is not None:
         try:
-            file = file.fileno()
-        except (OSError, ValueError):  # it has none, or is closed
+            file = fileno()
+        except Exception:  # it has none, or is closed; whose it is, it may fail as it likes
             return None
     if not isinstance(file, str | os.PathLike | int):
         return None
@@ -46,31 +63,44 @@ def identity(file: Any) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
+def _attribute(one: Any, name: str) -> Any:
+    """None where there is none, or it cannot be had."""
+    try:
+        return getattr(one, name, None)
+    except Exception:  # a text wrapper that was detached, say
+        return None
+
+
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """A name beside ``path`` to write to; renamed at the end, removed after an error."""
-    with atomic_all([path]) as [temporary]:
-        yield temporary
+    with atomic_all([path]) as [file]:
+        yield file.temporary
 
 
 @contextmanager
-def atomic_all(paths: Sequence[Path]) -> Iterator[list[Path]]:
-    """Names beside ``paths`` to write to; all renamed at the end, the first one last, or all removed after an error.
+def atomic_all(paths: Sequence[Path]) -> Iterator[list[Coming]]:
+    """``Coming`` files for ``paths``; all renamed at the end, the first one last, or all removed after an error.
 
-    One that was removed by then means that there is to be no file: an old one goes, too. If one of them cannot be
-    renamed or removed, the others are as they were before. A symbolic link stays one: the file that it leads to is
-    written. OSError, with the path that it was about, for a place where no file can be.
+    If one of them cannot be renamed or removed, or somebody else removed what was written, the others are as they were
+    before. A symbolic link stays one: the file that it leads to is written. OSError, with the path that it was about,
+    for a place where no file can be.
 
     Temporary files that killed processes left in these folders are removed.
     """
-    files = [_Coming(path) for path in paths]
+    files = [Coming(path) for path in paths]
     try:
         for folder in {file.place.parent for file in files}:
             _clear(folder)
         for file in files:
             # Where nothing can be written that is known before all is read.
             file.create()
-        yield [file.temporary for file in files]
+        try:
+            yield files
+        except FileNotFoundError:
+            for file in files:
+                file.check()
+            raise
         for file in files:
             file.sync()
         _undisturbed(partial(_put_in_place, files))
@@ -84,7 +114,7 @@ def atomic_all(paths: Sequence[Path]) -> Iterator[list[Path]]:
 
 def check_place(path: Path) -> None:
     """OSError, with the path that it was about, where no file can be: for whoever has long to wait for its content."""
-    file = _Coming(path)
+    file = Coming(path)
     try:
         file.create()
     finally:
@@ -102,8 +132,8 @@ def naming(path: Path) -> Iterator[None]:
         raise OSError(error.errno or errno.EIO, told, str(path)) from error
 
 
-class _Coming:
-    """A file that is written under another name.
+class Coming:
+    """A file that is written under another name, ``temporary``.
 
     That name is locked as long as its process lives, so that others can tell a file that nobody will finish.
     """
@@ -112,40 +142,39 @@ class _Coming:
         self.path = path  # as messages call it
         self.place = _place(path)
         self.temporary = _temporary_for(self.place)
+        self.stays_empty = False  # there is to be no file: an old one goes, too
         self._old: Path | None = None  # a second name of the file that is replaced
         self._was_there = False
         self._locks: list[IO[bytes]] = []
 
-    @property
-    def written(self) -> bool:
-        """Whether there is to be a file."""
-        return self.temporary.exists()
-
     def create(self) -> None:
         """Make the empty file to write to."""
         with naming(self.path):
-            self._locks.append(self.temporary.open("xb", buffering=0))
-            _lock(self._locks[-1])
-            if not self.written:
-                # Somebody who looked through the folder was between the two, and took it for a dead one.
+            for _ in range(_TRIES):
+                if self._lock(self.temporary.open("xb", buffering=0), self.temporary):
+                    return
+                # Somebody who looks through the folder came between the two, and takes it for a dead one.
+                self.temporary.unlink(missing_ok=True)
                 self.temporary = _temporary_for(self.place)
-                self.create()
+        raise OSError(errno.EBUSY, "others lock or remove each new file in its folder", str(self.path))
 
     def sync(self) -> None:
         """On the disk before it has its name: a power cut must not leave an empty file under it."""
-        if self.written:
+        self.check()
+        if not self.stays_empty:
             with naming(self.path), self.temporary.open("rb") as file:
                 os.fsync(file.fileno())
 
     def put_in_place(self, *, keep_old: bool) -> None:
-        """Rename it; or remove the old file, where none was written."""
+        """Rename it; or remove the old file, where there is to be none."""
+        self.check()
         with naming(self.path):
             if keep_old:
                 self._keep_old()
-            if self.written:
-                self.temporary.replace(self.place)
-            else:
+            if self.stays_empty:
                 self.place.unlink()
+            else:
+                self.temporary.replace(self.place)
 
     def put_back(self) -> None:
         """Make it as if it had not been put in place, where that can be done."""
@@ -167,23 +196,43 @@ class _Coming:
             with suppress(OSError):
                 file.close()
 
+    def check(self) -> None:
+        """OSError if what was written is not there any more."""
+        if not self.stays_empty and not _is_at(self._locks[-1], self.temporary):
+            raise OSError(
+                errno.ENOENT,
+                f"somebody removed {self.temporary.name}, the file that was written to become this one; "
+                "what was here before stays",
+                str(self.path),
+            )
+
+    def _lock(self, file: IO[bytes], name: Path) -> bool:
+        """Whether nobody takes the new file for a dead one: it is locked now, where locks are known, and there."""
+        self._locks.append(file)
+        try:
+            _lock(file)
+        except BlockingIOError:
+            return False
+        return _is_at(file, name)
+
     def _keep_old(self) -> None:
         self._was_there = self.place.exists()
-        if not self._was_there:
-            return
-        old = _temporary_for(self.place)
         # Not every file system has links: without one there is no way back.
         with suppress(OSError):
-            old.hardlink_to(self.place)
-            self._old = old
-            self._locks.append(old.open("rb", buffering=0))
-            _lock(self._locks[-1])
+            for tries_left in reversed(range(_TRIES if self._was_there else 0)):
+                old = _temporary_for(self.place)
+                old.hardlink_to(self.place)
+                self._old = old
+                # Whoever has a lock on the old file itself keeps others from removing its second name, too.
+                if self._lock(old.open("rb", buffering=0), old) or not tries_left:
+                    return
+                old.unlink(missing_ok=True)
 
 
-def _put_in_place(files: Sequence[_Coming]) -> None:
-    todo = [*reversed([file for file in files if file.written])]
-    todo += [file for file in files if not file.written and file.place.exists()]
-    done: list[_Coming] = []
+def _put_in_place(files: Sequence[Coming]) -> None:
+    todo = [*reversed([file for file in files if not file.stays_empty])]
+    todo += [file for file in files if file.stays_empty and file.place.exists()]
+    done: list[Coming] = []
     try:
         for file in todo:
             # Behind the last one nothing can fail.
@@ -197,9 +246,10 @@ def _put_in_place(files: Sequence[_Coming]) -> None:
         for file in todo:
             with suppress(OSError):
                 file.forget_old()
+        _discard([file for file in files if file.stays_empty])
 
 
-def _discard(files: Sequence[_Coming]) -> None:
+def _discard(files: Sequence[Coming]) -> None:
     for file in files:
         with suppress(OSError):
             file.temporary.unlink()
@@ -265,15 +315,25 @@ def _temporary_for(place: Path) -> Path:
 
 
 def _lock(file: IO[bytes]) -> bool:
-    """Whether the file is locked now; it is until it is closed, which the end of the process does, too."""
+    """Whether the file is locked now; it is until it is closed, which the end of the process does, too.
+
+    BlockingIOError if another one has the lock; without it, False means that there are no locks here.
+    """
     if fcntl is None:
         file.close()
         return False
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # another one has it, or the file system knows no locks
+    except BlockingIOError:
+        raise
+    except OSError:  # the file system knows none
         return False
     return True
+
+
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    """Whether the file has that name still. Where there are no locks it was closed, and any that has it will do."""
+    return path.exists() if file.closed else identity(file) == identity(path)
 
 
 def _clear(folder: Path) -> None:

@@ -91,20 +91,19 @@ def convert_log(
     with open_log(source, **options) as log:
         metadata = {"trackparse.version": __version__, "trackparse.source": printable(log.name)}
         segments = _Segments(log, on_damage)
-        with atomic_all([path] if rejects_path is None else [path, rejects_path]) as [temporary, *others]:
+        with atomic_all([path] if rejects_path is None else [path, rejects_path]) as [parquet, *others]:
             with ExitStack() as opened:
                 if rejects_path:
                     limits = options.get("limits", DEFAULT_LIMITS)
-                    write = opened.enter_context(rejects_writer(rejects_path, others[0], metadata, limits))
+                    write = opened.enter_context(rejects_writer(rejects_path, others[0].temporary, metadata, limits))
                     log.quarantine.write = write
-                file = _File(temporary, compression, path)
+                file = _File(parquet.temporary, compression, path)
                 _write(segments, RowGroups(log.builder, row_group_size), file, metadata)
                 log.quarantine.pack()
             if rejects_path:
                 # Once more: reading takes long.
                 check_old_rejects(rejects_path)
-                if not log.stats.rejected:
-                    others[0].unlink()
+                others[0].stays_empty = not log.stats.rejected
         stats = log.stats
     return ConversionReport(
         path=path,

@@ -79,16 +79,18 @@ class Quarantine:
         )
         with self._lock:
             self._bytes += len(first or "")
-            start = 0
+            start, count = 0, len(rejects)
+            last = _BATCH_ROWS - len(self._columns[0])  # that has room in the batch
             for stop, raw in enumerate(rejects.raws, 1):
                 self._bytes += len(raw) + each
-                full = self._bytes >= _BATCH_BYTES or len(self._columns[0]) + stop - start >= _BATCH_ROWS
-                if full or stop == len(rejects):
+                full = self._bytes >= _BATCH_BYTES or stop >= last
+                if full or stop == count:
                     for column, values in zip(self._columns, more, strict=True):
                         column.extend(values[start:stop])
                     start = stop
                 if full:
                     self.pack()
+                    last = stop + _BATCH_ROWS
 
     def pack(self) -> None:
         """Make a batch of what came since the last one."""
@@ -133,9 +135,13 @@ def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     """Made from buffers: pa.array would import pandas, where there is one, for longer than it takes to read the log."""
     if kind == pa.int64():
         return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(array("q", values))])
-    texts = [value.encode() if isinstance(value, str) else value or b"" for value in values]
+    validity, nulls = None, 0
+    if None in values:
+        validity, nulls = kernel.validity_of(array("i", (-(value is None) for value in values)).tobytes())
+        values = ["" if value is None else value for value in values]
+    # All of one kind, and without a step of Python for each: a log may be nothing but rejects of three bytes.
+    texts = [*map(str.encode, values)] if kind == pa.string() else values
     offsets = array("i", accumulate(map(len, texts), initial=0))
-    validity, nulls = kernel.validity_of(array("i", (-(value is None) for value in values)).tobytes())
     buffers = [None if validity is None else pa.py_buffer(validity), *map(pa.py_buffer, (offsets, b"".join(texts)))]
     return pa.Array.from_buffers(kind, len(values), buffers, nulls)
 

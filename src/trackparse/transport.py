@@ -75,6 +75,8 @@ class Secret:
         """Whether the text shows it, in whatever quoting."""
         if len(self._text) < _SHORTEST_SECRET:
             return False
+        # UTF-16 that is taken for UTF-8 has a NUL beside each letter: it can be read all the same.
+        text = "".join(filter(str.isprintable, text))
         forms = (text, unquote(text), text.replace("\\", ""), html.unescape(text))
         return any(self._pattern.search(form) for form in forms)
 

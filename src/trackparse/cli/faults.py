@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -41,9 +42,16 @@ class Faults:
             reader.quarantine.pack()
 
     def _add(self, log: str, rejects: pa.RecordBatch) -> None:
-        columns = ("reason", "member", "record", "line", "byte_offset")
-        for reason, *place in zip(*(rejects[name].to_pylist() for name in columns), strict=True):
-            self.add(reason, of_log(log, str(Position(*place))))
+        # A log may be nothing but rejects of three bytes: they are counted together, and few are looked at.
+        reasons = rejects["reason"].to_pylist()
+        for reason, count in Counter(reasons).items():
+            self.counts[reason] = self.counts.get(reason, 0) + count
+            places = self.places.setdefault(reason, [])
+            at = -1
+            for _ in range(min(count, _PLACES - len(places))):
+                at = reasons.index(reason, at + 1)
+                place = (rejects[name][at].as_py() for name in ("member", "record", "line", "byte_offset"))
+                places.append(of_log(log, str(Position(*place))))
 
     def ranked(self) -> dict[str, int]:
         """The count of each reason, the largest first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +18,9 @@ from trackparse.cli.progress import Bar
 if TYPE_CHECKING:
     from trackparse import Event, Filter, LogReader
 
-_COLUMNS = ("timestamp", "tracking_code", "target_id", "hwid", "status", "description", "appCode", "payload")
 _ALIGNED_AT_ONCE = 100  # rows: memory does not grow with N
 _WIDEST = 24  # characters of one column; tokens are far longer
-_WIDEST_LAST = 80
+_WIDEST_PAYLOAD = 80
 _BLOCK_SIZE = 1 << 16  # bytes: little is read for a few rows
 
 
@@ -47,7 +46,7 @@ def head(log: str, rows: int, as_json: bool, where: Filter | None, dialect: Dial
         if as_json:
             _print_json(reader, rows)
         else:
-            for line in _lines(islice(reader.events(), rows)):
+            for line in _lines(reader.schema.names, islice(reader.events(), rows)):
                 say(line)
         if reader.stats.rejected:
             # Met, not skipped: some may stand after the last row printed, a block is read whole.
@@ -67,18 +66,19 @@ def _print_json(reader: LogReader, rows: int) -> None:
         rows -= min(rows, batch.num_rows)
 
 
-def _lines(events: Iterator[Event]) -> Iterator[str]:
-    """A header and a row an event; a column widens where it must and never narrows."""
+def _lines(columns: Sequence[str], events: Iterator[Event]) -> Iterator[str]:
+    """A header and a row an event; a column widens where it must and never narrows.
+
+    Known columns are the first of the schema, as they are in an event.
+    """
     widths: list[int] = []
     while batch := list(islice(events, _ALIGNED_AT_ONCE)):
-        rows = [_cells(event) for event in batch]
-        yield from aligned(rows if widths else [_COLUMNS, *rows], widths)
+        rows = [tuple(map(_cell, event)) for event in batch]
+        yield from aligned(rows if widths else [columns[: len(rows[0])], *rows], widths)
 
 
-def _cells(event: Event) -> tuple[str, ...]:
-    *short, _ = event
-    cells = [shortened(printable(str(value or "")), _WIDEST) for value in short]
-    text = "" if event.payload is None else printable(event.payload.text)
-    if len(text) > _WIDEST_LAST:
-        text = f"{text[: _WIDEST_LAST - 1]}…"
-    return (*cells, text)
+def _cell(value: object) -> str:
+    if not isinstance(value, Mapping):
+        return shortened(printable(str(value or "")), _WIDEST)
+    text = printable(str(getattr(value, "text", "")))
+    return text if len(text) <= _WIDEST_PAYLOAD else f"{text[: _WIDEST_PAYLOAD - 1]}…"
