@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup test lint bench fuzz ci clean
+.PHONY: setup test lint bench fuzz oracle ci clean
 
 setup: $(BIN)/.installed
 
@@ -26,6 +26,12 @@ bench: setup
 SECONDS ?= 60
 fuzz: setup
 	$(BIN)/python fuzz/run.py --seconds $(SECONDS)
+
+# Logs at random, read as docs/format.md says; SEED takes others.
+LOGS ?= 50000
+SEED ?= 1
+oracle: setup
+	PYTHONPATH=tests $(BIN)/python -m oracle.compare --logs $(LOGS) --seed $(SEED)
 
 # All of it in a copy, with tools installed where root may do that.
 ci:
