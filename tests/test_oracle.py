@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import pytest
+from conftest import KERNELS
 from oracle import grammar
-from oracle.compare import BLOCKS, CHUNKS, KERNELS, KNOWN, Campaign, Known, Way, compare, described
+from oracle.compare import BLOCKS, CHUNKS, KNOWN, Campaign, Known, Way, compare, described
 
 # Together about 1,500 logs, in parts that pytest-xdist can share out.
 PARTS = range(10)

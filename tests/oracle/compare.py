@@ -2,8 +2,8 @@
 
     PYTHONPATH=tests python -m oracle.compare --logs 50000 --seed 1
 
-Each log is read by every kernel, from chunks of 1, 7 and 4,096 bytes, in blocks from a few bytes to 1 MiB; then once each
-in a dialect that is given, with a few of the columns, and with an error at the first bad record.
+Each log is read by every kernel, from chunks of 1, 7 and 4,096 bytes, in blocks from a few bytes to 1 MiB; then once
+each in a dialect that is given, with a few of the columns, and with an error at the first bad record.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ KNOWN: tuple[Known, ...] = (
         "a header in the middle with records run into it on both sides is not found",
     ),
     Known(
-        "bad record below a header that adds a column",
+        "bad record or blank line below a header that adds a column",
         b"timestamp;tracking_code\ntimestamp;tracking_code;region\nx\n2021-04-20 13:01:01;T;r\n",
-        "the rejects between that header and the HeaderError are lost, or not, as the blocks fall",
+        "the rejects and blank lines between that header and the HeaderError are lost, or not, as the blocks fall",
     ),
 )
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 
-KNOWN = (b"timestamp", b"tracking_code", b"target_id", b"hwid", b"status", b"description", b"appCode", b"payload")
-GENERATIONS = (KNOWN, KNOWN[:6])
+NAMES = (b"timestamp", b"tracking_code", b"target_id", b"hwid", b"status", b"description", b"appCode", b"payload")
+GENERATIONS = (NAMES, NAMES[:6])
 BOM = b"\xef\xbb\xbf"
 QUOTE, BACKSLASH = b'"', b"\\"
 # The page does not say what becomes of a record with more readings.
@@ -104,7 +104,7 @@ class Reader:
         self.columns = tuple(column.encode() for column in columns)
         self.added: tuple[bytes, ...] = ()
         self.at = 0
-        self.header = Header(KNOWN)  # in force
+        self.header = Header(NAMES)  # in force
         self.log = Log()
 
     def read(self) -> Log:
@@ -121,6 +121,7 @@ class Reader:
         elif line(self.data, self.at) == b"":
             self.log.blank_lines += 1
             self.at = next_line(self.data, self.at)
+            self.note_new_column()
         # Page silent: wherever a record may start, before a header or not, and in quotes, too.
         elif line(self.data, self.at) in SEP:
             self.at = next_line(self.data, self.at)
@@ -146,9 +147,9 @@ class Reader:
         if self.log.error:
             self.log.blank_lines = 0
             return
-        self.added = tuple(column for column in self.header.names if column not in KNOWN)
+        self.added = tuple(column for column in self.header.names if column not in NAMES)
         if not self.columns:
-            self.columns = KNOWN + self.added
+            self.columns = NAMES + self.added
         self.log.columns = tuple(column.decode() for column in self.columns)
 
     def generation(self) -> Header:
@@ -192,7 +193,7 @@ class Reader:
         if not first and usable and whole:
             # Page silent: names that the first header added are known, and the header in force may be repeated.
             again = names == self.header.names and not self.header.damaged
-            unknown = set() if again else set(names) - set(self.added) - set(KNOWN)
+            unknown = set() if again else set(names) - set(self.added) - set(NAMES)
             as_many = {self.header.columns, *map(len, GENERATIONS)}
             usable = not (unknown and len(names) in as_many)
         return Header(names, damaged=not (usable and whole)), end
@@ -232,9 +233,10 @@ class Reader:
                 if start >= reading.end:
                     return None
                 # Page silent: a record that was cut, and a header run into it, may have as many fields as it takes.
-                names = tuple(map(name, line(self.data, start).split(b";")))
+                # Then it is told by the last name of the older generation.
+                older = line(self.data, start).endswith(b";description")
                 field_start = max((end + 1 for end in reading.ends if end < start), default=self.at)
-                if not self.data.startswith(QUOTE, field_start) and (reading.fault or names in GENERATIONS):
+                if not self.data.startswith(QUOTE, field_start) and (reading.fault or older):
                     return start
                 continue
             end = self.end_of_bad(header)
@@ -312,9 +314,12 @@ class Reader:
     def adds_column(self, header: Header) -> bool:
         return self.all_columns and not set(header.names) <= set(self.columns)
 
+    def note_new_column(self) -> None:
+        if self.log.columns and not self.header.damaged and self.adds_column(self.header):
+            self.log.used.add("bad record or blank line below a header that adds a column")
+
     def reject(self, start: int, end: int, reason: str) -> None:
-        if not self.header.damaged and self.adds_column(self.header):
-            self.log.used.add("bad record below a header that adds a column")
+        self.note_new_column()
         number = len(self.log.rows) + len(self.log.rejects)
         lines = self.data.count(b"\n", 0, start) + 1
         self.log.rejects.append(Reject(number, lines, start, reason, self.data[start:end], self.header.text))
@@ -446,7 +451,7 @@ def may_be_header(text: bytes) -> bool:
     run_in = LOOKS_LIKE_TIMESTAMP.search(text)
     if run_in:
         text = text[: run_in.start()]
-    return len(set(KNOWN) & {name.strip(b' \t\r\v\f"/') for name in text.split(b";")}) >= 2
+    return len(set(NAMES) & {name.strip(b' \t\r\v\f"/') for name in text.split(b";")}) >= 2
 
 
 def plausible(header: Header, data: bytes, at: int) -> bool:

@@ -16,8 +16,11 @@ Writer = Callable[[list[str], "Random"], bytes]
 
 def log(seed: int) -> bytes:
     random = Random(seed)
-    if random.random() < 0.2:
+    kind = random.random()
+    if kind < 0.15:
         return soup(random)
+    if kind < 0.35:
+        return riddle(random)
     made = joined(random) if random.random() < 0.4 else one(random, first=True)
     damage = random.random()
     if damage < 0.3:
@@ -31,7 +34,11 @@ def log(seed: int) -> bytes:
 
 def joined(random: Random) -> bytes:
     """Logs after one another, as of `cat`."""
-    return b"".join(one(random, first=number == 0) for number in range(random.randint(2, 3)))
+    logs = [one(random, first=number == 0) for number in range(random.randint(2, 3))]
+    if random.random() < 0.1:
+        # A record that was cut has the right number of fields, with the header run into it.
+        logs[0] = f"{';'.join(NAMES8)}\n2021-04-20 13:01:01;T;{plain(random)}//{';'.join(NAMES6)}\n".encode()
+    return b"".join(logs)
 
 
 def one(random: Random, first: bool) -> bytes:
@@ -354,6 +361,59 @@ def soup(random: Random) -> bytes:
     )
     record = random.choice((b"2021-04-20 13:01:01;T;", b'"2021-04-20 13:01:01";T;"', b"", b'"'))
     return header + record + b"".join(random.choice(SOUP) for _ in range(random.randint(1, 24)))
+
+
+# Records that can be read in more than one way, good ones all
+
+
+def riddle(random: Random) -> bytes:
+    last = random.random() < 0.4  # the field that can be closed in two places; else the one before it
+    names = random.choice(
+        ("timestamp;tracking_code;payload", "timestamp;payload;tracking_code", "timestamp;hwid;tracking_code")
+    )
+    made = [names + "\n"]
+    if random.random() < 0.5:
+        # A record that changes the dialect, or does not.
+        made.append(
+            "2021-04-20 13:01:01;" + random.choice((r'"a\"b";c', r'"a\""b";c', r'"a\"";c', r'"a\""";c', "a;b")) + "\n"
+        )
+    made.append(random.choice(("2021-04-20 13:01:01;", '"2021-04-20 13:01:01";', "2021-04-20 25:01:01;")))
+    if last:
+        made.append(random.choice(("T;", '"T";', 'T"T;', r'"T\";', r'"T\"T";')))
+    made.append(
+        '"' + random.choice(('[""v', '{""k"":""v', "x", '[NaN,""v', "", '""', '[1,{""k"":""v', r"\\", r"v\";x"))
+    )
+    made.append(random.choice(('\\"', '\\"', '\\""', '\\"""')))
+    if not last:
+        made.append(";" + random.choice(('""', "x", 'x""', "", '""""', r"\x", r'"\"', r'x\""')))
+    made.append(random.choice(("\n", "\n", "\r\n")))
+    for _ in range(random.choice((1, 1, 2))):
+        made.append(
+            random.choice(
+                (
+                    "\n",
+                    "2021-04-20 13:01:02;T;",
+                    "//x",
+                    "\ufeff",
+                    "x",
+                    "x;y",
+                    "]",
+                    "}",
+                    "sep=;",
+                    "status;hwid;",
+                    'x""',
+                    "\r\n",
+                )
+            )
+        )
+        made.append(random.choice(("", "", "\n", "]", "}", "\n]", "\n}", "}]")))
+    made.append('"' if last else '";' + random.choice(("T", "", '"T"', 'T"', "{}")))
+    made.append(
+        random.choice(
+            ("\n", "\n", "", "\n\n", "\nx\n", "\n2021-04-20 13:01:03;T;{}\n", "\n//timestamp;tracking_code\n")
+        )
+    )
+    return "".join(made).encode()
 
 
 # Damage
