@@ -17,13 +17,13 @@ LOGS = 150 if len(KERNELS) > 1 else 50
 
 @pytest.mark.parametrize("part", PARTS)
 def test_logs_are_read_as_the_page_says(part: int) -> None:
-    campaign = Campaign(most_ways=3)
+    campaign = Campaign(most_ways=2)
     for seed in range(part * LOGS, (part + 1) * LOGS):
         campaign.log(seed)
     new = [it for it in campaign.differences if it.known is None]
     assert not new, f"{len(new)} logs are read in another way, such as\n{described(new[0])}"
     # It compares what is worth comparing.
-    assert campaign.counts["times read"] > 2.9 * LOGS
+    assert campaign.counts["times read"] > 1.9 * LOGS
     assert campaign.counts["of them with rejects"] > LOGS / 4
     assert campaign.counts["of them with a record of more than one reading"] > LOGS / 20
 

@@ -66,6 +66,16 @@ KNOWN: tuple[Known, ...] = (
         b"timestamp;tracking_code\ntimestamp;tracking_code;region\nx\n2021-04-20 13:01:01;T;r\n",
         "the rejects and blank lines between that header and the HeaderError are lost, or not, as the blocks fall",
     ),
+    Known(
+        "header of more than 1 KiB",
+        b"timestamp;tracking_code;" + b"x" * 1100 + b"\na\n2021-04-20 13:01:01;T;x\nb\n2021-04-20 13:01:01;T;x\nc\n",
+        "rejects below the first one have it or a null, as the blocks fall, and the third one has it in any case",
+    ),
+    Known(
+        "header in the middle of more than 64 KiB",
+        b"timestamp;tracking_code\ntimestamp;tracking_code;" + b"x" * (1 << 16) + b"\n",
+        "it is two rejects: 64 KiB of it, and the rest of its line for a record",
+    ),
 )
 
 

@@ -61,7 +61,7 @@ class Reject:
     byte_offset: int
     reason: str
     raw: bytes
-    header: str
+    header: str | None
 
 
 @dataclass(slots=True)
@@ -196,6 +196,8 @@ class Reader:
             unknown = set() if again else set(names) - set(self.added) - set(NAMES)
             as_many = {self.header.columns, *map(len, GENERATIONS)}
             usable = not (unknown and len(names) in as_many)
+        if not first and len(text) > 1 << 16:
+            self.log.used.add("header in the middle of more than 64 KiB")
         return Header(names, damaged=not (usable and whole)), end
 
     # Records
@@ -322,7 +324,11 @@ class Reader:
         self.note_new_column()
         number = len(self.log.rows) + len(self.log.rejects)
         lines = self.data.count(b"\n", 0, start) + 1
-        self.log.rejects.append(Reject(number, lines, start, reason, self.data[start:end], self.header.text))
+        header: str | None = self.header.text
+        if len(self.header.text.encode()) > 1024:
+            self.log.used.add("header of more than 1 KiB")
+            header = None if any(above.header == header for above in self.log.rejects) else header
+        self.log.rejects.append(Reject(number, lines, start, reason, self.data[start:end], header))
         self.at = end
 
 

@@ -67,7 +67,9 @@ def some_names(random: Random) -> Names:
         return random.choice((("timestamp", "tracking_code", "payload"), ("timestamp", "tracking_code", "status")))
     names = ["timestamp", "tracking_code", *random.sample(NAMES8[2:], random.randint(0, 6))]
     if random.random() < 0.4:
-        names.insert(random.randint(0, len(names)), random.choice(("region", "zone", "", "naïve", 'q"q', "a b")))
+        names.insert(
+            random.randint(0, len(names)), random.choice(("region", "zone", "", "naïve", 'q"q', "a b", "x" * 1100))
+        )
     if random.random() < 0.5:
         random.shuffle(names)
     return tuple(names)
