@@ -191,8 +191,8 @@ class Reader:
             return None, end
         usable = len(set(names)) == len(names) and is_utf8(text) and len(text) <= 1 << 16 and len(names) <= 1024
         if not first and usable and whole:
-            # Page silent: names that the first header added are known, and the header in force may be repeated.
-            again = names == self.header.names and not self.header.damaged
+            # Page silent: names that the first header added are known; the last header may come again, damaged or not.
+            again = names == self.header.names
             unknown = set() if again else set(names) - set(self.added) - set(NAMES)
             as_many = {self.header.columns, *map(len, GENERATIONS)}
             usable = not (unknown and len(names) in as_many)
