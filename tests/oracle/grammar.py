@@ -191,11 +191,10 @@ class Reader:
             return None, end
         usable = len(set(names)) == len(names) and is_utf8(text) and len(text) <= 1 << 16 and len(names) <= 1024
         if not first and usable and whole:
-            # Page silent: names that the first header added are known; the last header may come again, damaged or not.
-            again = names == self.header.names
-            unknown = set() if again else set(names) - set(self.added) - set(NAMES)
-            as_many = {self.header.columns, *map(len, GENERATIONS)}
-            usable = not (unknown and len(names) in as_many)
+            # Page silent: names that the first header added are known; the header in force counts even if it is damaged.
+            unknown = set(names) - set(self.added) - set(NAMES)
+            theirs = [them for them in (self.header.names, *GENERATIONS) if len(them) == len(names)]
+            usable = not (unknown and any(set(them) - set(names) for them in theirs))
         if not first and len(text) > 1 << 16:
             self.log.used.add("header in the middle of more than 64 KiB")
         return Header(names, damaged=not (usable and whole)), end
