@@ -191,7 +191,7 @@ class Reader:
             return None, end
         usable = len(set(names)) == len(names) and is_utf8(text) and len(text) <= 1 << 16 and len(names) <= 1024
         if not first and usable and whole:
-            # Page silent: names that the first header added are known; the header in force counts even if it is damaged.
+            # Page silent: names that the first header added are known; a damaged header in force counts as well.
             unknown = set(names) - set(self.added) - set(NAMES)
             theirs = [them for them in (self.header.names, *GENERATIONS) if len(them) == len(names)]
             usable = not (unknown and any(set(them) - set(names) for them in theirs))
