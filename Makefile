@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup test lint bench writers mutations torture bombs fuzz ci clean
+.PHONY: setup test lint bench writers oracle mutations torture bombs fuzz ci clean
 
 setup: $(BIN)/.installed
 
@@ -48,6 +48,11 @@ torture: setup
 bombs: setup
 	TRACKPARSE_BOMBS=all $(BIN)/python -m pytest -q -rA tests/test_memory.py
 	$(BIN)/python fuzz/bombs.py --seconds $(SECONDS)
+# Logs at random, read as docs/format.md says; SEED takes others.
+LOGS ?= 50000
+SEED ?= 1
+oracle: setup
+	PYTHONPATH=tests $(BIN)/python -m oracle.compare --logs $(LOGS) --seed $(SEED)
 
 # All of it in a copy, with tools installed where root may do that.
 ci:

@@ -1,0 +1,541 @@
+"""The grammar of docs/format.md once more, from the page alone: slow, and without a line of trackparse.
+
+It reads one bare log that is in memory as a whole, all columns of it, without limits. "Page silent" marks what the page
+does not say, so that it had to be learnt from what the library does.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+
+NAMES = (b"timestamp", b"tracking_code", b"target_id", b"hwid", b"status", b"description", b"appCode", b"payload")
+GENERATIONS = (NAMES, NAMES[:6])
+BOM = b"\xef\xbb\xbf"
+QUOTE, BACKSLASH = b'"', b"\\"
+# The page does not say what becomes of a record with more readings.
+MOST_READINGS = 64
+
+TIMESTAMP = re.compile(rb"(\d{4})-(\d\d)-(\d\d)[ T](\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?", re.ASCII)
+LOOKS_LIKE_TIMESTAMP = re.compile(rb'"?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d', re.ASCII)
+BARE_ENDS = re.compile(rb"(?=\r*(?:\n|\Z)|;)")
+LINE_END = re.compile(rb"\r*(?:\n|\Z)")
+HEADER_INSIDE = re.compile(rb"(?:\xef\xbb\xbf)?//timestamp;tracking_code(?=[;\r\n]|\Z)")
+HEADER_AND_RECORD = re.compile(rb'.//timestamp;tracking_code"?\d{4}-')
+SEP = (b"sep=;", b'"sep=;"')
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    names: tuple[bytes, ...]
+    damaged: bool = False
+
+    @property
+    def columns(self) -> int:
+        return len(self.names)
+
+    @property
+    def timestamp(self) -> int:
+        # Page silent: a damaged header that names no timestamp has it in its first column.
+        return self.names.index(b"timestamp") if b"timestamp" in self.names else 0
+
+    @property
+    def payload(self) -> int | None:
+        return self.names.index(b"payload") if b"payload" in self.names else None
+
+    @property
+    def text(self) -> str:
+        # Page silent: not as it stands in the log, but made of its names.
+        names = (b'"' + text + b'"' if name(text) != text else text for text in self.names)
+        return "//" + b";".join(names).decode(errors="replace")
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    record: int
+    line: int
+    byte_offset: int
+    reason: str
+    raw: bytes
+    header: str | None
+
+
+@dataclass(slots=True)
+class Log:
+    """What becomes of a log. Columns are the known ones, then those that the first header adds."""
+
+    columns: tuple[str, ...] = ()
+    rows: list[tuple[datetime | str | None, ...]] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+    blank_lines: int = 0
+    error: str | None = None
+    most_readings: int = 1  # of one record
+    used: set[str] = field(default_factory=set)  # rules of the page that few logs need
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One way to read the bytes at a place as a record."""
+
+    fields: tuple[bytes, ...]
+    end: int  # behind its line end
+    choices: tuple[int, ...]  # at each \" that could close its field: 0 it did, 1 it was a literal quote
+    bare_quote: bool  # a quote in a bare field
+    dialects: frozenset[str]
+    fault: str | None
+    ends: tuple[int, ...] = ()  # of its fields
+
+
+def read(data: bytes, dialect: str = "auto", columns: tuple[str, ...] = ()) -> Log:
+    """Read a log. Columns are those asked for, which the first header has; all of them unless told."""
+    return Reader(data, dialect, columns).read()
+
+
+class Reader:
+    def __init__(self, data: bytes, dialect: str, columns: tuple[str, ...]) -> None:
+        self.data = data
+        self.fixed = None if dialect == "auto" else dialect
+        self.in_force = "php" if dialect == "auto" else dialect
+        self.all_columns = not columns
+        self.columns = tuple(column.encode() for column in columns)
+        self.added: tuple[bytes, ...] = ()
+        self.at = 0
+        self.header = Header(NAMES)  # in force
+        self.log = Log()
+
+    def read(self) -> Log:
+        self.start()
+        while not self.log.error and self.at < len(self.data):
+            if not self.skip():
+                self.item()
+        return self.log
+
+    def skip(self) -> bool:
+        """Pass over a byte order mark, a blank line, or a `sep=;` at a place where a record may start."""
+        if self.data.startswith(BOM, self.at):
+            self.at += len(BOM)
+        elif line(self.data, self.at) == b"":
+            self.log.blank_lines += 1
+            self.at = next_line(self.data, self.at)
+            self.note_new_column()
+        # Page silent: wherever a record may start, before a header or not, and in quotes, too.
+        elif line(self.data, self.at) in SEP:
+            self.at = next_line(self.data, self.at)
+        else:
+            return False
+        return True
+
+    # The start
+
+    def start(self) -> None:
+        while self.at < len(self.data) and self.skip():
+            pass
+        header, end = self.header_here()
+        if header and header.damaged:
+            self.log.error = "HeaderError"
+        elif header:
+            self.header = header
+            self.at = end
+        elif LOOKS_LIKE_TIMESTAMP.match(self.data, self.at):
+            self.header = self.generation()
+        else:
+            self.log.error = "HeaderError"
+        if self.log.error:
+            self.log.blank_lines = 0
+            return
+        self.added = tuple(column for column in self.header.names if column not in NAMES)
+        if not self.columns:
+            self.columns = NAMES + self.added
+        self.log.columns = tuple(column.decode() for column in self.columns)
+
+    def generation(self) -> Header:
+        """The number of columns that the first record has."""
+        for names in GENERATIONS:
+            header = Header(names)
+            reading, _ = self.up_to_header(header, self.choose(header, self.data))
+            if reading.fault is None:
+                return header
+        # Page silent: where it has neither.
+        fields = line(self.data, self.at).count(b";") + 1
+        return Header(GENERATIONS[fields < 8])
+
+    # Headers
+
+    def header_here(self, first: bool = True) -> tuple[Header | None, int]:
+        """The header that starts here, if one does, and where it ends. One that cannot be used is damaged."""
+        text = line(self.data, self.at)
+        end = next_line(self.data, self.at)
+        if not first and before_inside(text) != text:
+            # Page silent: at the start of a log a header that begins inside the line is not looked for.
+            text = before_inside(text)
+            end = self.at + len(text)
+            if may_be_header(text):
+                self.log.used.add("header run into a header")
+        run_in = LOOKS_LIKE_TIMESTAMP.search(text)
+        if run_in:
+            text, end = text[: run_in.start()], self.at + run_in.start()
+            if text.endswith(BOM):
+                text = text.removesuffix(BOM)
+                self.log.used.add("byte order mark between a header and the record run into it")
+            if HEADER_AND_RECORD.search(line(self.data, self.at)):
+                self.log.used.add("header of two names with something run into it on either side")
+        names = tuple(map(name, text.split(b";")))
+        if not may_be_header(text):
+            return None, end
+        whole = {b"timestamp", b"tracking_code"} <= set(names)
+        if first and not whole:
+            return None, end
+        usable = len(set(names)) == len(names) and is_utf8(text) and len(text) <= 1 << 16 and len(names) <= 1024
+        if not first and usable and whole:
+            # Page silent: names that the first header added are known; a damaged header in force counts as well.
+            unknown = set(names) - set(self.added) - set(NAMES)
+            theirs = [them for them in (self.header.names, *GENERATIONS) if len(them) == len(names)]
+            usable = not (unknown and any(set(them) - set(names) for them in theirs))
+        if not first and len(text) > 1 << 16:
+            self.log.used.add("header in the middle of more than 64 KiB")
+        return Header(names, damaged=not (usable and whole)), end
+
+    # Records
+
+    def item(self) -> None:
+        """The record or the header that starts here."""
+        start = self.at
+        whole = self.choose(self.header, self.data)
+        header, header_end = self.header_here(first=False) if whole.fault else (None, start)
+        reading, end = self.up_to_header(self.header, whole)
+        if header is None and reading.fault is None:
+            self.good(reading, end)
+        elif header is None:
+            self.reject(start, end, reading.fault or "")
+        elif header.damaged:
+            self.reject(start, header_end, "bad_header")
+            self.header = header
+        else:
+            self.header = header
+            self.at = header_end
+
+    def up_to_header(self, header: Header, whole: Reading) -> tuple[Reading, int]:
+        """The reading, of what is before a header run into the record if there is one; and where it ends."""
+        inside = self.header_inside(header, whole)
+        if inside is not None:
+            # The header ends the record, as the end of the member would.
+            return self.choose(header, self.data[:inside]), inside
+        return whole, whole.end if has_end(whole) else self.end_of_bad(header)
+
+    def header_inside(self, header: Header, reading: Reading) -> int | None:
+        """Where a header begins that ends the record."""
+        for found in HEADER_INSIDE.finditer(self.data, self.at + 1):
+            start = found.start()
+            if has_end(reading):
+                if start >= reading.end:
+                    return None
+                # Page silent: a record that was cut, and a header run into it, may have as many fields as it takes.
+                # Then it is told by the last name of the older generation.
+                older = line(self.data, start).endswith(b";description")
+                field_start = max((end + 1 for end in reading.ends if end < start), default=self.at)
+                if not self.data.startswith(QUOTE, field_start) and (reading.fault or older):
+                    return start
+                continue
+            end = self.end_of_bad(header)
+            if start <= reading.end and self.choose(header, self.data[:start]).fault is None:
+                if start >= end:
+                    self.log.used.add("header run into a record that has lines like a record's")
+                return start
+            return start if start < end else None
+        return None
+
+    def choose(self, header: Header, data: bytes) -> Reading:
+        """The rule of the writer."""
+        all_readings = self.readings(header, data)
+        self.log.most_readings = max(self.log.most_readings, len(all_readings))
+        judged = [judge(reading, header, data[self.at : reading.end]) for reading in all_readings]
+        order = partial(self.order, header, data)
+        good = [reading for reading in judged if reading.fault is None]
+        if good:
+            return min(good, key=order)
+        whole = [reading for reading in judged if has_end(reading)]
+        if whole:
+            return min(whole, key=order)
+        return min(judged, key=lambda it: (-len(it.fields), self.in_force not in it.dialects, it.choices))
+
+    def order(self, header: Header, data: bytes, reading: Reading) -> tuple[object, ...]:
+        payload = header.payload
+        return (
+            reading.bare_quote,
+            not self.may_follow(header, data, reading.end),
+            payload is not None and not json_or_empty(reading.fields[payload]),
+            self.in_force not in reading.dialects,
+            reading.choices,
+        )
+
+    def may_follow(self, header: Header, data: bytes, at: int) -> bool:
+        if at >= len(data) or line(data, at) == b"" or plausible(header, data, at):
+            return True
+        # Page silent: here a quoted field before the timestamp may have line breaks.
+        return timestamp_in(header, data[at:])
+
+    def readings(self, header: Header, data: bytes) -> list[Reading]:
+        found: dict[object, Reading] = {}
+        for dialect in ("php", "rfc4180") if self.fixed is None else (self.fixed,):
+            for reading in readings(data, self.at, header.columns, dialect):
+                # The same fields up to the same end: one reading that exists in both dialects.
+                same = (reading.fields, reading.end, reading.fault)
+                if same in found:
+                    reading = replace(found[same], dialects=found[same].dialects | reading.dialects)
+                found[same] = reading
+                if len(found) > MOST_READINGS:
+                    return list(found.values())
+        return list(found.values())
+
+    def end_of_bad(self, header: Header) -> int:
+        at = next_line(self.data, self.at)
+        while at < len(self.data) and not plausible(header, self.data, at):
+            at = next_line(self.data, at)
+        return at
+
+    def good(self, reading: Reading, end: int) -> None:
+        if self.fixed is None and len(reading.dialects) == 1:
+            (self.in_force,) = reading.dialects
+        if self.header.damaged:
+            self.reject(self.at, end, "bad_header")
+            return
+        if self.adds_column(self.header):
+            # Page silent: the error comes with the first good record that would lose a column, not with the header.
+            self.log.error = "HeaderError"
+            return
+        values = dict(zip(self.header.names, reading.fields, strict=True))
+        row = (cell(column, values.get(column)) for column in self.columns)
+        self.log.rows.append(tuple(row))
+        self.at = end
+
+    def adds_column(self, header: Header) -> bool:
+        return self.all_columns and not set(header.names) <= set(self.columns)
+
+    def note_new_column(self) -> None:
+        if self.log.columns and not self.header.damaged and self.adds_column(self.header):
+            self.log.used.add("bad record or blank line below a header that adds a column")
+
+    def reject(self, start: int, end: int, reason: str) -> None:
+        self.note_new_column()
+        number = len(self.log.rows) + len(self.log.rejects)
+        lines = self.data.count(b"\n", 0, start) + 1
+        header: str | None = self.header.text
+        if len(self.header.text.encode()) > 1024:
+            self.log.used.add("header of more than 1 KiB")
+            header = None if any(above.header == header for above in self.log.rejects) else header
+        self.log.rejects.append(Reject(number, lines, start, reason, self.data[start:end], header))
+        self.at = end
+
+
+# Readings
+
+
+def readings(data: bytes, start: int, columns: int, dialect: str) -> Iterator[Reading]:
+    """Every reading of the record at start in one dialect."""
+    todo = [Reading((), start, (), False, frozenset([dialect]), None)]
+    while todo:
+        reading = todo.pop()  # as far as the field that starts at its end
+        if data.startswith(QUOTE, reading.end):
+            last = len(reading.fields) == columns - 1
+            ways, fault, end = quoted(data, reading.end + 1, last, dialect)
+        else:
+            end = end_of_bare(data, reading.end)
+            value, fault = data[reading.end : end], None
+            reading = replace(reading, bare_quote=reading.bare_quote or QUOTE in value)
+            ways = [(value, end, ())]
+        if fault:
+            yield replace(reading, fault=fault, end=end)
+        for value, end, choices in ways:
+            longer = replace(
+                reading, fields=(*reading.fields, value), ends=(*reading.ends, end), choices=reading.choices + choices
+            )
+            if data.startswith(b";", end) and len(longer.fields) == columns:
+                # Page silent: with one more field than the header has it is clear what is wrong.
+                yield replace(longer, fault="field_count")
+            elif data.startswith(b";", end):
+                todo.append(replace(longer, end=end + 1))
+            else:
+                yield replace(longer, end=behind_line_end(data, end))
+
+
+Way = tuple[bytes, int, tuple[int, ...]]  # value, end, choices
+
+
+def quoted(data: bytes, start: int, last: bool, dialect: str) -> tuple[list[Way], str | None, int]:
+    """The ways to close the field whose content starts here; the fault of the last way, and where."""
+    ways: list[Way] = []
+    choices: tuple[int, ...] = ()
+    at = start
+    while (quote := data.find(QUOTE, at)) >= 0:
+        behind = quote + 1
+        if dialect == "php" and data[start:quote].endswith(BACKSLASH):
+            if LINE_END.match(data, behind) if last else data.startswith(b";", behind):
+                ways.append((value_of(data[start:quote], dialect), behind, (*choices, 0)))
+                choices = (*choices, 1)
+            at = behind
+        elif data.startswith(QUOTE, behind):
+            at = behind + 1
+        elif data.startswith(b";", behind) or LINE_END.match(data, behind):
+            ways.append((value_of(data[start:quote], dialect), behind, choices))
+            return ways, None, behind
+        else:
+            return ways, "text_after_quote", behind
+    return ways, "unclosed_quote", len(data)
+
+
+def value_of(inside: bytes, dialect: str) -> bytes:
+    if dialect == "php":
+        return re.sub(rb'(\\")|""', lambda found: found[1] or QUOTE, inside)
+    return inside.replace(b'""', QUOTE)
+
+
+def judge(reading: Reading, header: Header, raw: bytes) -> Reading:
+    """What makes a record bad; of two faults the first."""
+    fault = reading.fault
+    if fault is None and len(reading.fields) != header.columns:
+        fault = "field_count"
+    # Page silent: this one is told before bytes that are not UTF-8.
+    if fault is None and timestamp(reading.fields[header.timestamp]) is None:
+        fault = "bad_timestamp"
+    if fault is None and not is_utf8(raw):
+        fault = "bad_utf8"
+    return replace(reading, fault=fault)
+
+
+def has_end(reading: Reading) -> bool:
+    return reading.fault in (None, "bad_utf8", "bad_timestamp")
+
+
+# Lines and names
+
+
+def line(data: bytes, at: int) -> bytes:
+    """The line without its line end."""
+    found = LINE_END.search(data, at)
+    assert found
+    return data[at : found.start()]
+
+
+def next_line(data: bytes, at: int) -> int:
+    return data.find(b"\n", at) + 1 or len(data)
+
+
+def behind_line_end(data: bytes, at: int) -> int:
+    found = LINE_END.match(data, at)
+    assert found
+    return found.end()
+
+
+def name(text: bytes) -> bytes:
+    """A column's name: `//` before it, quotes around it and blanks at its ends do not count."""
+    text = without_slashes(text)
+    if len(text) > 1 and text.startswith(QUOTE) and text.endswith(QUOTE):
+        text = without_slashes(text[1:-1])
+    return text
+
+
+def without_slashes(text: bytes) -> bytes:
+    text = text.strip()
+    while text.startswith(b"//"):
+        text = text[2:].strip()
+    return text
+
+
+def before_inside(text: bytes) -> bytes:
+    """What of a line is before a header that begins inside it."""
+    found = HEADER_INSIDE.search(text, 1)
+    return text[: found.start()] if found else text
+
+
+def may_be_header(text: bytes) -> bool:
+    """Two of the names. Page silent: quotes, slashes and blanks do not count at either end of them, in pairs or not."""
+    run_in = LOOKS_LIKE_TIMESTAMP.search(text)
+    if run_in:
+        text = text[: run_in.start()]
+    return len(set(NAMES) & {name.strip(b' \t\r\v\f"/') for name in text.split(b";")}) >= 2
+
+
+def plausible(header: Header, data: bytes, at: int) -> bool:
+    """Whether the line at this place starts a record or a header."""
+    text = line(data, at)
+    if text.startswith((BOM, b"//", b'"//', *SEP)):
+        return True
+    return timestamp_in(header, text) or may_be_header(before_inside(text))
+
+
+def timestamp_in(header: Header, data: bytes) -> bool:
+    """Whether what looks like a timestamp stands in its column."""
+    # Page silent: quotes in the fields before it are ordinary bytes, or each quoted field ends as soon as it may.
+    for bare in (True, False):
+        at = 0
+        for _ in range(header.timestamp):
+            end = end_of_bare(data, at) if bare or not data.startswith(QUOTE, at) else end_of_quoted(data, at)
+            at = end + 1 if data.startswith(b";", end) else len(data)
+        if LOOKS_LIKE_TIMESTAMP.match(data, at):
+            return True
+    return False
+
+
+def end_of_bare(data: bytes, start: int) -> int:
+    found = BARE_ENDS.search(data, start)
+    assert found
+    return found.start()
+
+
+def end_of_quoted(data: bytes, start: int) -> int:
+    """The first place where the field may end, in either dialect."""
+    for quotes in re.compile(rb'"+').finditer(data, start + 1):
+        escaped = data[quotes.start() - 1] == BACKSLASH[0]
+        odd = len(quotes[0]) % 2 == 1
+        if (odd or escaped) and data.startswith(b";", quotes.end()):
+            return quotes.end()
+        if odd and not escaped:
+            break
+    return len(data)
+
+
+# Values
+
+
+def cell(column: bytes, value: bytes | None) -> datetime | str | None:
+    if value is None or (column == b"payload" and not value):
+        return None
+    return timestamp(value) if column == b"timestamp" else value.decode()
+
+
+def timestamp(text: bytes) -> datetime | None:
+    found = TIMESTAMP.fullmatch(text)
+    if not found:
+        return None
+    fraction = (found[7] or b"").ljust(6, b"0")
+    try:
+        return datetime(*(int(number) for number in (*found.groups()[:6], fraction)))  # type: ignore[arg-type]
+    except ValueError:
+        return None
+
+
+def is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def json_or_empty(text: bytes) -> bool:
+    if not text:
+        return True
+    try:
+        # Page silent: how deep it may be nested. trackparse takes 1,024 brackets in one another, Python a few less.
+        value = json.loads(text.decode(), parse_int=str, parse_constant=not_json)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict | list)
+
+
+def not_json(text: str) -> None:
+    raise ValueError(text)
