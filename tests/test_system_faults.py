@@ -48,7 +48,7 @@ def outcomes(shim: Path, folder: Path, name: str, suffix: str, faults: list[Faul
     # Renames are told by the new name, which has no dot in front.
     told = [(call, f"/{name}" if call == "rename" else path, *more) for call, path, *more in told]
     done = subprocess.run(
-        [sys.executable, TORTURE / "faults.py", rejects, str(ROWS), json.dumps(told)],
+        [sys.executable, TORTURE / "system_calls.py", rejects, str(ROWS), json.dumps(told)],
         cwd=folder,
         env={**os.environ, "LD_PRELOAD": str(shim)},
         capture_output=True,
