@@ -95,6 +95,20 @@ class TestSilence:
             for way in WAYS:
                 assert not lost(changed, logs, way, by_archive, warned=False), f"{what}, {way}"
 
+    @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["bare", "gzip"])
+    @each_way
+    def test_a_log_joined_to_an_archive_is_an_error(self, pack: Callable[[bytes], bytes], way: str) -> None:
+        inside = archive(Member(LOGS[0], b"0.csv"), comment=b"a comment")
+        for log in (LOGS[1], LOGS[1].removeprefix(HEADER), b"\xef\xbb\xbfsep=;\r\n" + LOGS[1]):
+            at = len(inside)
+            found, error = found_in(inside + pack(log), way)
+            assert list(found.values()) == LOGS[:1]
+            assert isinstance(error, ArchiveError)
+            assert f"byte {at};" in str(error)
+        _, error = found_in(pack(LOGS[1]) + inside, "file")
+        assert isinstance(error, ArchiveError)
+        assert "byte 0;" in str(error)
+
     def test_no_cut_hides_a_joined_archive(self) -> None:
         one, other = (archive(Member(log, b"%d.csv" % day)) for day, log in enumerate(LOGS[:2]))
         for before in (b"", b"\r\n"):

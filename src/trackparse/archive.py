@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import PurePath
 from typing import Protocol, TypeVar
 
-from trackparse.choice import BLANK, LISTED, Choice, Names, listing, shown, starts_like_a_log
+from trackparse.choice import BLANK, LISTED, Choice, Names, is_joined_log, listing, shown, starts_like_a_log
 from trackparse.errors import ArchiveError, TruncatedError
 from trackparse.inflate import Content, Meter, beginning_of, cut
 from trackparse.limits import Limits
@@ -22,6 +22,7 @@ from trackparse.sources import Buffer, Source
 from trackparse.zipdirectory import Located, Span, ends_as_zip, find_directory, find_unlisted, read_members
 from trackparse.zipmarks import LOCAL_HEADER
 from trackparse.zipstream import (
+    BEHIND,
     END,
     LOCAL,
     SPANNED,
@@ -205,6 +206,11 @@ class Archive:
                 f"{self.source.name}: a header of a ZIP at byte {unlisted} that the directory does not list: another "
                 "archive, or a lost member; split joined archives and read them one by one, or fetch the archive again"
             )
+        first = min((one.head for one in located if not one.lost), default=0)
+        behind = span.stop + span.end.comment
+        for at, size in ((0, min(first, BEHIND)), (behind, BEHIND)):
+            if is_joined_log(self.source.look(at, size)):
+                raise _log_joined(self.source.name, at)
 
     def _opener(self, one: Located) -> Callable[[], Content]:
         def content() -> Content:
@@ -278,6 +284,8 @@ class Archive:
             names.check()
             if not listed.agree([forward.sums[number] for number in taken]):
                 raise _names_differ(self.source.name, listed.logs)
+            if is_joined_log(forward.behind):
+                raise _log_joined(self.source.name, forward.end)
         finally:
             fault = None
             if aside:
@@ -447,6 +455,12 @@ def _names_differ(source: str, names: list[str]) -> ArchiveError:
     return ArchiveError(
         f"{source}: the directory and the headers of the members differ in names, and so in which are logs: "
         f"{listing(names, len(names)) or 'none'}; fetch the archive again"
+    )
+
+
+def _log_joined(source: str, at: int) -> ArchiveError:
+    return ArchiveError(
+        f"{source}: a log that is not in the archive begins at byte {at}; split joined files and read them one by one"
     )
 
 

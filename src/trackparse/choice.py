@@ -97,6 +97,11 @@ def starts_like_a_log(head: bytes) -> bool:
     return (b"timestamp" in line and b"tracking_code" in line) or _TIMESTAMP.match(line) is not None
 
 
+def is_joined_log(head: bytes) -> bool:
+    """Whether bytes that begin so before or behind an archive are a log, or a gzip file, that was joined to it."""
+    return head.startswith(b"\x1f\x8b\x08") or (b";" in head and starts_like_a_log(head))
+
+
 def matches(name: str, wanted: str) -> bool:
     """Whether the caller's name or pattern means this member."""
     return name == wanted or fnmatchcase(name, wanted)

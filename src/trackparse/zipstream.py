@@ -41,6 +41,7 @@ _UNICODE_NAME = 0x7075  # the extra field of a name in UTF-8
 _LONGEST_UNSIGNED = 20  # bytes of a descriptor
 # From a signature on: where a descriptor begins, and where its packed size stands.
 _SIGNED_PLACES, _UNSIGNED_PLACES = ((0, 8),), ((-12, -8), (-_LONGEST_UNSIGNED, -16))
+BEHIND = 4 << 10  # bytes behind an archive by which it is known what they are
 _BEHIND_MOST = 64 << 20  # bytes behind an archive in a stream, which are searched for another one
 _SPOOL = 8 << 20  # bytes of a set-aside member held in memory before they go to a temporary file
 
@@ -446,6 +447,8 @@ class ForwardZip:
         self._start = 0  # where its data begins
         self.sums: list[int] = []  # CRC-32 of the entries passed, in order
         self._damaged = False  # one of them was, and has none
+        self.end = 0  # the first byte behind the archive
+        self.behind = b""  # what begins there
 
     def __iter__(self) -> Iterator[Entry]:
         """The entries, then the directory is checked to be theirs."""
@@ -552,22 +555,25 @@ class ForwardZip:
     def _look_behind(self, comment: int) -> None:
         """ArchiveError if there is another archive behind the end record. Its comment is no place to hide one."""
         start = self._source.position
+        self.end = start + comment
         found = find_header(self._rest(), whole=False)
         if found is not None:
             raise ArchiveError(
                 f"{self._name}: another archive begins at byte {start + found}; "
                 "split joined archives and read them one by one"
             )
-        if self._source.position < start + comment:
+        if self._source.position < self.end:
             raise _ended(self._source, self._name)
 
     def _rest(self) -> Iterator[bytes]:
-        start = self._source.position
+        """Pieces up to the end of the source; ``behind`` is noted."""
         while data := self._source.read_exactly(64 << 10):
+            start = self._source.position - len(data)
+            self.behind += data[max(0, self.end - start) :][: BEHIND - len(self.behind)]
             yield data
-            if self._source.position - start > _BEHIND_MOST:
+            if self._source.position - self.end > _BEHIND_MOST:
                 raise ArchiveError(
-                    f"{self._name}: more than {_BEHIND_MOST} bytes behind the end of the archive, at byte {start}; "
+                    f"{self._name}: more than {_BEHIND_MOST} bytes behind the end of the archive, at byte {self.end}; "
                     "cut them off"
                 )
 

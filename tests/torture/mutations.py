@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 if __name__ == "__main__":
-    sys.path.append(str(Path(__file__).parent.parent))
+    sys.path[0] = str(Path(__file__).parent.parent)  # beside it there is another faults
 
 from faults.zips import CENTRAL, DESCRIPTOR, END, LOCAL, Member, archive
 
