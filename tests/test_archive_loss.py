@@ -183,6 +183,14 @@ class TestNames:
         assert error is None
         assert list(found.values()) == LOGS
 
+    def test_two_names_that_are_cut_to_nothing_are_an_error(self) -> None:
+        data = bytearray(self.with_names(b"b.csv", b"\0.csv"))
+        at = data.index(b"b.csv")
+        data[at - 4 : at] = struct.pack("<HH", 0, 0)
+        found, error = found_in(bytes(data), "file")
+        assert list(found.values()) == [LOGS[0], LOGS[2]]
+        assert isinstance(error, ArchiveError)
+
     @pytest.mark.parametrize("members", [None, ["жур.csv"], ["жур*"]])
     @pytest.mark.parametrize(("local", "listed"), [(0x800, 0), (0, 0x800), (0x800, 0x800)])
     def test_an_encoding_is_no_difference(self, local: int, listed: int, members: list[str] | None) -> None:

@@ -314,9 +314,11 @@ class _Locator:
         if local.method != method:
             method = STORED if packed == member.size else (method or local.method)
         entry = Entry(member.name, flags, method, member.crc, packed, member.size)
-        fault = "" if agrees and fits else "its header does not agree with the directory"
         local_name = self._names.get(index, member.name)
         if named and not member.raw_name.isascii():
             extra = self._source.look(behind, local.extra_length)
             local_name = unicode_name(member.raw_name, extra) or local_name
+        # Two names that both are cut to nothing are spelled otherwise for all that.
+        sound = agrees and fits and (named or local_name)
+        fault = "" if sound else "its header does not agree with the directory"
         return Located(member, start, max(0, end - start), entry, local_name, offset, fault)
