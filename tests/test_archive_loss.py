@@ -33,6 +33,7 @@ from torture.mutations import (
     by_rows,
     flips,
     forms,
+    joined,
     lost,
     mutation,
     with_zip64_end,
@@ -43,6 +44,7 @@ from trackparse.errors import ArchiveError, HeaderError
 
 TESTS = Path(__file__).parent
 FORMS = forms()
+JOINED = joined()
 NAMES = ["a.csv", "b.csv", "c.csv"]
 EACH = dict(zip(NAMES, LOGS, strict=True))
 each_way = pytest.mark.parametrize("way", WAYS)
@@ -86,6 +88,59 @@ class TestSilence:
                 # Both names of a member cannot have it: a warning would be too little.
                 assert not lost(data, FORMS[form].logs, way, by_archive, warned=False), f"{what}, {way}"
 
+    @pytest.mark.parametrize("form", JOINED)
+    def test_no_flipped_bit_hides_a_joined_archive(self, form: str) -> None:
+        data, logs = JOINED[form]
+        for what, changed in [("no bit", data), *flips(data)]:
+            for way in WAYS:
+                assert not lost(changed, logs, way, by_archive, warned=False), f"{what}, {way}"
+
+    @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["bare", "gzip"])
+    @each_way
+    def test_a_log_joined_to_an_archive_is_an_error(self, pack: Callable[[bytes], bytes], way: str) -> None:
+        inside = archive(Member(LOGS[0], b"0.csv"), comment=b"a comment")
+        for log in (LOGS[1], LOGS[1].removeprefix(HEADER), b"\xef\xbb\xbfsep=;\r\n" + LOGS[1]):
+            at = len(inside)
+            found, error = found_in(inside + pack(log), way)
+            assert list(found.values()) == LOGS[:1]
+            assert isinstance(error, ArchiveError)
+            assert f"byte {at};" in str(error)
+        _, error = found_in(pack(LOGS[1]) + inside, "file")
+        assert isinstance(error, ArchiveError)
+        assert "byte 0;" in str(error)
+
+    def test_no_cut_hides_a_joined_archive(self) -> None:
+        one, other = (archive(Member(log, b"%d.csv" % day)) for day, log in enumerate(LOGS[:2]))
+        for before in (b"", b"\r\n"):
+            for comment in (b"", b"a comment"):
+                first = archive(Member(LOGS[0], b"0.csv"), comment=comment)
+                # Of fewer bytes nobody knows what they were.
+                for length in range(4, len(other)):
+                    for way in WAYS:
+                        assert not lost(before + first + other[:length], LOGS[:2], way, by_archive), (length, way)
+        for length in (1, 30, len(one) - 22):
+            assert not lost(one[length:] + other, LOGS[:2], "file", by_archive), length
+
+    @pytest.mark.parametrize("prefix", [b"", b"\n", b"#!/bin/sh\nexit\n"])
+    @pytest.mark.parametrize("index", range(3))
+    @pytest.mark.parametrize("method", [0, 8])
+    @pytest.mark.parametrize("descriptor", ["", "signed 32"])
+    def test_a_member_that_the_directory_lacks_is_an_error(
+        self, prefix: bytes, index: int, method: int, descriptor: str
+    ) -> None:
+        members = [Member(log, name.encode(), method, descriptor=descriptor) for name, log in EACH.items()]
+        whole = archive(*members, prefix=prefix)
+        start = whole.index(CENTRAL)
+        listed = [CENTRAL + one for one in whole[start : whole.index(END)].split(CENTRAL)[1:]]
+        directory = b"".join(listed[:index] + listed[index + 1 :])
+        end = struct.pack("<4H2LH", 0, 0, 2, 2, len(directory), start - len(prefix), 0)
+        found, error = found_in(whole[:start] + directory + END + end, "file")
+        assert isinstance(error, ArchiveError)
+        assert {name: log for name, log in EACH.items() if name != NAMES[index]}.items() <= found.items()
+        if prefix or index:
+            at = len(prefix) + sum(len(local_part(member)) for member in members[:index])
+            assert f"byte {at} " in str(error)
+
     def test_no_mutation_loses_a_log_in_silence(self) -> None:
         dice = random.Random(20)
         for number in range(100):
@@ -127,6 +182,14 @@ class TestNames:
         found, error = found_in(self.with_names(local, listed), way)
         assert error is None
         assert list(found.values()) == LOGS
+
+    def test_two_names_that_are_cut_to_nothing_are_an_error(self) -> None:
+        data = bytearray(self.with_names(b"b.csv", b"\0.csv"))
+        at = data.index(b"b.csv")
+        data[at - 4 : at] = struct.pack("<HH", 0, 0)
+        found, error = found_in(bytes(data), "file")
+        assert list(found.values()) == [LOGS[0], LOGS[2]]
+        assert isinstance(error, ArchiveError)
 
     @pytest.mark.parametrize("members", [None, ["жур.csv"], ["жур*"]])
     @pytest.mark.parametrize(("local", "listed"), [(0x800, 0), (0, 0x800), (0x800, 0x800)])
@@ -221,6 +284,17 @@ class TestLeftOut:
             assert "'.b'" in line
             assert "README" not in line
             assert "members=" in line
+
+    @pytest.mark.parametrize("before", [b"sep=;\n", b'"sep=;"\r\n', b"\xef\xbb\xbfsep=;\r\n\r\n", b"\n\nsep=;\n \n"])
+    @each_way
+    def test_what_excel_puts_before_a_log_hides_none(
+        self, way: str, before: bytes, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for log in (LOGS[1], LOGS[1].removeprefix(HEADER)):
+            caplog.clear()
+            table = trackparse.read_log(WAYS[way](python_zip({"a.csv": LOGS[0], "b.txt": before + log})))
+            assert table.num_rows == 1
+            assert "'b.txt'" in caplog.text
 
     @each_way
     def test_who_chose_is_not_told(self, way: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -474,6 +548,65 @@ class TestSoundForms:
             if len(before) < 60_000:
                 assert f"begins at byte {len(before)}," in str(caught.value)
 
+    @pytest.mark.parametrize(
+        "chance",
+        [
+            b"PK\3\4 and PK\1\2 and PK\5\6 begin the parts of a ZIP, of which this program knows four",
+            (b"PK\3\4" + bytes(60)) * 3,
+            (b"PK\1\2" + bytes(60)) * 3,
+            (b"PK\5\6" + bytes(60)) * 3,
+            b"PK\3\4\x14\0\0\0\x08\0" + bytes(60),  # a name of no bytes
+            b"PK\3\4\x14\0\0\0\x08\0" + bytes(16) + b"\5\0\0\0" + b"\0\1\2\3\4" + bytes(30),  # none of letters
+            b"PK\3\4\x14\0\0\0\x07\0" + bytes(16) + b"\5\0\0\0a.csv" + bytes(30),  # a method that is none
+            b"PK\3\4" + b"\xff" * 60,
+            random.Random(1).randbytes(60_000).replace(b"x", b"PK\3\4").replace(b"y", b"PK\1\2"),
+        ],
+    )
+    def test_signatures_by_chance_are_no_archive(self, chance: bytes) -> None:
+        members = [Member(log, name.encode()) for name, log in EACH.items()]
+        # Behind other bytes: it would be read forward else, from the first header that looks like one.
+        for data in (
+            archive(*members, prefix=b"MZ" + chance),
+            archive(*members, comment=b"a comment " + chance),
+            archive(*members, suffix=b"\n" + chance),
+        ):
+            assert found_in(data, "file") == (EACH, None)
+        for data in (archive(*members, comment=chance), archive(*members, suffix=b"\n" + chance)):
+            assert found_in(data, "stream") == (EACH, None)
+
+    @each_way
+    def test_an_archive_in_an_archive_is_a_member(self, way: str) -> None:
+        inner = archive(Member(LOGS[2], b"inner.csv"))
+        for descriptor in ("", "signed 32"):
+            members = [
+                Member(LOGS[0], b"a.csv"),
+                Member(inner, b"inner.zip", 0, descriptor=descriptor),
+                Member(LOGS[1], b"b.csv"),
+            ]
+            assert list(found_in(archive(*members), "file")[0].values()) == LOGS[:2]
+        found, error = found_in(archive(members[0], Member(inner, b"inner.zip", 0), members[2]), way)
+        assert error is None
+        assert list(found.values()) == LOGS[:2]
+
+    def test_a_stream_that_goes_on_behind_its_archive_has_a_limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("trackparse.zipstream._BEHIND_MOST", 1 << 20)
+        data = FORMS["three logs"].data
+        assert read_members(iter([data, bytes(1 << 20)]))[1] is None
+        passed = 0
+
+        def endless() -> Iterator[bytes]:
+            nonlocal passed
+            yield data
+            while True:
+                passed += 1
+                yield bytes(1 << 16)
+
+        found, error = read_members(endless())
+        assert [b"".join(blocks) for _, blocks in found] == LOGS
+        assert isinstance(error, ArchiveError)
+        assert f"at byte {len(data)}" in str(error)
+        assert passed < 20
+
     def test_a_damaged_directory_behind_other_bytes_costs_no_log(self) -> None:
         data = archive(*(Member(log, name.encode()) for name, log in EACH.items()), prefix=b"#!/bin/sh\n")
         found, error = found_in(data.replace(CENTRAL, b"PK\1\3"), "file")
@@ -562,6 +695,56 @@ class TestLimitsOfWhatIsSkipped:
                 found, error = found_in(data, way, limits=trackparse.Limits(max_inflated_bytes=most))
                 assert found["log.txt"] == LOGS[0][:most]
                 assert (error is None) is (most == len(LOGS[0]))
+
+
+class TestSmallGzipMembers:
+    """They are taken many at a time, and nothing shows it."""
+
+    def contents(self) -> list[bytes]:
+        dice = random.Random(7)
+        sizes = [0, 1, 2, 30, 200, 300, 5000]
+        return [dice.randbytes(dice.choice(sizes)) if i % 3 else bytes(dice.choice(sizes)) for i in range(300)]
+
+    @pytest.mark.parametrize("block_size", [1, 50, 1 << 20])
+    @pytest.mark.parametrize("cut_at", [0, 7, 5000])
+    def test_their_content_comes_in_order(self, block_size: int, cut_at: int) -> None:
+        parts = [HEADER, *self.contents()[: 30 if block_size == 1 else 300]]
+        data = b"".join(gzip.compress(part) + bytes(len(part) % 3) for part in parts)
+        source = [data[at : at + cut_at] for at in range(0, len(data), cut_at)] if cut_at else data
+        found, error = read_members(source, block_size)
+        assert error is None
+        assert b"".join(found[0][1]) == b"".join(parts)
+        assert all(len(block) == block_size for block in found[0][1][:-1])
+
+    @pytest.mark.parametrize("at", [0, 2, 3, 8, -8, -1])
+    @each_way
+    def test_a_damaged_one_is_told_behind_those_before_it(self, at: int, way: str) -> None:
+        bad = bytearray(gzip.compress(b"worse\n", mtime=0))
+        bad[at] ^= 0xE0
+        data = gzip.compress(HEADER) + gzip.compress(b"good\n") * 1000 + bytes(bad) + gzip.compress(b"good\n") * 9
+        found, error = read_members(WAYS[way](data))
+        content = b"".join(found[0][1])
+        if at == 8:
+            # What it says of how it was packed means nothing.
+            assert error is None
+            return
+        assert isinstance(error, ArchiveError)
+        assert content.removesuffix(b"worse\n") == HEADER + b"good\n" * 1000
+
+    @pytest.mark.parametrize("way", WAYS)
+    def test_a_cut_one_is_told(self, way: str) -> None:
+        data = gzip.compress(HEADER) + gzip.compress(b"good\n") * 1000
+        for length in (1, 8, 9, 15, 23):
+            found, error = read_members(WAYS[way](data[:-length]))
+            assert isinstance(error, trackparse.TruncatedError)
+            assert b"".join(found[0][1])[: len(HEADER) + 4995] == HEADER + b"good\n" * 999
+
+    def test_their_bytes_count(self) -> None:
+        data = gzip.compress(HEADER) + gzip.compress(b"good\n") * 1000
+        for most in (len(HEADER), len(HEADER) + 7, len(HEADER) + 4999, len(HEADER) + 5000):
+            found, error = read_members(data, limits=trackparse.Limits(max_inflated_bytes=most))
+            assert len(b"".join(found[0][1])) == most
+            assert isinstance(error, trackparse.LimitError) is (most < len(HEADER) + 5000)
 
 
 NAMES_IN_MEMORY = """
@@ -666,6 +849,14 @@ CONSTRUCTS: dict[str, Callable[[int], bytes]] = {
     ),
     "ends in a comment": lambda size: bytes(size) + archive(Member(HEADER, b"a.csv"), comment=END * 16_000),
     "gzip of nothing, again and again": lambda size: gzip.compress(HEADER) + gzip.compress(b"") * (size // 20),
+    "gzip of one byte, again and again": lambda size: gzip.compress(HEADER) + gzip.compress(b"\n") * (size // 21),
+    "gzip of nothing, between zeros": lambda size: (
+        gzip.compress(HEADER) + (bytes(9) + gzip.compress(b"")) * (size // 29)
+    ),
+    "gzip members, small and not so small": lambda size: (
+        gzip.compress(HEADER) + (gzip.compress(b"") + gzip.compress(random.Random(1).randbytes(300))) * (size // 343)
+    ),
+    "headers behind": lambda size: archive(Member(HEADER, b"a.csv")) + b"PK\3\4\x14\0\0\0\x08\0" * (size // 10),
     "long names in gzip": lambda size: gzip.compress(HEADER) + NAMED_GZIP * (size // len(NAMED_GZIP)),
     "blank bytes in front": lambda size: b"\n" * size + archive(Member(HEADER, b"a.csv")),
     "headers in front": lambda size: b"PK\3\4" * (size // 4) + archive(Member(HEADER, b"a.csv")),

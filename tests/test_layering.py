@@ -15,7 +15,7 @@ PACKAGE = Path(trackparse.__file__).parent
 # A module may import from the lines above its own; modules of one line know nothing of each other.
 LAYERS = [
     ["errors", "files", "limits", "version", "_reference", "_kernel", "buffers", "schema"],
-    ["sources", "choice", "dispatch", "patience", "answers", "days", "loopback"],
+    ["sources", "choice", "zipmarks", "dispatch", "patience", "answers", "days", "loopback"],
     ["inflate", "header", "watch"],
     ["transport"],
     ["zipstream", "plain", "index", "sample", "download"],
@@ -112,7 +112,7 @@ def test_columns_and_events_do_not_know_each_other() -> None:
     assert "columns" not in own_imports("events")
 
 
-BYTES = ["sources", "choice", "inflate", "zipstream", "zipdirectory", "plain", "archive", "readahead"]
+BYTES = ["sources", "choice", "zipmarks", "inflate", "zipstream", "zipdirectory", "plain", "archive", "readahead"]
 
 
 @pytest.mark.parametrize("module", BYTES)

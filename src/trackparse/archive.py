@@ -13,14 +13,16 @@ from functools import partial
 from pathlib import PurePath
 from typing import Protocol, TypeVar
 
-from trackparse.choice import BLANK, LISTED, Choice, Names, listing, shown, starts_like_a_log
+from trackparse.choice import BLANK, LISTED, Choice, Names, is_joined_log, listing, shown, starts_like_a_log
 from trackparse.errors import ArchiveError, TruncatedError
 from trackparse.inflate import Content, Meter, beginning_of, cut
 from trackparse.limits import Limits
-from trackparse.plain import GZIP, LOCAL_HEADER, LOOKED_FOR, Bare, Gzip
+from trackparse.plain import GZIP, LOOKED_FOR, Bare, Gzip
 from trackparse.sources import Buffer, Source
-from trackparse.zipdirectory import Located, Span, ends_as_zip, find_directory, read_members
+from trackparse.zipdirectory import Located, Span, ends_as_zip, find_directory, find_unlisted, read_members
+from trackparse.zipmarks import LOCAL_HEADER
 from trackparse.zipstream import (
+    BEHIND,
     END,
     LOCAL,
     SPANNED,
@@ -141,11 +143,11 @@ class Archive:
             yield from self._walk_forward()
             return
         try:
-            located = self._read_directory(head, span)
+            span, located = self._read_directory(head, span)
         except ArchiveError as exc:
             reason = str(exc).removeprefix(f"{source.name}: ")
         else:
-            yield from self._walk_directory(located)
+            yield from self._walk_directory(span, located)
             return
         # The members may be good nevertheless, up to where a download was cut.
         first = None if head == LOCAL or head in SPANNED else LOCAL_HEADER.search(source.look(0, LOOKED_FOR))
@@ -158,8 +160,8 @@ class Archive:
 
     # ---- by the directory -------------------------------------------------------------------------------
 
-    def _read_directory(self, head: bytes, span: Span | None) -> list[Located]:
-        """All members; ArchiveError if the directory is damaged, or another archive's."""
+    def _read_directory(self, head: bytes, span: Span | None) -> tuple[Span, list[Located]]:
+        """Where it is, and all members; ArchiveError if the directory is damaged, or another archive's."""
         if span is None:
             raise ArchiveError("there is none where the archive ends")
         located = read_members(self.source, span, self._limits)
@@ -167,9 +169,9 @@ class Archive:
         if (head == LOCAL and first != 0) or (head in SPANNED and first != 4):
             # The directory of an archive inside a cut one, or of the last of some joined ones.
             raise ArchiveError("it does not list the first member")
-        return located
+        return span, located
 
-    def _walk_directory(self, located: list[Located]) -> Iterator[Member]:
+    def _walk_directory(self, span: Span, located: list[Located]) -> Iterator[Member]:
         names = [one.listed.name for one in located]
         self._choice.check(names)
         # What either of its two names makes a log is read: a damaged name must not cost its member.
@@ -198,6 +200,17 @@ class Archive:
         ]
         if differ:
             raise _names_differ(self.source.name, differ)
+        unlisted = find_unlisted(self.source, span, located)
+        if unlisted is not None:
+            raise ArchiveError(
+                f"{self.source.name}: a header of a ZIP at byte {unlisted} that the directory does not list: another "
+                "archive, or a lost member; split joined archives and read them one by one, or fetch the archive again"
+            )
+        first = min((one.head for one in located if not one.lost), default=0)
+        behind = span.stop + span.end.comment
+        for at, size in ((0, min(first, BEHIND)), (behind, BEHIND)):
+            if is_joined_log(self.source.look(at, size)):
+                raise _log_joined(self.source.name, at)
 
     def _opener(self, one: Located) -> Callable[[], Content]:
         def content() -> Content:
@@ -271,6 +284,8 @@ class Archive:
             names.check()
             if not listed.agree([forward.sums[number] for number in taken]):
                 raise _names_differ(self.source.name, listed.logs)
+            if is_joined_log(forward.behind):
+                raise _log_joined(self.source.name, forward.end)
         finally:
             fault = None
             if aside:
@@ -440,6 +455,12 @@ def _names_differ(source: str, names: list[str]) -> ArchiveError:
     return ArchiveError(
         f"{source}: the directory and the headers of the members differ in names, and so in which are logs: "
         f"{listing(names, len(names)) or 'none'}; fetch the archive again"
+    )
+
+
+def _log_joined(source: str, at: int) -> ArchiveError:
+    return ArchiveError(
+        f"{source}: a log that is not in the archive begins at byte {at}; split joined files and read them one by one"
     )
 
 

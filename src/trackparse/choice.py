@@ -12,6 +12,8 @@ LISTED = 20  # names in a message
 _SHOWN_CHARACTERS = 200  # of a name in a message
 BLANK = b"\xef\xbb\xbf \t\r\n"  # what may stand before a log; the first three are a byte order mark
 _LINE = 2000  # bytes of a first line that are looked at
+# Blanks, and the line that Excel writes before a header.
+_BEFORE = re.compile(rb'(?:[\xef\xbb\xbf \t\r\n]+|"?sep=.?"?[ \t\r]*\n)*', re.IGNORECASE)
 _TIMESTAMP = re.compile(rb'"?\d{4}-\d\d-\d\d[ T]\d\d:\d\d')
 
 
@@ -90,8 +92,14 @@ class Names:
 
 def starts_like_a_log(head: bytes) -> bool:
     """Whether content that begins so looks like a log at a glance. No grammar: that is known further on only."""
-    line = head.lstrip(BLANK)[:_LINE].partition(b"\n")[0]
+    start = _BEFORE.match(head)
+    line = head[start.end() if start else 0 :][:_LINE].partition(b"\n")[0]
     return (b"timestamp" in line and b"tracking_code" in line) or _TIMESTAMP.match(line) is not None
+
+
+def is_joined_log(head: bytes) -> bool:
+    """Whether bytes that begin so before or behind an archive are a log, or a gzip file, that was joined to it."""
+    return head.startswith(b"\x1f\x8b\x08") or (b";" in head and starts_like_a_log(head))
 
 
 def matches(name: str, wanted: str) -> bool:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import re
 import struct
+import zlib
 
 from trackparse.choice import starts_like_a_log
 from trackparse.errors import ArchiveError, HeaderError, LimitError, TruncatedError
 from trackparse.inflate import DEFLATED, Content, Inflater, Meter, Raw
 from trackparse.sources import Buffer, Source
+from trackparse.zipmarks import LOCAL_HEADER
 
 GZIP = b"\x1f\x8b"
 _TEXT = 64 << 10  # bytes of a name or a comment in a gzip header
 LOOKED_FOR = 64 << 10  # bytes in which an archive behind something else is looked for
+_SMALL = 256  # packed bytes of a gzip member for which it is taken with others
+_LOOK_MOST = 64 << 10  # bytes of one read for those
+_ZEROS = re.compile(rb"\0*")  # between members, as tapes leave them
 _LINE = 4 << 10  # bytes by which a log is known at a glance
-# A local header with a version, a method and a length of the name that somebody may have written.
-LOCAL_HEADER = re.compile(
-    rb"PK\x03\x04[\x00-\x3f][\x00-\x03]..[\x00\x08\x09\x0c\x0e\x5d\x5f\x62\x63]\x00.{16}.[\x00-\x03]", re.DOTALL
-)
 
 
 class Bare:
@@ -75,18 +76,61 @@ class Gzip:
         self._source = source
         self._label = label
         self._meter = meter
-        self._content: Content | None = self._next()
+        self._content: Content | None = self._next()  # None: the source stands behind a member
+        self._ended = False
 
     def read(self, n: int) -> Buffer:
-        while self._content:
+        while not self._ended:
+            if self._content is None:
+                if small := self._small_members(n):
+                    return small
+                if not self._follows():
+                    self._ended = True
+                    break
+                self._content = self._next()
             if data := self._content.read(n):
                 return data
-            self._content = self._next() if self._follows() else None
+            self._content = None
         return b""
+
+    def _small_members(self, n: int) -> bytes:
+        """At most n bytes: the content of the small members that come next, where they are whole and sound.
+
+        A file may be nothing but those, and this way each costs a third. Whatever is odd is left for ``_next``.
+        """
+        left = self._meter.left()
+        most = n if left is None else min(n, left)
+        parts = []
+        size, look = 0, _SMALL
+        while size < most and (data := self._source.read(look)):
+            at = 0
+            while size < most:
+                at = _ZEROS.match(data, at).end()  # type: ignore[union-attr]
+                decoder = zlib.decompressobj(zlib.MAX_WBITS | 16)
+                packed = data[at : at + _SMALL]
+                try:
+                    part = decoder.decompress(packed, most - size)
+                except zlib.error:
+                    break
+                if not decoder.eof:
+                    break
+                at += len(packed) - len(decoder.unused_data)
+                if part:
+                    parts.append(part)
+                    size += len(part)
+            self._source.unread(data[at:])
+            # No more is read too far than was used before.
+            if at < len(data) - _SMALL or not at:
+                break
+            look = min(2 * look, _LOOK_MOST)
+        self._meter.inflated += size
+        return b"".join(parts)
 
     def _follows(self) -> bool:
         """Whether another gzip member follows; zeros may stand at the end, as tapes leave them."""
         source = self._source
+        if source.peek(2) == GZIP:
+            return True
         while data := source.read(64 << 10):
             if bytes(data).strip(b"\0"):
                 source.unread(bytes(data).lstrip(b"\0"))
@@ -140,5 +184,3 @@ class Gzip:
                 f"{self._label}: the gzip data ends early, at byte {self._source.position}; fetch it again"
             )
         return data
-
-

@@ -9,6 +9,7 @@ from trackparse.errors import ArchiveError, LimitError
 from trackparse.inflate import STORED
 from trackparse.limits import Limits
 from trackparse.sources import Source, open_source
+from trackparse.zipmarks import find_header
 from trackparse.zipstream import (
     CENTRAL,
     DESCRIBED,
@@ -29,12 +30,15 @@ from trackparse.zipstream import (
     read_directory,
     same_name,
     too_many_members,
+    unicode_name,
 )
 
 _TAIL = 22 + (64 << 10) + 300  # bytes: the end record, a comment, and what is behind it as far as unzip looks
 # Directory bytes for which memory is spent before its members are counted.
 _DIRECTORY_BASE, _DIRECTORY_PER_MEMBER = 64 << 10, 256
 _FAR = 1 << 44  # bytes: how far offsets modulo 2^32 are followed
+_SEARCHED = 64 << 20  # bytes at either end of a gap that are searched for headers
+_PIECE = 1 << 20  # bytes of them at a time
 _GAPS = (0, 16, 24, 12, 20)  # bytes: the descriptors that may stand between a member's data and the next header
 
 
@@ -62,6 +66,7 @@ class Located:
     room: int  # bytes from there to whatever follows
     entry: Entry
     local_name: str  # the name in the member's own header
+    head: int  # where that begins
     fault: str = ""  # how its header and the directory disagree
     lost: bool = False  # there is no header of it: its data cannot be read
 
@@ -108,6 +113,35 @@ def read_members(source: Source, span: Span, limits: Limits) -> list[Located]:
     if directory.position != length:
         raise ArchiveError(f"{source.name}: the directory does not end where its end record begins")
     return list(_Locator(source, span, members))
+
+
+def find_unlisted(source: Source, span: Span, members: list[Located]) -> int | None:
+    """Where the first header begins outside of the members, the directory and the end record; None if none does.
+
+    Another archive may be joined to this one, or a member lost from the directory. Anything else there is sound.
+    """
+    for start, stop in _gaps(source, span, members):
+        # What begins behind a member or ends before one is near to it: a hole may have terabytes.
+        for first, last in ((start, min(stop, start + _SEARCHED)), (max(start + _SEARCHED, stop - _SEARCHED), stop)):
+            pieces = (source.look(at, min(_PIECE, last - at)) for at in range(first, last, _PIECE))
+            found = find_header(pieces, whole=last != source.size)
+            if found is not None:
+                return first + found
+    return None
+
+
+def _gaps(source: Source, span: Span, members: list[Located]) -> Iterator[tuple[int, int]]:
+    """Where the bytes are that the directory does not tell of; those that hold a descriptor at most are left out."""
+    behind = 0
+    for one in sorted((one for one in members if not one.lost), key=lambda one: one.head):
+        if one.head - behind >= LOCAL_SIZE:
+            yield behind, one.head
+        packed = one.entry.packed or 0
+        # Modulo 2^32, as macOS writes it.
+        behind = max(behind, one.start + packed + (max(0, one.room - packed) >> 32 << 32))
+    if span.start - behind >= LOCAL_SIZE:
+        yield behind, span.start
+    yield span.stop, source.size or 0
 
 
 def _span(source: Source, at: int, rest: bytes) -> Span | None:
@@ -252,7 +286,7 @@ class _Locator:
         if index not in self._heads:
             entry = Entry(member.name, flags, method, member.crc, packed, member.size)
             place = member.offset + self._span.shift
-            return Located(member, 0, 0, entry, member.name, f"there is no header of it at byte {place}", lost=True)
+            return Located(member, 0, 0, entry, member.name, 0, f"there is no header of it at byte {place}", lost=True)
         offset, head = self._heads[index]
         local = LocalHeader.of(head)
         named = head[LOCAL_SIZE:] == member.raw_name
@@ -280,6 +314,11 @@ class _Locator:
         if local.method != method:
             method = STORED if packed == member.size else (method or local.method)
         entry = Entry(member.name, flags, method, member.crc, packed, member.size)
-        fault = "" if agrees and fits else "its header does not agree with the directory"
         local_name = self._names.get(index, member.name)
-        return Located(member, start, max(0, end - start), entry, local_name, fault)
+        if named and not member.raw_name.isascii():
+            extra = self._source.look(behind, local.extra_length)
+            local_name = unicode_name(member.raw_name, extra) or local_name
+        # Two names that both are cut to nothing are spelled otherwise for all that.
+        sound = agrees and fits and (named or local_name)
+        fault = "" if sound else "its header does not agree with the directory"
+        return Located(member, start, max(0, end - start), entry, local_name, offset, fault)

@@ -13,6 +13,7 @@ from trackparse.errors import ArchiveError, LimitError, TruncatedError
 from trackparse.inflate import LZMA, STORED, Content, Inflater, Meter, Raw, Stored, Tee, check_method, crc32
 from trackparse.limits import Limits
 from trackparse.sources import Buffer, Source, open_source
+from trackparse.zipmarks import find_header
 
 LOCAL = b"PK\x03\x04"
 CENTRAL = b"PK\x01\x02"
@@ -40,6 +41,8 @@ _UNICODE_NAME = 0x7075  # the extra field of a name in UTF-8
 _LONGEST_UNSIGNED = 20  # bytes of a descriptor
 # From a signature on: where a descriptor begins, and where its packed size stands.
 _SIGNED_PLACES, _UNSIGNED_PLACES = ((0, 8),), ((-12, -8), (-_LONGEST_UNSIGNED, -16))
+BEHIND = 4 << 10  # bytes behind an archive by which it is known what they are
+_BEHIND_MOST = 64 << 20  # bytes behind an archive in a stream, which are searched for another one
 _SPOOL = 8 << 20  # bytes of a set-aside member held in memory before they go to a temporary file
 
 
@@ -111,12 +114,17 @@ class End(NamedTuple):
 
 def decode_name(raw: bytes, flags: int, extra: bytes = b"") -> str:
     """A member's name as zipfile reads it, save that it never fails."""
-    given = raw if raw.isascii() else _extra_field(extra, _UNICODE_NAME)
-    # Version, and the checksum of the name that it stands for.
-    if given is not raw and given[:1] == b"\1" and given[1:5] == crc32(raw, 0).to_bytes(4, "little"):
-        raw, flags = given[5:], _UTF8
-    name = raw.decode("utf-8" if flags & _UTF8 else "cp437", "replace")
+    given = "" if raw.isascii() else unicode_name(raw, extra)
+    name = given or raw.decode("utf-8" if flags & _UTF8 else "cp437", "replace")
     return name.partition("\0")[0]
+
+
+def unicode_name(raw: bytes, extra: bytes) -> str:
+    """The name in the extra field for Unicode, empty if there is none for this name."""
+    given = _extra_field(extra, _UNICODE_NAME)
+    # Version, and the checksum of the name that it stands for.
+    fits = given[:1] == b"\1" and given[1:5] == crc32(raw, 0).to_bytes(4, "little")
+    return given[5:].decode("utf-8", "replace").partition("\0")[0] if fits else ""
 
 
 def other_name(raw: bytes, flags: int) -> str:
@@ -439,6 +447,8 @@ class ForwardZip:
         self._start = 0  # where its data begins
         self.sums: list[int] = []  # CRC-32 of the entries passed, in order
         self._damaged = False  # one of them was, and has none
+        self.end = 0  # the first byte behind the archive
+        self.behind = b""  # what begins there
 
     def __iter__(self) -> Iterator[Entry]:
         """The entries, then the directory is checked to be theirs."""
@@ -540,12 +550,32 @@ class ForwardZip:
             raise ArchiveError(
                 f"{self._name}: the checksums in the directory are not those of the members; fetch the archive again"
             )
-        _pass(self._source, end.comment, self._name)
-        if self._source.peek(4) == LOCAL:
+        self._look_behind(end.comment)
+
+    def _look_behind(self, comment: int) -> None:
+        """ArchiveError if there is another archive behind the end record. Its comment is no place to hide one."""
+        start = self._source.position
+        self.end = start + comment
+        found = find_header(self._rest(), whole=False)
+        if found is not None:
             raise ArchiveError(
-                f"{self._name}: another archive begins at byte {self._source.position}; "
+                f"{self._name}: another archive begins at byte {start + found}; "
                 "split joined archives and read them one by one"
             )
+        if self._source.position < self.end:
+            raise _ended(self._source, self._name)
+
+    def _rest(self) -> Iterator[bytes]:
+        """Pieces up to the end of the source; ``behind`` is noted."""
+        while data := self._source.read_exactly(64 << 10):
+            start = self._source.position - len(data)
+            self.behind += data[max(0, self.end - start) :][: BEHIND - len(self.behind)]
+            yield data
+            if self._source.position - self.end > _BEHIND_MOST:
+                raise ArchiveError(
+                    f"{self._name}: more than {_BEHIND_MOST} bytes behind the end of the archive, at byte {self.end}; "
+                    "cut them off"
+                )
 
 
 class SetAside:

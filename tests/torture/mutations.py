@@ -15,6 +15,7 @@ import random
 import struct
 import sys
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 if __name__ == "__main__":
-    sys.path.append(str(Path(__file__).parent.parent))
+    sys.path[0] = str(Path(__file__).parent.parent)  # beside it there is another faults
 
 from faults.zips import CENTRAL, DESCRIPTOR, END, LOCAL, Member, archive
 
@@ -117,13 +118,37 @@ def forms() -> dict[str, Form]:
         "the mark of a spanned archive": (archive(*members, prefix=DESCRIPTOR, shift=4), LOGS),
         "bytes before and behind it": (archive(*members, prefix=b"\r\n", suffix=b"\r\n"), LOGS),
         "a signature": (with_signature(archive(*members)), LOGS),
+        "names in Unicode": (unicode_names(), LOGS),
         "two equal logs": (archive(*members[:2], Member(LOGS[0], b"again.csv")), [*LOGS[:2], LOGS[0]]),
     }
     return {name: Form(data, logs) for name, (data, logs) in made.items()}
 
 
+def unicode_names() -> bytes:
+    """An archive of three logs with names in an encoding of their writer's, and those in Unicode beside them."""
+    members = []
+    for log, name in zip(LOGS, ("журнал.csv", "b.csv", "в.csv"), strict=True):
+        raw = name.encode("cp866")
+        field = b"\1" + struct.pack("<L", zlib.crc32(raw)) + name.encode()
+        extra = struct.pack("<HH", 0x7075, len(field)) + field
+        members.append(Member(log, raw, extra=extra, central_extra=extra))
+    return archive(*members)
+
+
+def joined() -> dict[str, Form]:
+    """Archives of one log each, one behind the other: never sound, as a reader can give the logs of one at most."""
+    one, other, third = (archive(Member(log, b"%d.csv" % day)) for day, log in enumerate(LOGS))
+    return {
+        "two archives": Form(one + other, LOGS[:2]),
+        "three archives": Form(one + other + third, LOGS),
+        "two archives behind a line end": Form(b"\n" + one + other, LOGS[:2]),
+        "two archives behind a byte order mark": Form(b"\xef\xbb\xbf" + one + other, LOGS[:2]),
+        "two archives behind a program": Form(b"MZ" + bytes(50) + one + other, LOGS[:2]),
+    }
+
+
 # The ones of which every bit is flipped in the suite: all forms would take too long.
-FLIPPED = ("two logs", "zip64 and descriptors")
+FLIPPED = ("two logs", "zip64 and descriptors", "names in Unicode")
 
 
 def flips(data: bytes) -> Iterator[tuple[str, bytes]]:
@@ -243,13 +268,14 @@ def main() -> int:
     arguments.add_argument("--seed", type=int, default=1)
     given = arguments.parse_args()
     reads, losses = 0, []
-    for name, form in forms().items():
+    flipped = forms() | joined()
+    for name, form in flipped.items():
         for what, data in flips(form.data):
             for way in WAYS:
                 reads += 1
                 if loss := lost(data, form.logs, way, by_archive, warned=False):
                     losses.append(f"{name}, {what}, {way}: {loss}")
-    print(f"every bit of {len(forms())} archives flipped: {reads:,} reads, {len(losses)} silent losses", flush=True)
+    print(f"every bit of {len(flipped)} archives flipped: {reads:,} reads, {len(losses)} silent losses", flush=True)
     dice = random.Random(given.seed)
     made = list(forms().items())
     for number in range(given.mutations):
