@@ -873,9 +873,12 @@ def test_the_work_is_linear_and_small(construct: str) -> None:
         for size in (50_000, 100_000, 200_000):
             data = CONSTRUCTS[construct](size)
             source = data if way == "bytes" else [data[at : at + 65536] for at in range(0, len(data), 65536)]
-            start = time.process_time()
-            read_members(source, 1 << 20, limits)
-            costs.append((time.process_time() - start) / len(data) * 1e6)
+            spent = []
+            for _ in range(3):
+                start = time.process_time()
+                read_members(source, 1 << 20, limits)
+                spent.append(time.process_time() - start)
+            costs.append(min(spent) / len(data) * 1e6)
         # The clock of a busy machine is not exact: what is quadratic is four times as much here. Development mode makes
         # what calls Python for each small member up to eight times slower.
         assert min(costs) < (4 if sys.flags.dev_mode else 0.5), (way, costs)
