@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from trackparse.cli import cli
 from trackparse.sample import COLUMNS, encode_row, sample_rows
 
 PROGRAM = [sys.executable, "-m", "trackparse.cli"]
+# As users have it: development mode tells of whatever a signal cut in the middle.
+PLAIN = {name: value for name, value in os.environ.items() if name != "PYTHONDEVMODE"}
 HEADER = f"//{';'.join(COLUMNS)}\n".encode()
 ROW = ("2021-04-20 13:01:01", "T-1", "target", "hwid", "sent", "", "A-1", '{"aps":{"alert":"Привет 🔥"}}')
 BAD = b"this is not a record\n"

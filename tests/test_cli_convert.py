@@ -15,7 +15,7 @@ from threading import Event, Thread
 
 import pyarrow.parquet as pq
 import pytest
-from cli_common import BAD, HEADER, PROGRAM, ROW, csv_of, ended, failed, good, with_bad, with_text
+from cli_common import BAD, HEADER, PLAIN, PROGRAM, ROW, csv_of, ended, failed, good, with_bad, with_text
 
 import trackparse
 from trackparse.sample import COLUMNS, encode_row, sample_rows, write_sample
@@ -251,7 +251,7 @@ def under_way(folder: Path, jobs: int) -> Iterator[subprocess.Popen[bytes]]:
         os.mkfifo(pipe)
     writers = []
     command = [*PROGRAM, "convert", *map(str, pipes), "--jobs", str(jobs)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True, env=PLAIN) as process:
         for pipe in pipes[:jobs]:
             begun = Event()
             writers.append(Thread(target=write_without_end, args=(pipe, begun), daemon=True))

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from cli_common import PROGRAM, ROW, csv_of, ended, with_bad
+from cli_common import PLAIN, PROGRAM, ROW, csv_of, ended, with_bad
 
 TORTURE = Path(__file__).parent / "torture"
 sys.path.insert(0, str(TORTURE))
@@ -43,6 +43,7 @@ def pipes(tmp_path: Path) -> list[Path]:
 
 def convert(pipes: list[Path], **options: object) -> subprocess.Popen[bytes]:
     words = [*PROGRAM, "convert", *map(str, pipes), "--jobs", "2"]
+    options = {"env": PLAIN, **options}
     return subprocess.Popen(words, stderr=subprocess.PIPE, start_new_session=True, **options)  # type: ignore[call-overload]
 
 

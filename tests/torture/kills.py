@@ -126,7 +126,7 @@ def run(scene: Scene) -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
-        env={**os.environ, **scene.environment},
+        env={**{name: value for name, value in os.environ.items() if name != "PYTHONDEVMODE"}, **scene.environment},
     )
 
 

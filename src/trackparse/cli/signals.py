@@ -86,6 +86,5 @@ def _raise_again(lost: Any) -> None:
     if isinstance(lost.exc_value, SystemExit):
         _State.asked = None
         signal.setitimer(signal.ITIMER_REAL, _SOON)
-    elif _State.asked is None:
-        # After a signal it is of no interest: a message that was cut, say, whose buffer is still looked at.
+    else:
         sys.__unraisablehook__(lost)
