@@ -195,8 +195,8 @@ class Reader:
                 self.log.used.add("byte order mark between a header and one run into it")
         run_in = LOOKS_LIKE_TIMESTAMP.search(text)
         if run_in:
-            text, end = text[: run_in.start()], self.at + run_in.start()
-            text = text.removesuffix(BOM)
+            text = text[: run_in.start()].removesuffix(BOM)
+            end = self.at + len(text)
         names = names_of(text)
         if not self.names_columns(text):
             return None, end
@@ -483,13 +483,13 @@ def without_slashes(text: bytes) -> bytes:
 
 def before_inside(text: bytes) -> bytes:
     """What of a line is before a header that begins inside it."""
-    found = HEADER_INSIDE.search(text, 1)
-    if not found:
-        return text
-    before = text[: found.start()]
-    # Page silent: behind a `;`, or nothing but quotes, slashes and blanks, it is one header with what is before it.
-    one_header = before.endswith(b";") or not before.strip(AROUND_NAMES)
-    return text if one_header and not found[0].startswith(BOM) else before
+    for found in HEADER_INSIDE.finditer(text, 1):
+        before = text[: found.start()]
+        # Page silent: behind a `;`, or nothing but quotes, slashes and blanks, it is one header with what is before it.
+        one_header = before.endswith(b";") or not before.strip(AROUND_NAMES)
+        if found[0].startswith(BOM) or not one_header:
+            return before
+    return text
 
 
 def before_run_in(text: bytes) -> bytes:
