@@ -27,9 +27,9 @@ BARE_ENDS = re.compile(rb"(?=\r*(?:\n|\Z)|;)")
 LINE_END = re.compile(rb"\r*(?:\n|\Z)")
 HEADER_INSIDE = re.compile(
     rb"(?:\xef\xbb\xbf)?"
-    rb'(?://[ \t]*(?:timestamp|"timestamp")|"//timestamp")[ \t]*;'
-    # Page silent: slashes before the second name, which do not count either.
-    rb'[ \t]*(?://[ \t]*)*(?:tracking_code|"tracking_code")[ \t]*'
+    rb'(?://[ \t]*(?:timestamp|"timestamp")|"//[ \t]*timestamp")[ \t]*;'
+    # Page silent: slashes may stand before the second name, and blanks behind the first ones.
+    rb'[ \t]*(?:(?://)?tracking_code|"(?://)?tracking_code")[ \t]*'
     rb'(?=[;\r\n]|\Z|(?:\xef\xbb\xbf)?"?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)',
     re.ASCII,
 )
