@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -17,15 +17,26 @@ NAMES = (b"timestamp", b"tracking_code", b"target_id", b"hwid", b"status", b"des
 GENERATIONS = (NAMES, NAMES[:6])
 BOM = b"\xef\xbb\xbf"
 QUOTE, BACKSLASH = b'"', b"\\"
-# The page does not say what becomes of a record with more readings.
-MOST_READINGS = 64
+MOST_READINGS = 64  # of a record; with more the page leaves open what becomes of it
+LONG_HEADER = 1024  # for rejects
+START_OF_RECORD = 16 << 10  # where its timestamp is
 
 TIMESTAMP = re.compile(rb"(\d{4})-(\d\d)-(\d\d)[ T](\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?", re.ASCII)
 LOOKS_LIKE_TIMESTAMP = re.compile(rb'"?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d', re.ASCII)
 BARE_ENDS = re.compile(rb"(?=\r*(?:\n|\Z)|;)")
 LINE_END = re.compile(rb"\r*(?:\n|\Z)")
-HEADER_INSIDE = re.compile(rb"(?:\xef\xbb\xbf)?//timestamp;tracking_code(?=[;\r\n]|\Z)")
-HEADER_AND_RECORD = re.compile(rb'.//timestamp;tracking_code"?\d{4}-')
+HEADER_INSIDE = re.compile(
+    rb"(?:\xef\xbb\xbf)?"
+    rb'(?://[ \t]*(?:timestamp|"timestamp")|"//[ \t]*timestamp")[ \t]*;'
+    # Page silent: slashes may stand before the second name, and blanks behind the first ones.
+    rb'[ \t]*(?:(?://)?tracking_code|"(?://)?tracking_code")[ \t]*'
+    rb'(?=[;\r\n]|\Z|(?:\xef\xbb\xbf)?"?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)',
+    re.ASCII,
+)
+HEADER_AND_RECORD = re.compile(
+    rb'[^\n]//timestamp;tracking_code(?:\xef\xbb\xbf)?"?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d', re.ASCII
+)
+AROUND_NAMES = b' \t\r\v\f"/'
 SEP = (b"sep=;", b'"sep=;"')
 
 
@@ -40,8 +51,10 @@ class Header:
 
     @property
     def timestamp(self) -> int:
-        # Page silent: a damaged header that names no timestamp has it in its first column.
-        return self.names.index(b"timestamp") if b"timestamp" in self.names else 0
+        # Page silent: a damaged header that names no timestamp has it in place of the first name that nobody knows.
+        if b"timestamp" in self.names:
+            return self.names.index(b"timestamp")
+        return next((at for at, name in enumerate(self.names) if name not in NAMES), 0)
 
     @property
     def payload(self) -> int | None:
@@ -105,9 +118,13 @@ class Reader:
         self.added: tuple[bytes, ...] = ()
         self.at = 0
         self.header = Header(NAMES)  # in force
+        self.usable = self.header  # the last one that could be used
+        self.told = ""  # the last long header that a reject has
         self.log = Log()
 
     def read(self) -> Log:
+        if HEADER_AND_RECORD.search(self.data):
+            self.log.used.add("header of two names with something run into it on either side")
         self.start()
         while not self.log.error and self.at < len(self.data):
             if not self.skip():
@@ -147,21 +164,23 @@ class Reader:
         if self.log.error:
             self.log.blank_lines = 0
             return
+        self.usable = self.header
         self.added = tuple(column for column in self.header.names if column not in NAMES)
         if not self.columns:
             self.columns = NAMES + self.added
         self.log.columns = tuple(column.decode() for column in self.columns)
 
     def generation(self) -> Header:
-        """The number of columns that the first record has."""
+        """The number of columns that the first record has, whatever else is wrong with it."""
+        fit = []
         for names in GENERATIONS:
             header = Header(names)
-            reading, _ = self.up_to_header(header, self.choose(header, self.data))
-            if reading.fault is None:
-                return header
-        # Page silent: where it has neither.
-        fields = line(self.data, self.at).count(b";") + 1
-        return Header(GENERATIONS[fields < 8])
+            reading, end = self.up_to_header(header, self.choose(header, self.data))
+            if has_end(reading):
+                fit.append((end, header))
+        if fit:
+            return min(fit, key=lambda it: it[0])[1]
+        return Header(GENERATIONS[line(self.data, self.at).count(b";") < 7])
 
     # Headers
 
@@ -169,35 +188,41 @@ class Reader:
         """The header that starts here, if one does, and where it ends. One that cannot be used is damaged."""
         text = line(self.data, self.at)
         end = next_line(self.data, self.at)
-        if not first and before_inside(text) != text:
-            # Page silent: at the start of a log a header that begins inside the line is not looked for.
+        if before_inside(text) != text:
             text = before_inside(text)
             end = self.at + len(text)
-            if may_be_header(text):
-                self.log.used.add("header run into a header")
+            if self.data.startswith(BOM, end):
+                self.log.used.add("byte order mark between a header and one run into it")
         run_in = LOOKS_LIKE_TIMESTAMP.search(text)
         if run_in:
-            text, end = text[: run_in.start()], self.at + run_in.start()
-            if text.endswith(BOM):
-                text = text.removesuffix(BOM)
-                self.log.used.add("byte order mark between a header and the record run into it")
-            if HEADER_AND_RECORD.search(line(self.data, self.at)):
-                self.log.used.add("header of two names with something run into it on either side")
-        names = tuple(map(name, text.split(b";")))
-        if not may_be_header(text):
+            text = text[: run_in.start()].removesuffix(BOM)
+            end = self.at + len(text)
+        names = names_of(text)
+        if not self.names_columns(text):
             return None, end
-        whole = {b"timestamp", b"tracking_code"} <= set(names)
+        whole = is_header(names)
         if first and not whole:
             return None, end
         usable = len(set(names)) == len(names) and is_utf8(text) and len(text) <= 1 << 16 and len(names) <= 1024
         if not first and usable and whole:
-            # Page silent: names that the first header added are known; a damaged header in force counts as well.
-            unknown = set(names) - set(self.added) - set(NAMES)
-            theirs = [them for them in (self.header.names, *GENERATIONS) if len(them) == len(names)]
+            # Page silent: names that the first header added are known.
+            unknown = set(names) - set(self.added) - set(NAMES) - set(self.usable.names)
+            theirs = [them for them in (self.usable.names, *GENERATIONS) if len(them) == len(names)]
             usable = not (unknown and any(set(them) - set(names) for them in theirs))
         if not first and len(text) > 1 << 16:
             self.log.used.add("header in the middle of more than 64 KiB")
         return Header(names, damaged=not (usable and whole)), end
+
+    def names_columns(self, text: bytes) -> bool:
+        """Whether a line is a header, or was one."""
+        # Page silent: quotes, slashes and blanks do not count at either end of a name here, in pairs or not; and two
+        # names at least are known.
+        # And below a damaged header there is no other one but with both of the names.
+        names = [name.strip(AROUND_NAMES) for name in text.split(b";")]
+        if is_header(names) or self.header.damaged:
+            return is_header(names)
+        known = set(names) & {*NAMES, *self.header.names}
+        return (text.startswith((b"//", b'"//')) and len(names) >= 3) or len(known) > max(1, len(names) // 2)
 
     # Records
 
@@ -210,13 +235,19 @@ class Reader:
         if header is None and reading.fault is None:
             self.good(reading, end)
         elif header is None:
-            self.reject(start, end, reading.fault or "")
+            self.reject(start, end, self.fault(reading))
         elif header.damaged:
             self.reject(start, header_end, "bad_header")
             self.header = header
         else:
-            self.header = header
+            self.header = self.usable = header
             self.at = header_end
+
+    def fault(self, reading: Reading) -> str:
+        # Page silent: below a damaged header a bad timestamp is no fault of its own, as its column is not known.
+        if self.header.damaged and reading.fault in (None, "bad_timestamp"):
+            return "bad_header"
+        return reading.fault or ""
 
     def up_to_header(self, header: Header, whole: Reading) -> tuple[Reading, int]:
         """The reading, of what is before a header run into the record if there is one; and where it ends."""
@@ -273,10 +304,14 @@ class Reader:
         )
 
     def may_follow(self, header: Header, data: bytes, at: int) -> bool:
-        if at >= len(data) or line(data, at) == b"" or plausible(header, data, at):
+        return at >= len(data) or line(data, at) == b"" or self.plausible(header, data, at)
+
+    def plausible(self, header: Header, data: bytes, at: int) -> bool:
+        """Whether a record or a header starts at this place, by the looks of it."""
+        text = line(data, at)
+        if text.startswith((BOM, b"//", b'"//', *SEP)):
             return True
-        # Page silent: here a quoted field before the timestamp may have line breaks.
-        return timestamp_in(header, data[at:])
+        return timestamp_in(header, data, at) or self.names_columns(before_run_in(before_inside(text)))
 
     def readings(self, header: Header, data: bytes) -> list[Reading]:
         found: dict[object, Reading] = {}
@@ -293,7 +328,7 @@ class Reader:
 
     def end_of_bad(self, header: Header) -> int:
         at = next_line(self.data, self.at)
-        while at < len(self.data) and not plausible(header, self.data, at):
+        while at < len(self.data) and not self.plausible(header, self.data, at):
             at = next_line(self.data, at)
         return at
 
@@ -301,7 +336,7 @@ class Reader:
         if self.fixed is None and len(reading.dialects) == 1:
             (self.in_force,) = reading.dialects
         if self.header.damaged:
-            self.reject(self.at, end, "bad_header")
+            self.reject(self.at, end, self.fault(reading))
             return
         if self.adds_column(self.header):
             # Page silent: the error comes with the first good record that would lose a column, not with the header.
@@ -324,9 +359,10 @@ class Reader:
         number = len(self.log.rows) + len(self.log.rejects)
         lines = self.data.count(b"\n", 0, start) + 1
         header: str | None = self.header.text
-        if len(self.header.text.encode()) > 1024:
-            self.log.used.add("header of more than 1 KiB")
-            header = None if any(above.header == header for above in self.log.rejects) else header
+        if len(header.encode()) > LONG_HEADER:
+            header, self.told = None if header == self.told else header, header
+        else:
+            self.told = ""
         self.log.rejects.append(Reject(number, lines, start, reason, self.data[start:end], header))
         self.at = end
 
@@ -447,55 +483,51 @@ def without_slashes(text: bytes) -> bytes:
 
 def before_inside(text: bytes) -> bytes:
     """What of a line is before a header that begins inside it."""
-    found = HEADER_INSIDE.search(text, 1)
-    return text[: found.start()] if found else text
+    for found in HEADER_INSIDE.finditer(text, 1):
+        before = text[: found.start()]
+        # Page silent: behind a `;`, or nothing but quotes, slashes and blanks, it is one header with what is before it.
+        one_header = before.endswith(b";") or not before.strip(AROUND_NAMES)
+        if found[0].startswith(BOM) or not one_header:
+            return before
+    return text
 
 
-def may_be_header(text: bytes) -> bool:
-    """Two of the names. Page silent: quotes, slashes and blanks do not count at either end of them, in pairs or not."""
+def before_run_in(text: bytes) -> bytes:
+    """What of a line is before a record run into it."""
     run_in = LOOKS_LIKE_TIMESTAMP.search(text)
-    if run_in:
-        text = text[: run_in.start()]
-    return len(set(NAMES) & {name.strip(b' \t\r\v\f"/') for name in text.split(b";")}) >= 2
+    return text[: run_in.start()].removesuffix(BOM) if run_in else text
 
 
-def plausible(header: Header, data: bytes, at: int) -> bool:
-    """Whether the line at this place starts a record or a header."""
-    text = line(data, at)
-    if text.startswith((BOM, b"//", b'"//', *SEP)):
-        return True
-    return timestamp_in(header, text) or may_be_header(before_inside(text))
+def names_of(text: bytes) -> tuple[bytes, ...]:
+    return tuple(map(name, text.split(b";")))
 
 
-def timestamp_in(header: Header, data: bytes) -> bool:
-    """Whether what looks like a timestamp stands in its column."""
-    # Page silent: quotes in the fields before it are ordinary bytes, or each quoted field ends as soon as it may.
-    for bare in (True, False):
-        at = 0
-        for _ in range(header.timestamp):
-            end = end_of_bare(data, at) if bare or not data.startswith(QUOTE, at) else end_of_quoted(data, at)
-            at = end + 1 if data.startswith(b";", end) else len(data)
-        if LOOKS_LIKE_TIMESTAMP.match(data, at):
-            return True
-    return False
+def is_header(names: Iterable[bytes]) -> bool:
+    return {b"timestamp", b"tracking_code"} <= set(names)
+
+
+def timestamp_in(header: Header, data: bytes, at: int) -> bool:
+    """Whether what looks like a timestamp stands in its column, by one way to close the fields before it."""
+    data = data[at : at + START_OF_RECORD]
+    starts = {0}  # of the next field
+    for _ in range(header.timestamp):
+        ends = {end for start in starts for end in ends_of(data, start)}
+        starts = {end + 1 for end in ends if data.startswith(b";", end)}
+    return any(LOOKS_LIKE_TIMESTAMP.match(data, start) for start in starts)
+
+
+def ends_of(data: bytes, start: int) -> set[int]:
+    """Where a field before the timestamp may end."""
+    if data.startswith(QUOTE, start):
+        return {end for dialect in ("php", "rfc4180") for _, end, _ in quoted(data, start + 1, False, dialect)[0]}
+    end = end_of_bare(data, start)
+    return set() if QUOTE in data[start:end] else {end}
 
 
 def end_of_bare(data: bytes, start: int) -> int:
     found = BARE_ENDS.search(data, start)
     assert found
     return found.start()
-
-
-def end_of_quoted(data: bytes, start: int) -> int:
-    """The first place where the field may end, in either dialect."""
-    for quotes in re.compile(rb'"+').finditer(data, start + 1):
-        escaped = data[quotes.start() - 1] == BACKSLASH[0]
-        odd = len(quotes[0]) % 2 == 1
-        if (odd or escaped) and data.startswith(b";", quotes.end()):
-            return quotes.end()
-        if odd and not escaped:
-            break
-    return len(data)
 
 
 # Values
