@@ -19,6 +19,7 @@ _CODES: Final = {
 }
 _PATIENCE: Final = 20.0  # seconds to put things away; a reader waits 5 s for its thread, and workers have 10 s
 _SOON: Final = 0.01  # seconds
+_LONGEST_IMPORT: Final = 5.0  # seconds
 
 
 class _State:
@@ -26,6 +27,7 @@ class _State:
 
     asked: float | None = None  # when the exception was raised
     number = 0  # the signal that it was raised for
+    deferred: float | None = None  # when it came, while a module was imported
     held = False
     waiting = 0  # a signal that came while they were held
 
@@ -77,8 +79,21 @@ def _end(number: int, frame: FrameType | None) -> None:
     now = time.monotonic()
     if _State.asked is not None and now - _State.asked < _PATIENCE:
         return
-    _State.asked, _State.number = now, number
+    if _is_importing(frame) and now - (_State.deferred or now) < _LONGEST_IMPORT:
+        _State.deferred, _State.number = _State.deferred or now, number
+        signal.setitimer(signal.ITIMER_REAL, _SOON)
+        return
+    _State.asked, _State.number, _State.deferred = now, number, None
     raise SystemExit(_CODES[signal.Signals(number)])
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Whether a module is imported: what is raised there may come out as another error, a class made in part as one."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _raise_again(lost: Any) -> None:
