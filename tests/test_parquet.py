@@ -152,7 +152,7 @@ def test_where_a_row_group_ends_depends_on_the_log_alone(
         trackparse.convert_log(source, dest, block_size=block_size)
         assert rows_of(dest) == TRUTH
         found.append(row_groups(dest))
-    assert len(found[0]) > 3
+    assert len(found[0]) >= 3
     assert found == [found[0]] * 5
 
 
