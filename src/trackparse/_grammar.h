@@ -773,11 +773,12 @@ static int names_columns(const window_t *w, size_t start, size_t end)
                 found |= (uint64_t)1 << i;
     }
     uint64_t known = (uint64_t)__builtin_popcountll(found);
-    if ((found & 3) == 3 || (known >= 2 && 2 * known > fields))
+    if ((found & 3) == 3 || (known >= 2 && fields - known < (known < 3 ? known : 3)))
         return 1;
-    /* Nothing but a header starts like this, whatever became of its names. */
+    /* Nothing but a header starts like this, whatever became of its names. With another number of fields no record below it
+     * fits, either. */
     size_t quoted = start < end && data[start] == '"';
-    return w->name_count > 2 && fields > 2 && end - start >= 2 + quoted && data[start + quoted] == '/' &&
+    return w->name_count > 2 && w->width > 2 && fields == w->width && end - start >= 2 + quoted && data[start + quoted] == '/' &&
            data[start + quoted + 1] == '/';
 }
 

@@ -200,7 +200,7 @@ def index(
                 mark_bytes += size
                 position += size
                 continue
-            if credit > 0 and _names_columns(line, window.names):
+            if credit > 0 and _names_columns(line, window):
                 status = HEADER
                 break
             known = weighed.reason in (BAD_UTF8, BAD_TIMESTAMP)
@@ -577,18 +577,20 @@ def is_separator_line(line: bytes) -> bool:
     return line.rstrip(b"\r") in _SEPARATOR_LINES
 
 
-def _names_columns(line: bytes, names: list[bytes]) -> bool:
+def _names_columns(line: bytes, window: _Window) -> bool:
     """Whether a line is a header, by its first two names, or was one: most of its fields are names."""
     # The first record may follow without a line end; and what a header follows that way is no header.
     record = _RECORD_START.search(line)
     line = line[: record.start() if record else len(line)]
     header = header_within(line)
     fields = [field.strip(_AROUND_NAME) for field in line[: header if header >= 0 else len(line)].split(b";")]
+    names = window.names
     known = sum(name in fields for name in names)
-    if all(name in fields for name in names[:2]) or (known >= 2 and 2 * known > len(fields)):
+    if all(name in fields for name in names[:2]) or (known >= 2 and len(fields) - known < min(known, 3)):
         return True
-    # Nothing but a header starts like this, whatever became of its names.
-    return len(names) > 2 and len(fields) > 2 and line.startswith((b"//", b'"//'))
+    # Nothing but a header starts like this, whatever became of its names. With another number of fields no record below
+    # it fits, either.
+    return len(names) > 2 and len(fields) == window.width > 2 and line.startswith((b"//", b'"//'))
 
 
 def _resynchronise(window: _Window, start: int) -> int:
@@ -636,7 +638,7 @@ def _starts_record(window: _Window, at: int, end: int, more: bool) -> bool | Non
         if limit == end and more:
             return None
         newline = limit
-    return _names_columns(data[at:newline], window.names)
+    return _names_columns(data[at:newline], window)
 
 
 def _has_timestamp(window: _Window, at: int, end: int, more: bool) -> bool | None:

@@ -222,7 +222,9 @@ class Reader:
         if is_header(names) or self.header.damaged:
             return is_header(names)
         known = set(names) & {*NAMES, *self.header.names}
-        return (text.startswith((b"//", b'"//')) and len(names) >= 3) or len(known) > max(1, len(names) // 2)
+        slashed = text.startswith((b"//", b'"//')) and len(names) == len(self.header.names) >= 3
+        mostly = len(known) > max(1, len(names) // 2) and len(names) - len(known) <= 2
+        return slashed or mostly
 
     # Records
 
