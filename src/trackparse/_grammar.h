@@ -751,7 +751,7 @@ static int is_separator_line(const uint8_t *line, size_t size)
     return (size == 5 && !memcmp(line, "sep=;", 5)) || (size == 7 && !memcmp(line, "\"sep=;\"", 7));
 }
 
-/* Whether a line is a header, by its first two names, or was one: most of its fields are names. */
+/* Whether a line is a header, by its first two names, or was one: all but two of its fields are names. */
 static int names_columns(const window_t *w, size_t start, size_t end)
 {
     const uint8_t *data = w->data;

@@ -146,8 +146,8 @@ def index(
     It ends before ``stop`` where ``MOST_REJECTS`` were found.
 
     ``width`` is the number of fields, ``timestamp`` and ``payload`` are field numbers (payload -1: there is none).
-    ``names`` are those of the known columns, with ``;`` between them: a line with the first two, or of names mostly,
-    may be a header.
+    ``names`` are those of the known columns, with ``;`` between them: a line with the first two, or with names for
+    all but two of its fields, may be a header.
     ``final`` says that the member ends where ``data`` does. ``dialect`` and ``credit`` are what the stretch before this
     one ended with.
     """
@@ -578,7 +578,7 @@ def is_separator_line(line: bytes) -> bool:
 
 
 def _names_columns(line: bytes, window: _Window) -> bool:
-    """Whether a line is a header, by its first two names, or was one: most of its fields are names."""
+    """Whether a line is a header, by its first two names, or was one: all but two of its fields are names."""
     # The first record may follow without a line end; and what a header follows that way is no header.
     record = _RECORD_START.search(line)
     line = line[: record.start() if record else len(line)]
