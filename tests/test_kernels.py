@@ -19,6 +19,7 @@ from trackparse import _reference
 from trackparse.sample import encode_row, sample_rows
 
 ROUNDS = 20 if os.environ.get("HYPOTHESIS_PROFILE") == "reduced" else 160
+WINDOW = 32 << 10  # bytes of one structural scan, at most
 ALPHABET = b"\";\\\n\r a0{}:,\x00/-T" + "é".encode()
 PIECES = [
     b'"',
@@ -207,23 +208,33 @@ def test_blocks_of_many_scan_windows(instruction_set: ModuleType) -> None:
 
 def test_faults_at_the_edges_of_windows_and_steps(instruction_set: ModuleType) -> None:
     dice = random.Random(4)
-    long = line(b'"' + b"x" * 300 + b'"') * 60
+    long = line(b'"' + b"x" * 300 + b'"') * 120
     for _ in range(ROUNDS):
-        edge = dice.choice([64, 128, 8192, 8192])
+        edge = dice.choice([64, 128, WINDOW])
         at = edge + dice.randrange(-3, 4)
         data = long[:at] + dice.choice(PIECES) + long[at + dice.randrange(3) :]
-        data = data[: dice.choice([len(data), 8192 + 400])]
+        data = data[: dice.choice([len(data), edge + 400])]
         for auto, dialect in ((True, 1), (True, 0), (False, 1), (False, 0)):
             compare(instruction_set, question(data, final=dice.random() < 0.5, auto=auto, dialect=dialect))
 
 
 def test_one_record_longer_than_a_window(instruction_set: ModuleType) -> None:
     dice = random.Random(5)
-    for size in (8 << 10, (8 << 10) + 1, 50_000):
+    for size in (WINDOW, WINDOW + 1, 50_000):
         text = dice.choice(['\\"', '""', "é", "x\n"]).encode() * (size // 2)
         for data in (line() + line(b'"' + text + b'"') + line(), line(text) * 2):
             for final in (False, True):
                 compare(instruction_set, question(data, final=final))
+
+
+def test_bytes_that_are_no_utf8_anywhere_in_a_window(instruction_set: ModuleType) -> None:
+    dice = random.Random(6)
+    for width in (1, 30, 300):
+        lines = [line(b'"' + b"x" * width + b'"', description="é".encode())] * (2 * WINDOW // (width + 80))
+        for _ in range(ROUNDS // 20):
+            bad = dict.fromkeys(dice.sample(range(len(lines)), dice.choice([1, 2, 9])), line(description=b"\xff"))
+            data = b"".join(bad.get(number, good) for number, good in enumerate(lines))
+            compare(instruction_set, question(data))
 
 
 def test_every_start_and_stop(instruction_set: ModuleType) -> None:

@@ -1,8 +1,9 @@
 /* All the records of a stretch of a block: the structural scan where all is well, the grammar where it is not. */
 
-/* How far one structural scan looks: its separators stay in the first-level caches. Behind a bad record it looks less
- * far, so that a log of nothing else does not have most of its bytes scanned again and again. */
-#define SCAN_BYTES (8 << 10)
+/* How far one structural scan looks: what is left of a record at its end is scanned again, so not too near; its separators
+ * stay in the caches. Where most of a scan was of no use the next one looks half as far, so that a log of nothing but
+ * records for a second look does not have its bytes scanned again and again. */
+#define SCAN_BYTES (32 << 10)
 #define SCAN_LEAST 1024
 /* Rejects of one call: each is some objects of Python's, whatever its size. */
 #define MOST_REJECTS 4096
@@ -127,10 +128,33 @@ static inline uint32_t take_row(uint32_t *ends, const uint32_t *separators, uint
     return ~flags & last & LINE_END ? last & ~LINE_END : 0;
 }
 
-/* Records in a row that need no second look. Returns past the last, -1 without memory. */
-static long long index_plain(indexer_t *x, size_t position, size_t window, found_t *f)
+#define TIME_SIZE 19
+
+/* Three overlapping words: memcmp would be a call for each record. */
+static inline int is_same_time(const uint8_t *p, const uint8_t *q)
 {
-    size_t end = x->size - position < window ? x->size : position + window;
+    static const size_t at[3] = {0, 8, TIME_SIZE - 8};
+    uint64_t differs = 0;
+    for (int i = 0; i < 3; i++) {
+        uint64_t a, b;
+        memcpy(&a, p + at[i], 8);
+        memcpy(&b, q + at[i], 8);
+        differs |= a ^ b;
+    }
+    return !differs;
+}
+
+static inline size_t wider(size_t window, size_t at_least)
+{
+    window = window * 2 > at_least ? window * 2 : at_least;
+    return window < SCAN_BYTES ? window : SCAN_BYTES;
+}
+
+/* Records in a row that need no second look, found by a scan of `*window` bytes, which is set for the next one. Returns past
+ * the last, -1 without memory. */
+static long long index_plain(indexer_t *x, size_t position, size_t *window, found_t *f)
+{
+    size_t end = x->size - position < *window ? x->size : position + *window;
     uint32_t width = x->width;
     seen_t seen;
     int weighed = x->automatic || x->dialect == PHP;
@@ -162,21 +186,31 @@ static long long index_plain(indexer_t *x, size_t position, size_t window, found
         span_t span = field_span(x->data, start, row + 1, width, x->timestamp);
         const uint8_t *text = x->data + span.first;
         /* A timestamp repeats for many rows. */
-        if (!(last_time && span.last - span.first == 19 && !memcmp(text, last_time, 19))) {
+        if (!(last_time && span.last - span.first == TIME_SIZE && is_same_time(text, last_time))) {
             time = parse_timestamp(text, span.last - span.first);
             if (time == NO_TIME)
                 break;
-            last_time = span.last - span.first == 19 ? text : NULL;
+            last_time = span.last - span.first == TIME_SIZE ? text : NULL;
         }
         f->timestamps[records++] = time;
         start = (size_t)line_end + 1;
     }
-    if (!seen.ascii && !x->isa->is_utf8(x->data + position, start - position))
-        return (long long)position;
+    if (!seen.ascii && !x->isa->is_utf8(x->data + position, start - position)) {
+        start = position;
+        for (records = f->records;; records++) {
+            size_t next = (size_t)f->fields[records * (width + 1) + width] + 1;
+            if (!x->isa->is_utf8(x->data + start, next - start))
+                break;
+            start = next;
+        }
+    }
+    if (seen.end - start <= start - position)
+        *window = wider(*window, 0);
+    else if (*window > SCAN_LEAST)
+        *window /= 2;
+    f->lines += seen.inner ? x->isa->count_lines(x->data + position, start - position) : records - f->records;
     f->records = records;
     f->record_bytes += start - position;
-    if (start > position)
-        f->lines += seen.lines - x->isa->count_lines(x->data + start, seen.end - start);
     earn(x, 0, start - position);
     return (long long)start;
 }
@@ -220,12 +254,11 @@ static int index_records(indexer_t *x, size_t *position, found_t *f)
             continue;
         }
         /* Without credit a record may not be read beyond its line, however plain it is. */
-        long long past = x->credit > 0 ? index_plain(x, at, window, f) : (long long)at;
+        long long past = x->credit > 0 ? index_plain(x, at, &window, f) : (long long)at;
         if (past < 0)
             return -1;
         if ((size_t)past > at) {
             at = (size_t)past;
-            window = window * 2 < SCAN_BYTES ? window * 2 : SCAN_BYTES;
             continue;
         }
         size_t size = x->size - at;
@@ -298,7 +331,8 @@ static int index_records(indexer_t *x, size_t *position, found_t *f)
         earn(x, spent - (r->end - at), r->end - at);
         if (r->sided)
             x->dialect = r->dialect;
-        window = window * 2 < SCAN_BYTES ? window * 2 : SCAN_BYTES;
+        /* Records as long as this one are to find room in the next scan. */
+        window = wider(window, 2 * (r->end - at));
         if (!reserve(f, 1, x->width))
             return -1;
         uint32_t *row = f->fields + f->records * (x->width + 1);

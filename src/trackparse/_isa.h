@@ -4,9 +4,9 @@
 
 /* What a scan saw of all bytes that it looked at. */
 typedef struct {
-    int ascii;    /* whether they are */
-    size_t lines; /* line feeds, also those inside quotes */
-    size_t end;   /* past the last one */
+    int ascii;   /* whether they are */
+    int inner;   /* whether there are line ends inside quotes */
+    size_t end;  /* past the last one */
 } seen_t;
 
 static inline uint64_t prefix_xor_portable(uint64_t m)
@@ -134,6 +134,13 @@ static inline uint64_t high64_portable(vec_portable v)
     return mask;
 }
 
+static inline vec_portable or64_portable(vec_portable v, vec_portable w)
+{
+    for (int i = 0; i < 8; i++)
+        v.word[i] |= w.word[i];
+    return v;
+}
+
 /* For bytes with the top bit: do the other seven reach c's? */
 static inline uint64_t ge64_portable(vec_portable v, uint8_t c)
 {
@@ -152,6 +159,7 @@ static inline uint64_t ge64_portable(vec_portable v, uint8_t c)
 #define eq64 eq64_portable
 #define ge64 ge64_portable
 #define high64 high64_portable
+#define or64 or64_portable
 #define prefix_xor prefix_xor_portable
 #define put64(out, v, p, drop, size) put_runs(out, p, drop, size)
 #include "_scan.h"
@@ -164,6 +172,7 @@ static inline uint64_t ge64_portable(vec_portable v, uint8_t c)
 #undef eq64
 #undef ge64
 #undef high64
+#undef or64
 #undef prefix_xor
 #undef put64
 
@@ -210,6 +219,13 @@ static inline uint64_t high64_sse2(vec_sse2 v)
         _mm_or_si128(_mm_or_si128(v.part[0], v.part[1]), _mm_or_si128(v.part[2], v.part[3])));
 }
 
+static inline vec_sse2 or64_sse2(vec_sse2 v, vec_sse2 w)
+{
+    for (int i = 0; i < 4; i++)
+        v.part[i] = _mm_or_si128(v.part[i], w.part[i]);
+    return v;
+}
+
 #define ISA(name) name##_sse2
 #define TARGET
 #define vec vec_sse2
@@ -219,6 +235,7 @@ static inline uint64_t high64_sse2(vec_sse2 v)
 #define eq64 eq64_sse2
 #define ge64 ge64_sse2
 #define high64 high64_sse2
+#define or64 or64_sse2
 #define prefix_xor prefix_xor_portable
 #define put64(out, v, p, drop, size) put_runs(out, p, drop, size)
 #include "_scan.h"
@@ -231,6 +248,7 @@ static inline uint64_t high64_sse2(vec_sse2 v)
 #undef eq64
 #undef ge64
 #undef high64
+#undef or64
 #undef prefix_xor
 #undef put64
 
@@ -271,6 +289,12 @@ TARGET static inline uint64_t high64_avx2(vec_avx2 v)
     return (uint32_t)_mm256_movemask_epi8(_mm256_or_si256(v.part[0], v.part[1]));
 }
 
+TARGET static inline vec_avx2 or64_avx2(vec_avx2 v, vec_avx2 w)
+{
+    vec_avx2 both = {{_mm256_or_si256(v.part[0], w.part[0]), _mm256_or_si256(v.part[1], w.part[1])}};
+    return both;
+}
+
 TARGET static inline uint64_t prefix_xor_clmul(uint64_t m)
 {
     return (uint64_t)_mm_cvtsi128_si64(
@@ -294,6 +318,7 @@ TARGET static inline uint8_t *put64_avx2(uint8_t *out, vec_avx2 v, const uint8_t
 #define eq64 eq64_avx2
 #define ge64 ge64_avx2
 #define high64 high64_avx2
+#define or64 or64_avx2
 #define prefix_xor prefix_xor_clmul
 #define put64 put64_avx2
 #include "_scan.h"
@@ -306,6 +331,7 @@ TARGET static inline uint8_t *put64_avx2(uint8_t *out, vec_avx2 v, const uint8_t
 #undef eq64
 #undef ge64
 #undef high64
+#undef or64
 #undef prefix_xor
 #undef put64
 
@@ -321,6 +347,7 @@ TARGET static inline uint8_t *put64_avx2(uint8_t *out, vec_avx2 v, const uint8_t
 #define eq64(v, c) ((uint64_t)_mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8(c)))
 #define ge64(v, c) ((uint64_t)_mm512_cmpge_epu8_mask(v, _mm512_set1_epi8((char)(c))))
 #define high64(v) ((uint64_t)_mm512_movepi8_mask(v))
+#define or64(v, w) _mm512_or_si512(v, w)
 #define prefix_xor prefix_xor_clmul
 
 /* The bits become bytes, and those positions: without a branch on how many there are, mostly. */
@@ -334,10 +361,10 @@ TARGET static inline uint32_t *emit_avx512(uint32_t *out, uint64_t m, uint64_t l
     __m512i flagged = _mm512_mask_add_epi8(load64(numbers), line_ends, load64(numbers), _mm512_set1_epi8((char)0x80));
     __m512i bytes = _mm512_maskz_compress_epi8(m, flagged);
     for (size_t done = 0;; done += 16) {
-        __m512i words = _mm512_cvtepu8_epi32(_mm512_castsi512_si128(bytes));
-        __m512i flags = _mm512_slli_epi32(_mm512_srli_epi32(words, 7), 31);
-        __m512i positions = _mm512_add_epi32(_mm512_and_si512(words, _mm512_set1_epi32(63)), _mm512_set1_epi32((int)at));
-        _mm512_storeu_si512((void *)(out + done), _mm512_or_si512(positions, flags));
+        /* With its sign, so that the flag is the top bit; the sum leaves that alone. */
+        __m512i words = _mm512_cvtepi8_epi32(_mm512_castsi512_si128(bytes));
+        __m512i parts = _mm512_and_si512(words, _mm512_set1_epi32((int)(LINE_END | 63)));
+        _mm512_storeu_si512((void *)(out + done), _mm512_add_epi32(parts, _mm512_set1_epi32((int)at)));
         if (done + 16 >= count)
             return out + count;
         bytes = _mm512_alignr_epi64(bytes, bytes, 2);
@@ -362,6 +389,7 @@ TARGET static inline uint8_t *put64_avx512(uint8_t *out, __m512i v, uint64_t dro
 #undef eq64
 #undef ge64
 #undef high64
+#undef or64
 #undef prefix_xor
 #undef put64
 #endif
@@ -403,6 +431,13 @@ static inline uint64_t high64_neon(uint8x16x4_t v)
     return vmaxvq_u8(vorrq_u8(vorrq_u8(v.val[0], v.val[1]), vorrq_u8(v.val[2], v.val[3]))) >> 7;
 }
 
+static inline uint8x16x4_t or64_neon(uint8x16x4_t v, uint8x16x4_t w)
+{
+    for (int i = 0; i < 4; i++)
+        v.val[i] = vorrq_u8(v.val[i], w.val[i]);
+    return v;
+}
+
 #define ISA(name) name##_neon
 #define TARGET
 #define vec uint8x16x4_t
@@ -412,6 +447,7 @@ static inline uint64_t high64_neon(uint8x16x4_t v)
 #define eq64 eq64_neon
 #define ge64 ge64_neon
 #define high64 high64_neon
+#define or64 or64_neon
 #define prefix_xor prefix_xor_portable
 #define put64(out, v, p, drop, size) put_runs(out, p, drop, size)
 #include "_scan.h"
@@ -424,6 +460,7 @@ static inline uint64_t high64_neon(uint8x16x4_t v)
 #undef eq64
 #undef ge64
 #undef high64
+#undef or64
 #undef prefix_xor
 #undef put64
 #endif

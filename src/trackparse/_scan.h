@@ -8,6 +8,7 @@
  *   eq64(v, c)                   bit i set where byte i equals c
  *   ge64(v, c)                   bit i set where byte i is at least c, for c of 0x80 and more
  *   high64(v)                    not 0 where a byte is not ASCII
+ *   or64(v, w)                   both, or-ed
  *   load_part(p, n, space)       the first n bytes from p, then zeros; `space` is 64 bytes to use
  *   prefix_xor(m)                bit i is the parity of bits 0..i
  *   emit(out, m, line_ends, at)  write at + i for each bit i of m, flagged where it is in line_ends; 64 of them fit
@@ -21,12 +22,13 @@ TARGET static inline __attribute__((always_inline)) size_t ISA(scan_as)(const ui
                                                                         int php, int weighed, uint32_t *found, seen_t *seen)
 {
     uint32_t *out = found;
-    uint64_t inside = 0, backslash = 0, before = 1, closed = 0, cr = 0, high = 0;
+    uint64_t inside = 0, backslash = 0, before = 1, closed = 0, cr = 0;
     /* The byte before was the quote of a \" inside quotes, or the one behind that. */
     uint64_t any = 0, second = 0;
     const size_t begin = at;
-    size_t lines = 0;
+    uint64_t inner = 0;
     uint8_t tail[64];
+    vec bytes = load_part(data, 0, tail);
 
     for (; at < end; at += 64) {
         vec v = end - at < 64 ? load_part(data + at, end - at, tail) : load64(data + at);
@@ -36,8 +38,7 @@ TARGET static inline __attribute__((always_inline)) size_t ISA(scan_as)(const ui
         uint64_t separators = delimiters | line_ends;
         uint64_t b = eq64(v, '\\'), escaped = all & (b << 1 | backslash);
         backslash = b >> 63;
-        high |= high64(v);
-        lines += (size_t)__builtin_popcountll(line_ends);
+        bytes = or64(bytes, v);
         /* fputcsv leaves a quote after a backslash alone, so it neither opens nor closes anything. */
         if (php)
             quotes &= ~escaped;
@@ -45,6 +46,7 @@ TARGET static inline __attribute__((always_inline)) size_t ISA(scan_as)(const ui
             uint64_t within = prefix_xor(quotes) ^ inside, marks = separators | all | eq64(v, '\r');
             uint64_t opening = quotes & within, closing = quotes & ~within;
             inside = (uint64_t)((int64_t)within >> 63);
+            inner |= line_ends & within;
             separators &= ~within;
             uint64_t may_open = (separators | closing) << 1 | before;
             before = (separators | closing) >> 63;
@@ -76,12 +78,13 @@ TARGET static inline __attribute__((always_inline)) size_t ISA(scan_as)(const ui
                 }
             }
         } else {
+            inner |= line_ends & inside;
             separators &= ~inside;
             before = separators >> 63;
         }
         out = emit(out, separators, line_ends, (uint32_t)at);
     }
-    *seen = (seen_t){!high, lines, at < end ? at : end};
+    *seen = (seen_t){!high64(bytes), inner != 0, at < end ? at : end};
     return (size_t)(out - found);
 }
 
