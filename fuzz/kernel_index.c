@@ -78,7 +78,7 @@ static void check_same(const question_t *q, const result_t *a, const result_t *b
     }
 }
 
-/* Between records and rejects stand blank lines and byte order marks only, and the sums are right. */
+/* Between records and rejects stand blank lines, byte order marks and Excel's sep=; only, and the sums are right. */
 static void check_cover(const question_t *q, const result_t *r, const uint8_t *data, size_t size, size_t start, int final)
 {
     const found_t *f = &r->found;
@@ -94,6 +94,14 @@ static void check_cover(const question_t *q, const result_t *r, const uint8_t *d
             if (next - at >= sizeof BOM && !memcmp(data + at, BOM, sizeof BOM)) {
                 at += sizeof BOM;
                 mark_bytes += sizeof BOM;
+                continue;
+            }
+            const uint8_t *feed = memchr(data + at, '\n', next - at);
+            size_t line = feed ? (size_t)(feed - data) - at : next - at;
+            if (is_separator_line(data + at, line)) {
+                line += feed != NULL;
+                at += line;
+                mark_bytes += line;
                 continue;
             }
             while (at + crs < next && data[at + crs] == '\r')
