@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 setup: $(BIN)/.installed
 
-$(BIN)/.installed: pyproject.toml setup.py $(wildcard src/trackparse/*.c src/trackparse/*.h)
+$(BIN)/.installed: pyproject.toml setup.py $(wildcard src/trackparse/records/kernel/*.[ch])
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	touch $@
@@ -59,5 +59,5 @@ ci:
 	.ci/run
 
 clean:
-	rm -rf build dist $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis src/*.egg-info src/trackparse/*.so
+	rm -rf build dist $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis src/*.egg-info src/trackparse/records/kernel/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

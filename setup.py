@@ -2,12 +2,14 @@
 
 from setuptools import Extension, setup
 
+KERNEL = "src/trackparse/records/kernel"
+
 setup(
     ext_modules=[
         Extension(
-            "trackparse._kernel",
-            sources=["src/trackparse/_kernel.c"],
-            depends=[f"src/trackparse/_{name}.h" for name in ("isa", "scan", "grammar", "index", "values")],
+            "trackparse.records.kernel.native",
+            sources=[f"{KERNEL}/native.c"],
+            depends=[f"{KERNEL}/{name}.h" for name in ("isa", "scan", "grammar", "index", "values")],
             define_macros=[("Py_LIMITED_API", "0x030B0000")],
             extra_compile_args=["-O3", "-std=c11", "-Wall", "-Wextra", "-fno-strict-aliasing"],
             py_limited_api=True,

@@ -45,7 +45,7 @@ class Contender:
 
 
 _ARROW = ("pyarrow", "pyarrow.compute")
-_OURS = (*_ARROW, "trackparse.reader", "trackparse.events", "trackparse.parquet")
+_OURS = (*_ARROW, "trackparse.reader", "trackparse.events", "trackparse.convert.parquet")
 _AS_IT_IS: Attempts = ({},)
 _BY_CSV: Attempts = ({}, {"escapechar": "\\"}, {"escapechar": "\\", "doublequote": False})
 _BY_PYARROW: Attempts = (

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from trackparse.sample import COLUMNS, Dialect, encode_row, sample_rows, write_sample
+from trackparse.testing.sample import COLUMNS, Dialect, encode_row, sample_rows, write_sample
 
 FOLDER = Path(__file__).parent / "corpus"
 SEED = 1

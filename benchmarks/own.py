@@ -26,12 +26,12 @@ def inflate(log: Path) -> Iterator[int]:
 
 
 def scan(log: Path) -> Iterator[int]:
-    from trackparse.archive import open_archive
-    from trackparse.index import Indexer
+    from trackparse.archive.opening import open_archive
+    from trackparse.archive.readahead import MemberEnd, MemberStart, ReadAhead
     from trackparse.limits import Limits
-    from trackparse.readahead import MemberEnd, MemberStart, ReadAhead
     from trackparse.reader import BLOCK_SIZE
-    from trackparse.sources import open_source
+    from trackparse.records.indexer import Indexer
+    from trackparse.sources.source import open_source
 
     indexer = Indexer("auto", Limits(), BLOCK_SIZE)
     with ReadAhead(open_archive(open_source(log), Limits()), BLOCK_SIZE) as ahead:

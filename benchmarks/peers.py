@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.archives import READ, open_member, output
-from trackparse.sample import COLUMNS
+from trackparse.testing.sample import COLUMNS
 
 _PYARROW_BLOCK = 1 << 22  # bytes; the fastest of 256 KiB to 16 MiB
 _ROW_GROUP = 1 << 17  # rows; one a batch takes as long and makes a file a third larger

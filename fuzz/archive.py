@@ -13,8 +13,8 @@ from typing import IO, Any, Final
 from harness import MAX, Knobs, fuzz, trackparse
 
 from trackparse import Limits, TrackparseError
-from trackparse.archive import open_archive
-from trackparse.sources import open_source
+from trackparse.archive.opening import open_archive
+from trackparse.sources.source import open_source
 
 LIMITS: Final = Limits(max_inflated_bytes=MAX, max_members=100)
 HEADER: Final = b"//timestamp;tracking_code\n"

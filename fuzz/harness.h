@@ -32,13 +32,13 @@ static void *rationed_realloc(void *old, size_t size)
 #define malloc rationed_malloc
 #define calloc rationed_calloc
 #define realloc rationed_realloc
-#include "_isa.h"
+#include "isa.h"
 
-#include "_grammar.h"
+#include "grammar.h"
 
-#include "_index.h"
+#include "index.h"
 
-#include "_values.h"
+#include "values.h"
 #undef malloc
 #undef calloc
 #undef realloc

@@ -11,7 +11,7 @@ import atheris
 with atheris.instrument_imports(include=["trackparse"]):
     import trackparse
     import trackparse.reader
-    import trackparse.sample
+    import trackparse.testing.sample
 
 KNOBS: Final = 32  # bytes of an input that choose
 MAX: Final = 1 << 20

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from harness import MAX, Knobs, fuzz
 
-from trackparse import _kernel, _reference
+from trackparse.records.kernel import native, reference
 from trackparse.schema import COLUMNS
 
-SETS: Final = _kernel.instruction_sets()
+SETS: Final = native.instruction_sets()
 KNOWN: Final = ";".join(COLUMNS).encode()
 
 
@@ -23,22 +23,22 @@ def check(data: bytes, knobs: Knobs) -> None:
     stop = size if knobs.often() else knobs.randrange(size + 2)
     most = knobs.choice((MAX, MAX, 60, 200, size or 1))
     final, auto, dialect = knobs.choice((True, False)), knobs.often(), knobs.randrange(2)
-    limit = _reference.credit_limit(most)
+    limit = reference.credit_limit(most)
     credit = limit if knobs.often() else min(limit, knobs.randrange(1000) - 100)
     arguments = (start, stop, final, width, timestamp, payload, KNOWN, auto, dialect, most, credit)
-    expected = tuple(_reference.index(data, *arguments))
+    expected = tuple(reference.index(data, *arguments))
     field = knobs.randrange(width + 1) - 1
     runs: Any = [(data, expected[5], expected[3], width, field)] * knobs.choice((1, 1, 2))
     empty_is_null = knobs.choice((False, True))
-    columns = made(_reference, runs, empty_is_null)
-    values = values_of(_reference, data, dialect)
+    columns = made(reference, runs, empty_is_null)
+    values = values_of(reference, data, dialect)
     for name in SETS:
-        _kernel.select(name)
-        found = tuple(_kernel.index(data, *arguments))
+        native.select(name)
+        found = tuple(native.index(data, *arguments))
         assert found == expected, f"index(data, {arguments}): {name} says {found}, the reference {expected}"
-        same = made(_kernel, runs, empty_is_null)
+        same = made(native, runs, empty_is_null)
         assert same == columns, f"field {field}: {name} makes {same}, the reference {columns}"
-        ours = values_of(_kernel, data, dialect)
+        ours = values_of(native, data, dialect)
         assert ours == values, f"{name} says {ours}, the reference {values}"
 
 
@@ -58,7 +58,7 @@ def made(kernel: Any, runs: Any, empty_is_null: bool) -> list[Any]:
 def values_of(kernel: Any, data: bytes, dialect: int) -> list[Any]:
     """What the small functions say of the data; unescaping is for quotes that come in pairs."""
     said: list[Any] = [kernel.is_json(data), kernel.count_lines(data, 0, len(data)), kernel.parse_timestamp(data)]
-    escaped = data.replace(b'\\"', b"") if dialect == _reference.PHP else data
+    escaped = data.replace(b'\\"', b"") if dialect == reference.PHP else data
     if b'"' not in escaped.replace(b'""', b""):
         said.append(kernel.unescape(data, dialect))
     return said

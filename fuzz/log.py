@@ -9,7 +9,8 @@ from typing import Any, Final, NamedTuple
 from harness import MAX, Knobs, fuzz, trackparse
 
 from trackparse import Limits, PayloadError, TrackparseError
-from trackparse.index import Indexer, Segment
+from trackparse.records.indexer import Indexer
+from trackparse.records.segments import Segment
 
 BOM: Final = b"\xef\xbb\xbf"
 BLOCKS: Final = (*range(1, 65), MAX)

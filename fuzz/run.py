@@ -55,13 +55,16 @@ def build(target: str, folder: Path, package: Path) -> list[str]:
     """The command that runs the target with the package's kernel."""
     folder.mkdir(parents=True, exist_ok=True)
     if target in C_TARGETS:
-        _compile(["-fsanitize=fuzzer", "-std=gnu11", f"-I{package}", str(FUZZ / f"{target}.c")], folder / target)
+        headers = f"-I{package / 'records' / 'kernel'}"
+        _compile(["-fsanitize=fuzzer", "-std=gnu11", headers, str(FUZZ / f"{target}.c")], folder / target)
         return [str(folder / target)]
     copy = folder / "package" / "trackparse"
+    kernel = copy / "records" / "kernel"
     if not copy.exists():
         shutil.copytree(package, copy, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
         python = [f"-I{sysconfig.get_paths()['include']}", "-DPy_LIMITED_API=0x030B0000", "-shared", "-fPIC"]
-        _compile(["-fsanitize=fuzzer-no-link", "-std=c11", *python, str(copy / "_kernel.c")], copy / "_kernel.abi3.so")
+        flags = ["-fsanitize=fuzzer-no-link", "-std=c11", *python]
+        _compile([*flags, str(kernel / "native.c")], kernel / "native.abi3.so")
     return [sys.executable, str(FUZZ / f"{target}.py")]
 
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal
 
-from trackparse.sample import encode_row, sample_rows
 from trackparse.schema import COLUMNS
+from trackparse.testing.sample import encode_row, sample_rows
 
 TESTS: Final = Path(__file__).parent.parent / "tests"
 H8: Final = b"//" + ";".join(COLUMNS).encode() + b"\n"

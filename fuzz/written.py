@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from harness import MAX, Knobs, fuzz, trackparse
 
-from trackparse.sample import encode_row
 from trackparse.schema import COLUMNS
+from trackparse.testing.sample import encode_row
 
 H8: Final = b"//" + ";".join(COLUMNS).encode() + b"\n"
 H6: Final = b"//" + ";".join(COLUMNS[:6]).encode() + b"\n"

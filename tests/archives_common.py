@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from trackparse.archive import open_archive
+from trackparse.archive.opening import open_archive
 from trackparse.errors import TrackparseError
 from trackparse.limits import Limits
-from trackparse.sources import open_source
+from trackparse.sources.source import open_source
 
 
 def make_log(size: int, seed: int = 1) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 
 from trackparse.cli import cli
-from trackparse.sample import COLUMNS, encode_row, sample_rows
+from trackparse.testing.sample import COLUMNS, encode_row, sample_rows
 
 PROGRAM = [sys.executable, "-m", "trackparse.cli"]
 # As users have it: development mode tells of whatever a signal cut in the middle.

@@ -9,17 +9,20 @@ from types import ModuleType
 import pytest
 from hypothesis import HealthCheck, settings
 
-from trackparse import _reference, columns, dispatch, events, index
-from trackparse.stream import Stats
+from trackparse import events
+from trackparse.columns import builder
+from trackparse.records import indexer
+from trackparse.records.kernel import chooser, reference
+from trackparse.records.stream import Stats
 
 try:
-    from trackparse import _kernel
+    from trackparse.records.kernel import native
 except ImportError:  # no compiler was at hand
-    _kernel = None  # type: ignore[assignment]
+    native = None  # type: ignore[assignment]
 
-INSTRUCTION_SETS: list[str] = _kernel.instruction_sets() if _kernel else []
+INSTRUCTION_SETS: list[str] = native.instruction_sets() if native else []
 # Sizes that a kernel a hundred times slower cannot take are divided by this.
-SLOW = 10 if dispatch.name == "reference" else 1
+SLOW = 10 if chooser.name == "reference" else 1
 # Payload derives from the kernel that was chosen, and the C kernel makes no other.
 KERNELS: list[str] = ["reference", *(INSTRUCTION_SETS if SLOW == 1 else [])]
 
@@ -38,27 +41,27 @@ def chosen_set() -> str:
 def kernel_named(name: str) -> ModuleType:
     """The kernel; with its instruction set selected where it is the one in C."""
     if name == "reference":
-        return _reference
-    _kernel.select(name)
-    return _kernel
+        return reference
+    native.select(name)
+    return native
 
 
 @pytest.fixture(params=KERNELS)
 def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Each kernel in turn, in place of the one that was chosen."""
     module = kernel_named(request.param)
-    for user in (index, columns, events):
+    for user in (indexer, builder, events):
         monkeypatch.setattr(user, "kernel", module)
     yield request.param
     if INSTRUCTION_SETS:
-        _kernel.select(chosen_set())
+        native.select(chosen_set())
 
 
 @pytest.fixture(params=INSTRUCTION_SETS)
 def instruction_set(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
     """The C kernel with each of its instruction sets."""
     yield kernel_named(request.param)
-    _kernel.select(chosen_set())
+    native.select(chosen_set())
 
 
 def placed(stats: Stats) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from trackparse import _reference
+from trackparse.records.kernel import reference
 from trackparse.schema import COLUMNS
 
 KNOWN = ";".join(COLUMNS).encode()
@@ -23,20 +23,20 @@ class Question(NamedTuple):
     payload: int = 7
     names: bytes = KNOWN
     auto: bool = True
-    dialect: int = _reference.PHP
+    dialect: int = reference.PHP
     most: int = MAX
-    credit: int = _reference.credit_limit(MAX)
+    credit: int = reference.credit_limit(MAX)
 
 
 def question(data: Any, **more: Any) -> Question:
     """What is asked about all of ``data``, with the credit that its limit gives."""
     asked = Question(data, 0, len(data))._replace(**more)
-    return asked if "credit" in more else asked._replace(credit=_reference.credit_limit(asked.most))
+    return asked if "credit" in more else asked._replace(credit=reference.credit_limit(asked.most))
 
 
-def indexed(kernel: Any, data: Any, **more: Any) -> _reference.Indexed:
+def indexed(kernel: Any, data: Any, **more: Any) -> reference.Indexed:
     """What a kernel finds in all of ``data``."""
-    return _reference.Indexed._make(kernel.index(*question(data, **more)))
+    return reference.Indexed._make(kernel.index(*question(data, **more)))
 
 
 class Made(NamedTuple):

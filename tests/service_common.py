@@ -11,9 +11,9 @@ import pyarrow as pa
 
 import trackparse
 from trackparse.client import Pauses, TrackingLogClient
-from trackparse.patience import Cancel, Clock, check
-from trackparse.sample import write_sample
+from trackparse.sources.retry import Cancel, Clock, check
 from trackparse.testing import TOKEN, FakeService
+from trackparse.testing.sample import write_sample
 
 QUICK = Pauses(0.0005, 0.002)
 

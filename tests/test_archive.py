@@ -30,11 +30,11 @@ from archives_common import (
     read_members,
 )
 
-from trackparse import inflate
-from trackparse.archive import open_archive
+from trackparse.archive import inflate
+from trackparse.archive.opening import open_archive
 from trackparse.errors import ArchiveError, LimitError, TruncatedError
 from trackparse.limits import Limits
-from trackparse.sources import open_source
+from trackparse.sources.source import open_source
 
 SMALL = make_log(900)
 BOTH: list[Callable[[bytes], Any]] = [bytes, lambda data: [data]]
@@ -600,16 +600,19 @@ def test_zlib_does_where_isal_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_pa
     ("version", "used"), [("1.8.0", False), ("0.11.1", False), ("1.9.0", True), ("1.10", True), ("2.0", True)]
 )
 def test_zlib_does_where_isal_is_too_old(version: str, used: bool) -> None:
-    code = f"import isal; isal.__version__ = {version!r}; from trackparse import inflate; print(inflate.igzip_lib)"
+    code = (
+        f"import isal; isal.__version__ = {version!r}; "
+        "from trackparse.archive import inflate; print(inflate.igzip_lib)"
+    )
     run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert (run.stdout != "None\n") is used
 
 
 _HUNGRY = """
 import resource, sys, zlib
-from trackparse.archive import open_archive
+from trackparse.archive.opening import open_archive
 from trackparse.limits import Limits
-from trackparse.sources import open_source
+from trackparse.sources.source import open_source
 def bomb():
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     for _ in range(int(sys.argv[1])):

@@ -256,7 +256,7 @@ class TestCounts:
 
     def test_more_members_than_its_sixteen_bits_hold(self, monkeypatch: pytest.MonkeyPatch) -> None:
         # With as few bits as three members need: 65,537 take seconds.
-        monkeypatch.setattr("trackparse.zipstream._UNKNOWN16", 1)
+        monkeypatch.setattr("trackparse.archive.zip_forward._UNKNOWN16", 1)
         data = archive(*(Member(log, name.encode()) for name, log in EACH.items()), end={"entries": 1})
         for way in WAYS:
             assert found_in(data, way) == (EACH, None)
@@ -593,7 +593,7 @@ class TestSoundForms:
         assert list(found.values()) == LOGS[:2]
 
     def test_a_stream_that_goes_on_behind_its_archive_has_a_limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("trackparse.zipstream._BEHIND_MOST", 1 << 20)
+        monkeypatch.setattr("trackparse.archive.zip_forward._BEHIND_MOST", 1 << 20)
         data = FORMS["three logs"].data
         assert read_members(iter([data, bytes(1 << 20)]))[1] is None
         passed = 0

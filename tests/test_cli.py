@@ -16,7 +16,7 @@ from cli_common import PROGRAM, ROW, csv_of, failed, good, run, with_bad
 import trackparse
 from trackparse.cli import cli
 from trackparse.cli.exits import Exit, exit_for, gravest
-from trackparse.sample import write_sample
+from trackparse.testing.sample import write_sample
 
 COMMANDS = sorted(cli.commands)
 READING = ["cat", "check", "convert", "head", "schema", "stats"]

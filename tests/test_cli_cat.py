@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import csv as arrow_csv
 
-from trackparse.sample import COLUMNS, encode_row, sample_rows, write_sample
+from trackparse.testing.sample import COLUMNS, encode_row, sample_rows, write_sample
 
 OLD = b"//timestamp;tracking_code;target_id;hwid;status;description\n2011-01-01T15:03:01.012345;T;u;h;created;\n"
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8) | st.sampled_from(

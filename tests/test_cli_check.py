@@ -11,7 +11,7 @@ from cli_common import BAD, HEADER, ROW, csv_of, ended, good, run, with_bad, wit
 from conftest import SLOW
 
 from trackparse.cli import faults, output
-from trackparse.sample import encode_row, write_sample
+from trackparse.testing.sample import encode_row, write_sample
 
 
 @pytest.fixture

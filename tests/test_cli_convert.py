@@ -18,7 +18,7 @@ import pytest
 from cli_common import BAD, HEADER, PLAIN, PROGRAM, ROW, csv_of, ended, failed, good, with_bad, with_text
 
 import trackparse
-from trackparse.sample import COLUMNS, encode_row, sample_rows, write_sample
+from trackparse.testing.sample import COLUMNS, encode_row, sample_rows, write_sample
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from click.testing import Result
 from service_common import sample, stored
 
 import trackparse
-from trackparse.sample import encode_row
 from trackparse.testing import TOKEN, FakeService, Reply
+from trackparse.testing.sample import encode_row
 
 TODAY = datetime.datetime.now(datetime.UTC).date()
 DAYS = [str(TODAY - datetime.timedelta(days=age)) for age in (3, 2, 1)]
@@ -186,7 +186,7 @@ def test_a_link_by_http_can_be_taken_as_it_is(
     service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What the service does over http is for tests; here the client believes that it was not told so.
-    monkeypatch.setattr("trackparse.client.check_url", lambda *_, **__: None)
+    monkeypatch.setattr("trackparse.client.api.check_url", lambda *_, **__: None)
     options = ["--to", tmp_path, "--date", DAYS[0], "--base-url", service.url]
     result = run("fetch", *options, "--wait", "1", TRACKPARSE_TOKEN=TOKEN)
     assert result.exit_code == 7

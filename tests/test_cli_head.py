@@ -11,7 +11,7 @@ from cli_common import ROW, csv_of, ended, good, with_bad, with_text
 
 import trackparse
 from trackparse.cli.head import _lines
-from trackparse.sample import COLUMNS, sample_rows, write_sample
+from trackparse.testing.sample import COLUMNS, sample_rows, write_sample
 
 
 @pytest.fixture

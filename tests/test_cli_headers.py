@@ -17,8 +17,8 @@ import pytest
 from cli_common import good, run
 from service_common import stored
 
-from trackparse.sample import COLUMNS
 from trackparse.testing import TOKEN, FakeService
+from trackparse.testing.sample import COLUMNS
 
 NOW = b"2021-04-20 13:01:01"
 TIME = "2021-04-20 13:01:01.000000"

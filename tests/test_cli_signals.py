@@ -19,7 +19,7 @@ sys.path.insert(0, str(TORTURE))
 
 import kills  # noqa: E402
 
-from trackparse.sample import write_sample  # noqa: E402
+from trackparse.testing.sample import write_sample  # noqa: E402
 
 COMMANDS = [["cat"], ["cat", "--format", "csv"], ["check"], ["check", "--json"], ["convert"], ["head"],
             ["head", "--json"], ["schema"], ["schema", "--json"], ["stats"], ["stats", "--json"]]  # fmt: skip

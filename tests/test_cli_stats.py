@@ -12,7 +12,7 @@ import pytest
 from cli_common import csv_of, ended, good, with_bad, with_text
 
 from trackparse.cli.tally import Tally
-from trackparse.sample import sample_rows, write_sample
+from trackparse.testing.sample import sample_rows, write_sample
 
 TRUTH = list(sample_rows(3_000))
 

@@ -26,8 +26,8 @@ import pytest
 from cli_common import PROGRAM, csv_of, with_bad, with_text
 
 from trackparse.cli import cli
-from trackparse.sample import write_sample
 from trackparse.testing import TOKEN, FakeService
+from trackparse.testing.sample import write_sample
 
 YESTERDAY = datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=1)
 COLOUR = re.compile(rb"\x1b\[(?:\d+;)*(?:3[0-7]|9[0-7]|38;[\d;]+)m")

@@ -28,9 +28,9 @@ from service_common import QUICK, RecordingClock, client_of, clocked, sample, st
 
 import trackparse
 from trackparse.client import TrackingLogClient, Waiting, days, open_url, tracking_codes
-from trackparse.patience import Pauses
+from trackparse.sources.http import over_https, retry_after
+from trackparse.sources.retry import Pauses
 from trackparse.testing import TOKEN, FakeService, Reply
-from trackparse.transport import over_https, retry_after
 
 TODAY = datetime.datetime.now(datetime.UTC).date()
 YESTERDAY = TODAY - datetime.timedelta(days=1)
@@ -158,7 +158,7 @@ def test_a_full_disk_is_an_error_that_names_the_file(
     def full(path: Path) -> Iterator[Path]:
         yield Path("/dev/full")
 
-    monkeypatch.setattr("trackparse.client.atomic", full)
+    monkeypatch.setattr("trackparse.client.api.atomic", full)
     with client_of(service) as client, pytest.raises(OSError, match=r"No space left.*log\.zip"):
         client.download(YESTERDAY, tmp_path / "log.zip")
 
@@ -220,7 +220,7 @@ def test_a_log_outlives_its_client(service: FakeService) -> None:
 
 def test_a_bad_option_is_met_before_the_wait(service: FakeService, tmp_path: Path) -> None:
     with client_of(service) as client:
-        with pytest.raises(TypeError, match=r"'colums' is no option.* columns"):
+        with pytest.raises(TypeError, match=r"unknown option 'colums': did you mean 'columns'\?"):
             client.open_log(colums=["status"])  # type: ignore[call-arg]
         with pytest.raises(TypeError, match="compresion"):
             client.convert(None, tmp_path / "log.parquet", compresion="zstd")
@@ -934,7 +934,7 @@ def test_tracking_codes_find_their_events() -> None:
 
 
 def test_without_urllib3_it_says_what_to_install() -> None:
-    code = "import sys; sys.modules['urllib3'] = None; import trackparse.client"
+    code = "import sys; sys.modules['urllib3'] = None; from trackparse.client import TrackingLogClient"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode
     assert run.stderr.splitlines()[-1] == "ImportError: the client needs urllib3: pip install 'trackparse[client]'"

@@ -16,7 +16,7 @@ from cases import H6, H8, NAMES, line, line6, row
 from conftest import SLOW
 
 import trackparse
-from trackparse.sample import encode_row, sample_rows
+from trackparse.testing.sample import encode_row, sample_rows
 
 ROWS = 3000 // SLOW
 TRUTH = [(datetime.fromisoformat(fields[0]), *fields[1:7], fields[7] or None) for fields in sample_rows(ROWS)]

@@ -19,7 +19,7 @@ from cases import H8, line
 from conftest import SLOW
 
 import trackparse
-from trackparse.sample import encode_row, sample_rows, write_sample
+from trackparse.testing.sample import encode_row, sample_rows, write_sample
 
 ROWS = 3000 // SLOW
 LOG = H8 + b"".join(encode_row(fields) for fields in sample_rows(ROWS))

@@ -18,15 +18,15 @@ from cases import H8, line
 from cli_common import ended, failed, good, with_bad
 
 import trackparse
-from trackparse import files
-from trackparse.sample import write_sample
+from trackparse import atomic
+from trackparse.testing.sample import write_sample
 
 GOOD, BAD = H8 + line(), H8 + line() + b"x\n"
 # Begins a file and says so; then it waits to be killed.
 WRITER = """
 import sys, time
 from pathlib import Path
-from trackparse.files import atomic_all
+from trackparse.atomic import atomic_all
 with atomic_all([Path(name) for name in sys.argv[1:]]) as [first, *_]:
     first.temporary.write_bytes(b"half")
     print("begun", flush=True)
@@ -37,7 +37,7 @@ with atomic_all([Path(name) for name in sys.argv[1:]]) as [first, *_]:
 @pytest.fixture(autouse=True)
 def always_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder that was looked through a moment ago is looked through again."""
-    monkeypatch.setattr(files, "_look_again", {})
+    monkeypatch.setattr(atomic, "_look_again", {})
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ class TestWhatTheDeadLeft:
         before = names(tmp_path)
         write_sample(tmp_path / "sample.zip", rows=1)
         assert names(tmp_path) == sorted([*before, "sample.zip"])
-        with files.atomic(tmp_path / "c") as mine:
+        with atomic.atomic(tmp_path / "c") as mine:
             write_sample(tmp_path / "sample.zip", rows=1)
             assert mine.exists()
 
@@ -84,7 +84,7 @@ class TestWhatTheDeadLeft:
     ) -> None:
         writer.kill()
         writer.wait()
-        monkeypatch.setattr(files, "_LOCAL", {b"nfs4"})
+        monkeypatch.setattr(atomic, "_LOCAL", {b"nfs4"})
         before = names(tmp_path)
         write_sample(tmp_path / "sample.zip", rows=1)
         assert names(tmp_path) == sorted([*before, "sample.zip"])
@@ -97,7 +97,7 @@ class TestWhatTheDeadLeft:
 
         writer.kill()
         writer.wait()
-        monkeypatch.setattr(files.fcntl, "flock", no_locks)
+        monkeypatch.setattr(atomic.fcntl, "flock", no_locks)
         before = names(tmp_path)
         write_sample(tmp_path / "sample.zip", rows=1)
         assert names(tmp_path) == sorted([*before, "sample.zip"])
@@ -120,13 +120,13 @@ class TestWhatTheDeadLeft:
     def test_writers_side_by_side_do_not_disturb_each_other(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(files, "_SHARE", -1)  # each of them looks each time
+        monkeypatch.setattr(atomic, "_SHARE", -1)  # each of them looks each time
         faults: list[BaseException] = []
 
         def write(name: str) -> None:
             try:
                 for number in range(100):
-                    with files.atomic(tmp_path / name) as temporary:
+                    with atomic.atomic(tmp_path / name) as temporary:
                         temporary.write_bytes(b"%d" % number)
             except BaseException as fault:
                 faults.append(fault)
@@ -145,7 +145,7 @@ class TestWhatTheDeadLeft:
         looked: list[object] = []
         monkeypatch.setattr(os, "listdir", lambda folder: looked.append(folder) or time.sleep(0.05) or [])
         for _ in range(10):
-            with files.atomic(tmp_path / "a") as temporary:
+            with atomic.atomic(tmp_path / "a") as temporary:
                 temporary.touch()
         assert looked == [tmp_path]
 
@@ -234,7 +234,7 @@ class TestTakenAway:
     def test_another_file_under_that_name_is_not_taken_for_it(self, tmp_path: Path) -> None:
         (tmp_path / "a").write_bytes(b"old")
         removed = pytest.raises(FileNotFoundError, match="somebody removed")
-        with removed, files.atomic(tmp_path / "a") as temporary:
+        with removed, atomic.atomic(tmp_path / "a") as temporary:
             temporary.unlink()
             temporary.write_bytes(b"of somebody else")
         assert content(tmp_path) == {"a": b"old"}
@@ -249,7 +249,7 @@ class TestTakenAway:
         trackparse.convert_log(BAD, dest, on_error="quarantine", rejects=rejects)
         dest.unlink()
         before = content(tmp_path)
-        flock = files.fcntl.flock
+        flock = atomic.fcntl.flock
         met: list[str] = []
         holding: list[IO[bytes]] = []
 
@@ -269,7 +269,7 @@ class TestTakenAway:
                         Path(file.name).touch()
             flock(file, operation)
 
-        monkeypatch.setattr(files.fcntl, "flock", unlucky)
+        monkeypatch.setattr(atomic.fcntl, "flock", unlucky)
         if mode == "xb":
             trackparse.convert_log(BAD + line() + b"y\n", dest, on_error="quarantine", rejects=rejects)
             assert trackparse.read_rejects(rejects).num_rows == 2
@@ -289,7 +289,7 @@ class TestTakenAway:
         def held(*_: object) -> None:
             raise BlockingIOError(errno.EWOULDBLOCK, os.strerror(errno.EWOULDBLOCK))
 
-        monkeypatch.setattr(files.fcntl, "flock", held)
+        monkeypatch.setattr(atomic.fcntl, "flock", held)
         with pytest.raises(OSError, match="others lock or remove each new file") as caught:
             trackparse.convert_log(GOOD, tmp_path / "out.parquet")
         assert caught.value.filename == str(tmp_path / "out.parquet")
@@ -307,7 +307,7 @@ class TestInterrupted:
             return replace(source, target)
 
         monkeypatch.setattr(Path, "replace", interrupted)
-        with pytest.raises(KeyboardInterrupt), files.atomic_all(paths) as coming:  # noqa: PT012
+        with pytest.raises(KeyboardInterrupt), atomic.atomic_all(paths) as coming:  # noqa: PT012
             for file in coming:
                 file.temporary.write_bytes(b"whole")
         assert content(tmp_path) == {"a": b"whole", "b": b"whole"}
@@ -321,7 +321,7 @@ class TestInterrupted:
             unlink(path, missing_ok)
 
         monkeypatch.setattr(Path, "unlink", interrupted)
-        with pytest.raises(KeyboardInterrupt), files.atomic_all([tmp_path / "a", tmp_path / "b"]):
+        with pytest.raises(KeyboardInterrupt), atomic.atomic_all([tmp_path / "a", tmp_path / "b"]):
             raise ValueError
         assert names(tmp_path) == []
 
@@ -330,7 +330,7 @@ class TestInterrupted:
             raise RuntimeError("can't start new thread")
 
         monkeypatch.setattr(threading.Thread, "start", none)
-        with files.atomic(tmp_path / "a") as temporary:
+        with atomic.atomic(tmp_path / "a") as temporary:
             temporary.write_bytes(b"whole")
         assert content(tmp_path) == {"a": b"whole"}
 

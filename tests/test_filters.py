@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import trackparse
 from trackparse import Filter
-from trackparse.sample import encode_row, sample_rows
+from trackparse.testing.sample import encode_row, sample_rows
 
 HEADER = b"//timestamp;tracking_code;target_id;hwid;status;description;appCode;payload\n"
 ROWS = list(sample_rows(600, seed=3))

@@ -19,28 +19,28 @@ TARGETS = ["kernel_index", "kernel_values", "kernels", "log", "archive", "writte
 PLANTED = {
     "a byte past the buffer": (
         "kernel_values",
-        "_isa.h",
+        "records/kernel/isa.h",
         "#define load_part(p, n, space) load64_portable(pad(p, n, space))",
         "#define load_part(p, n, space) load64_portable(((void)(n), (void)(space), p))",
         "heap-buffer-overflow",
     ),
     "one instruction set that differs": (
         "kernel_index",
-        "_isa.h",
+        "records/kernel/isa.h",
         "#define prefix_xor prefix_xor_clmul",
         "#define prefix_xor(m) (m)",
         "avx",
     ),
     "memory that is not freed": (
         "kernel_index",
-        "_grammar.h",
+        "records/kernel/grammar.h",
         "    free(value);\n",
         "",
         "LeakSanitizer: detected memory leaks",
     ),
     "bytes that are not counted": (
         "log",
-        "index.py",
+        "records/indexer.py",
         "        self._blank_bytes += blank_bytes\n",
         "",
         "AssertionError",

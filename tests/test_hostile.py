@@ -23,7 +23,7 @@ PACKAGE = Path(trackparse.__file__).parent
 _READ = """
 import resource, sys
 import pyarrow, pyarrow.parquet
-import trackparse, trackparse.reader, trackparse.parquet
+import trackparse, trackparse.reader, trackparse.convert.parquet
 
 def peak():
     # Of this process alone: what getrusage says includes the parent before the exec.

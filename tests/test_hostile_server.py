@@ -17,8 +17,9 @@ from raw_server import Raw, RawServer, assert_nothing_left, head, left_over
 from service_common import QUICK, sample, table_of
 
 import trackparse
-from trackparse.answers import Answer, read_answer, tracking_codes
 from trackparse.client import TrackingLogClient, open_url
+from trackparse.client.answers import Answer, read_answer, tracking_codes
+from trackparse.client.calendar import kept_day
 
 LOG = sample(20)
 HEAD = f'HTTP/1.1 200 OK\r\nContent-Length: {len(LOG)}\r\nETag: "1"\r\n\r\n'.encode()
@@ -477,7 +478,7 @@ def test_any_text_is_a_base_url_or_is_none(text: str) -> None:
 @given(st.text(max_size=12) | st.dates() | st.datetimes())
 def test_any_day_is_one_of_the_last_or_none(day: Any) -> None:
     try:
-        found = trackparse.client.kept_day(day)
+        found = kept_day(day)
     except ValueError:
         return
     assert abs((datetime.datetime.now(datetime.UTC).date() - found).days) <= 16

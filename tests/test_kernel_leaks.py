@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -152,7 +153,7 @@ def held(call: Callable[[], object]) -> int:
 
 @pytest.fixture(scope="module")
 def kernel() -> ModuleType:
-    found: ModuleType = pytest.importorskip("trackparse._kernel")
+    found: ModuleType = pytest.importorskip("trackparse.records.kernel.native")
     return found
 
 
@@ -205,13 +206,13 @@ def ration(library: str) -> None:
     """Each call with each request for memory refused in turn; prints the calls that did not give all back."""
     import ctypes
 
-    from trackparse import _kernel
+    from trackparse.records.kernel import native
 
-    assert _kernel.__file__ == library
+    assert native.__file__ == library
     counters = ctypes.CDLL(library)
     granted, live = (ctypes.c_long.in_dll(counters, name) for name in ("granted", "live"))
     refused = 0
-    for name, call in calls(_kernel):
+    for name, call in calls(native):
         before = live.value
         short, number = True, 0
         while short:
@@ -232,14 +233,12 @@ def rationed(tmp_path: Path) -> Callable[[str, str], str]:
 
     def run(before: str = "", after: str = "") -> str:
         package = tmp_path / "trackparse"
-        package.mkdir()
-        for path in (*PACKAGE.glob("*.py"), *PACKAGE.glob("_*.[ch]")):
-            (package / path.name).write_bytes(path.read_bytes())
-        source = package / "_kernel.c"
+        shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+        source = package / "records/kernel/native.c"
         text = source.read_text()
         assert before in text
         source.write_text(RATIONED + text.replace(before, after) if before else RATIONED + text)
-        library = package / "_kernel.abi3.so"
+        library = source.with_name("native.abi3.so")
         include = sysconfig.get_paths()["include"]
         subprocess.run(
             ["cc", "-O0", "-g", "-std=c11", "-DPy_LIMITED_API=0x030B0000", "-shared", "-fPIC", f"-I{include}",

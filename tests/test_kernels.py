@@ -15,8 +15,8 @@ import pytest
 from cases import CASES, H6, H8, line, line6
 from kernel_common import MAX, Made, Question, indexed, question
 
-from trackparse import _reference
-from trackparse.sample import encode_row, sample_rows
+from trackparse.records.kernel import reference
+from trackparse.testing.sample import encode_row, sample_rows
 
 ROUNDS = 20 if os.environ.get("HYPOTHESIS_PROFILE") == "reduced" else 160
 WINDOW = 32 << 10  # bytes of one structural scan, at most
@@ -113,7 +113,7 @@ def indexes(dice: random.Random, data: bytes) -> Iterator[Question]:
 
 def compare(kernel: ModuleType, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     """Index with both; what the reference says."""
-    expected = tuple(_reference.index(*arguments))
+    expected = tuple(reference.index(*arguments))
     assert kernel.index(*arguments) == expected, arguments
     return expected
 
@@ -128,14 +128,14 @@ def compare_columns(kernel: ModuleType, runs: list[Any]) -> None:
     """All that is made of an index."""
     for empty_is_null in (False, True):
         for name in ("strings", "views"):
-            expected = getattr(_reference, name)(runs, empty_is_null)
+            expected = getattr(reference, name)(runs, empty_is_null)
             answer = getattr(kernel, name)(runs, empty_is_null, bytearray)
             assert used(answer) == used(expected), (name, runs)
-        c, python = kernel.Dictionary(), _reference.Dictionary()
+        c, python = kernel.Dictionary(), reference.Dictionary()
         for _ in range(2):
             codes = c.encode(runs, empty_is_null)
             assert codes == python.encode(runs, empty_is_null), runs
-            assert kernel.validity_of(codes) == _reference.validity_of(codes)
+            assert kernel.validity_of(codes) == reference.validity_of(codes)
             assert len(c) == len(python)
             assert c.strings() == python.strings()
 
@@ -171,7 +171,7 @@ def events(
 
 def compare_events(kernel: ModuleType, data: Any, found: tuple[Any, ...], columns: tuple[int, ...]) -> None:
     for kinds in ("mtttsttj", "mtntstnj"):
-        ours, theirs = events(kernel, data, found, columns, kinds), events(_reference, data, found, columns, kinds)
+        ours, theirs = events(kernel, data, found, columns, kinds), events(reference, data, found, columns, kinds)
         assert ours == theirs, (data, columns, kinds)
 
 
@@ -274,28 +274,28 @@ def test_runs_of_several_blocks(instruction_set: ModuleType) -> None:
         runs = []
         for _ in range(dice.randrange(4)):
             data = mutated(dice, 4)
-            found = indexed(_reference, data)
+            found = indexed(reference, data)
             runs.append((data, found.fields, found.records, 8, dice.choice([-1, 0, 5, 7])))
         compare_columns(instruction_set, runs)
 
 
 def test_dictionaries_that_grow(instruction_set: ModuleType) -> None:
     dice = random.Random(7)
-    c, python = instruction_set.Dictionary(), _reference.Dictionary()
+    c, python = instruction_set.Dictionary(), reference.Dictionary()
     for count in (1, 10, 100, 1000, 3000):
         data = b"".join(line(b"%d" % dice.randrange(count)) for _ in range(count))
-        found = indexed(_reference, data)
+        found = indexed(reference, data)
         runs = [(data, found.fields, found.records, 8, 7)]
         assert c.encode(runs, True) == python.encode(runs, True)
         assert c.strings() == python.strings()
 
 
 def test_what_was_taken_from_a_dictionary_stays_as_it_is(instruction_set: ModuleType) -> None:
-    c, python = instruction_set.Dictionary(), _reference.Dictionary()
+    c, python = instruction_set.Dictionary(), reference.Dictionary()
     taken = []
     for number in range(4):
         data = b"".join(line(b"%d" % (row % (100 * number + 1))) for row in range(500))
-        found = indexed(_reference, data)
+        found = indexed(reference, data)
         runs = [(data, found.fields, found.records, 8, 7)]
         assert c.encode(runs, True) == python.encode(runs, True)
         assert (len(c), c.size) == (len(python), python.size)
@@ -314,12 +314,12 @@ def test_unescape(instruction_set: ModuleType) -> None:
         pieces = [b'""', b"x", b"\\", "é".encode(), b"yz" * 20]
         size = dice.choice([0, 1, 5, 30, 60, 200])
         rfc = b"".join(dice.choice(pieces) for _ in range(size))
-        assert instruction_set.unescape(rfc, 0) == _reference.unescape(rfc, 0) == rfc.replace(b'""', b'"')
+        assert instruction_set.unescape(rfc, 0) == reference.unescape(rfc, 0) == rfc.replace(b'""', b'"')
         php = b""
         for _ in range(size):
             piece = dice.choice([*pieces, b'\\"'])
             php += b'"' if php.endswith(b"\\") and piece == b'""' else piece
-        assert instruction_set.unescape(php, 1) == _reference.unescape(php, 1), php
+        assert instruction_set.unescape(php, 1) == reference.unescape(php, 1), php
 
 
 def test_count_lines(instruction_set: ModuleType) -> None:
@@ -327,7 +327,7 @@ def test_count_lines(instruction_set: ModuleType) -> None:
     for _ in range(ROUNDS * 5):
         data = bytes(dice.choice(b"\n\r\x0b\x8a ") for _ in range(dice.choice([0, 1, 63, 64, 65, 300])))
         start, stop = dice.randrange(len(data) + 1), dice.randrange(len(data) + 1)
-        assert instruction_set.count_lines(data, start, stop) == _reference.count_lines(data, start, stop)
+        assert instruction_set.count_lines(data, start, stop) == reference.count_lines(data, start, stop)
 
 
 def test_timestamps(instruction_set: ModuleType) -> None:
@@ -339,12 +339,12 @@ def test_timestamps(instruction_set: ModuleType) -> None:
             if text:
                 text[dice.randrange(len(text))] = dice.choice(b"0123456789-T: .Z+\x00/\xb2")
         text += dice.choice([b"", b"", b"", b"7", b"Z", b" "])
-        assert instruction_set.parse_timestamp(text) == _reference.parse_timestamp(text), text
+        assert instruction_set.parse_timestamp(text) == reference.parse_timestamp(text), text
     for year in (1, 4, 99, 100, 400, 1600, 1900, 1969, 1970, 2000, 2023, 2024, 2100, 9999):
         for month in range(14):
             for day in (0, 1, 28, 29, 30, 31, 32):
                 text = b"%04d-%02d-%02d 23:59:59" % (year, month, day)
-                assert instruction_set.parse_timestamp(text) == _reference.parse_timestamp(text), text
+                assert instruction_set.parse_timestamp(text) == reference.parse_timestamp(text), text
 
 
 def random_json(dice: random.Random, depth: int = 0) -> Any:
@@ -390,13 +390,13 @@ def test_is_json(instruction_set: ModuleType) -> None:
         except UnicodeDecodeError:
             continue
         verdicts.append(python_says(data))
-        assert _reference.is_json(data) == instruction_set.is_json(data) == verdicts[-1], data
+        assert reference.is_json(data) == instruction_set.is_json(data) == verdicts[-1], data
     assert verdicts.count(True) > len(verdicts) // 5
     assert verdicts.count(False) > len(verdicts) // 5
 
 
 def test_json_may_nest_1024_deep_and_no_deeper(instruction_set: ModuleType) -> None:
-    for kernel in (_reference, instruction_set):
+    for kernel in (reference, instruction_set):
         assert kernel.is_json(b"[" * 1024 + b"]" * 1024)
         assert not kernel.is_json(b"[" * 1025 + b"]" * 1025)
         assert kernel.is_json(b'{"a":' * 1023 + b"[]" + b"}" * 1023)
@@ -404,7 +404,7 @@ def test_json_may_nest_1024_deep_and_no_deeper(instruction_set: ModuleType) -> N
 
 def test_tables_that_do_not_fit_their_block_are_refused(instruction_set: ModuleType) -> None:
     data = line()
-    fields = indexed(_reference, data).fields
+    fields = indexed(reference, data).fields
     for block, table, records, width, field in (
         (data[:-3], fields, 1, 8, 7),
         (data, fields, 2, 8, 7),
@@ -496,11 +496,11 @@ def test_the_last_field_of_a_block_ends_at_its_end(instruction_set: ModuleType) 
 
 def test_records_that_have_so_many_bytes(instruction_set: ModuleType) -> None:
     data = b"".join(line(b"x" * size) for size in (3, 0, 200, 7)) + line()[:-1]
-    found = indexed(_reference, data)
+    found = indexed(reference, data)
     for records in range(6):
         for size in (0, 1, len(line(b"xxx")), len(line(b"xxx")) + 1, 300, MAX):
             arguments = (found.fields, min(records, 5), 8, size)
-            assert instruction_set.records_in(*arguments) == _reference.records_in(*arguments)
+            assert instruction_set.records_in(*arguments) == reference.records_in(*arguments)
     # A line end counts, also where the member ends without one.
     assert instruction_set.records_in(found.fields, 5, 8, MAX) == (5, len(data) + 1)
     with pytest.raises(ValueError, match="out of range"):
@@ -512,7 +512,7 @@ def test_what_a_dictionary_lent_stays_as_it_is_while_it_grows(instruction_set: M
     lent, texts = [], []
     for number in range(12):
         data = b"".join(line(b"%d" % row) for row in range(2**number))
-        found = indexed(_reference, data)
+        found = indexed(reference, data)
         c.encode([(data, found.fields, found.records, 8, 7)], True)
         lent.append(c.strings())
         texts.append(b"".join(b"%d" % row for row in range(2**number)))

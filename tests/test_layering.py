@@ -12,54 +12,43 @@ import pytest
 import trackparse
 
 PACKAGE = Path(trackparse.__file__).parent
-# A module may import from the lines above its own; modules of one line know nothing of each other.
-LAYERS = [
-    ["errors", "files", "limits", "version", "_reference", "_kernel", "buffers", "schema"],
-    ["sources", "choice", "zipmarks", "dispatch", "patience", "answers", "days", "loopback"],
-    ["inflate", "header", "watch"],
-    ["transport"],
-    ["zipstream", "plain", "index", "sample", "download"],
-    ["zipdirectory"],
-    ["archive", "columns", "events", "rejects", "testing"],
-    ["readahead", "filters", "rowgroups"],
-    ["stream"],
+# In the order in which data flows: a folder, or a module beside the folders, imports from itself and from what is above
+# it. What stands in one line knows nothing of each other.
+ORDER = [
+    ["schema", "errors", "limits", "version", "atomic"],
+    ["sources"],
+    ["archive"],
+    ["records.kernel"],
+    ["records"],
+    ["columns", "events"],
+    ["rejects"],
+    ["options"],
     ["reader"],
-    ["parquet"],
+    ["convert"],
     ["client"],
+    ["testing"],
     ["__init__"],
-    ["cli.exits", "cli.output", "cli.options", "cli.jsonl", "cli.tally"],
-    ["cli.inputs", "cli.faults", "cli.progress", "cli.signals"],
-    ["cli.funnel"],
-    ["cli.each", "cli.outcomes"],
-    ["cli.jobs"],
-    ["cli.worker"],
-    [f"cli.{command}" for command in ("cat", "check", "convert", "fetch", "head", "sample", "schema", "stats")],
-    ["cli.app"],
     ["cli"],
-    ["cli.__main__"],
 ]
-RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
-# The parser is pure: what it knows of the world is bytes.
-PURE = ["_reference", "dispatch", "schema", "header", "index", "columns", "events", "buffers"]
-WORLD = ["errors", "limits", "version"]
+RANK = {place: rank for rank, places in enumerate(ORDER) for place in places}
+# For their types only: nothing is run of them.
+TYPES_ONLY = {("columns", "events")}
 # What these leave alone, so that each can be used without it.
 FOREIGN = {
-    "index": {"threading", "pyarrow", "io", "isal", "zlib"},
-    "_reference": {"threading", "pyarrow", "io", "isal", "zlib", "orjson", "json"},
-    "events": {"threading", "pyarrow", "io", "isal"},
+    "sources": {"pyarrow", "orjson", "isal", "click"},
+    "archive": {"pyarrow", "orjson", "urllib3", "click"},
+    "records.kernel": {"pyarrow", "threading", "io", "isal", "zlib", "orjson", "json"},
+    "records": {"pyarrow", "threading", "io", "isal", "zlib", "orjson", "json"},
     "columns": {"threading", "io", "orjson", "isal"},
-    "archive": {"pyarrow", "orjson"},
+    "events": {"pyarrow", "threading", "io", "isal"},
     "errors": {"pyarrow", "orjson"},
-    "transport": {"pyarrow", "orjson", "isal"},
-    "patience": {"pyarrow", "orjson", "isal", "urllib3"},
-    "watch": {"pyarrow", "orjson", "isal", "urllib3"},
-    "loopback": {"pyarrow", "orjson", "isal", "urllib3"},
-    "download": {"pyarrow", "orjson", "isal"},
-    "answers": {"pyarrow", "urllib3", "threading"},
-    "testing": {"pyarrow", "urllib3"},
     "limits": {"pyarrow", "orjson"},
+    "client": {"isal", "click"},
+    "testing": {"pyarrow", "click"},
     "__init__": {"pyarrow", "orjson", "isal"},
 }
+# No network below these.
+NETWORK = {"sources.http", "sources.download", "client.api"}
 
 
 def modules() -> list[str]:
@@ -86,48 +75,58 @@ def imports_of(module: str) -> set[str]:
     return found
 
 
+def place_of(module: str) -> str:
+    """The folder, or the module beside the folders."""
+    parts = module.split(".")
+    return "records.kernel" if parts[:2] == ["records", "kernel"] else parts[0]
+
+
 def own_imports(module: str) -> set[str]:
-    names = (name.split(".") for name in imports_of(module) if name.startswith("trackparse."))
-    found = {".".join(parts[1:3]) if parts[1] == "cli" else parts[1] for parts in names}
-    return {name for name in found if name in RANK}
+    return {name.removeprefix("trackparse.") for name in imports_of(module) if name.startswith("trackparse.")}
 
 
-def test_every_module_has_its_layer() -> None:
-    assert set(modules()) <= set(RANK)
+def test_every_module_has_its_place() -> None:
+    assert {place_of(module) for module in modules()} == set(RANK)
 
 
 @pytest.mark.parametrize("module", modules())
 def test_imports_point_one_way(module: str) -> None:
+    place = place_of(module)
     for imported in own_imports(module):
-        assert RANK[imported] < RANK[module], f"{module} imports {imported}"
+        other = place_of(imported)
+        if other not in RANK or other == place or (place, other) in TYPES_ONLY:
+            continue
+        assert RANK[other] < RANK[place], f"{module} imports {imported}"
 
 
-@pytest.mark.parametrize("module", PURE)
-def test_the_parser_knows_no_source(module: str) -> None:
-    assert own_imports(module) <= {*PURE, *WORLD, "_kernel"}
+@pytest.mark.parametrize("module", [name for name in modules() if place_of(name) not in ("cli", "testing")])
+def test_no_module_imports_one_that_imports_it(module: str) -> None:
+    seen: set[str] = set()
+    queue = [module]
+    for name in queue:
+        for imported in own_imports(name) & set(modules()):
+            assert imported != module or place_of(name) == "events", f"{module} and {name}"
+            if imported not in seen and place_of(imported) == place_of(module):
+                seen.add(imported)
+                queue.append(imported)
 
 
-def test_columns_and_events_do_not_know_each_other() -> None:
-    assert "events" not in own_imports("columns")
-    assert "columns" not in own_imports("events")
-
-
-BYTES = ["sources", "choice", "zipmarks", "inflate", "zipstream", "zipdirectory", "plain", "archive", "readahead"]
-
-
-@pytest.mark.parametrize("module", BYTES)
-def test_what_brings_the_bytes_knows_nothing_of_records(module: str) -> None:
-    assert own_imports(module) <= {*BYTES, "buffers", *WORLD}
-
-
-@pytest.mark.parametrize("module", ["errors", "files", "limits", "version", "_reference", "buffers"])
+@pytest.mark.parametrize("module", ["schema", "errors", "limits", "version", "atomic"])
 def test_the_ground_floor_imports_nothing_of_ours(module: str) -> None:
     assert own_imports(module) == set()
 
 
-@pytest.mark.parametrize(("module", "foreign"), FOREIGN.items())
-def test_what_a_module_leaves_to_others(module: str, foreign: set[str]) -> None:
-    assert not {name.split(".")[0] for name in imports_of(module)} & foreign
+@pytest.mark.parametrize("module", modules())
+def test_what_a_folder_leaves_to_others(module: str) -> None:
+    imported = {name.split(".")[0] for name in imports_of(module)}
+    assert not imported & FOREIGN.get(place_of(module), set())
+    assert "urllib3" not in imported or module in NETWORK
+
+
+@pytest.mark.parametrize("folder", [place for place in RANK if (PACKAGE / place.replace(".", "/")).is_dir()])
+def test_a_folder_says_what_comes_in_what_goes_out_and_what_it_may_import(folder: str) -> None:
+    said = ast.get_docstring(ast.parse(source_of(folder).read_text(encoding="utf-8"))) or ""
+    assert {"in", "out", "imports"} <= {word.lower().strip(".,;:") for word in said.split()}, said
 
 
 def test_all_is_what_there_is() -> None:
@@ -138,6 +137,8 @@ def test_all_is_what_there_is() -> None:
     public = {name for name in vars(trackparse) if not name.startswith("_")}
     submodules = {name for name in public if f"trackparse.{name}" in sys.modules}
     assert public - submodules - {"annotations", "Any", "TYPE_CHECKING", "import_module"} <= set(trackparse.__all__)
+    for name in ("client", "testing"):
+        assert getattr(trackparse, name).__name__ == f"trackparse.{name}"
     with pytest.raises(AttributeError, match="nonsense"):
         trackparse.nonsense  # noqa: B018
 
@@ -159,7 +160,7 @@ def test_importing_it_does_not_import_pyarrow() -> None:
     ("wanted", "expected"), [("reference", "reference"), ("portable", "c (portable)"), ("c", "c (")]
 )
 def test_the_environment_forces_a_kernel(wanted: str, expected: str) -> None:
-    pytest.importorskip("trackparse._kernel")
+    pytest.importorskip("trackparse.records.kernel.native")
     code = "import trackparse; print(trackparse.kernel)"
     environment = {"TRACKPARSE_KERNEL": wanted}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
@@ -167,7 +168,7 @@ def test_the_environment_forces_a_kernel(wanted: str, expected: str) -> None:
 
 
 def test_a_kernel_that_is_not_there_is_an_error() -> None:
-    pytest.importorskip("trackparse._kernel")
+    pytest.importorskip("trackparse.records.kernel.native")
     code = "import trackparse; trackparse.kernel"
     environment = {"TRACKPARSE_KERNEL": "quantum"}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)

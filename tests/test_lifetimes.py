@@ -20,7 +20,7 @@ from cases import H6, H8, line, line6
 from conftest import SLOW
 
 import trackparse
-from trackparse.sample import encode_row, sample_rows
+from trackparse.testing.sample import encode_row, sample_rows
 
 ROWS = 3000 // SLOW
 LOG = H8 + b"".join(encode_row(fields) for fields in sample_rows(ROWS))
@@ -164,7 +164,7 @@ class TestClosed:
     def test_from_another_thread_it_is_an_error_and_not_the_end(
         self, how: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("trackparse.readahead._CLOSE_WAIT", 0.05)
+        monkeypatch.setattr("trackparse.archive.readahead._CLOSE_WAIT", 0.05)
         source = Blocking(NUMBERED)
         log = trackparse.open_log(source, block_size=5000, on_error="quarantine")
         said: list[str] = []

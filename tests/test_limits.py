@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from conftest import SLOW
 
-from trackparse import _reference, dispatch, index
 from trackparse.errors import TrackparseError
-from trackparse.index import Indexer
 from trackparse.limits import Limits
+from trackparse.records import indexer
+from trackparse.records.indexer import Indexer
+from trackparse.records.kernel import chooser, reference
 
 H8 = b"//timestamp;tracking_code;target_id;hwid;status;description;appCode;payload\n"
 H6 = b"//timestamp;tracking_code;target_id;hwid;status;description\n"
@@ -103,7 +104,7 @@ class Counted(bytes):
         return found
 
 
-class CountedWindow(_reference._Window):
+class CountedWindow(reference._Window):
     """A window on counted bytes."""
 
     _last: tuple[bytes, Counted] = (b"", Counted())
@@ -205,16 +206,16 @@ def index_all(data: bytes, block_size: int) -> None:
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The reference, counting the bytes that it looks at, those for headers among them."""
-    window = index._line_window
+    window = indexer._line_window
 
     def line_window(data: Any, at: int) -> bytes:
         found = window(data, at)
         Counted.work += len(found)
         return found
 
-    monkeypatch.setattr(index, "kernel", _reference)
-    monkeypatch.setattr(index, "_line_window", line_window)
-    monkeypatch.setattr(_reference, "_Window", CountedWindow)
+    monkeypatch.setattr(indexer, "kernel", reference)
+    monkeypatch.setattr(indexer, "_line_window", line_window)
+    monkeypatch.setattr(reference, "_Window", CountedWindow)
     yield
     CountedWindow._last = (b"", Counted())
 
@@ -243,13 +244,13 @@ class CallsCounted:
         self.calls = 0
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(dispatch.kernel, name)
+        return getattr(chooser.kernel, name)
 
     def index(self, data: Any, start: int, *rest: Any) -> Any:
-        found = dispatch.kernel.index(data, start, *rest)
+        found = chooser.kernel.index(data, start, *rest)
         status, past = found[:2]
         self.calls += 1
-        self.work += (len(data) if status == _reference.MORE else past) - start
+        self.work += (len(data) if status == reference.MORE else past) - start
         return found
 
 
@@ -259,7 +260,7 @@ def test_the_kernel_is_given_each_byte_a_few_times(
     name: str, block_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kernel = CallsCounted()
-    monkeypatch.setattr(index, "kernel", kernel)
+    monkeypatch.setattr(indexer, "kernel", kernel)
     head, unit = HOSTILE[name]
     data = head + unit * ((256 << 10) // (SLOW * len(unit)) + 1)
     index_all(data, block_size)

@@ -19,8 +19,8 @@ from cases import H6, H8, NAMES, line, line6
 from conftest import SLOW
 
 import trackparse
-from trackparse import rowgroups
-from trackparse.sample import sample_rows, write_sample
+from trackparse.convert import row_groups
+from trackparse.testing.sample import sample_rows, write_sample
 
 ROWS = 5000 // SLOW
 TRUTH = [(datetime.fromisoformat(fields[0]), *fields[1:7], fields[7] or None) for fields in sample_rows(ROWS)]
@@ -126,7 +126,7 @@ def test_values_new_in_a_later_row_group_and_nulls_between_them(dest: Path) -> N
             assert [row[7] for row in rows_of(dest)] == [text or None for text in texts]
 
 
-def row_groups(path: Path) -> list[int]:
+def rows_of_groups(path: Path) -> list[int]:
     metadata = pq.ParquetFile(path).metadata
     return [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
 
@@ -137,8 +137,8 @@ def row_groups(path: Path) -> list[int]:
 def test_where_a_row_group_ends_depends_on_the_log_alone(
     limit: str, most: int, log: Path, dest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rowgroups, limit, most)
-    monkeypatch.setattr(rowgroups, "_STEP", 5_000)
+    monkeypatch.setattr(row_groups, limit, most)
+    monkeypatch.setattr(row_groups, "_STEP", 5_000)
     with zipfile.ZipFile(log) as archive:
         text = archive.read(archive.namelist()[0])
     found = []
@@ -151,7 +151,7 @@ def test_where_a_row_group_ends_depends_on_the_log_alone(
     ):
         trackparse.convert_log(source, dest, block_size=block_size)
         assert rows_of(dest) == TRUTH
-        found.append(row_groups(dest))
+        found.append(rows_of_groups(dest))
     assert len(found[0]) >= 3
     assert found == [found[0]] * 5
 
@@ -160,24 +160,24 @@ def test_too_many_row_groups_of_very_many_columns_are_a_limit(dest: Path, monkey
     names = [b"%d" % number for number in range(300)]
     data = b";".join((b"//timestamp;tracking_code", *names)) + b"\n"
     data += (b"2021-04-20 13:01:01" + b";" * 301 + b"\n") * 100
-    monkeypatch.setattr(rowgroups, "CELL_BYTES", 20_000)
-    monkeypatch.setattr(rowgroups, "DIRECTORY_BYTES", 3_000_000)
+    monkeypatch.setattr(row_groups, "CELL_BYTES", 20_000)
+    monkeypatch.setattr(row_groups, "DIRECTORY_BYTES", 3_000_000)
     with pytest.raises(trackparse.LimitError, match="columns="):
         trackparse.convert_log(data, dest)
     assert not dest.exists()
     trackparse.convert_log(data, dest, columns=["timestamp", "7"])
-    assert row_groups(dest) == [100]
+    assert rows_of_groups(dest) == [100]
     # What the caller asked for is no limit.
-    monkeypatch.setattr(rowgroups, "CELL_BYTES", 1 << 20)
+    monkeypatch.setattr(row_groups, "CELL_BYTES", 1 << 20)
     trackparse.convert_log(data, dest, row_group_size=10)
-    assert row_groups(dest) == [10] * 10
+    assert rows_of_groups(dest) == [10] * 10
 
 
 def test_a_long_value_that_repeats_among_short_ones_that_do_not_is_held_once(dest: Path) -> None:
     long = b"x" * 100_000
     rows = [line(long if number % 5 == 0 else b"%d" % number) for number in range(1000)]
     trackparse.convert_log(H8 + b"".join(rows), dest)
-    assert row_groups(dest) == [1000]
+    assert rows_of_groups(dest) == [1000]
     assert "RLE_DICTIONARY" in column(dest, "payload").encodings
     assert [row[7] for row in rows_of(dest)][:2] == [long.decode(), "1"]
 

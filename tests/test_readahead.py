@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 from archives_common import LOG, python_zip
 
-from trackparse.archive import open_archive
+from trackparse.archive.opening import open_archive
+from trackparse.archive.readahead import MemberEnd, MemberStart, ReadAhead
 from trackparse.errors import ArchiveError, TruncatedError
 from trackparse.limits import Limits
-from trackparse.readahead import MemberEnd, MemberStart, ReadAhead
-from trackparse.sources import open_source
+from trackparse.sources.source import open_source
 
 TWO = python_zip({"a.csv": LOG, "b.csv": LOG[:1000]})
 
@@ -138,7 +138,7 @@ def test_it_reads_no_further_ahead_than_it_may() -> None:
 
 
 def test_a_source_that_never_answers_does_not_hold_up_close(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trackparse.readahead._CLOSE_WAIT", 0.1)
+    monkeypatch.setattr("trackparse.archive.readahead._CLOSE_WAIT", 0.1)
     answer = threading.Event()
 
     def body() -> Iterator[bytes]:

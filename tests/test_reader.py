@@ -17,8 +17,9 @@ from cases import BOM, H6, H8, MOMENT, line, line6, row
 from conftest import SLOW, placed
 
 import trackparse
-from trackparse import _reference, index
-from trackparse.sample import encode_row, sample_rows, write_sample
+from trackparse.records import indexer
+from trackparse.records.kernel import reference
+from trackparse.testing.sample import encode_row, sample_rows, write_sample
 
 ROWS = 100_000
 SMALL = H8 + b"".join(encode_row(fields) for fields in sample_rows(300))
@@ -496,7 +497,7 @@ def test_a_header_longer_than_max_record_bytes_is_read_whole_wherever_the_blocks
 
 
 def test_more_bad_records_in_a_block_than_the_kernel_returns_at_once(kernel: str) -> None:
-    count = 2 * _reference.MOST_REJECTS + 7
+    count = 2 * reference.MOST_REJECTS + 7
     bad = [line(b"%d" % number).replace(b"-04-", b"-13-") for number in range(count)]
     with trackparse.open_log(H8 + line() + b"".join(bad) + line(), on_error="quarantine") as log:
         assert log.read_all().num_rows == 2
@@ -510,5 +511,5 @@ def test_more_bad_records_in_a_block_than_the_kernel_returns_at_once(kernel: str
 def test_blocks_larger_than_the_kernel_takes_are_fed_in_pieces(fed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     data = H8 + b"".join(line(b"x" * (37 * number % 500)) for number in range(40))
     expected = trackparse.read_log(data)
-    monkeypatch.setattr(index, "_FED_BYTES", fed)
+    monkeypatch.setattr(indexer, "_FED_BYTES", fed)
     assert trackparse.read_log(data).equals(expected)

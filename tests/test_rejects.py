@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 import trackparse
 from trackparse import Limits, Reason
-from trackparse.header import header_line, parse_header
+from trackparse.records.header import header_line, parse_header
 
 FORMAT = Path(__file__).resolve().parent.parent / "docs" / "format.md"
 HEADER = H8.decode().strip()

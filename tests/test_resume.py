@@ -19,9 +19,9 @@ from service_common import QUICK, assert_tiles, client_of, clocked, sample, stor
 
 import trackparse
 from trackparse.client import open_url
-from trackparse.download import Download
-from trackparse.sample import write_sample
+from trackparse.sources.download import Download
 from trackparse.testing import Delivery, FakeService, Reply
+from trackparse.testing.sample import write_sample
 
 DAY = "2021-04-20"
 SIZE = len(sample())

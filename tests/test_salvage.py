@@ -15,7 +15,7 @@ from cases import H6, H8, line, line6
 from conftest import SLOW
 
 import trackparse
-from trackparse.sample import encode_row, sample_rows
+from trackparse.testing.sample import encode_row, sample_rows
 
 ROWS = list(sample_rows(400 // SLOW))
 LOG = H8 + b"".join(encode_row(fields) for fields in ROWS)

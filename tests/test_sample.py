@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from php_logs import php_log, php_zip, requires_php
 
-from trackparse.sample import COLUMNS, encode_row, sample_rows, write_sample
+from trackparse.testing.sample import COLUMNS, encode_row, sample_rows, write_sample
 
 HEADER = "//timestamp;tracking_code;target_id;hwid;status;description;appCode;payload\n"
 STEPS = {"created": 0, "sent": 1, "delivered": 2, "failed": 2, "opened": 3}

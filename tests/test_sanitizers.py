@@ -39,7 +39,7 @@ def sanitized(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment in which the package is a copy with its kernel built by the sanitizers."""
     if os.environ.get("TRACKPARSE_SANITIZED"):
         pytest.skip("this is the run under the sanitizers")
-    if not (PACKAGE / "_kernel.c").exists():
+    if not (PACKAGE / "records/kernel/native.c").exists():
         pytest.skip("the sources of the kernel are not at hand")
     if shutil.which("gcc") is None or not library("libasan.so"):
         pytest.skip("gcc or its libasan is missing")
@@ -48,9 +48,10 @@ def sanitized(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     include = sysconfig.get_paths()["include"]
     if not Path(include, "Python.h").exists():
         pytest.skip("Python.h is missing")
+    kernel = folder / "trackparse/records/kernel"
     subprocess.run(
         ["gcc", *FLAGS, "-std=c11", "-fno-strict-aliasing", "-DPy_LIMITED_API=0x030B0000", "-shared", "-fPIC",
-         f"-I{include}", str(folder / "trackparse/_kernel.c"), "-o", str(folder / "trackparse/_kernel.abi3.so")],
+         f"-I{include}", str(kernel / "native.c"), "-o", str(kernel / "native.abi3.so")],
         check=True,
     )
     return {
@@ -78,7 +79,7 @@ def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedPro
 
 
 def test_the_sanitized_kernel_is_the_one_that_runs(sanitized: dict[str, str]) -> None:
-    code = "import trackparse._kernel as k, trackparse; print(k.__file__, trackparse.kernel)"
+    code = "import trackparse.records.kernel.native as k, trackparse; print(k.__file__, trackparse.kernel)"
     done = run(sanitized, "-c", code)
     assert done.stdout.startswith(sanitized["PYTHONPATH"]), done.stderr
     assert "c (" in done.stdout
@@ -112,4 +113,4 @@ def test_the_cases_and_the_comparison_run_clean(sanitized: dict[str, str]) -> No
     assert " failed" not in done.stdout, said
     assert "runtime error" not in done.stderr, said
     assert "ERROR: AddressSanitizer" not in done.stderr, said
-    assert "_kernel" not in done.stderr, said
+    assert "native" not in done.stderr, said

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import trackparse
-from trackparse.header import names_a_log, parse_header
+from trackparse.records.header import names_a_log, parse_header
 from trackparse.schema import COLUMNS, KNOWN
 
 PACKAGE = Path(trackparse.__file__).parent

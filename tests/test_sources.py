@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from archives_common import LOG, Unseekable, each_source, make_log, random_chunks
 
-from trackparse.sources import open_source
+from trackparse.sources.source import open_source
 
 SMALL = make_log(3000)
 

@@ -25,13 +25,14 @@ from trackparse.limits import Limits
 from trackparse.version import __version__
 
 if TYPE_CHECKING:
-    from trackparse.dispatch import name as kernel
+    from trackparse.columns.filters import Filter
+    from trackparse.convert.conversion import ConversionReport, convert_log
     from trackparse.events import Event, Payload
-    from trackparse.filters import Filter
-    from trackparse.parquet import ConversionReport, convert_log
     from trackparse.reader import LogReader, iter_events, open_log, read_log
-    from trackparse.rejects import mended_log, read_rejects
-    from trackparse.stream import Stats
+    from trackparse.records.kernel.chooser import name as kernel
+    from trackparse.records.stream import Stats
+    from trackparse.rejects.files import read_rejects
+    from trackparse.rejects.mended import mended_log
 
 __all__ = [
     "ApiError",
@@ -68,27 +69,31 @@ __all__ = [
 
 # Imported when first asked for: pyarrow alone costs more than all the rest.
 _LAZY = {
-    "ConversionReport": "parquet",
+    "ConversionReport": "convert.conversion",
     "Event": "events",
-    "Filter": "filters",
+    "Filter": "columns.filters",
     "LogReader": "reader",
     "Payload": "events",
-    "Stats": "stream",
+    "Stats": "records.stream",
     "Status": "schema",
-    "convert_log": "parquet",
+    "convert_log": "convert.conversion",
     "iter_events": "reader",
-    "mended_log": "rejects",
+    "mended_log": "rejects.mended",
     "open_log": "reader",
     "read_log": "reader",
-    "read_rejects": "rejects",
+    "read_rejects": "rejects.files",
 }
+# Packages with public names of their own.
+_PACKAGES = ("client", "testing")
 
 
 def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return import_module(f"trackparse.{name}")
     if name in _LAZY:
         value = getattr(import_module(f"trackparse.{_LAZY[name]}"), name)
     elif name == "kernel":
-        value = import_module("trackparse.dispatch").name
+        value = import_module("trackparse.records.kernel.chooser").name
     else:
         raise AttributeError(f"module 'trackparse' has no attribute {name!r}")
     globals()[name] = value

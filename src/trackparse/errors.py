@@ -111,3 +111,8 @@ def one_line(text: str) -> str:
     """What somebody else wrote, as a message holds it: on one line, printable, short."""
     line = " ".join(text[:2000].split())
     return "".join(char if char.isprintable() else "?" for char in line)[:500]
+
+
+def printable(name: str) -> str:
+    """The name as text: that of a file need not be."""
+    return name.encode(errors="backslashreplace").decode()

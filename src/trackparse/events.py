@@ -10,9 +10,9 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 import orjson
 
-from trackparse.dispatch import kernel
 from trackparse.errors import PayloadError
-from trackparse.index import Segment
+from trackparse.records.kernel.chooser import kernel
+from trackparse.records.segments import Segment
 from trackparse.schema import KNOWN, Status
 
 _EPOCH: Final = datetime(1970, 1, 1)

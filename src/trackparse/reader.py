@@ -7,45 +7,25 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from types import TracebackType
-from typing import Any, Final, Literal, NoReturn, TypedDict, TypeVar, Unpack
+from typing import Final, NoReturn, TypeVar, Unpack
 
 import pyarrow as pa
 
-from trackparse.archive import open_archive
-from trackparse.columns import ColumnBuilder
+from trackparse.archive.opening import open_archive
+from trackparse.archive.readahead import ReadAhead
+from trackparse.columns.builder import ColumnBuilder
 from trackparse.errors import ArchiveError, TrackparseError
 from trackparse.events import Event, events_of
-from trackparse.filters import Filter
-from trackparse.index import Indexer, Segment
-from trackparse.limits import Limits
-from trackparse.readahead import ReadAhead
-from trackparse.rejects import Quarantine
-from trackparse.sources import open_source
-from trackparse.stream import OnError, SegmentStream, Stats
+from trackparse.options import LogSource, ReadOptions, read_options
+from trackparse.records.indexer import Indexer
+from trackparse.records.segments import Segment
+from trackparse.records.stream import SegmentStream, Stats
+from trackparse.rejects.kept import Quarantine
+from trackparse.sources.source import open_source
 
-BLOCK_SIZE: Final = 1 << 20  # bytes: a block, its index and its columns stay in the second-level cache
-DEFAULT_LIMITS: Final = Limits()
 _INTERRUPTED_WAIT: Final = 1.0  # seconds that close waits for a blocked read after Ctrl-C
 
 _T = TypeVar("_T")
-
-Dialect = Literal["auto", "php", "rfc4180"]
-StringType = Literal["string", "string_view"]
-
-
-class Options(TypedDict, total=False):
-    """The options of ``open_log``."""
-
-    columns: Iterable[str] | None
-    where: Filter | None
-    dialect: Dialect
-    on_error: OnError
-    string_type: StringType
-    dictionary: Iterable[str]
-    block_size: int
-    members: Iterable[str] | None
-    limits: Limits
-    progress: Callable[[Stats], object] | None
 
 
 class LogReader:
@@ -58,24 +38,11 @@ class LogReader:
     Threads may share it; each batch goes to one of them. A forked child has to open the log anew.
     """
 
-    def __init__(
-        self,
-        source: Any,
-        *,
-        columns: Iterable[str] | None,
-        where: Filter | None,
-        dialect: Dialect,
-        on_error: OnError,
-        string_type: StringType,
-        dictionary: Iterable[str],
-        block_size: int,
-        members: Iterable[str] | None,
-        limits: Limits,
-        progress: Callable[[Stats], object] | None,
-    ) -> None:
-        if block_size < 1 or block_size > 1 << 30:
-            raise ValueError(f"block_size={block_size}: from 1 byte to 1 GiB")
-        self._indexer = Indexer(dialect, limits, block_size)
+    def __init__(self, source: LogSource, **options: Unpack[ReadOptions]) -> None:
+        """``open_log`` says what the options are."""
+        asked = read_options(options)
+        limits, block_size = asked["limits"], asked["block_size"]
+        self._indexer = Indexer(asked["dialect"], limits, block_size)
         opened = open_source(source)
         self.name: str = opened.name
         self._pid = os.getpid()
@@ -85,22 +52,24 @@ class LogReader:
         self._fault: Exception | None = None
         self._interrupted = TrackparseError(f"{self.name}: reading was interrupted: open the log again")
         self._pending: list[Segment] = []
-        self.quarantine = Quarantine(limits)
+        self._quarantine = Quarantine(limits, asked["on_rejects"])
+        on_rejects = self._quarantine.add if asked["on_error"] == "quarantine" else None
         self._limits = limits
         try:
-            self._ahead = ReadAhead(open_archive(opened, limits, members), block_size)
+            self._ahead = ReadAhead(open_archive(opened, limits, asked["members"]), block_size)
         except BaseException:
             opened.close()
             raise
         try:
             # Its generator does not know the reader: a reader that is dropped must end at once.
             self._stream = SegmentStream(
-                opened, self._ahead, self._indexer, on_error, self.quarantine, block_size, progress
+                opened, self._ahead, self._indexer, asked["on_error"], on_rejects, block_size, asked["progress"]
             )
             self._groups = self._stream.groups()
             # A filter without a condition lets everything through.
+            where = asked["where"]
             self._where = where if where and where.columns else None
-            self.builder = self._open(columns, string_type, dictionary)
+            self.builder = self._open(asked["columns"], asked["string_type"], asked["dictionary"])
         except BaseException as fault:
             self._fail(fault)
             self.close()
@@ -135,7 +104,7 @@ class LogReader:
 
         Kept by ``"quarantine"`` only.
         """
-        return self.quarantine.table()
+        return self._quarantine.table()
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         return self
@@ -198,7 +167,7 @@ class LogReader:
                     for events in events_of(segment):
                         if self._where is not None:
                             kept = list(filter(self._where.matches, events))
-                            self._stream.leave_out(len(events) - len(kept))
+                            self._stream.count_filtered(len(events) - len(kept))
                             events = kept
                         yield events
                         del events  # before the next ones are made
@@ -249,72 +218,69 @@ class LogReader:
         return self.builder.build(self._next_segments())
 
     def _next_segments(self) -> list[Segment]:
-        group = self._next_group(self.builder.fitting)
+        group = self._next_group(self.builder.matching_schema)
         if self._where is None:
             return group
         selected = self._where.select(group, self._looked_at.build(group))
-        self._stream.leave_out(sum(segment.records for segment in group) - sum(segment.records for segment in selected))
+        before, after = (sum(segment.records for segment in segments) for segments in (group, selected))
+        self._stream.count_filtered(before - after)
         return selected
 
-    def _next_group(self, fitting: Callable[[list[Segment]], int]) -> list[Segment]:
+    def _next_group(self, matching_schema: Callable[[list[Segment]], int]) -> list[Segment]:
         """The segments of the next batch, as many as are fitting; StopIteration at the end."""
         while True:
-            group = self._pending or next(self._groups)
-            count = fitting(group)
+            group = self._pending or self._more()
+            count = matching_schema(group)
             self._pending = group[count:]
-            self._stream.deliver(group[:count])
+            self._stream.account(group[:count])
             if good := [segment for segment in group[:count] if segment.records]:
                 return good
 
+    def _more(self) -> list[Segment]:
+        """The next segments. Before them, what is kept is checked; behind the last ones, what waits is handed on."""
+        self._quarantine.check()
+        try:
+            return next(self._groups)
+        except Exception:
+            self._quarantine.flush()
+            raise
 
-def open_log(
-    source: Any,
-    *,
-    columns: Iterable[str] | None = None,
-    where: Filter | None = None,
-    dialect: Dialect = "auto",
-    on_error: OnError = "raise",
-    string_type: StringType = "string",
-    dictionary: Iterable[str] = (),
-    block_size: int = BLOCK_SIZE,
-    members: Iterable[str] | None = None,
-    limits: Limits = DEFAULT_LIMITS,
-    progress: Callable[[Stats], object] | None = None,
-) -> LogReader:
+
+def open_log(source: LogSource, **options: Unpack[ReadOptions]) -> LogReader:
     """Open a tracking log: a ZIP, a gzipped CSV or a bare one. The header is read here, the rest as you iterate.
 
-    ``source`` is a path, bytes, a binary file or an iterable of bytes chunks. ``columns`` are the columns to
-    materialise, in that order (None: all). ``where`` is a ``Filter``: good records that do not meet it are left out
-    and counted, bad ones are as without it. ``dialect`` is ``"auto"``, ``"php"`` or ``"rfc4180"``. A bad record raises
-    ``RecordError`` (``on_error="raise"``), goes to ``rejects`` (``"quarantine"``) or is only counted (``"skip"``).
-    ``string_type`` is ``"string"``, or ``"string_view"`` for values that point into the block. Columns in
-    ``dictionary`` come dictionary-encoded. ``block_size`` (bytes) is about the size of a batch. ``members`` are names
-    or patterns of files in the archive (None: every ``*.csv``). ``progress`` is called with ``Stats`` after each block.
+    ``source`` is a path, bytes, a binary file or an iterable of bytes chunks. The options:
 
-    Raises ArchiveError or HeaderError if it is not a log, OSError if it cannot be opened, ValueError for options that
-    are none. Every record before a fault is delivered before the fault is raised.
+    - ``columns``: names of the columns to make, in this order. None: all.
+    - ``where``: a ``Filter``. Good records that do not meet it are left out and counted; bad records are as without it.
+    - ``dialect``: ``"auto"``, ``"php"`` or ``"rfc4180"``.
+    - ``on_error``: what becomes of a bad record: ``"raise"`` a ``RecordError``, ``"quarantine"`` it in ``rejects`` and
+      go on, or ``"skip"`` it, which only counts it.
+    - ``on_rejects``: called with record batches of the bad records as they come, which ``rejects`` then does not keep.
+    - ``string_type``: ``"string"``, or ``"string_view"`` for values that point into the block.
+    - ``dictionary``: names of the columns to hand out dictionary-encoded.
+    - ``block_size``: bytes of the log in a batch, about (1 MiB).
+    - ``members``: names or patterns of the files in the archive to read. None: every ``*.csv``.
+    - ``limits``: ``Limits`` for hostile input.
+    - ``progress``: called with ``Stats`` after each block.
+
+    Raises ArchiveError or HeaderError if it is not a log, OSError if it cannot be opened, TypeError for an unknown
+    option or a wrong kind of value, ValueError for an unknown value. Every record before a fault is delivered before
+    the fault is raised.
+
+    >>> with trackparse.open_log("tracking_log.zip", columns=["timestamp", "status"]) as log:
+    ...     for batch in log:
+    ...         print(batch.num_rows)
     """
-    return LogReader(
-        source,
-        columns=columns,
-        where=where,
-        dialect=dialect,
-        on_error=on_error,
-        string_type=string_type,
-        dictionary=dictionary,
-        block_size=block_size,
-        members=members,
-        limits=limits,
-        progress=progress,
-    )
+    return LogReader(source, **options)
 
 
-def read_log(source: Any, **options: Unpack[Options]) -> pa.Table:
+def read_log(source: LogSource, **options: Unpack[ReadOptions]) -> pa.Table:
     """The whole log as a table; options as for ``open_log``."""
     with open_log(source, **options) as log:
         return log.read_all()
 
 
-def iter_events(source: Any, **options: Unpack[Options]) -> Iterator[Event]:
+def iter_events(source: LogSource, **options: Unpack[ReadOptions]) -> Iterator[Event]:
     """The events of a log, one by one; options as for ``open_log``. At its end, or dropped, it closes the log."""
     return open_log(source, **options).events()

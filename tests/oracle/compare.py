@@ -23,7 +23,9 @@ from conftest import KERNELS, kernel_named
 
 import trackparse
 from oracle import grammar, logs
-from trackparse import columns, events, index
+from trackparse import events
+from trackparse.columns import builder
+from trackparse.records import indexer
 
 CHUNKS = (1, 7, 4096)
 BLOCKS = (1, 2, 3, 5, 8, 13, 31, 64, 65, 100, 333, 1000, 4096, 1 << 16, 1 << 20)
@@ -210,8 +212,8 @@ def compare(data: bytes, way: Way, log: grammar.Log) -> tuple[tuple[str, ...], i
 def kernel(name: str) -> Iterator[None]:
     module = kernel_named(name)
     with (
-        mock.patch.object(index, "kernel", module),
-        mock.patch.object(columns, "kernel", module),
+        mock.patch.object(indexer, "kernel", module),
+        mock.patch.object(builder, "kernel", module),
         mock.patch.object(events, "kernel", module),
     ):
         yield

@@ -27,8 +27,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 import trackparse
-from trackparse.sample import COLUMNS, encode_row, sample_rows, write_sample
 from trackparse.testing import TOKEN, FakeService
+from trackparse.testing.sample import COLUMNS, encode_row, sample_rows, write_sample
 
 PROGRAM = [sys.executable, "-m", "trackparse.cli"]
 SIGNALS = [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP]

@@ -28,10 +28,10 @@ if __name__ == "__main__":
 from faults.zips import CENTRAL, DESCRIPTOR, END, LOCAL, Member, archive
 
 import trackparse
-from trackparse.archive import open_archive
+from trackparse.archive.opening import open_archive
 from trackparse.errors import HeaderError, TrackparseError
 from trackparse.limits import Limits
-from trackparse.sources import open_source
+from trackparse.sources.source import open_source
 
 HEADER = b"//timestamp;tracking_code\n"
 LOGS = [HEADER + b"2021-04-2%d 13:01:01;T-%d\n" % (day, day) for day in range(3)]

@@ -1,4 +1,7 @@
-"""The command line, a module for each command: arguments in, lines out. Whatever is more than that the library does."""
+"""The command line, a module for each command. In come arguments; out come lines and an exit code.
+
+It does nothing that the library does not do, and imports public names only: of everything above it.
+"""
 
 from __future__ import annotations
 

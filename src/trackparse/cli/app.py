@@ -18,7 +18,7 @@ from trackparse.cli.convert import convert
 from trackparse.cli.exits import Exit, exit_for
 from trackparse.cli.fetch import fetch
 from trackparse.cli.head import head
-from trackparse.cli.output import EXPECTED, OutputError, complain, flush, one_line, writing
+from trackparse.cli.output import EXPECTED, OutputError, flush, one_line, warn, writing
 from trackparse.cli.sample import sample
 from trackparse.cli.schema import schema
 from trackparse.cli.stats import stats
@@ -48,7 +48,7 @@ def _told() -> Iterator[None]:
         _abandon_output()
         sys.exit(Exit.DONE)
     except EXPECTED as error:
-        complain(one_line(error))
+        warn(one_line(error))
         if isinstance(error, OutputError):
             _abandon_output()
         sys.exit(exit_for(error))

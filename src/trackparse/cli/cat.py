@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from trackparse.cli.each import for_each
 from trackparse.cli.exits import Exit
 from trackparse.cli.inputs import Input, inputs_of
 from trackparse.cli.options import (
@@ -20,8 +19,9 @@ from trackparse.cli.options import (
     quiet_option,
     strict_option,
 )
-from trackparse.cli.output import Command, complain, counted, is_terminal, put
+from trackparse.cli.output import Command, counted, is_terminal, put, warn
 from trackparse.cli.progress import Bar
+from trackparse.cli.runner import for_each
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -75,7 +75,7 @@ def cat(
                 put(text)
         if reader.stats.rejected:
             with bar.aside():
-                complain(f"{log.name}: {counted(reader.stats.rejected, 'bad record')} left out")
+                warn(f"{log.name}: {counted(reader.stats.rejected, 'bad record')} left out")
         return Exit.DONE
 
     options: dict[str, Any] = {"columns": columns, "where": where, "dialect": dialect}

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from trackparse.cli.each import for_each
 from trackparse.cli.exits import Exit, gravest
 from trackparse.cli.inputs import Input, inputs_of
 from trackparse.cli.options import Dialect, dialect_option, json_option, logs_argument, quiet_option
 from trackparse.cli.output import Command, counted, one_line, printable, put_json, say
 from trackparse.cli.progress import Bar
+from trackparse.cli.runner import for_each
 
 if TYPE_CHECKING:
     from trackparse import Event, LogReader
@@ -40,12 +41,13 @@ def check(logs: tuple[str, ...], as_json: bool, dialect: Dialect, quiet: bool) -
       trackparse check --quiet '2021-04-*.zip' || echo "look at these logs"
       trackparse check tracking_log.zip --json | jq .reasons
     """
+    from trackparse.cli.faults import Faults
+
     found = []
+    faults_of: defaultdict[Input, Faults] = defaultdict(Faults)
 
     def examine(log: Input, reader: LogReader, bar: Bar) -> Exit:
-        from trackparse.cli.faults import Faults
-
-        faults = Faults()
+        faults = faults_of.pop(log)
         _examine(log, reader, faults)
         found.append(Exit.REJECTED if faults.counts else Exit.DONE)
         if not quiet or faults.counts:
@@ -53,7 +55,8 @@ def check(logs: tuple[str, ...], as_json: bool, dialect: Dialect, quiet: bool) -
                 _print(log, reader, faults, as_json)
         return Exit.DONE
 
-    code = for_each("checking", inputs_of(logs), examine, shown=not quiet, dialect=dialect, on_error="quarantine")
+    faults = faults_of.__getitem__
+    code = for_each("checking", inputs_of(logs), examine, shown=not quiet, faults=faults, dialect=dialect)
     return gravest((code, *found))
 
 
@@ -61,8 +64,7 @@ def _examine(log: Input, reader: LogReader, faults: Faults) -> None:
     from trackparse.errors import TrackparseError
 
     try:
-        with faults.of(log.name, reader):
-            _look_into(log, reader.events(), faults)
+        _look_into(log, reader.events(), faults)
     except TrackparseError as damage:
         faults.add(_DAMAGE, one_line(damage, log.name))
 

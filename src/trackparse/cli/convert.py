@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import click
 
+from trackparse.atomic import identity
 from trackparse.cli.exits import Exit
 from trackparse.cli.inputs import Input, inputs_of, total_size
 from trackparse.cli.jobs import Job, run_jobs
@@ -27,7 +28,6 @@ from trackparse.cli.options import (
 from trackparse.cli.outcomes import rejects_beside, tell
 from trackparse.cli.output import Command, check_is_no_output
 from trackparse.cli.progress import progress_bar
-from trackparse.files import identity
 
 
 @click.command(cls=Command)

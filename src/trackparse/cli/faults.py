@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from trackparse.cli.output import of_log
@@ -12,8 +10,6 @@ from trackparse.errors import Position
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from trackparse import LogReader
 
 _PLACES: Final = 3
 
@@ -32,16 +28,8 @@ class Faults:
         if len(places) < _PLACES:
             places.append(place)
 
-    @contextmanager
-    def of(self, log: str, reader: LogReader) -> Iterator[None]:
-        """Count the rejects of a log that is read meanwhile, instead of keeping them."""
-        reader.quarantine.write = lambda rejects: self._add(log, rejects)
-        try:
-            yield
-        finally:
-            reader.quarantine.pack()
-
-    def _add(self, log: str, rejects: pa.RecordBatch) -> None:
+    def add_rejects(self, log: str, rejects: pa.RecordBatch) -> None:
+        """Count bad records of a log."""
         # A log may be nothing but rejects of three bytes: they are counted together, and few are looked at.
         reasons = rejects["reason"].to_pylist()
         for reason, count in Counter(reasons).items():

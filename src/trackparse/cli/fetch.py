@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from trackparse.atomic import identity
 from trackparse.cli.exits import Exit, exit_for
 from trackparse.cli.options import (
     columns_option,
@@ -24,9 +25,8 @@ from trackparse.cli.outcomes import Outcome, convert, failure, rejects_beside, t
 from trackparse.cli.output import EXPECTED, Command
 from trackparse.cli.progress import Bar, progress_bar
 from trackparse.cli.signals import held
-from trackparse.days import days as days_between
-from trackparse.days import kept_day
-from trackparse.files import identity
+from trackparse.client.calendar import days as days_between
+from trackparse.client.calendar import kept_day
 
 if TYPE_CHECKING:
     from trackparse.client import TrackingLogClient, Waiting

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trackparse.cli.each import for_each
 from trackparse.cli.exits import Exit
 from trackparse.cli.inputs import Input
 from trackparse.cli.options import Dialect, dialect_option, filter_options, log_argument
-from trackparse.cli.output import Command, aligned, complain, counted, printable, put, say, shortened
+from trackparse.cli.output import Command, aligned, counted, printable, put, say, shortened, warn
 from trackparse.cli.progress import Bar
+from trackparse.cli.runner import for_each
 
 if TYPE_CHECKING:
     from trackparse import Event, Filter, LogReader
@@ -50,7 +50,7 @@ def head(log: str, rows: int, as_json: bool, where: Filter | None, dialect: Dial
                 say(line)
         if reader.stats.rejected:
             # Met, not skipped: some may stand after the last row printed, a block is read whole.
-            complain(f"{counted(reader.stats.rejected, 'bad record')} met and left out")
+            warn(f"{counted(reader.stats.rejected, 'bad record')} met and left out")
         return Exit.DONE
 
     options: dict[str, Any] = {"where": where, "dialect": dialect, "block_size": _BLOCK_SIZE, "on_error": "skip"}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trackparse.cli.exits import Exit, exit_for, gravest
-from trackparse.cli.output import complain, counted, megabytes, one_line, printable, say
+from trackparse.cli.output import counted, megabytes, one_line, printable, say, warn
 from trackparse.cli.progress import Bar
 from trackparse.cli.signals import held
 
@@ -68,10 +68,10 @@ def tell(outcomes: Iterable[Outcome], bar: Bar, *, quiet: bool) -> Exit:
         failed += not outcome.done
         with bar.aside():
             for line in outcome.complaints:
-                complain(line)
+                warn(line)
             if outcome.done and not quiet:
                 say(outcome.done)
     if failed and len(codes) > 1:
         with bar.aside():
-            complain(f"{failed} of {len(codes)} logs not converted")
+            warn(f"{failed} of {len(codes)} logs not converted")
     return gravest(codes)

@@ -13,8 +13,8 @@ from typing import IO, Any
 
 import click
 
+from trackparse.atomic import identity
 from trackparse.errors import TrackparseError
-from trackparse.files import identity
 
 
 class Command(click.Command):
@@ -107,7 +107,7 @@ def _shown(char: str) -> str:
     return char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1]
 
 
-def complain(text: str) -> None:
+def warn(text: str) -> None:
     """One line to standard error. Where that cannot be written the exit code has to do."""
     with suppress(OSError):
         click.echo(f"trackparse: {printable(text)}", err=True)

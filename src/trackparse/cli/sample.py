@@ -29,7 +29,7 @@ def sample(out: Path, rows: int, dialect: Literal["php", "rfc4180"], seed: int) 
       trackparse sample tracking_log.zip --rows 1000
       trackparse sample other.zip --rows 1000 --seed 7 --dialect rfc4180
     """
-    from trackparse.sample import write_sample
+    from trackparse.testing.sample import write_sample
 
     write_sample(out, rows=rows, dialect=dialect, seed=seed)
     say(f"{printable(str(out))}: {counted(rows, 'row')}, {megabytes(out.stat().st_size)}")

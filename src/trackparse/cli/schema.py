@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from trackparse.cli.each import for_each
 from trackparse.cli.exits import Exit
 from trackparse.cli.inputs import Input
 from trackparse.cli.options import Dialect, dialect_option, json_option, log_argument
 from trackparse.cli.output import Command, aligned, printable, put_json, say
 from trackparse.cli.progress import Bar
+from trackparse.cli.runner import for_each
 
 if TYPE_CHECKING:
     from trackparse import LogReader

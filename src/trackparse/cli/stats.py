@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trackparse.cli.each import for_each
 from trackparse.cli.exits import Exit
 from trackparse.cli.inputs import Input, inputs_of
 from trackparse.cli.options import Dialect, dialect_option, filter_options, json_option, logs_argument, quiet_option
 from trackparse.cli.output import Command, put_json
 from trackparse.cli.progress import Bar
+from trackparse.cli.runner import for_each
 
 if TYPE_CHECKING:
     from trackparse import Filter, LogReader
@@ -55,16 +55,15 @@ def stats(logs: tuple[str, ...], as_json: bool, top: int, where: Filter | None, 
 
     def count(log: Input, reader: LogReader, bar: Bar) -> Exit:
         try:
-            with faults.of(log.name, reader):
-                for batch in reader:
-                    totals.add(batch)
+            for batch in reader:
+                totals.add(batch)
         finally:
             for name in _NUMBERS:
                 numbers[name] += getattr(reader.stats, name)
         return Exit.DONE
 
-    options: dict[str, Any] = {"columns": Totals.columns, "where": where, "dialect": dialect, "on_error": "quarantine"}
-    code = for_each("counting", inputs_of(logs), count, shown=not quiet, **options)
+    options: dict[str, Any] = {"columns": Totals.columns, "where": where, "dialect": dialect}
+    code = for_each("counting", inputs_of(logs), count, shown=not quiet, faults=lambda _: faults, **options)
     if numbers["bytes_read"]:
         _show(numbers, totals, faults, as_json, top)
     return code

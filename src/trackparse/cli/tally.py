@@ -9,7 +9,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trackparse.filters import Filter
+from trackparse.columns.filters import Filter
 
 FUNNEL: Final = ("created", "sent", "delivered", "opened")
 FAILED: Final = "failed"

@@ -1,0 +1,324 @@
+"""A ZIP read by its directory: where that is, and where each member's data begins. No content, no choice of members."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from trackparse.archive.inflate import STORED
+from trackparse.archive.zip_forward import (
+    CENTRAL,
+    DESCRIBED,
+    ENCRYPTED,
+    END,
+    END64,
+    END64_REST,
+    END_SIZE,
+    LOCAL,
+    LOCAL_SIZE,
+    LOCATOR64,
+    UNKNOWN32,
+    End,
+    Entry,
+    Listed,
+    LocalHeader,
+    decode_name,
+    read_directory,
+    same_name,
+    too_many_members,
+    unicode_name,
+)
+from trackparse.archive.zip_signatures import find_header
+from trackparse.errors import ArchiveError, LimitError
+from trackparse.limits import Limits
+from trackparse.sources.source import Source, open_source
+
+_TAIL = 22 + (64 << 10) + 300  # bytes: the end record, a comment, and what is behind it as far as unzip looks
+# Directory bytes for which memory is spent before its members are counted.
+_DIRECTORY_BASE, _DIRECTORY_PER_MEMBER = 64 << 10, 256
+_FAR = 1 << 44  # bytes: how far offsets modulo 2^32 are followed
+_SEARCHED = 64 << 20  # bytes at either end of a gap that are searched for headers
+_PIECE = 1 << 20  # bytes of them at a time
+_GAPS = (0, 16, 24, 12, 20)  # bytes: the descriptors that may stand between a member's data and the next header
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Where the directory is, and what its end record says."""
+
+    start: int
+    stop: int  # behind the end record
+    end: End
+
+    @property
+    def shift(self) -> int:
+        """Bytes before the archive, which its offsets do not count."""
+        shift = self.start - self.end.offset
+        return shift if self.end.wide else shift & UNKNOWN32
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A member that the directory lists, and what stands where it should be."""
+
+    listed: Listed
+    start: int  # of its data
+    room: int  # bytes from there to whatever follows
+    entry: Entry
+    local_name: str  # the name in the member's own header
+    head: int  # where that begins
+    fault: str = ""  # how its header and the directory disagree
+    lost: bool = False  # there is no header of it: its data cannot be read
+
+
+def find_directory(source: Source) -> Span | None:
+    """The directory of a ZIP that ends near the end of a seekable source, None if there is none.
+
+    Of several end records the last one counts that has a directory in front of it: comments may look like one.
+    """
+    size = source.size or 0
+    first = max(0, size - _TAIL)
+    tail = source.look(first, _TAIL)
+    at = len(tail)
+    while (at := tail.rfind(END, 0, at)) >= 0:
+        if at + END_SIZE <= len(tail) and (span := _span(source, first + at, tail[at + 4 : at + END_SIZE])):
+            return span
+    return None
+
+
+def ends_as_zip(source: Source) -> bool:
+    """Whether an end record stands at the very end, with a directory in front of it or not."""
+    return source.look(max(0, (source.size or 0) - END_SIZE), END_SIZE).startswith(END)
+
+
+def read_members(source: Source, span: Span, limits: Limits) -> list[Located]:
+    """The members in the order of the directory. ArchiveError if it is damaged, or fits none of them."""
+    length = span.stop - span.start
+    if length > _DIRECTORY_BASE + _DIRECTORY_PER_MEMBER * limits.max_members:
+        raise LimitError(
+            f"{source.name}: {length} bytes of directory are too many for {limits.max_members} members; "
+            "raise Limits.max_members if that is right"
+        )
+    if span.shift < 0:
+        raise ArchiveError(f"{source.name}: the directory is said to begin behind its end")
+    members: list[Listed] = []
+
+    def listed(member: Listed) -> None:
+        if len(members) == limits.max_members:
+            raise too_many_members(source.name, len(members) + 1, limits)
+        members.append(member)
+
+    directory = open_source(source.look(span.start, length))
+    read_directory(directory, directory.read_exactly(4), source.name, listed, span.start)
+    if directory.position != length:
+        raise ArchiveError(f"{source.name}: the directory does not end where its end record begins")
+    return list(_Locator(source, span, members))
+
+
+def find_unlisted(source: Source, span: Span, members: list[Located]) -> int | None:
+    """Where the first header begins outside of the members, the directory and the end record; None if none does.
+
+    Another archive may be joined to this one, or a member lost from the directory. Anything else there is sound.
+    """
+    for start, stop in _gaps(source, span, members):
+        # What begins behind a member or ends before one is near to it: a hole may have terabytes.
+        for first, last in ((start, min(stop, start + _SEARCHED)), (max(start + _SEARCHED, stop - _SEARCHED), stop)):
+            pieces = (source.look(at, min(_PIECE, last - at)) for at in range(first, last, _PIECE))
+            found = find_header(pieces, whole=last != source.size)
+            if found is not None:
+                return first + found
+    return None
+
+
+def _gaps(source: Source, span: Span, members: list[Located]) -> Iterator[tuple[int, int]]:
+    """Where the bytes are that the directory does not tell of; those that hold a descriptor at most are left out."""
+    behind = 0
+    for one in sorted((one for one in members if not one.lost), key=lambda one: one.head):
+        if one.head - behind >= LOCAL_SIZE:
+            yield behind, one.head
+        packed = one.entry.packed or 0
+        # Modulo 2^32, as macOS writes it.
+        behind = max(behind, one.start + packed + (max(0, one.room - packed) >> 32 << 32))
+    if span.start - behind >= LOCAL_SIZE:
+        yield behind, span.start
+    yield span.stop, source.size or 0
+
+
+def _span(source: Source, at: int, rest: bytes) -> Span | None:
+    """The directory that the end record at this byte belongs to, if there is one."""
+    wide, stop = _zip64(source, at)
+    end = End.of(rest, wide)
+    # By its size first: there may be anything before the archive, and a signature behind the directory.
+    for start in (stop - end.size, end.offset):
+        if 0 <= start < stop and source.look(start, 4) == CENTRAL:
+            return Span(start, at + END_SIZE, end)
+    return None
+
+
+def _zip64(source: Source, at: int) -> tuple[tuple[int, int, int] | None, int]:
+    """The numbers of the zip64 record before the end record at this byte, and where the directory ends."""
+    size = 4 + END64_REST.size
+    near = source.look(max(0, at - 20 - size), size + 20)
+    locator = near[-20:]
+    if not locator.startswith(LOCATOR64) or len(near) < size + 20:
+        return None, at
+    stop = at - 20 - size
+    if not near.startswith(END64):
+        # It may be longer than what is known of it.
+        stop = int.from_bytes(locator[8:16], "little")
+        near = source.look(stop, size)
+        if not near.startswith(END64) or len(near) < size:
+            return None, at
+    _, entries, length, offset = END64_REST.unpack_from(near, 4)
+    return (entries, length, offset), stop
+
+
+class _Locator:
+    """Finds the local header of each member. What one damaged header says about its place is not believed."""
+
+    def __init__(self, source: Source, span: Span, members: list[Listed]) -> None:
+        self._source = source
+        self._span = span
+        self._members = members
+        self._heads: dict[int, tuple[int, bytes]] = {}  # by member: where its header is, and its bytes
+        self._names: dict[int, str] = {}  # those that are spelled otherwise in the member's own header
+        self._claim()
+        if len(self._heads) < len(members):
+            self._find_lost()
+        if members and not self._heads:
+            raise ArchiveError(f"{source.name}: the directory points to no member")
+        places = sorted(offset for offset, _ in self._heads.values())
+        self._ends = dict(zip(places, [*places[1:], span.start], strict=False))
+
+    def __iter__(self) -> Iterator[Located]:
+        return (self._located(index, member) for index, member in enumerate(self._members))
+
+    def _claim(self) -> None:
+        """Give each member the header that its offset points to, first of all where the name is right, too."""
+        claimed: set[int] = set()
+        doubtful: list[tuple[int, int, bytes]] = []
+        above = 0  # multiples of 2^32 that the offsets passed
+        for index, member in enumerate(self._members):
+            offset, head = self._follow(member, above)
+            above = max(above, offset - member.offset - self._span.shift)
+            if self._is_its(head, member) and offset not in claimed:
+                claimed.add(offset)
+                self._heads[index] = offset, head
+            else:
+                doubtful.append((index, offset, head))
+        for index, offset, head in doubtful:
+            if offset not in claimed and self._may_be_its(index, offset, head):
+                claimed.add(offset)
+                self._heads[index] = offset, head
+
+    def _follow(self, member: Listed, above: int) -> tuple[int, bytes]:
+        """Where the member's offset leads to, and the header there. macOS writes offsets modulo 2^32."""
+        first = member.offset + self._span.shift
+        for offset in range(first + above, min(self._span.start, _FAR), 1 << 32):
+            head = self._head(offset, member)
+            if self._is_its(head, member):
+                return offset, head
+        return first, self._head(first, member)
+
+    def _head(self, offset: int, member: Listed) -> bytes:
+        if not 0 <= offset < self._span.start:
+            return b""
+        return self._source.look(offset, LOCAL_SIZE + len(member.raw_name))
+
+    @staticmethod
+    def _is_its(head: bytes, member: Listed) -> bool:
+        return head.startswith(LOCAL) and head[LOCAL_SIZE:] == member.raw_name
+
+    def _may_be_its(self, index: int, offset: int, head: bytes) -> bool:
+        """Whether it is the member's header for all that, with the signature damaged, or the name spelled otherwise."""
+        member = self._members[index]
+        if len(head) < LOCAL_SIZE:
+            return False
+        if head[LOCAL_SIZE:] == member.raw_name:
+            return True
+        local = LocalHeader.of(head)
+        sized = local.crc == member.crc or local.flags & DESCRIBED
+        if not head.startswith(LOCAL) or local.method != member.method or not sized:
+            return False
+        raw = self._source.look(offset + LOCAL_SIZE, local.name_length)
+        if not same_name(raw, member.raw_name):
+            self._names[index] = decode_name(raw, local.flags)
+        return True
+
+    def _find_lost(self) -> None:
+        """Look for members that their offsets do not lead to where the others leave room."""
+        lost: dict[bytes, list[int]] = {}
+        for index in reversed(range(len(self._members))):
+            if index not in self._heads:
+                lost.setdefault(self._members[index].raw_name, []).append(index)
+        taken = {offset for offset, _ in self._heads.values()}
+        room = [self._span.shift, self._span.shift + 4]
+        room += [at for index in list(self._heads) for at in self._behind(index, taken)]
+        while room and lost:
+            offset = room.pop()
+            if offset in taken or not 0 <= offset < self._span.start:
+                continue
+            head = self._source.look(offset, LOCAL_SIZE)
+            if len(head) < LOCAL_SIZE or not head.startswith(LOCAL):
+                continue
+            raw = self._source.look(offset + LOCAL_SIZE, LocalHeader.of(head).name_length)
+            if indices := lost.get(raw):
+                index = indices.pop()
+                taken.add(offset)
+                self._heads[index] = offset, head + raw
+                room += self._behind(index, taken)
+
+    def _behind(self, index: int, taken: set[int]) -> list[int]:
+        """Where the header after this member's data may be; nothing where it is known."""
+        (offset, head), member = self._heads[index], self._members[index]
+        local = LocalHeader.of(head)
+        end = offset + LOCAL_SIZE + local.name_length + local.extra_length + member.packed
+        places = [end + gap for gap in _GAPS]
+        return [] if any(place in taken or place == self._span.start for place in places) else places
+
+    def _located(self, index: int, member: Listed) -> Located:
+        """Where the member's data begins, and how many bytes there are.
+
+        A local header that does not agree with the directory is one or the other's damage. The data is taken for
+        what it says: its checksum decides.
+        """
+        flags, method, packed = member.flags, member.method, member.packed
+        if index not in self._heads:
+            entry = Entry(member.name, flags, method, member.crc, packed, member.size)
+            place = member.offset + self._span.shift
+            return Located(member, 0, 0, entry, member.name, 0, f"there is no header of it at byte {place}", lost=True)
+        offset, head = self._heads[index]
+        local = LocalHeader.of(head)
+        named = head[LOCAL_SIZE:] == member.raw_name
+        length = len(member.raw_name) if named else local.name_length
+        behind = offset + LOCAL_SIZE + length  # the name
+        start, end = behind + local.extra_length, self._ends[offset]
+        fits = start + packed <= end
+        agrees = (
+            head.startswith(LOCAL)
+            and local.method == method
+            and not (local.flags ^ flags) & ENCRYPTED
+            and local.name_length == length
+            and offset & UNKNOWN32 == (member.offset + self._span.shift) & UNKNOWN32
+        )
+        if not fits and local.packed == packed and end - packed >= behind:
+            # The length of the extra field is wrong.
+            start = end - packed
+        elif method == STORED and packed != member.size == local.packed and start + local.packed <= end:
+            # Stored data has one size: the directory's packed size is wrong.
+            packed, fits = local.packed, False
+        elif method == STORED and local.flags & DESCRIBED:
+            # Modulo 2^32, as macOS writes it.
+            packed += max(0, end - start - packed) >> 32 << 32
+        flags &= local.flags | ~ENCRYPTED
+        if local.method != method:
+            method = STORED if packed == member.size else (method or local.method)
+        entry = Entry(member.name, flags, method, member.crc, packed, member.size)
+        local_name = self._names.get(index, member.name)
+        if named and not member.raw_name.isascii():
+            extra = self._source.look(behind, local.extra_length)
+            local_name = unicode_name(member.raw_name, extra) or local_name
+        # Two names that both are cut to nothing are spelled otherwise for all that.
+        sound = agrees and fits and (named or local_name)
+        fault = "" if sound else "its header does not agree with the directory"
+        return Located(member, start, max(0, end - start), entry, local_name, offset, fault)

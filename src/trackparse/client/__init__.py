@@ -1,0 +1,41 @@
+"""Fetches logs from the service: request a day, wait for it, download it.
+
+In comes a token and a day; out comes a source for ``open_log``, a file, or Parquet. Imports ``convert`` and what is
+above it. Public: what ``__all__`` names.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trackparse.client.answers import tracking_codes
+    from trackparse.client.api import BASE_URL, TrackingLogClient, Waiting, open_url
+    from trackparse.client.calendar import KEPT_DAYS, days
+    from trackparse.sources.retry import Pauses
+
+__all__ = ["BASE_URL", "KEPT_DAYS", "Pauses", "TrackingLogClient", "Waiting", "days", "open_url", "tracking_codes"]
+
+# Imported when first asked for: the calendar needs no urllib3, which is an extra.
+_LAZY = {
+    "BASE_URL": "client.api",
+    "KEPT_DAYS": "client.calendar",
+    "Pauses": "sources.retry",
+    "TrackingLogClient": "client.api",
+    "Waiting": "client.api",
+    "days": "client.calendar",
+    "open_url": "client.api",
+    "tracking_codes": "client.answers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'trackparse.client' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"trackparse.{_LAZY[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

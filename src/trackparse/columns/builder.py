@@ -1,0 +1,172 @@
+"""Arrow columns straight from the structural index. No records are read here, no bytes decoded in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+import pyarrow as pa
+
+from trackparse.columns.buffers import BufferPool
+from trackparse.errors import HeaderError, LimitError
+from trackparse.limits import Limits
+from trackparse.records.kernel.chooser import kernel
+from trackparse.records.kernel.reference import Buffer, Run
+from trackparse.records.segments import Segment
+from trackparse.schema import COLUMNS, NULL_IF_EMPTY
+
+# What a dictionary holds for each value beside its bytes: an offset, and two to four slots of a hash table.
+VALUE_BYTES: Final = 40
+
+
+class ColumnBuilder:
+    """Turns segments into record batches of one schema."""
+
+    schema: pa.Schema
+
+    def __init__(
+        self,
+        found: Sequence[str],
+        columns: Iterable[str] | None,
+        string_type: str,
+        dictionary: Iterable[str],
+        limits: Limits,
+    ) -> None:
+        """``found`` are the columns of the first header; ``columns`` those asked for, None for all."""
+        known = (*COLUMNS, *(name for name in found if name not in COLUMNS))
+        self._all = columns is None
+        names = known if columns is None else tuple(columns)
+        dictionary = tuple(dictionary)
+        for name in (*names, *dictionary):
+            if name not in known:
+                raise ValueError(f"no column {name!r} in this log: there are {', '.join(known)}")
+        if len(set(names)) < len(names):
+            raise ValueError(f"columns={names}: each column once")
+        if "timestamp" in dictionary:
+            raise ValueError("dictionary: timestamp is not a string column")
+        self._pool = BufferPool()
+        self._views = string_type == "string_view"
+        self._string = pa.string_view() if self._views else pa.string()
+        self._dictionaries = {name: kernel.Dictionary() for name in names if name in dictionary}
+        self._limits = limits
+        self._names = frozenset(names)
+        self.schema = pa.schema([(name, self._type(name)) for name in names])
+
+    def _type(self, name: str) -> pa.DataType:
+        if name == "timestamp":
+            return pa.timestamp("us")
+        if name in self._dictionaries:
+            return pa.dictionary(pa.int32(), pa.string())
+        return self._string
+
+    def build(self, segments: Sequence[Segment]) -> pa.RecordBatch:
+        """One batch with the records of the segments, in their order."""
+        runs = runs_of(segments)
+        arrays = [self.column(name, segments, runs(name)) for name in self.schema.names]
+        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+    def matching_schema(self, segments: Sequence[Segment]) -> int:
+        """How many segments come before the first that has a column without a place in the schema.
+
+        HeaderError if that is the first of them, ValueError if the schema has no column at all.
+        """
+        if not self._names:
+            # pyarrow counts rows by columns: without one there is no batch to hand out.
+            raise ValueError("columns=() asks for nothing: name at least one column")
+        for number, segment in enumerate(segments if self._all else ()):
+            if not (segment.trusted and (segment.records or segment.rejects)):
+                continue
+            for name in segment.columns:
+                if name not in self._names:
+                    if number:
+                        return number
+                    raise HeaderError(
+                        f"column {name!r} is not in the log's first header, so it has no place in the schema: "
+                        "name the columns that you want with columns=, or read its member alone with members="
+                    )
+        return len(segments)
+
+    def column(self, name: str, segments: Sequence[Segment], runs: list[Run]) -> pa.Array:
+        """One column of the batch; ``runs`` are its own, of ``runs_of``."""
+        records = sum(segment.records for segment in segments)
+        if name == "timestamp":
+            data = (
+                segments[0].timestamps[: records * 8]
+                if len(segments) == 1
+                else b"".join(segment.timestamps[: segment.records * 8] for segment in segments)
+            )
+            return pa.Array.from_buffers(pa.timestamp("us"), records, [None, pa.py_buffer(data)])
+        empty_is_null = name in NULL_IF_EMPTY
+        if name in self._dictionaries:
+            return self._dictionary_column(name, runs, empty_is_null)
+        if self._views:
+            views, data, used, validity, nulls = kernel.views(runs, empty_is_null, self._pool.allocate)
+            buffers = [pa.py_buffer(run[0]) for run in runs]
+            buffers.append(pa.py_buffer(data).slice(0, used))
+            return pa.Array.from_buffers(
+                self._string, records, [_buffer(validity), pa.py_buffer(views), *buffers], nulls
+            )
+        offsets, data, used, validity, nulls = kernel.strings(runs, empty_is_null, self._pool.allocate)
+        buffers = [_buffer(validity), pa.py_buffer(offsets), pa.py_buffer(data).slice(0, used)]
+        return pa.Array.from_buffers(self._string, records, buffers, nulls)
+
+    def _dictionary_column(self, name: str, runs: list[Run], empty_is_null: bool) -> pa.Array:
+        dictionary = self._dictionaries[name]
+        before = len(dictionary)
+        try:
+            codes = dictionary.encode(runs, empty_is_null)
+        except OverflowError as fault:
+            raise LimitError(f"column {name!r}: {fault}: leave it out of dictionary=") from None
+        most = self._limits.max_dictionary_bytes
+        if most is not None and len(dictionary) > before and sum(map(_cost, self._dictionaries.values())) > most:
+            raise LimitError(
+                f"column {name!r} has too many distinct values: all dictionaries together fill more than {most} "
+                "bytes: leave it out of dictionary=, or raise Limits.max_dictionary_bytes"
+            )
+        values = pa.StringArray.from_buffers(len(dictionary), *map(pa.py_buffer, dictionary.strings()))
+        return encoded(codes, values)
+
+
+def runs_of(segments: Sequence[Segment]) -> Callable[[str], list[Run]]:
+    """Gives the runs of a column by its name.
+
+    Stretches of segments that lack the column are one run, so that many short segments under many columns cost no more
+    than their headers' bytes.
+    """
+    places: dict[str, list[tuple[int, int]]] = {}  # of each column: number of the segment, number of the field
+    ends = [0]  # records before each segment, and behind the last
+    for number, segment in enumerate(segments):
+        ends.append(ends[-1] + segment.records)
+        for field, name in enumerate(segment.columns):
+            places.setdefault(name, []).append((number, field))
+
+    def runs(name: str) -> list[Run]:
+        found: list[Run] = []
+        past = 0
+        for number, field in places.get(name, ()):
+            if ends[number] > ends[past]:
+                found.append((b"", b"", ends[number] - ends[past], 1, -1))
+            segment = segments[number]
+            found.append((segment.data, segment.fields, segment.records, len(segment.columns), field))
+            past = number + 1
+        if ends[-1] > ends[past]:
+            found.append((b"", b"", ends[-1] - ends[past], 1, -1))
+        return found
+
+    return runs
+
+
+def _cost(dictionary: kernel.Dictionary) -> int:
+    return dictionary.size + VALUE_BYTES * len(dictionary)
+
+
+def encoded(codes: Buffer, values: pa.Array) -> pa.DictionaryArray:
+    """A dictionary column of the kernel's codes."""
+    validity, nulls = kernel.validity_of(codes)
+    buffers = [_buffer(validity), pa.py_buffer(codes)]
+    indices = pa.Array.from_buffers(pa.int32(), len(codes) // 4, buffers, nulls)
+    return pa.DictionaryArray.from_arrays(indices, values, safe=False)
+
+
+def _buffer(data: bytes | None) -> pa.Buffer | None:
+    return None if data is None else pa.py_buffer(data)

@@ -1,0 +1,116 @@
+"""Writes Parquet: row groups as they fill, each by a thread of its own while the next one is read."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from trackparse.atomic import name_errors_after
+from trackparse.columns.builder import ColumnBuilder
+from trackparse.convert.row_groups import RowGroups
+from trackparse.options import ConvertOptions
+from trackparse.records.segments import Segment
+
+# What readers filter by. The bounds of random device names, or of JSON, exclude nothing.
+STATISTICS_COLUMNS: Final = ("timestamp", "tracking_code", "status", "appCode")
+
+
+class ParquetSink:
+    """A Parquet file of the records that it is given. Its errors name ``dest``."""
+
+    def __init__(self, builder: ColumnBuilder, path: Path, dest: Path, options: ConvertOptions) -> None:
+        self._groups = RowGroups(builder, options["row_group_size"])
+        self._file = _File(path, options["compression"], dest)
+        self._executor = ThreadPoolExecutor(1, "trackparse-parquet")
+        self._writing: Future[None] | None = None  # the last row group that was handed over
+
+    def write(self, segments: list[Segment]) -> None:
+        """Collect the records of these; a row group that is full is handed to the thread."""
+        groups = self._groups
+        while segments:
+            if self._writing is not None and groups.crowded:
+                self._writing.result()
+            segments = groups.add(segments)
+            if groups.full:
+                self._hand_over()
+
+    def close(self, metadata: Mapping[str, str]) -> None:
+        """Write what is left, and end the file."""
+        if len(self._groups):
+            self._hand_over()
+        if self._writing is None:
+            self._file.begin(self._groups.schema)
+        else:
+            self._writing.result()
+        self._file.add_metadata(metadata)
+        self._end()
+
+    def abort(self) -> None:
+        """End the file as it is: nobody wants it."""
+        with suppress(Exception):
+            self._end()
+
+    def _end(self) -> None:
+        # By the thread, too: after Ctrl-C a row group may still be under way.
+        with self._executor:
+            self._executor.submit(self._file.close).result()
+
+    def _hand_over(self) -> None:
+        """Have a row group written while the next one is read, and never a third."""
+        if self._writing is not None:
+            self._writing.result()
+        table = self._groups.take()
+        if self._writing is None:
+            # The first row group decides the schema.
+            self._file.begin(self._groups.schema)
+        self._writing = self._executor.submit(self._file.write, [table])
+
+
+class _File:
+    """A Parquet file that is written; its errors name ``dest``."""
+
+    def __init__(self, path: Path, compression: str, dest: Path) -> None:
+        self._dest = dest
+        self._compression = compression
+        self._writer: Any = None
+        # An executor that Ctrl-C met while it started its thread does not know it, and starts another one.
+        self._one_thread = threading.Lock()
+        with name_errors_after(dest):
+            # As bytes: a name that is not UTF-8 is none for pyarrow as text.
+            self._sink = pa.OSFile(os.fsencode(path), "wb")
+
+    def begin(self, schema: pa.Schema) -> None:
+        """Before all row groups."""
+        with name_errors_after(self._dest):
+            self._writer = pq.ParquetWriter(
+                self._sink,
+                schema,
+                compression=self._compression,
+                # What is text and not encoded hardly repeats: to try would cost time.
+                use_dictionary=[field.name for field in schema if field.type != pa.string()] or False,
+                write_statistics=[name for name in schema.names if name in STATISTICS_COLUMNS] or False,
+                # It would say that the text is to be handed out as the dictionaries it came in.
+                store_schema=False,
+            )
+
+    def write(self, tables: list[pa.Table]) -> None:
+        """Write the one table in the list, as a row group, and let go of it: an executor keeps its arguments longer."""
+        table = tables.pop()
+        with self._one_thread, name_errors_after(self._dest):
+            self._writer.write_table(table, table.num_rows)
+
+    def add_metadata(self, metadata: Mapping[str, str]) -> None:
+        self._writer.add_key_value_metadata(metadata)
+
+    def close(self) -> None:
+        with self._one_thread, name_errors_after(self._dest), self._sink:
+            if self._writer is not None:
+                self._writer.close()

@@ -1,0 +1,201 @@
+"""Pulls the blocks of all members through the indexer and takes the rejects out. No columns, no events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from typing import Final, Literal
+
+from trackparse.archive.readahead import ClosedError, MemberDamaged, MemberEnd, MemberStart, ReadAhead
+from trackparse.errors import HeaderError, LimitError, Reason, RecordError
+from trackparse.records.indexer import Indexer
+from trackparse.records.kernel.reference import MOST_REJECTS
+from trackparse.records.segments import Reject, Rejects, Segment
+from trackparse.sources.source import Source
+
+OnError = Literal["raise", "quarantine", "skip"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What was read so far.
+
+    When a log was read to its end, ``bytes_in_records + bytes_in_rejects + bytes_in_blank_lines + bytes_in_headers``
+    is ``bytes_inflated``: every byte has its place. Line ends count with what they end.
+    """
+
+    records: int = 0  # good ones
+    filtered: int = 0  # of these, left out by where=
+    rejected: int = 0
+    blank_lines: int = 0
+    bytes_read: int = 0  # of the source
+    bytes_total: int | None = None  # size of the source, None where nobody knows
+    bytes_inflated: int = 0  # of the members
+    members: int = 0  # begun
+    members_left_out: int = 0  # files of the archive that are not read because of their names
+    bytes_in_records: int = 0
+    bytes_in_rejects: int = 0
+    bytes_in_blank_lines: int = 0
+    bytes_in_headers: int = 0  # byte order marks among them
+    # Of records and rejects: so ambiguous that not all readings were weighed, within the bounds of work.
+    unresolved: int = 0
+
+
+# All but what the source tells.
+COUNTS: Final = tuple({field.name for field in fields(Stats)} - {"bytes_read", "bytes_total", "members_left_out"})
+
+
+class SegmentStream:
+    """The segments of a log, a batch at a time, with what was counted on the way."""
+
+    def __init__(
+        self,
+        source: Source,
+        ahead: ReadAhead,
+        indexer: Indexer,
+        on_error: OnError,
+        on_rejects: Callable[[Rejects, tuple[str, ...]], object] | None,
+        block_size: int,
+        progress: Callable[[Stats], object] | None,
+    ) -> None:
+        self._source = source
+        self._ahead = ahead
+        self._indexer = indexer
+        self._on_error = on_error
+        self._block_size = block_size
+        self._progress = progress
+        self._counts = dict.fromkeys(COUNTS, 0)
+        self._on_rejects = on_rejects
+
+    @property
+    def stats(self) -> Stats:
+        """What was read so far."""
+        return Stats(
+            **self._counts,
+            bytes_read=self._source.bytes_read,
+            bytes_total=self._source.size,
+            members_left_out=self._ahead.left_out,
+        )
+
+    def count_filtered(self, records: int) -> None:
+        """Count good records that nobody wanted."""
+        self._count(filtered=records)
+
+    def groups(self) -> Iterator[list[Segment]]:
+        """Segments, a batch at a time. The first group comes as soon as the header is known, and may be empty."""
+        held: list[Segment] = []
+        size = rejected = 0  # bytes and rejects in them: added up as they come, a header a record makes very many
+        announced = False
+        try:
+            for segment in self._segments():
+                if segment is not None:
+                    held.append(self._take(segment))
+                    size += segment.size
+                    rejected += len(held[-1].rejects)
+                    if held[-1] is not segment:
+                        raise _record_error(held[-1].rejects[0])
+                # What a block completed is a batch, and a long stretch of a longer one. A reject of three bytes is
+                # objects of three hundred until it is packed.
+                if segment is None or size >= self._block_size or rejected >= MOST_REJECTS:
+                    if self._indexer.first_columns and (held or not announced):
+                        announced = True
+                        yield held
+                    held, size, rejected = [], 0, 0
+        except Exception:
+            # What was cut off in the first header is no log.
+            if self._indexer.first_columns and (held or not announced):
+                yield held
+            raise
+
+    def account(self, segments: Sequence[Segment]) -> None:
+        """Count segments that are handed out, and set their rejects aside."""
+        for segment in segments:
+            rejected = sum(map(len, segment.rejects.raws))
+            if segment.rejects and self._on_rejects is not None:
+                self._on_rejects(segment.rejects, segment.columns)
+            self._count(
+                records=segment.records,
+                rejected=len(segment.rejects),
+                blank_lines=segment.blank_lines,
+                bytes_in_records=segment.record_bytes,
+                bytes_in_rejects=rejected,
+                bytes_in_blank_lines=segment.blank_bytes,
+                bytes_in_headers=segment.header_bytes,
+                unresolved=segment.unresolved,
+            )
+
+    def _segments(self) -> Iterator[Segment | None]:
+        """All segments of all members; None where a block ends. An error comes after all that was before it."""
+        indexer = self._indexer
+        inside = others = False
+        refused: HeaderError | LimitError | None = None  # what is wrong with the member, unless it is damaged
+        while True:
+            try:
+                item = next(self._ahead, None)
+            except ClosedError:
+                raise
+            except Exception:
+                if inside and refused is None:
+                    yield from self._abandon()
+                raise
+            if item is None:
+                return
+            if isinstance(item, MemberStart):
+                inside, others, refused = True, item.others, None
+                indexer.start(item.name)
+                self._count(members=1)
+                continue
+            try:
+                if isinstance(item, MemberEnd):
+                    inside = False
+                    if refused:
+                        try:
+                            raise refused
+                        finally:
+                            # The error's traceback holds this frame.
+                            refused = None
+                    yield from indexer.finish()
+                elif isinstance(item, MemberDamaged):
+                    inside = False
+                    if refused is None:
+                        yield from self._abandon()
+                else:
+                    self._count(bytes_inflated=len(item))
+                    if refused is None:
+                        yield from indexer.feed(item)
+            except (HeaderError, LimitError) as fault:
+                # Damage may make a log look like something else, and is known at the member's end only.
+                if not (inside and others):
+                    raise
+                refused = fault.with_traceback(None)
+            yield None
+            if self._progress is not None:
+                self._progress(self.stats)
+
+    def _abandon(self) -> Iterator[Segment]:
+        """What was left of a damaged member; it may be damaged, too: the damage is told, not what it looks like."""
+        with suppress(HeaderError, LimitError):
+            yield from self._indexer.abandon()
+
+    def _take(self, segment: Segment) -> Segment:
+        """The segment; with ``"raise"``, what comes before its first reject, and that one."""
+        rejects = segment.rejects
+        if self._on_error == "raise" and rejects and rejects.reasons[0] != Reason.TRUNCATED:
+            return segment.until_reject()
+        return segment
+
+    def _count(self, **more: int) -> None:
+        for name, n in more.items():
+            self._counts[name] += n
+
+
+def _record_error(reject: Reject) -> RecordError:
+    shown = repr(reject.raw[:120]) + ("..." if len(reject.raw) > 120 else "")
+    return RecordError(
+        f"{reject.position}: {reject.reason.explanation} ({reject.reason}): {shown}; "
+        "on_error='quarantine' sets bad records aside and goes on",
+        reject.position,
+        reject.reason,
+        reject.raw,
+    )

@@ -1,0 +1,5 @@
+"""Bytes in the order in which they come: files, buffers, chunks, HTTP.
+
+In comes what a user names as the source of a log; out comes a ``Source``, whose bytes are read forward or, where the
+medium allows it, anywhere. Knows nothing of archives or logs. Imports ``errors`` and ``version`` only.
+"""

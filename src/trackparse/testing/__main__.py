@@ -1,0 +1,5 @@
+"""``python -m trackparse.testing``."""
+
+from trackparse.testing.service import main
+
+main()
