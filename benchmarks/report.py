@@ -24,7 +24,12 @@ _CHART = {
     "ZIP to Arrow batches": ("inflate", "view", "string", "pyarrow", "pandas", "duckdb", "polars"),
     "ZIP to events, or rows": ("events", "csv", "dict"),
     "ZIP to Parquet (zstd)": (
-        "parquet", "client", "pyarrow-parquet", "pandas-parquet", "duckdb-parquet", "polars-parquet",
+        "parquet",
+        "client",
+        "pyarrow-parquet",
+        "pandas-parquet",
+        "duckdb-parquet",
+        "polars-parquet",
     ),
 }
 

@@ -1,6 +1,6 @@
 """Runs one contender in this process and prints one line of JSON. Judges nothing.
 
-    python -m benchmarks.worker NAME time|check|compare LOG [DIALECT]
+python -m benchmarks.worker NAME time|check|compare LOG [DIALECT]
 """
 
 from __future__ import annotations

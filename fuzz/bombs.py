@@ -1,6 +1,6 @@
 """Looks for logs that cost memory: random shapes, and the worst ones changed a little; each is read in a fresh process.
 
-    python fuzz/bombs.py --seconds 600
+python fuzz/bombs.py --seconds 600
 """
 
 from __future__ import annotations

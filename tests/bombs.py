@@ -220,7 +220,9 @@ def measure(shape: Shape, way: str, folder: Path, timeout: float = 300) -> tuple
         write(shape, path)
     run = subprocess.run(
         [sys.executable, __file__, json.dumps(asdict(shape)), way, path],
-        capture_output=True, text=True, timeout=timeout,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
     )
     if run.returncode:
         return f"died {run.returncode}: {run.stderr[-500:]}", 1 << 20

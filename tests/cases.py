@@ -141,17 +141,30 @@ GENERATIONS = [
         ),
     ),
     Case("header without slashes", H8[2:] + line(), (row(),)),
-    Case("header with quotes", b'"//timestamp";"tracking_code";status\n"2021-04-20 13:01:01";a;b\n',
-         ((MOMENT, "a", None, None, "b", None, None, None),)),
-    Case("header with a part of the columns", b"//timestamp;tracking_code\n2021-04-20 13:01:01;a\n",
-         ((MOMENT, "a", *[None] * 6),)),
+    Case(
+        "header with quotes",
+        b'"//timestamp";"tracking_code";status\n"2021-04-20 13:01:01";a;b\n',
+        ((MOMENT, "a", None, None, "b", None, None, None),),
+    ),
+    Case(
+        "header with a part of the columns",
+        b"//timestamp;tracking_code\n2021-04-20 13:01:01;a\n",
+        ((MOMENT, "a", *[None] * 6),),
+    ),
     Case("no header, eight columns", line() * 3, (row(),) * 3),
     Case("no header, six columns", line6() * 3, (row6(),) * 3),
     Case("no header, six columns, one record without its line end", line6(end=b""), (row6(),)),
-    Case("no header, and the first record is bad", line(b"{};x") + line(), (row(),),
-         (bad("field_count", b"", line(b"{};x")),)),
-    Case("no header, a backslash ends the first description", line(description=b'"a\\"') + line(),
-         (row(description="a\\"), row())),
+    Case(
+        "no header, and the first record is bad",
+        line(b"{};x") + line(),
+        (row(),),
+        (bad("field_count", b"", line(b"{};x")),),
+    ),
+    Case(
+        "no header, a backslash ends the first description",
+        line(description=b'"a\\"') + line(),
+        (row(description="a\\"), row()),
+    ),
     _order("payload first", "payload", *NAMES[:-1]),
     _order("timestamp last", *NAMES[1:], "timestamp"),
     _order("timestamp second", "tracking_code", "timestamp", *NAMES[2:]),
@@ -183,22 +196,37 @@ GENERATIONS = [
 ]
 
 LINE_ENDS = [
-    Case("CRLF", (H8 + line() + line(b'"{""a"":1}"') + line(b"")).replace(b"\n", b"\r\n"),
-         (row(), row('{"a":1}'), row(None))),
+    Case(
+        "CRLF",
+        (H8 + line() + line(b'"{""a"":1}"') + line(b"")).replace(b"\n", b"\r\n"),
+        (row(), row('{"a":1}'), row(None)),
+    ),
     Case("CRLF and LF", H8 + line() + line(end=b"\r\n") + line(), (row(),) * 3),
-    Case("any number of CRs before LF belong to the line end", H8[:-1] + b"\r\r\n" + line(end=b"\r\r\n")
-         + line(b'"{""a"":1}"', end=b"\r\r\r\n") + line(b"", end=b"\r\r\n") + b"\r\r\n" + line(),
-         (row(), row('{"a":1}'), row(None), row()), blank_lines=1),
+    Case(
+        "any number of CRs before LF belong to the line end",
+        H8[:-1]
+        + b"\r\r\n"
+        + line(end=b"\r\r\n")
+        + line(b'"{""a"":1}"', end=b"\r\r\r\n")
+        + line(b"", end=b"\r\r\n")
+        + b"\r\r\n"
+        + line(),
+        (row(), row('{"a":1}'), row(None), row()),
+        blank_lines=1,
+    ),
     Case("CRs at the end of the log belong to the line end", H8 + line(b'"{}"', end=b"\r\r\r"), (row(),)),
     Case("a CR that no LF follows is a byte of its field", H8 + line(b"x\ry\r") + line(), (row("x\ry"), row())),
     Case("a CR inside a field is a byte of it", H8 + line(description=b"a\rb"), (row(description="a\rb"),)),
-    Case("a CR after a quoted field is text", H8 + line(description=b'"a"\r') + line(), (row(),),
-         (bad("text_after_quote", H8, line(description=b'"a"\r')),)),
+    Case(
+        "a CR after a quoted field is text",
+        H8 + line(description=b'"a"\r') + line(),
+        (row(),),
+        (bad("text_after_quote", H8, line(description=b'"a"\r')),),
+    ),
     Case("no final line end", H8 + line() + line(end=b""), (row(), row())),
     Case("no final line end, quoted", H8 + line(b'"{""a"":1}"', end=b""), (row('{"a":1}'),)),
     Case("no final line end, empty payload", H8 + line(b"", end=b""), (row(None),)),
-    Case("no final line end, a backslash ends it", H6 + line6(b'"a\\"', end=b""),
-         (row6("a\\"),)),
+    Case("no final line end, a backslash ends it", H6 + line6(b'"a\\"', end=b""), (row6("a\\"),)),
     Case("a lone CR at the end", H8 + line(end=b"\r"), (row(),)),
     Case("a lone CR at the end, quoted", H8 + line(b'"{}"', end=b"\r"), (row(),)),
     Case("a lone CR on the last line", H8 + line() + b"\r", (row(),), blank_lines=1),
@@ -207,18 +235,21 @@ LINE_ENDS = [
     Case("blank lines after the byte order mark", BOM + b"\n\n" + H8 + line(), (row(),), blank_lines=2),
     Case("blank lines before the first record", b"\n\r\n\n" + line() + line(), (row(),) * 2, blank_lines=3),
     Case("a line of blanks is a bad record", H8 + b" \n" + line(), (row(),), (bad("field_count", H8, b" \n"),)),
-    Case("line breaks in quotes", H8 + line(b'"{\n""a"":\r\n1}"', description=b'"a\nb\n"') + line(),
-         (row('{\n"a":\r\n1}', description="a\nb\n"), row())),
-    Case("a raw line break in a JSON string", H8 + line(b'"{""a"":""x\ny""}"') + line(),
-         (row('{"a":"x\ny"}'), row())),
+    Case(
+        "line breaks in quotes",
+        H8 + line(b'"{\n""a"":\r\n1}"', description=b'"a\nb\n"') + line(),
+        (row('{\n"a":\r\n1}', description="a\nb\n"), row()),
+    ),
+    Case("a raw line break in a JSON string", H8 + line(b'"{""a"":""x\ny""}"') + line(), (row('{"a":"x\ny"}'), row())),
 ]
 
 JOINS = [
     Case("the same header again", H8 + line() + H8 + line(), (row(),) * 2),
     Case("header again, CRLF", (H8 + line() + H8 + line()).replace(b"\n", b"\r\n"), (row(),) * 2),
     Case("the newer, then the older", H8 + line() + H6 + line6() * 2, (row(), row6(), row6())),
-    Case("the older, then the newer, then the older", H6 + line6() + H8 + line() + H6 + line6(),
-         (row6(), row(), row6())),
+    Case(
+        "the older, then the newer, then the older", H6 + line6() + H8 + line() + H6 + line6(), (row6(), row(), row6())
+    ),
     Case("header again with a byte order mark", H8 + line() + BOM + H8 + line(), (row(),) * 2),
     Case("header again without slashes", H8 + line() + H6[2:] + line6(), (row(), row6())),
     Case("header again, run into its record", H8 + line() + H8[:-1] + line() + line(), (row(),) * 3),
@@ -227,12 +258,23 @@ JOINS = [
     Case("header three times in a row", H6 + H8 + H8 + line(), (row(),)),
     Case("a byte order mark between records", line() + BOM + line(), (row(),) * 2),
     Case("a byte order mark at the end", H8 + line() + BOM, (row(),)),
-    Case("header again in another order", H8 + line() + reordered(NAMES[::-1])[0] + reordered(NAMES[::-1])[1],
-         (row(), row())),
-    Case("header again after a bad record", H8 + line(b"{};x") + H6 + line6(), (row6(),),
-         (bad("field_count", H8, line(b"{};x")),)),
-    Case("header again after an open quote", H8 + line(description=b'"x') + H6 + line6(), (row6(),),
-         (bad("unclosed_quote", H8, line(description=b'"x')),)),
+    Case(
+        "header again in another order",
+        H8 + line() + reordered(NAMES[::-1])[0] + reordered(NAMES[::-1])[1],
+        (row(), row()),
+    ),
+    Case(
+        "header again after a bad record",
+        H8 + line(b"{};x") + H6 + line6(),
+        (row6(),),
+        (bad("field_count", H8, line(b"{};x")),),
+    ),
+    Case(
+        "header again after an open quote",
+        H8 + line(description=b'"x') + H6 + line6(),
+        (row6(),),
+        (bad("unclosed_quote", H8, line(description=b'"x')),),
+    ),
     Case("blank lines around a header", H8 + line() + b"\n" + H6 + b"\n" + line6(), (row(), row6()), blank_lines=2),
 ]
 
@@ -258,57 +300,107 @@ def _refused(name: str, header: bytes) -> Case:
 HEADERS = [
     Case("blanks around the names of a header", _SPACED + _SWAPPED, (row6(),)),
     Case("blanks around the names of a header in the middle", H6 + line6() + _SPACED + _SWAPPED, (row6(),) * 2),
-    *(Case(f"a separator line, {name}", text + b"\n" + H8 + line() + text + b"\n" + H8 + line(), (row(),) * 2)
-      for name, text in (
-          ("bare", b"sep=;"), ("quoted", b'"sep=;"'), ("CR LF", b"sep=;\r"), ("with a mark", BOM + b"sep=;"))),
+    *(
+        Case(f"a separator line, {name}", text + b"\n" + H8 + line() + text + b"\n" + H8 + line(), (row(),) * 2)
+        for name, text in (
+            ("bare", b"sep=;"),
+            ("quoted", b'"sep=;"'),
+            ("CR LF", b"sep=;\r"),
+            ("with a mark", BOM + b"sep=;"),
+        )
+    ),
     Case("a separator line, and no header", b"sep=;\n" + line(), (row(),)),
     _refused("a damaged name in a header in the middle", _DAMAGED),
     _refused("a name twice in a header in the middle", _TWICE),
     _refused("a header in the middle without its timestamp", _NAMELESS),
     _refused("a header in the middle that is not UTF-8", _LATIN),
-    Case("a damaged header, run into its record", H6 + line6() + _DAMAGED[:-1] + line6() + H6 + line6(),
-         (row6(), row6()),
-         (bad("bad_header", H6 + line6(), _DAMAGED[:-1]), bad("bad_header", H6 + line6() + _DAMAGED[:-1], line6()))),
+    Case(
+        "a damaged header, run into its record",
+        H6 + line6() + _DAMAGED[:-1] + line6() + H6 + line6(),
+        (row6(), row6()),
+        (bad("bad_header", H6 + line6(), _DAMAGED[:-1]), bad("bad_header", H6 + line6() + _DAMAGED[:-1], line6())),
+    ),
     Case("a header that was cut, and another one run into it", H6 + line6() + H6[:40] + H6 + line6(), (row6(), row6())),
-    Case("a byte order mark between a header and its record run into it", H6[:-1] + BOM + line6() + line6(),
-         (row6(), row6())),
-    Case("names of columns in a bad record are no header", H6 + line6() + b"2011-01-01T15:03:01;status\n" + line6(),
-         (row6(), row6()), (bad("field_count", H6 + line6(), b"2011-01-01T15:03:01;status\n"),)),
+    Case(
+        "a byte order mark between a header and its record run into it",
+        H6[:-1] + BOM + line6() + line6(),
+        (row6(), row6()),
+    ),
+    Case(
+        "names of columns in a bad record are no header",
+        H6 + line6() + b"2011-01-01T15:03:01;status\n" + line6(),
+        (row6(), row6()),
+        (bad("field_count", H6 + line6(), b"2011-01-01T15:03:01;status\n"),),
+    ),
     Case("a header with blanks run into the record before it", H6 + line6()[:-1] + _SPACED + _SWAPPED, (row6(),) * 2),
-    Case("a header with quotes run into the record before it", H6 + line6(b'"a b"')[:-1]
-         + b'"//timestamp";"tracking_code";"hwid";"target_id";"status";"description"\n' + _SWAPPED,
-         (row6("a b"), row6())),
+    Case(
+        "a header with quotes run into the record before it",
+        H6
+        + line6(b'"a b"')[:-1]
+        + b'"//timestamp";"tracking_code";"hwid";"target_id";"status";"description"\n'
+        + _SWAPPED,
+        (row6("a b"), row6()),
+    ),
     _refused("a header in capitals in the middle", H6.upper()),
-    Case("a damaged header of columns that are not known",
-         b"//timestamp;tracking_code;a;b\n2021-04-20 13:01:01;T-1;A;B\n//timestamp;trackXng_code;b;a\n"
-         b"2021-04-20 13:01:01;T-1;B;A\n", ((MOMENT, "T-1", *[None] * 6, "A", "B"),),
-         (("bad_header", 3, 58, b"//timestamp;trackXng_code;b;a\n"),
-          ("bad_header", 4, 88, b"2021-04-20 13:01:01;T-1;B;A\n")), extra=("a", "b")),
-    Case("a damaged timestamp in a header of another order", H6 + line6() + b"//tracking_code;timestXmp;status\n"
-         b"T-1;2021-04-20 13:01:01;sent\n", (row6(),),
-         (bad("bad_header", H6 + line6(), b"//tracking_code;timestXmp;status\n"),
-          bad("bad_header", H6 + line6() + b"//tracking_code;timestXmp;status\n", b"T-1;2021-04-20 13:01:01;sent\n"))),
-    Case("no header, and the first record has a bad timestamp and two lines",
-         line(b"{}", time=b"2021-02-30 10:00:00", description=b'"two\nlines"') + line() * 3, (row(),) * 3,
-         (bad("bad_timestamp", b"", line(b"{}", time=b"2021-02-30 10:00:00", description=b'"two\nlines"')),)),
-    Case("no header, and the first two records could be one of eight columns",
-         line6(b'"no; C:\\dir\\"') + line6(b"ok", hwid=b'";x"') + line6() * 3,
-         (row6("no; C:\\dir\\"), row6("ok", hwid=";x"), *(row6(),) * 3)),
-    Case("a timestamp behind a field that may close in two places",
-         b'//payload;timestamp;tracking_code\nbad\n' + b'"{""a"":""x\\"; y""}";"2021-04-20 13:01:01";T-1\n' * 3,
-         ((MOMENT, "T-1", *[None] * 5, '{"a":"x\\"; y"}'),) * 3, (("field_count", 2, 34, b"bad\n"),)),
-    Case("a record that goes on, before one whose first field may close in two places",
-         b'//description;timestamp;tracking_code\none;"2021-04-20 13:01:01";"a\\"\nb"\n'
-         b'"x\\";y";"2021-04-20 13:01:01";T-2\n',
-         ((MOMENT, 'a\\"\nb', None, None, None, "one", None, None),
-          (MOMENT, "T-2", None, None, None, 'x\\";y', None, None))),
-    Case("a line break in the first field, behind a bad record",
-         b'//description;timestamp;tracking_code\nbad line\n"two\nlines";"2021-04-20 13:01:01";T-2\n',
-         ((MOMENT, "T-2", None, None, None, "two\nlines", None, None),), (("field_count", 2, 38, b"bad line\n"),)),
-    Case("many quotes that may close, in little room", b"//timestamp;tracking_code;payload;description\n"
-         b'"2021-04-20 13:01:01";T-1;"{""p"":""' + b"x" * 1000 + b'"",""js"":""' + b'a\\"\\";' * 20 + b'z""}";ok\n',
-         ((MOMENT, "T-1", None, None, None, "ok", None, '{"p":"' + "x" * 1000 + '","js":"' + 'a\\"\\";' * 20 + 'z"}'),),
-         limits=Limits(max_record_bytes=4096)),
+    Case(
+        "a damaged header of columns that are not known",
+        b"//timestamp;tracking_code;a;b\n2021-04-20 13:01:01;T-1;A;B\n//timestamp;trackXng_code;b;a\n"
+        b"2021-04-20 13:01:01;T-1;B;A\n",
+        ((MOMENT, "T-1", *[None] * 6, "A", "B"),),
+        (
+            ("bad_header", 3, 58, b"//timestamp;trackXng_code;b;a\n"),
+            ("bad_header", 4, 88, b"2021-04-20 13:01:01;T-1;B;A\n"),
+        ),
+        extra=("a", "b"),
+    ),
+    Case(
+        "a damaged timestamp in a header of another order",
+        H6 + line6() + b"//tracking_code;timestXmp;status\nT-1;2021-04-20 13:01:01;sent\n",
+        (row6(),),
+        (
+            bad("bad_header", H6 + line6(), b"//tracking_code;timestXmp;status\n"),
+            bad("bad_header", H6 + line6() + b"//tracking_code;timestXmp;status\n", b"T-1;2021-04-20 13:01:01;sent\n"),
+        ),
+    ),
+    Case(
+        "no header, and the first record has a bad timestamp and two lines",
+        line(b"{}", time=b"2021-02-30 10:00:00", description=b'"two\nlines"') + line() * 3,
+        (row(),) * 3,
+        (bad("bad_timestamp", b"", line(b"{}", time=b"2021-02-30 10:00:00", description=b'"two\nlines"')),),
+    ),
+    Case(
+        "no header, and the first two records could be one of eight columns",
+        line6(b'"no; C:\\dir\\"') + line6(b"ok", hwid=b'";x"') + line6() * 3,
+        (row6("no; C:\\dir\\"), row6("ok", hwid=";x"), *(row6(),) * 3),
+    ),
+    Case(
+        "a timestamp behind a field that may close in two places",
+        b"//payload;timestamp;tracking_code\nbad\n" + b'"{""a"":""x\\"; y""}";"2021-04-20 13:01:01";T-1\n' * 3,
+        ((MOMENT, "T-1", *[None] * 5, '{"a":"x\\"; y"}'),) * 3,
+        (("field_count", 2, 34, b"bad\n"),),
+    ),
+    Case(
+        "a record that goes on, before one whose first field may close in two places",
+        b'//description;timestamp;tracking_code\none;"2021-04-20 13:01:01";"a\\"\nb"\n'
+        b'"x\\";y";"2021-04-20 13:01:01";T-2\n',
+        (
+            (MOMENT, 'a\\"\nb', None, None, None, "one", None, None),
+            (MOMENT, "T-2", None, None, None, 'x\\";y', None, None),
+        ),
+    ),
+    Case(
+        "a line break in the first field, behind a bad record",
+        b'//description;timestamp;tracking_code\nbad line\n"two\nlines";"2021-04-20 13:01:01";T-2\n',
+        ((MOMENT, "T-2", None, None, None, "two\nlines", None, None),),
+        (("field_count", 2, 38, b"bad line\n"),),
+    ),
+    Case(
+        "many quotes that may close, in little room",
+        b"//timestamp;tracking_code;payload;description\n"
+        b'"2021-04-20 13:01:01";T-1;"{""p"":""' + b"x" * 1000 + b'"",""js"":""' + b'a\\"\\";' * 20 + b'z""}";ok\n',
+        ((MOMENT, "T-1", None, None, None, "ok", None, '{"p":"' + "x" * 1000 + '","js":"' + 'a\\"\\";' * 20 + 'z"}'),),
+        limits=Limits(max_record_bytes=4096),
+    ),
 ]
 
 # {"a":"say \"x\""} as each writer writes it.
@@ -331,35 +423,70 @@ DIALECTS = [
     between("PHP read as RFC 4180", "text_after_quote", line(_PHP), dialect="rfc4180"),
     Case("a delimiter behind an escaped quote, PHP", H8 + line(_PHP_CUT) * 2, (row(_CUT),) * 2),
     Case("a delimiter behind an escaped quote, RFC 4180", H8 + line(_RFC_CUT) * 2, (row(_CUT),) * 2),
-    Case("a payload need not be JSON where there is one reading only",
-         H8 + line(b'"{""a"":""x\\"";""y"":1}"') + line(_PHP), (row('{"a":"x\\";"y":1}'), row(_SAY))),
-    Case("a line break behind an escaped quote", H8 + line(b'"{""a"":""x\\"\ny""}"') + line(),
-         (row('{"a":"x\\"\ny"}'), row())),
-    Case("a backslash ends the description", H8 + line(description=b'"C:\\dir\\"') + line(),
-         (row(description="C:\\dir\\"), row())),
-    Case("a backslash ends the description, said RFC 4180", H8 + line(description=b'"C:\\dir\\"') + line(),
-         (row(description="C:\\dir\\"), row()), dialect="rfc4180"),
-    Case("a backslash ends the description, and the payload escapes quotes",
-         H8 + line(_PHP, description=b'"C:\\dir\\"') + line(_PHP), (row(_SAY, description="C:\\dir\\"), row(_SAY))),
-    Case("a backslash ends the description, and the payload cuts",
-         H8 + line(_PHP_CUT, description=b'"C:\\dir\\"') * 2, (row(_CUT, description="C:\\dir\\"),) * 2),
-    Case("backslashes end both", H8 + line(b'"{""p"":""C:\\\\""}"', description=b'"a\\\\"') + line(),
-         (row(_EVEN, description="a\\\\"), row())),
-    Case("a backslash ends two fields", H8 + line(_PHP, target=b'"t\\"', description=b'"d\\"') * 2,
-         (row(_SAY, target="t\\", description="d\\"),) * 2),
-    Case("a backslash ends the last field", H6 + line6(b'"a\\"') + line6(b'"b\\"'),
-         (row6("a\\"), row6("b\\"))),
-    Case("a backslash ends the last field, CRLF",
-         (H6 + line6(b'"a\\"') + line6()).replace(b"\n", b"\r\n"),
-         (row6("a\\"), row6())),
+    Case(
+        "a payload need not be JSON where there is one reading only",
+        H8 + line(b'"{""a"":""x\\"";""y"":1}"') + line(_PHP),
+        (row('{"a":"x\\";"y":1}'), row(_SAY)),
+    ),
+    Case(
+        "a line break behind an escaped quote",
+        H8 + line(b'"{""a"":""x\\"\ny""}"') + line(),
+        (row('{"a":"x\\"\ny"}'), row()),
+    ),
+    Case(
+        "a backslash ends the description",
+        H8 + line(description=b'"C:\\dir\\"') + line(),
+        (row(description="C:\\dir\\"), row()),
+    ),
+    Case(
+        "a backslash ends the description, said RFC 4180",
+        H8 + line(description=b'"C:\\dir\\"') + line(),
+        (row(description="C:\\dir\\"), row()),
+        dialect="rfc4180",
+    ),
+    Case(
+        "a backslash ends the description, and the payload escapes quotes",
+        H8 + line(_PHP, description=b'"C:\\dir\\"') + line(_PHP),
+        (row(_SAY, description="C:\\dir\\"), row(_SAY)),
+    ),
+    Case(
+        "a backslash ends the description, and the payload cuts",
+        H8 + line(_PHP_CUT, description=b'"C:\\dir\\"') * 2,
+        (row(_CUT, description="C:\\dir\\"),) * 2,
+    ),
+    Case(
+        "backslashes end both",
+        H8 + line(b'"{""p"":""C:\\\\""}"', description=b'"a\\\\"') + line(),
+        (row(_EVEN, description="a\\\\"), row()),
+    ),
+    Case(
+        "a backslash ends two fields",
+        H8 + line(_PHP, target=b'"t\\"', description=b'"d\\"') * 2,
+        (row(_SAY, target="t\\", description="d\\"),) * 2,
+    ),
+    Case("a backslash ends the last field", H6 + line6(b'"a\\"') + line6(b'"b\\"'), (row6("a\\"), row6("b\\"))),
+    Case(
+        "a backslash ends the last field, CRLF",
+        (H6 + line6(b'"a\\"') + line6()).replace(b"\n", b"\r\n"),
+        (row6("a\\"), row6()),
+    ),
     Case("an escaped quote in a bare field", H8 + line(target=b'a\\"b') + line(), (row(target='a\\"b'), row())),
     Case("a bare backslash", H8 + line(target=b"a\\") + line(_PHP), (row(target="a\\"), row(_SAY))),
-    Case("a quote alone in quotes", H8 + line(description=b'""""') + line(description=b'"a"""'),
-         (row(description='"'), row(description='a"'))),
-    Case("an escaped quote alone in quotes", H8 + line(_PHP) + line(description=b'"\\""') + line(_PHP),
-         (row(_SAY), row(description='\\"'), row(_SAY))),
-    Case("a quote inside a bare field", H8 + line(description=b'5" screen') + line(description=b'a""'),
-         (row(description='5" screen'), row(description='a""'))),
+    Case(
+        "a quote alone in quotes",
+        H8 + line(description=b'""""') + line(description=b'"a"""'),
+        (row(description='"'), row(description='a"')),
+    ),
+    Case(
+        "an escaped quote alone in quotes",
+        H8 + line(_PHP) + line(description=b'"\\""') + line(_PHP),
+        (row(_SAY), row(description='\\"'), row(_SAY)),
+    ),
+    Case(
+        "a quote inside a bare field",
+        H8 + line(description=b'5" screen') + line(description=b'a""'),
+        (row(description='5" screen'), row(description='a""')),
+    ),
     Case("the quotes of RFC 4180 where PHP has them, too", H8 + line(b'"{""a"":""b""}"') * 2, (row('{"a":"b"}'),) * 2),
 ]
 
@@ -374,38 +501,77 @@ _SEMICOLON = '{"a":"x\\"; y"}'
 # The rule of the writer: which of several readings is taken.
 WRITERS = [
     Case("RFC 4180, an escaped quote ends a line", H8 + line(_RFC_PRETTY) * 100, (row(_PRETTY),) * 100),
-    Case("RFC 4180, an escaped quote ends a line, said so", H8 + line(_RFC_PRETTY) * 3, (row(_PRETTY),) * 3,
-         dialect="rfc4180"),
+    Case(
+        "RFC 4180, an escaped quote ends a line, said so",
+        H8 + line(_RFC_PRETTY) * 3,
+        (row(_PRETTY),) * 3,
+        dialect="rfc4180",
+    ),
     Case("PHP, an escaped quote ends a line", H8 + line(_PHP_PRETTY) * 3, (row(_PRETTY),) * 3),
     Case("PHP, an escaped quote ends a line, said so", H8 + line(_PHP_PRETTY) * 3, (row(_PRETTY),) * 3, dialect="php"),
-    Case("PHP after RFC 4180, an escaped quote ends a line", H8 + line(_RFC) + line(_PHP_PRETTY),
-         (row(_SAY), row(_PRETTY))),
-    Case("RFC 4180 after PHP, an escaped quote ends a line", H8 + line(_PHP) + line(_RFC_PRETTY),
-         (row(_SAY), row(_PRETTY))),
-    *(Case(f"a backslash ends a line, and the next description begins with a line break, {dialect}",
-           H6 + line6(b'"no file in C:\\dir\\"') + line6(b'"\nx"'),
-           (row6("no file in C:\\dir\\"), row6("\nx")), dialect=dialect) for dialect in _DIALECTS),
-    *(Case(f"a backslash ends a line, and a later field of the next record closes, {dialect}",
-           H6 + line6(b'"C:\\"') + line6(b'"z"', target=b'"C:\\x"', hwid=b'"y"'),
-           (row6("C:\\"), row6("z", target="C:\\x", hwid="y")), dialect=dialect) for dialect in _DIALECTS),
-    *(Case(f"nobody leaves a quote in a bare field, {dialect}",
-           H8 + line(hwid=b'"C:\\Users\\x\\"', description=b'"; retry; later"') * 2,
-           (row(hwid="C:\\Users\\x\\", description="; retry; later"),) * 2, dialect=dialect)
-      for dialect in _DIALECTS),
-    Case("a PHP record after RFC 4180, with a delimiter behind an escaped quote",
-         H8 + line(_RFC) + line(b'"{""a"":""x\\"; y""}"') + line(_RFC), (row(_SAY), row(_SEMICOLON), row(_SAY))),
-    *(Case(f"a payload that is {what}, and a field that ends in a backslash, {dialect}",
-           H8 + line(description=b'"C:\\dir\\"', payload=payload) * 3,
-           (row(description="C:\\dir\\", payload=text),) * 3, dialect=dialect)
-      for dialect in _DIALECTS
-      for what, payload, text in (("text", b"x", "x"), ("cut off", b'"{""a"":1"', '{"a":1'), ("missing", b"", None))),
-    Case("a good last record without a line end, resolved by another reading",
-         H8 + line(description=b'"C:\\dir\\"', payload=b"")[:-1],
-         (row(description="C:\\dir\\", payload=None),)),
-    Case("bytes that are not UTF-8 end no other record",
-         H6 + line6(b'"C:\\dir\\"') + line6(b'19"', target=b"caf\xe9") + line6(b'"C:\\dir\\"'),
-         (row6("C:\\dir\\"),) * 2,
-         (bad("bad_utf8", H6 + line6(b'"C:\\dir\\"'), line6(b'19"', target=b"caf\xe9")),)),
+    Case(
+        "PHP after RFC 4180, an escaped quote ends a line",
+        H8 + line(_RFC) + line(_PHP_PRETTY),
+        (row(_SAY), row(_PRETTY)),
+    ),
+    Case(
+        "RFC 4180 after PHP, an escaped quote ends a line",
+        H8 + line(_PHP) + line(_RFC_PRETTY),
+        (row(_SAY), row(_PRETTY)),
+    ),
+    *(
+        Case(
+            f"a backslash ends a line, and the next description begins with a line break, {dialect}",
+            H6 + line6(b'"no file in C:\\dir\\"') + line6(b'"\nx"'),
+            (row6("no file in C:\\dir\\"), row6("\nx")),
+            dialect=dialect,
+        )
+        for dialect in _DIALECTS
+    ),
+    *(
+        Case(
+            f"a backslash ends a line, and a later field of the next record closes, {dialect}",
+            H6 + line6(b'"C:\\"') + line6(b'"z"', target=b'"C:\\x"', hwid=b'"y"'),
+            (row6("C:\\"), row6("z", target="C:\\x", hwid="y")),
+            dialect=dialect,
+        )
+        for dialect in _DIALECTS
+    ),
+    *(
+        Case(
+            f"nobody leaves a quote in a bare field, {dialect}",
+            H8 + line(hwid=b'"C:\\Users\\x\\"', description=b'"; retry; later"') * 2,
+            (row(hwid="C:\\Users\\x\\", description="; retry; later"),) * 2,
+            dialect=dialect,
+        )
+        for dialect in _DIALECTS
+    ),
+    Case(
+        "a PHP record after RFC 4180, with a delimiter behind an escaped quote",
+        H8 + line(_RFC) + line(b'"{""a"":""x\\"; y""}"') + line(_RFC),
+        (row(_SAY), row(_SEMICOLON), row(_SAY)),
+    ),
+    *(
+        Case(
+            f"a payload that is {what}, and a field that ends in a backslash, {dialect}",
+            H8 + line(description=b'"C:\\dir\\"', payload=payload) * 3,
+            (row(description="C:\\dir\\", payload=text),) * 3,
+            dialect=dialect,
+        )
+        for dialect in _DIALECTS
+        for what, payload, text in (("text", b"x", "x"), ("cut off", b'"{""a"":1"', '{"a":1'), ("missing", b"", None))
+    ),
+    Case(
+        "a good last record without a line end, resolved by another reading",
+        H8 + line(description=b'"C:\\dir\\"', payload=b"")[:-1],
+        (row(description="C:\\dir\\", payload=None),),
+    ),
+    Case(
+        "bytes that are not UTF-8 end no other record",
+        H6 + line6(b'"C:\\dir\\"') + line6(b'19"', target=b"caf\xe9") + line6(b'"C:\\dir\\"'),
+        (row6("C:\\dir\\"),) * 2,
+        (bad("bad_utf8", H6 + line6(b'"C:\\dir\\"'), line6(b'19"', target=b"caf\xe9")),),
+    ),
 ]
 
 # What an export with another date or another character set becomes.
@@ -416,42 +582,79 @@ _TIMES = {
     "epoch seconds": b"1618923661",
 }
 SAVED_AGAIN = [
-    *(Case(f"saved again with {what}, {name}", H8 + line(payload, time=time) * 3 + line(payload),
-           (row(text),), tuple(bad("bad_timestamp", H8 + line(payload, time=time) * i, line(payload, time=time))
-                               for i in range(3)), dialect=dialect)
-      for what, time in _TIMES.items()
-      for name, payload, text, dialects in (
-          ("RFC 4180", _RFC, _SAY, ("auto", "rfc4180")), ("PHP", _PHP, _SAY, ("auto", "php")),
-          ("RFC 4180, pretty", _RFC_PRETTY, _PRETTY, ("auto", "rfc4180")),
-          ("PHP, pretty", _PHP_PRETTY, _PRETTY, ("auto", "php")),
-      )
-      for dialect in dialects if dialect == "auto"),
-    *(Case(f"saved again in cp1252, {name}", H8 + line(payload, description=b"caf\xe9") * 3 + line(payload),
-           (row(text),), tuple(bad("bad_utf8", H8 + line(payload, description=b"caf\xe9") * i,
-                                   line(payload, description=b"caf\xe9")) for i in range(3)))
-      for name, payload, text in (("RFC 4180", _RFC, _SAY), ("PHP", _PHP, _SAY),
-                                  ("RFC 4180, pretty", _RFC_PRETTY, _PRETTY), ("PHP, pretty", _PHP_PRETTY, _PRETTY))),
+    *(
+        Case(
+            f"saved again with {what}, {name}",
+            H8 + line(payload, time=time) * 3 + line(payload),
+            (row(text),),
+            tuple(bad("bad_timestamp", H8 + line(payload, time=time) * i, line(payload, time=time)) for i in range(3)),
+            dialect=dialect,
+        )
+        for what, time in _TIMES.items()
+        for name, payload, text, dialects in (
+            ("RFC 4180", _RFC, _SAY, ("auto", "rfc4180")),
+            ("PHP", _PHP, _SAY, ("auto", "php")),
+            ("RFC 4180, pretty", _RFC_PRETTY, _PRETTY, ("auto", "rfc4180")),
+            ("PHP, pretty", _PHP_PRETTY, _PRETTY, ("auto", "php")),
+        )
+        for dialect in dialects
+        if dialect == "auto"
+    ),
+    *(
+        Case(
+            f"saved again in cp1252, {name}",
+            H8 + line(payload, description=b"caf\xe9") * 3 + line(payload),
+            (row(text),),
+            tuple(
+                bad("bad_utf8", H8 + line(payload, description=b"caf\xe9") * i, line(payload, description=b"caf\xe9"))
+                for i in range(3)
+            ),
+        )
+        for name, payload, text in (
+            ("RFC 4180", _RFC, _SAY),
+            ("PHP", _PHP, _SAY),
+            ("RFC 4180, pretty", _RFC_PRETTY, _PRETTY),
+            ("PHP, pretty", _PHP_PRETTY, _PRETTY),
+        )
+    ),
 ]
 
 CONTENT = [
-    Case("a status that is not in the list", H8 + line(status=b"bounced") + line(status=b""),
-         (row(status="bounced"), row(status=""))),
-    Case("a payload that is not JSON", H8 + line(b"hello") + line(b'"{""a"": oops"') + line(b"[1]"),
-         (row("hello"), row('{"a": oops'), row("[1]"))),
-    Case("a payload that is not JSON, RFC 4180", H8 + line(_RFC) + line(b'"say \\""x"'),
-         (row(_SAY), row('say \\"x'))),
+    Case(
+        "a status that is not in the list",
+        H8 + line(status=b"bounced") + line(status=b""),
+        (row(status="bounced"), row(status="")),
+    ),
+    Case(
+        "a payload that is not JSON",
+        H8 + line(b"hello") + line(b'"{""a"": oops"') + line(b"[1]"),
+        (row("hello"), row('{"a": oops'), row("[1]")),
+    ),
+    Case("a payload that is not JSON, RFC 4180", H8 + line(_RFC) + line(b'"say \\""x"'), (row(_SAY), row('say \\"x'))),
     Case("an empty payload is none", H8 + line(b"") + line(b'""') + line(b" "), (row(None), row(None), row(" "))),
-    Case("empty fields", H8 + line(target=b"", status=b'""') + b"2021-04-20 13:01:01;;;;;;;\n",
-         (row(target="", status=""), (MOMENT, "", "", "", "", "", "", None))),
+    Case(
+        "empty fields",
+        H8 + line(target=b"", status=b'""') + b"2021-04-20 13:01:01;;;;;;;\n",
+        (row(target="", status=""), (MOMENT, "", "", "", "", "", "", None)),
+    ),
     Case("NUL bytes", H8 + line(b'"{\x00}"', target=b"a\x00b") + line(), (row("{\x00}", target="a\x00b"), row())),
     Case("control characters", H8 + line(target=b"a\x01\x1b\x7f\t") + line(), (row(target="a\x01\x1b\x7f\t"), row())),
-    Case("every kind of UTF-8", H8 + line("é€🎁\x7f\x80߿ࠀ퟿\ue000￿\U00010000\U0010ffff".encode()) + line(),
-         (row("é€🎁\x7f\x80߿ࠀ퟿\ue000￿\U00010000\U0010ffff"), row())),
-    Case("line separators of Unicode are text", H8 + line("a\u2028b\u0085c".encode()) + line(),
-         (row("a\u2028b\u0085c"), row())),
+    Case(
+        "every kind of UTF-8",
+        H8 + line("é€🎁\x7f\x80߿ࠀ퟿\ue000￿\U00010000\U0010ffff".encode()) + line(),
+        (row("é€🎁\x7f\x80߿ࠀ퟿\ue000￿\U00010000\U0010ffff"), row()),
+    ),
+    Case(
+        "line separators of Unicode are text",
+        H8 + line("a\u2028b\u0085c".encode()) + line(),
+        (row("a\u2028b\u0085c"), row()),
+    ),
     Case("a byte order mark inside a field", H8 + line(target=BOM + b"x"), (row(target="\ufeffx"),)),
-    Case("a long value", H8 + line(b'"' + b"x" * 5000 + b'""' + b"y" * 5000 + b'"') + line(),
-         (row("x" * 5000 + '"' + "y" * 5000), row())),
+    Case(
+        "a long value",
+        H8 + line(b'"' + b"x" * 5000 + b'""' + b"y" * 5000 + b'"') + line(),
+        (row("x" * 5000 + '"' + "y" * 5000), row()),
+    ),
 ]
 
 _GOOD_TIMES = {
@@ -502,8 +705,10 @@ _BAD_TIMES = [
     b"1618923661",
 ]
 TIMESTAMPS = [
-    *(Case(f"timestamp {text.decode()}", H8 + line(time=text) * 2, (row(time=time),) * 2)
-      for text, time in _GOOD_TIMES.items()),
+    *(
+        Case(f"timestamp {text.decode()}", H8 + line(time=text) * 2, (row(time=time),) * 2)
+        for text, time in _GOOD_TIMES.items()
+    ),
     *(between(f"no timestamp: {text.decode()}", "bad_timestamp", line(time=text)) for text in _BAD_TIMES),
 ]
 
@@ -528,23 +733,31 @@ _BAD_UTF8 = {
 }
 UTF8 = [
     *(between(f"not UTF-8: {name}", "bad_utf8", line(target=b"a" + text + b"b")) for name, text in _BAD_UTF8.items()),
-    *(between(f"not UTF-8, at the end of the field: {name}", "bad_utf8", line(b"{}" + text))
-      for name, text in _BAD_UTF8.items()),
+    *(
+        between(f"not UTF-8, at the end of the field: {name}", "bad_utf8", line(b"{}" + text))
+        for name, text in _BAD_UTF8.items()
+    ),
     between("not UTF-8 in quotes", "bad_utf8", line(b'"{""a"":""\xff""}"')),
     between("not UTF-8 across a line end", "bad_utf8", line(b"\xe2\x82")),
-    Case("the parts of one character in two records", H8 + line(b"\xe2") + b"\x82\xac;b\n" + line(), (row(),),
-         (bad("bad_utf8", H8, line(b"\xe2")), bad("field_count", H8 + line(b"\xe2"), b"\x82\xac;b\n"))),
-    Case("not UTF-8 at the end of the log", H8 + line() + line(b"\xe2\x82", end=b""), (row(),),
-         (bad("bad_utf8", H8 + line(), line(b"\xe2\x82", end=b"")),)),
+    Case(
+        "the parts of one character in two records",
+        H8 + line(b"\xe2") + b"\x82\xac;b\n" + line(),
+        (row(),),
+        (bad("bad_utf8", H8, line(b"\xe2")), bad("field_count", H8 + line(b"\xe2"), b"\x82\xac;b\n")),
+    ),
+    Case(
+        "not UTF-8 at the end of the log",
+        H8 + line() + line(b"\xe2\x82", end=b""),
+        (row(),),
+        (bad("bad_utf8", H8 + line(), line(b"\xe2\x82", end=b"")),),
+    ),
 ]
 
 # No quotes in it: an open one finds no other.
 _PLAIN = line(time=b"2021-04-20 13:01:01")
 _OPEN = line(description=b'"oops', time=b"2021-04-20 13:01:01")
 _LOOKALIKE = b'"{""a"":""x\n2021-04-20 13:01:01;T-1;u;h;sent;;A-1;{}\n""2021-04-20 13:01:01"";T-1\n//timestamp;x\ny""}"'
-_LOOKALIKE_TEXT = (
-    '{"a":"x\n2021-04-20 13:01:01;T-1;u;h;sent;;A-1;{}\n"2021-04-20 13:01:01";T-1\n//timestamp;x\ny"}'
-)
+_LOOKALIKE_TEXT = '{"a":"x\n2021-04-20 13:01:01;T-1;u;h;sent;;A-1;{}\n"2021-04-20 13:01:01";T-1\n//timestamp;x\ny"}'
 _SMALL = Limits(max_record_bytes=200)
 
 REJECTS = [
@@ -555,51 +768,125 @@ REJECTS = [
     between("a payload cut by its line break", "field_count", b"2021-04-20 13:01:01;T-1;u;h;sent;;A-1\n ; x\n"),
     between("text after a quote", "text_after_quote", line(description=b'"a"b')),
     between("a blank after a quote", "text_after_quote", line(description=b'"a" ')),
-    Case("an open quote before quoted timestamps", H8 + line() + line(description=b'"oops') + line() * 3, (row(),) * 4,
-         (bad("text_after_quote", H8 + line(), line(description=b'"oops')),)),
-    Case("an open quote, and no other", H8 + _PLAIN + _OPEN + _PLAIN * 3, (row(),) * 4,
-         (bad("unclosed_quote", H8 + _PLAIN, _OPEN),)),
-    Case("an open quote in the last record", H8 + _PLAIN + _OPEN, (row(),),
-         (bad("unclosed_quote", H8 + _PLAIN, _OPEN),)),
-    Case("an open quote ends the log", H8 + _PLAIN + _OPEN[:40], (row(),),
-         (bad("unclosed_quote", H8 + _PLAIN, _OPEN[:40]),)),
-    Case("an open quote that closes in the wrong place",
-         H8 + _PLAIN + _OPEN + line(time=b"2021-04-20 13:01:01", target=b'x"') + _PLAIN,
-         (row(), row(target='x"'), row()), (bad("field_count", H8 + _PLAIN, _OPEN),)),
-    Case("two open quotes", H8 + _OPEN + _PLAIN + _OPEN + _PLAIN, (row(),) * 2,
-         (bad("text_after_quote", H8, _OPEN), bad("unclosed_quote", H8 + _OPEN + _PLAIN, _OPEN))),
-    Case("an open quote and lines that start no record", H8 + _OPEN + b"more\n2021-04\n" + _PLAIN, (row(),),
-         (bad("unclosed_quote", H8, _OPEN + b"more\n2021-04\n"),)),
+    Case(
+        "an open quote before quoted timestamps",
+        H8 + line() + line(description=b'"oops') + line() * 3,
+        (row(),) * 4,
+        (bad("text_after_quote", H8 + line(), line(description=b'"oops')),),
+    ),
+    Case(
+        "an open quote, and no other",
+        H8 + _PLAIN + _OPEN + _PLAIN * 3,
+        (row(),) * 4,
+        (bad("unclosed_quote", H8 + _PLAIN, _OPEN),),
+    ),
+    Case(
+        "an open quote in the last record", H8 + _PLAIN + _OPEN, (row(),), (bad("unclosed_quote", H8 + _PLAIN, _OPEN),)
+    ),
+    Case(
+        "an open quote ends the log",
+        H8 + _PLAIN + _OPEN[:40],
+        (row(),),
+        (bad("unclosed_quote", H8 + _PLAIN, _OPEN[:40]),),
+    ),
+    Case(
+        "an open quote that closes in the wrong place",
+        H8 + _PLAIN + _OPEN + line(time=b"2021-04-20 13:01:01", target=b'x"') + _PLAIN,
+        (row(), row(target='x"'), row()),
+        (bad("field_count", H8 + _PLAIN, _OPEN),),
+    ),
+    Case(
+        "two open quotes",
+        H8 + _OPEN + _PLAIN + _OPEN + _PLAIN,
+        (row(),) * 2,
+        (bad("text_after_quote", H8, _OPEN), bad("unclosed_quote", H8 + _OPEN + _PLAIN, _OPEN)),
+    ),
+    Case(
+        "an open quote and lines that start no record",
+        H8 + _OPEN + b"more\n2021-04\n" + _PLAIN,
+        (row(),),
+        (bad("unclosed_quote", H8, _OPEN + b"more\n2021-04\n"),),
+    ),
     Case("a cut record", H8 + line() + line()[:30], (row(),), (bad("field_count", H8 + line(), line()[:30]),)),
-    Case("a cut quoted field", H8 + line() + line(b'"{""a"":1', end=b""), (row(),),
-         (bad("unclosed_quote", H8 + line(), line(b'"{""a"":1', end=b"")),)),
-    Case("records inside a quoted payload", H8 + line() + line(_LOOKALIKE) * 2 + line(),
-         (row(), row(_LOOKALIKE_TEXT), row(_LOOKALIKE_TEXT), row())),
-    Case("records inside a quoted payload, behind a bad record", H8 + line(b"{};x") + line(_LOOKALIKE) + line(),
-         (row(_LOOKALIKE_TEXT), row()), (bad("field_count", H8, line(b"{};x")),)),
-    Case("bad records first and last", H8 + b"x\n" + line() + b"y\n", (row(),),
-         (bad("field_count", H8, b"x\n"), bad("field_count", H8 + b"x\n" + line(), b"y\n"))),
-    Case("only bad records", H8 + line(b";") * 3, (),
-         tuple(bad("field_count", H8 + line(b";") * i, line(b";")) for i in range(3))),
-    Case("bad records and blank lines", H8 + b"\n" + line(b";") + b"\n" + line() + b"\n", (row(),),
-         (bad("field_count", H8 + b"\n", line(b";") + b"\n"),), blank_lines=2),
-    Case("an open quote, the timestamp not first", b"//tracking_code;timestamp;status\na;2021-04-20 13:01:01;\"x\n"
-         b"b;2021-04-20 13:01:01;y\n",
-         ((MOMENT, "b", None, None, "y", None, None, None),),
-         (("unclosed_quote", 2, 33, b'a;2021-04-20 13:01:01;"x\n'),)),
-    Case("an open quote longer than the limit", H8 + _OPEN + _PLAIN * 6, (row(),) * 6,
-         (bad("too_long", H8, _OPEN),), limits=_SMALL),
-    Case("a quoted field longer than the limit", H8 + line() + line(b'"' + b"x" * 100 + b"\n" + b"y" * 200 + b'"')
-         + line(), (row(),), error=LimitError, limits=_SMALL),
-    Case("a record longer than the limit, with a record in it",
-         H8 + line(b'"x\n' + _PLAIN + b"y" * 150 + b'"') + line(), (row(), row()),
-         (bad("too_long", H8, line(b'"x\n', end=b"")),
-          bad("field_count", H8 + line(b'"x\n', end=b"") + _PLAIN, b"y" * 150 + b'"\n')),
-         limits=_SMALL),
-    Case("no line end within the limit", H8 + line() + b"2021" + b"x" * 300 + b"\n" + line(), (row(),),
-         error=LimitError, limits=_SMALL),
-    Case("a record as long as the limit", H8 + line(b"x" * 144) + line(), (row("x" * 144), row()),
-         limits=Limits(max_record_bytes=len(line(b"x" * 144)))),
+    Case(
+        "a cut quoted field",
+        H8 + line() + line(b'"{""a"":1', end=b""),
+        (row(),),
+        (bad("unclosed_quote", H8 + line(), line(b'"{""a"":1', end=b"")),),
+    ),
+    Case(
+        "records inside a quoted payload",
+        H8 + line() + line(_LOOKALIKE) * 2 + line(),
+        (row(), row(_LOOKALIKE_TEXT), row(_LOOKALIKE_TEXT), row()),
+    ),
+    Case(
+        "records inside a quoted payload, behind a bad record",
+        H8 + line(b"{};x") + line(_LOOKALIKE) + line(),
+        (row(_LOOKALIKE_TEXT), row()),
+        (bad("field_count", H8, line(b"{};x")),),
+    ),
+    Case(
+        "bad records first and last",
+        H8 + b"x\n" + line() + b"y\n",
+        (row(),),
+        (bad("field_count", H8, b"x\n"), bad("field_count", H8 + b"x\n" + line(), b"y\n")),
+    ),
+    Case(
+        "only bad records",
+        H8 + line(b";") * 3,
+        (),
+        tuple(bad("field_count", H8 + line(b";") * i, line(b";")) for i in range(3)),
+    ),
+    Case(
+        "bad records and blank lines",
+        H8 + b"\n" + line(b";") + b"\n" + line() + b"\n",
+        (row(),),
+        (bad("field_count", H8 + b"\n", line(b";") + b"\n"),),
+        blank_lines=2,
+    ),
+    Case(
+        "an open quote, the timestamp not first",
+        b'//tracking_code;timestamp;status\na;2021-04-20 13:01:01;"x\nb;2021-04-20 13:01:01;y\n',
+        ((MOMENT, "b", None, None, "y", None, None, None),),
+        (("unclosed_quote", 2, 33, b'a;2021-04-20 13:01:01;"x\n'),),
+    ),
+    Case(
+        "an open quote longer than the limit",
+        H8 + _OPEN + _PLAIN * 6,
+        (row(),) * 6,
+        (bad("too_long", H8, _OPEN),),
+        limits=_SMALL,
+    ),
+    Case(
+        "a quoted field longer than the limit",
+        H8 + line() + line(b'"' + b"x" * 100 + b"\n" + b"y" * 200 + b'"') + line(),
+        (row(),),
+        error=LimitError,
+        limits=_SMALL,
+    ),
+    Case(
+        "a record longer than the limit, with a record in it",
+        H8 + line(b'"x\n' + _PLAIN + b"y" * 150 + b'"') + line(),
+        (row(), row()),
+        (
+            bad("too_long", H8, line(b'"x\n', end=b"")),
+            bad("field_count", H8 + line(b'"x\n', end=b"") + _PLAIN, b"y" * 150 + b'"\n'),
+        ),
+        limits=_SMALL,
+    ),
+    Case(
+        "no line end within the limit",
+        H8 + line() + b"2021" + b"x" * 300 + b"\n" + line(),
+        (row(),),
+        error=LimitError,
+        limits=_SMALL,
+    ),
+    Case(
+        "a record as long as the limit",
+        H8 + line(b"x" * 144) + line(),
+        (row("x" * 144), row()),
+        limits=Limits(max_record_bytes=len(line(b"x" * 144))),
+    ),
 ]
 
 CASES = [

@@ -19,9 +19,7 @@ requires_php = pytest.mark.skipif(shutil.which("php") is None, reason="php is no
 
 
 @functools.cache
-def php_log(
-    rows: int, escape: bool = True, seed: int = 1
-) -> tuple[bytes, tuple[tuple[str, ...], ...]]:
+def php_log(rows: int, escape: bool = True, seed: int = 1) -> tuple[bytes, tuple[tuple[str, ...], ...]]:
     """The bytes that ``fputcsv`` wrote, header included, and the 8 strings of each record.
 
     ``escape`` keeps PHP's default escape character, a backslash; without it PHP writes RFC 4180.

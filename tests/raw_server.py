@@ -81,7 +81,9 @@ class RawServer(socketserver.ThreadingTCPServer):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None = None, error: BaseException | None = None,
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
         trace: TracebackType | None = None,
     ) -> None:
         self.stopping.set()

@@ -601,8 +601,7 @@ def test_zlib_does_where_isal_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_pa
 )
 def test_zlib_does_where_isal_is_too_old(version: str, used: bool) -> None:
     code = (
-        f"import isal; isal.__version__ = {version!r}; "
-        "from trackparse.archive import inflate; print(inflate.igzip_lib)"
+        f"import isal; isal.__version__ = {version!r}; from trackparse.archive import inflate; print(inflate.igzip_lib)"
     )
     run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert (run.stdout != "None\n") is used

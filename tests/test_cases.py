@@ -108,7 +108,11 @@ def test_a_case_reads_the_same_as_string_views_and_dictionaries(case: Case, kern
 def test_a_case_gives_the_same_events(case: Case, kernel: str) -> None:
     for block_size in (7, 64, BIG):
         events = trackparse.iter_events(
-            case.data, dialect=case.dialect, limits=case.limits, block_size=block_size, on_error="skip"  # type: ignore[arg-type]
+            case.data,
+            dialect=case.dialect,
+            limits=case.limits,
+            block_size=block_size,
+            on_error="skip",  # type: ignore[arg-type]
         )
         rows = [(*event[:7], None if event.payload is None else event.payload.text) for event in events]
         assert rows == [row[:8] for row in case.rows]
@@ -121,7 +125,10 @@ def test_the_first_bad_record_is_raised_after_all_before_it(case: Case, kernel: 
     for block_size in (7, BIG):
         rows: list[Row] = []
         with trackparse.open_log(
-            case.data, dialect=case.dialect, limits=case.limits, block_size=block_size  # type: ignore[arg-type]
+            case.data,
+            dialect=case.dialect,
+            limits=case.limits,
+            block_size=block_size,  # type: ignore[arg-type]
         ) as log:
             with pytest.raises(trackparse.RecordError) as caught:
                 drain(log, rows)

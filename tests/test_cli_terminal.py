@@ -52,9 +52,7 @@ def terminal() -> Iterator[tuple[int, int]]:
         os.close(ours)
 
 
-def in_terminal(
-    *arguments: object, cwd: Path, keys: bytes = b"", pipe: bool = False, **environment: str
-) -> Ended:
+def in_terminal(*arguments: object, cwd: Path, keys: bytes = b"", pipe: bool = False, **environment: str) -> Ended:
     """Run it on a terminal; with ``pipe``, standard output is one. Keys are typed once it draws."""
     settings = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "LINES")}
     command = [*PROGRAM, *map(str, arguments)]
@@ -79,9 +77,7 @@ def in_terminal(
         return Ended(process.wait(30), screen, output[0])
 
 
-def shown_by(
-    monkeypatch: pytest.MonkeyPatch, *arguments: object, encoding: str = "utf-8", **environment: str
-) -> bytes:
+def shown_by(monkeypatch: pytest.MonkeyPatch, *arguments: object, encoding: str = "utf-8", **environment: str) -> bytes:
     """What comes to a terminal that is both outputs, without a process of its own: that takes its time."""
     for name, value in {**UTF8, "NO_COLOR": "", **environment}.items():
         monkeypatch.setenv(name, value)

@@ -125,7 +125,9 @@ def test_nothing_is_written_but_the_parquet_file_and_its_temporary(
     with FakeService(rows=20_000) as service, client_of(service) as client:
         service.delivery.cuts = [100_000, 300_000]
         client.convert(
-            None, folders["out"] / "log.parquet", row_group_size=1000,
+            None,
+            folders["out"] / "log.parquet",
+            row_group_size=1000,
             progress=lambda _: seen.update(open_for_writing() - before),
         )
     assert len(seen) == 1
@@ -319,9 +321,23 @@ def test_pauses_grow_and_differ(service: FakeService) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        "Fri, 31 Dec 99999999999999 23:59:59 GMT", "Fri, 31 Dec 9999 23:59:59 -9999", "Mon, 01 Jan 0001 00:00:00 +2359",
-        "Mon, 00 Jan 2021 00:00:00 GMT", "99999999999999999999", "-5", "1e400", "soon", "", "\u0661", "Fri", "1 1 1 1",
-        "Fri, 31 Dec 9999 23:59:59 GMT", "Fri, 31 Dec 2021 23:59:59 +99999999999999999999", "0", "12:00", "1.5",
+        "Fri, 31 Dec 99999999999999 23:59:59 GMT",
+        "Fri, 31 Dec 9999 23:59:59 -9999",
+        "Mon, 01 Jan 0001 00:00:00 +2359",
+        "Mon, 00 Jan 2021 00:00:00 GMT",
+        "99999999999999999999",
+        "-5",
+        "1e400",
+        "soon",
+        "",
+        "\u0661",
+        "Fri",
+        "1 1 1 1",
+        "Fri, 31 Dec 9999 23:59:59 GMT",
+        "Fri, 31 Dec 2021 23:59:59 +99999999999999999999",
+        "0",
+        "12:00",
+        "1.5",
     ],
 )
 def test_a_time_to_wait_that_no_calendar_has_is_none(value: str) -> None:

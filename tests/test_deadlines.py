@@ -242,7 +242,9 @@ def test_an_encrypted_connection_is_ended_in_every_phase() -> None:
             }
         )
     assert [type(error) for error in found.values()] == [
-        trackparse.NotReadyError, trackparse.DownloadError, trackparse.CancelledError,
+        trackparse.NotReadyError,
+        trackparse.DownloadError,
+        trackparse.CancelledError,
     ]
     assert_nothing_left(before)
 

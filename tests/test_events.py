@@ -19,25 +19,49 @@ from hypothesis import strategies as st
 import trackparse
 from trackparse import Event, Payload, PayloadError, Status
 
-NUMBERS = st.integers() | st.integers(-(2**70), 2**70) | st.floats() | st.from_regex(
-    r"-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,20})?([eE][-+]?[0-9]{1,4})?", fullmatch=True
+NUMBERS = (
+    st.integers()
+    | st.integers(-(2**70), 2**70)
+    | st.floats()
+    | st.from_regex(r"-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,20})?([eE][-+]?[0-9]{1,4})?", fullmatch=True)
 )
 TOKENS = st.sampled_from([*"{}[],: ", "null", "true", "NaN", "Infinity", "-", '"a"', r'"\ud83d"'])
 TEXTS = st.text(max_size=5) | st.text("0123456789", max_size=40)
 VALUES = st.recursive(
     NUMBERS.map(str) | TEXTS.map(json.dumps) | TOKENS,
-    lambda inner: st.lists(inner, max_size=4).map(lambda parts: f"[{','.join(parts)}]")
-    | st.lists(st.tuples(st.sampled_from(['"a"', '"b"', '"\\u00e9"']), inner), max_size=4).map(
-        lambda pairs: "{" + ",".join(f"{key}:{value}" for key, value in pairs) + "}"
+    lambda inner: (
+        st.lists(inner, max_size=4).map(lambda parts: f"[{','.join(parts)}]")
+        | st.lists(st.tuples(st.sampled_from(['"a"', '"b"', '"\\u00e9"']), inner), max_size=4).map(
+            lambda pairs: "{" + ",".join(f"{key}:{value}" for key, value in pairs) + "}"
+        )
     ),
     max_leaves=8,
 )
 JSON_TEXTS = VALUES.map(lambda value: f'{{"x":{value}}}') | VALUES | st.lists(TOKENS, max_size=8).map("".join)
 NOT_OBJECTS = [
-    b"oops", b'"{""a"":"', b"{", b"[1]", b"[[]]", b"[null]", b"1", b"0", b"true", b"false", b'"""text"""',
-    b'{"a":NaN}', b'{"a":Infinity}', b'{"a":-Infinity}', b'{"a":18446744073709551617,"b":NaN}', b"NaN",
-    b"\xef\xbb\xbf{}", b'{"a":01}', b'{"a":1} {"b":2}', b"[" * 2000,
-    b"[" * 2000 + b"]" * 2000, b'{"a":' * 2000 + b"0" + b"}" * 2000, b'{"a":' + b"9" * 5000 + b"}",
+    b"oops",
+    b'"{""a"":"',
+    b"{",
+    b"[1]",
+    b"[[]]",
+    b"[null]",
+    b"1",
+    b"0",
+    b"true",
+    b"false",
+    b'"""text"""',
+    b'{"a":NaN}',
+    b'{"a":Infinity}',
+    b'{"a":-Infinity}',
+    b'{"a":18446744073709551617,"b":NaN}',
+    b"NaN",
+    b"\xef\xbb\xbf{}",
+    b'{"a":01}',
+    b'{"a":1} {"b":2}',
+    b"[" * 2000,
+    b"[" * 2000 + b"]" * 2000,
+    b'{"a":' * 2000 + b"0" + b"}" * 2000,
+    b'{"a":' + b"9" * 5000 + b"}",
 ]
 
 
@@ -150,7 +174,7 @@ class TestPayload:
             payload["x"]
         with pytest.raises(TypeError):
             hash(payload)
-        assert repr(payload) == "Payload('{\"a\":1,\"b\":{\"c\":[true,null]}}')"
+        assert repr(payload) == 'Payload(\'{"a":1,"b":{"c":[true,null]}}\')'
 
     def test_nothing_is_decoded_before_it_is_looked_into_and_then_once(
         self, kernel: str, monkeypatch: pytest.MonkeyPatch
@@ -238,8 +262,16 @@ class TestPayload:
     @pytest.mark.parametrize(
         "number",
         [
-            "18446744073709551615", "18446744073709551616", "18446744073709551617", "-9223372036854775808",
-            "-9223372036854775809", "9" * 19, "9" * 20, "-" + "9" * 19, "1" + "0" * 400, "-1" + "0" * 4000,
+            "18446744073709551615",
+            "18446744073709551616",
+            "18446744073709551617",
+            "-9223372036854775808",
+            "-9223372036854775809",
+            "9" * 19,
+            "9" * 20,
+            "-" + "9" * 19,
+            "1" + "0" * 400,
+            "-1" + "0" * 4000,
         ],
     )
     @pytest.mark.parametrize("place", ['{"a":%s}', '{"a":[{},%s ]}', '{"b":"012345678901234567890","a":{"c":\n%s}}'])

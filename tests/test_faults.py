@@ -63,7 +63,11 @@ def read(source: Any, fault: Fault, block_size: int) -> tuple[Outcome, Trackpars
     error = None
     try:
         with trackparse.open_log(
-            source, dialect=fault.dialect, limits=fault.limits, block_size=block_size, on_error="quarantine"  # type: ignore[arg-type]
+            source,
+            dialect=fault.dialect,
+            limits=fault.limits,
+            block_size=block_size,
+            on_error="quarantine",  # type: ignore[arg-type]
         ) as log:
             extra = tuple(log.schema.names[8:])
             try:
@@ -113,7 +117,11 @@ def test_events_are_the_same_rows(fault: Fault, kernel: str) -> None:
         error = None
         try:
             with trackparse.open_log(
-                fault.data, dialect=fault.dialect, limits=fault.limits, block_size=block_size, on_error="skip"  # type: ignore[arg-type]
+                fault.data,
+                dialect=fault.dialect,
+                limits=fault.limits,
+                block_size=block_size,
+                on_error="skip",  # type: ignore[arg-type]
             ) as log:
                 rows.extend(
                     (*event[:7], None if event.payload is None else event.payload.text) for event in log.events()
@@ -136,7 +144,10 @@ def test_the_first_bad_record_is_raised_behind_the_rows_before_it(fault: Fault, 
     for block_size in block_sizes(fault):
         rows: list[Row] = []
         with trackparse.open_log(
-            fault.data, dialect=fault.dialect, limits=fault.limits, block_size=block_size  # type: ignore[arg-type]
+            fault.data,
+            dialect=fault.dialect,
+            limits=fault.limits,
+            block_size=block_size,  # type: ignore[arg-type]
         ) as log:
             with pytest.raises(trackparse.RecordError) as caught:
                 drain(log, rows)

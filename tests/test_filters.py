@@ -66,9 +66,7 @@ def test_batches_and_events_hold_the_rows_that_meet_every_condition(
         and (until is None or datetime.fromisoformat(row[0]) < until)
     ]
     columns = ["hwid", "description"]
-    with trackparse.open_log(
-        LOG, where=where, block_size=block_size, columns=columns, string_type=string_type
-    ) as log:
+    with trackparse.open_log(LOG, where=where, block_size=block_size, columns=columns, string_type=string_type) as log:
         table = log.read_all()
         assert (log.stats.records, log.stats.filtered) == (600, 600 - len(wanted))
     assert table.column_names == ["hwid", "description"]

@@ -110,9 +110,15 @@ def fields(code: str = "200", **response: str) -> bytes:
 FINE = {
     "plain": said(JSON),
     "no length": head() + JSON,
-    "chunked": head(b"Transfer-Encoding: chunked") + b"60\r\n" + JSON[:96] + b"\r\n%x\r\n" % len(JSON[96:]) + JSON[96:]
+    "chunked": head(b"Transfer-Encoding: chunked")
+    + b"60\r\n"
+    + JSON[:96]
+    + b"\r\n%x\r\n" % len(JSON[96:])
+    + JSON[96:]
     + b"\r\n0\r\n\r\n",
-    "chunks with extensions": head(b"Transfer-Encoding: chunked") + b"%x;a=b;c\r\n" % len(JSON) + JSON
+    "chunks with extensions": head(b"Transfer-Encoding: chunked")
+    + b"%x;a=b;c\r\n" % len(JSON)
+    + JSON
     + b"\r\n0;d\r\n\r\n",
     "trailers": head(b"Transfer-Encoding: chunked") + b"%x\r\n" % len(JSON) + JSON + b"\r\n0\r\nX: x\r\nY: y\r\n\r\n",
     "old version": b"HTTP/1.0 200 OK\r\n\r\n" + JSON,
@@ -286,7 +292,9 @@ RIGHT = {
         Raw(
             head(b"Transfer-Encoding: chunked")
             + b"".join(b"7;x\r\n" + LOG[at : at + 7] + b"\r\n" for at in range(0, SIZE - 7, 7))
-            + b"%x\r\n" % (SIZE % 7 or 7) + LOG[-(SIZE % 7 or 7) :] + b"\r\n0\r\nX: x\r\n\r\n"
+            + b"%x\r\n" % (SIZE % 7 or 7)
+            + LOG[-(SIZE % 7 or 7) :]
+            + b"\r\n0\r\nX: x\r\n\r\n"
         )
     ],
     "more than its length": [Raw(whole() + b"more")],
@@ -347,9 +355,7 @@ def test_every_download_is_the_right_log_or_an_error() -> None:
 
         def fetch(name: str) -> Any:
             url = server.url(name.replace(" ", "-"))
-            return trackparse.read_log(
-                open_url(url, allow_http=True, pauses=QUICK, retries=2, timeout=0.5, stall=1.5)
-            )
+            return trackparse.read_log(open_url(url, allow_http=True, pauses=QUICK, retries=2, timeout=0.5, stall=1.5))
 
         found = at_once({name: lambda name=name: fetch(name) for name in answers}, 6.0)  # type: ignore[misc]
     assert len(found) >= 31
@@ -378,24 +384,71 @@ def test_a_head_that_was_damaged_never_gives_another_log(
 
 
 NUMBERS = [
-    b"0", b"-1", b"+5", b"1_0", b"9" * 30, b"9" * 5000, b"1e400", b"NaN", b" 7 ", b"7,7", b"\xd9\xa1", b"0x10", b"",
+    b"0",
+    b"-1",
+    b"+5",
+    b"1_0",
+    b"9" * 30,
+    b"9" * 5000,
+    b"1e400",
+    b"NaN",
+    b" 7 ",
+    b"7,7",
+    b"\xd9\xa1",
+    b"0x10",
+    b"",
 ]
 DATES = [
-    b"Fri, 31 Dec 99999999999999 23:59:59 GMT", b"Mon, 01 Jan 0001 00:00:00 +2359", b"Fri, 31 Dec 9999 23:59:59 -9999",
-    b"Thu, 01 Jan 1970 00:00:00 GMT", b"Sunday, 06-Nov-94 08:49:37 GMT", b"Sun Nov  6 08:49:37 1994", b"12:00", b"soon",
+    b"Fri, 31 Dec 99999999999999 23:59:59 GMT",
+    b"Mon, 01 Jan 0001 00:00:00 +2359",
+    b"Fri, 31 Dec 9999 23:59:59 -9999",
+    b"Thu, 01 Jan 1970 00:00:00 GMT",
+    b"Sunday, 06-Nov-94 08:49:37 GMT",
+    b"Sun Nov  6 08:49:37 1994",
+    b"12:00",
+    b"soon",
 ]
 RANGES = [
-    b"bytes 500-%d/%d" % (SIZE - 1, SIZE), b"bytes 500-%d/*" % (SIZE - 1), b"BYTES  500-%d/%d" % (SIZE - 1, SIZE),
-    b"bytes */500", b"bytes 0-0/1", b"bytes 9-1/1", b"bytes 500-" + b"9" * 30 + b"/*", b"bytes=500-", b"pages 1-2/3",
+    b"bytes 500-%d/%d" % (SIZE - 1, SIZE),
+    b"bytes 500-%d/*" % (SIZE - 1),
+    b"BYTES  500-%d/%d" % (SIZE - 1, SIZE),
+    b"bytes */500",
+    b"bytes 0-0/1",
+    b"bytes 9-1/1",
+    b"bytes 500-" + b"9" * 30 + b"/*",
+    b"bytes=500-",
+    b"pages 1-2/3",
     b"bytes",
 ]
 TEXTS = [
-    b'"1"', b'W/"1"', b"*", b'"\xff"', b"gzip", b"identity", b"chunked", b"a/b; c=d", b"/x", b"?x", b"//h", b"http://[",
+    b'"1"',
+    b'W/"1"',
+    b"*",
+    b'"\xff"',
+    b"gzip",
+    b"identity",
+    b"chunked",
+    b"a/b; c=d",
+    b"/x",
+    b"?x",
+    b"//h",
+    b"http://[",
     b"x" * 9000,
 ]
 NAMES = [
-    b"Retry-After", b"Content-Range", b"Content-Length", b"ETag", b"Last-Modified", b"Content-Encoding", b"Location",
-    b"Content-Type", b"Date", b"Transfer-Encoding", b"Connection", b"Accept-Ranges", b"Content-Disposition",
+    b"Retry-After",
+    b"Content-Range",
+    b"Content-Length",
+    b"ETag",
+    b"Last-Modified",
+    b"Content-Encoding",
+    b"Location",
+    b"Content-Type",
+    b"Date",
+    b"Transfer-Encoding",
+    b"Connection",
+    b"Accept-Ranges",
+    b"Content-Disposition",
 ]
 LINES = st.lists(
     st.builds(
@@ -408,8 +461,17 @@ LINES = st.lists(
 )
 STATUSES = st.sampled_from(
     [
-        b"200 OK", b"206 Part", b"200", b"416 No", b"204 No", b"302 Found", b"404 No", b"429 Slow", b"503 Busy",
-        b"099 \xff", b"2_0 X",
+        b"200 OK",
+        b"206 Part",
+        b"200",
+        b"416 No",
+        b"204 No",
+        b"302 Found",
+        b"404 No",
+        b"429 Slow",
+        b"503 Busy",
+        b"099 \xff",
+        b"2_0 X",
     ]
 )
 

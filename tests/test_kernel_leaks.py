@@ -57,8 +57,17 @@ def calls(kernel: Any) -> Iterator[tuple[str, Callable[[], object]]]:
 
     def events(**changed: Any) -> object:
         arguments = {
-            "run": run(-1), "columns": tuple(range(8)), "kinds": "mtttsttj", "times": times, "moment": str,
-            "statuses": {"sent": 1}, "event": Made, "field": Field, "member": "log.csv", "first": 0, "rejects": [1, 1],
+            "run": run(-1),
+            "columns": tuple(range(8)),
+            "kinds": "mtttsttj",
+            "times": times,
+            "moment": str,
+            "statuses": {"sent": 1},
+            "event": Made,
+            "field": Field,
+            "member": "log.csv",
+            "first": 0,
+            "rejects": [1, 1],
         }
         return kernel.events(*(arguments | changed).values())
 
@@ -241,8 +250,19 @@ def rationed(tmp_path: Path) -> Callable[[str, str], str]:
         library = source.with_name("native.abi3.so")
         include = sysconfig.get_paths()["include"]
         subprocess.run(
-            ["cc", "-O0", "-g", "-std=c11", "-DPy_LIMITED_API=0x030B0000", "-shared", "-fPIC", f"-I{include}",
-             str(source), "-o", str(library)],
+            [
+                "cc",
+                "-O0",
+                "-g",
+                "-std=c11",
+                "-DPy_LIMITED_API=0x030B0000",
+                "-shared",
+                "-fPIC",
+                f"-I{include}",
+                str(source),
+                "-o",
+                str(library),
+            ],
             check=True,
         )
         environment = {name: value for name, value in os.environ.items() if name != "TRACKPARSE_KERNEL"}

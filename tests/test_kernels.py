@@ -20,7 +20,7 @@ from trackparse.testing.sample import encode_row, sample_rows
 
 ROUNDS = 20 if os.environ.get("HYPOTHESIS_PROFILE") == "reduced" else 160
 WINDOW = 32 << 10  # bytes of one structural scan, at most
-ALPHABET = b"\";\\\n\r a0{}:,\x00/-T" + "é".encode()
+ALPHABET = b'";\\\n\r a0{}:,\x00/-T' + "é".encode()
 PIECES = [
     b'"',
     b'""',
@@ -105,8 +105,16 @@ def indexes(dice: random.Random, data: bytes) -> Iterator[Question]:
         stop = dice.choice([len(data), len(data), dice.randrange(len(data) + 2), len(data) + 7])
         most = dice.choice([MAX, MAX, 1, 60, 100, 200, len(data) or 1])
         asked = question(
-            data, start=start, stop=stop, final=dice.random() < 0.5, width=width, timestamp=timestamp, payload=payload,
-            auto=auto, dialect=dialect, most=most,
+            data,
+            start=start,
+            stop=stop,
+            final=dice.random() < 0.5,
+            width=width,
+            timestamp=timestamp,
+            payload=payload,
+            auto=auto,
+            dialect=dialect,
+            most=most,
         )
         yield asked if dice.random() < 0.8 else asked._replace(credit=dice.choice([0, -9, min(300, asked.credit)]))
 
@@ -252,9 +260,7 @@ def test_the_cases(case: Any, instruction_set: ModuleType) -> None:
         for width, payload in ((8, 7), (6, -1), (6, 3)):
             for final in (False, True):
                 data = case.data
-                asked = question(
-                    data, final=final, width=width, payload=payload, auto=auto, dialect=dialect
-                )
+                asked = question(data, final=final, width=width, payload=payload, auto=auto, dialect=dialect)
                 compare(instruction_set, asked)
 
 
@@ -430,8 +436,16 @@ def test_tables_that_do_not_fit_their_block_are_refused(instruction_set: ModuleT
 def test_arguments_out_of_range_are_refused(instruction_set: ModuleType) -> None:
     good = question(line(), stop=10)
     bad = [
-        {"start": -1}, {"stop": -1}, {"width": 0}, {"timestamp": 8}, {"timestamp": -1}, {"payload": 8}, {"dialect": 2},
-        {"most": 0}, {"names": b";" * 64}, {"credit": 1 << 62},
+        {"start": -1},
+        {"stop": -1},
+        {"width": 0},
+        {"timestamp": 8},
+        {"timestamp": -1},
+        {"payload": 8},
+        {"dialect": 2},
+        {"most": 0},
+        {"names": b";" * 64},
+        {"credit": 1 << 62},
     ]
     for wrong in bad:
         with pytest.raises(ValueError, match="index:"):

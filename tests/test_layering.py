@@ -144,8 +144,11 @@ def test_all_is_what_there_is() -> None:
 
 
 def test_every_error_is_exported() -> None:
-    names = {node.name for node in ast.parse((PACKAGE / "errors.py").read_text(encoding="utf-8")).body
-             if isinstance(node, ast.ClassDef)}
+    names = {
+        node.name
+        for node in ast.parse((PACKAGE / "errors.py").read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef)
+    }
     assert names <= set(trackparse.__all__)
     errors = {name for name in names if name.endswith("Error")}
     assert all(issubclass(getattr(trackparse, name), trackparse.TrackparseError) for name in errors)

@@ -151,8 +151,13 @@ class TestClosed:
         for _ in range(2):
             log.close()
         uses: list[Callable[[], Any]] = [
-            lambda: next(log), lambda: list(log), log.read_all, lambda: list(log.events()),
-            reader.read_all, lambda: log.to_reader().read_all(), lambda: pa.table(log),
+            lambda: next(log),
+            lambda: list(log),
+            log.read_all,
+            lambda: list(log.events()),
+            reader.read_all,
+            lambda: log.to_reader().read_all(),
+            lambda: pa.table(log),
         ]
         for use in uses:
             with pytest.raises(ValueError, match=r"log\.zip: the log is closed: open it again"):
@@ -275,7 +280,8 @@ class TestSources:
     """What a source may do to us."""
 
     @pytest.mark.parametrize(
-        "error", [KeyError("x"), OSError(5, "Input/output error"), trackparse.TrackparseError("mine")],
+        "error",
+        [KeyError("x"), OSError(5, "Input/output error"), trackparse.TrackparseError("mine")],
         ids=lambda error: type(error).__name__,
     )
     @pytest.mark.parametrize("kind", ["chunks", "file"])
@@ -429,9 +435,7 @@ class TestInterrupted:
     def test_conversion(self, tmp_path: Path) -> None:
         dest = tmp_path / "log.parquet"
         for delay in Interrupter(30, 0.03 * SLOW):
-            interrupted(
-                delay, lambda: trackparse.convert_log(NUMBERED, dest, block_size=2000, row_group_size=500)
-            )
+            interrupted(delay, lambda: trackparse.convert_log(NUMBERED, dest, block_size=2000, row_group_size=500))
             assert [path.name for path in tmp_path.iterdir()] in ([], [dest.name])
             if dest.exists():
                 assert numbers(pa.parquet.read_table(dest).to_batches()) == list(range(ROWS))

@@ -25,9 +25,7 @@ SIX = b"2021-04-20 13:01:01;T-1;u;h;sent;\n"
 
 
 def test_the_limits_are_those_promised() -> None:
-    assert Limits() == Limits(
-        max_record_bytes=16 << 20, max_inflated_bytes=None, max_ratio=None, max_members=10_000
-    )
+    assert Limits() == Limits(max_record_bytes=16 << 20, max_inflated_bytes=None, max_ratio=None, max_members=10_000)
     for name in ("max_record_bytes", "max_inflated_bytes", "max_ratio", "max_members"):
         for wrong in (0, -1):
             with pytest.raises(ValueError, match=name):
@@ -175,9 +173,9 @@ HOSTILE = {
         PAYLOAD_SECOND,
         b'2021-04-20 13:01:01;"' + b'a\\";' * 60 + b'";b;c;d;e;f;g\n',
     ),
-    "every field may close": (H6, b'2021-04-20 13:01:01;' + b'"\\";' * 4 + b'"\\"\n'),
-    "every field may close or go on": (H6, b'2021-04-20 13:01:01;' + b'"\\"";' * 4 + b'"\\""\n'),
-    "every field may close, and no record is good": (H6, b'2021-02-30 13:01:01;' + b'"\\";' * 4 + b'"\\"\n'),
+    "every field may close": (H6, b"2021-04-20 13:01:01;" + b'"\\";' * 4 + b'"\\"\n'),
+    "every field may close or go on": (H6, b"2021-04-20 13:01:01;" + b'"\\"";' * 4 + b'"\\""\n'),
+    "every field may close, and no record is good": (H6, b"2021-02-30 13:01:01;" + b'"\\";' * 4 + b'"\\"\n'),
     "payloads that are nested deep": (
         H8,
         b'2021-04-20 13:01:01;T;u;h;s;"\\";A;"' + b"[" * 1000 + b"]" * 1000 + b'"\n',
@@ -256,9 +254,7 @@ class CallsCounted:
 
 @pytest.mark.parametrize("block_size", [100, 64 << 10])
 @pytest.mark.parametrize("name", HOSTILE)
-def test_the_kernel_is_given_each_byte_a_few_times(
-    name: str, block_size: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_kernel_is_given_each_byte_a_few_times(name: str, block_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = CallsCounted()
     monkeypatch.setattr(indexer, "kernel", kernel)
     head, unit = HOSTILE[name]

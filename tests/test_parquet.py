@@ -103,9 +103,7 @@ def test_row_groups_are_of_the_size_asked_for(log: Path, dest: Path, size: int, 
 
 def column(path: Path, name: str, group: int = 0) -> Any:
     metadata = pq.ParquetFile(path).metadata.row_group(group)
-    return next(
-        found for found in map(metadata.column, range(metadata.num_columns)) if found.path_in_schema == name
-    )
+    return next(found for found in map(metadata.column, range(metadata.num_columns)) if found.path_in_schema == name)
 
 
 def test_a_column_of_which_nothing_repeats_is_not_encoded(dest: Path) -> None:

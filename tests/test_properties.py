@@ -29,7 +29,10 @@ TEXT = st.text(st.sampled_from('ab;,"\n\r \t{}:0é€🎁/') | st.characters(exc
 # PHP's own writer is ambiguous where a backslash ends a value; such logs are in the table and in test_php.
 SAFE_TEXT = TEXT.filter(lambda text: not text.endswith("\\"))
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | SAFE_TEXT
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | SAFE_TEXT
     | st.sampled_from(['"', "\\", '\\"', 'x\\";"y']),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=8,

@@ -116,9 +116,7 @@ def test_a_connection_that_stands_still_is_a_cut(service: FakeService) -> None:
 
 
 @pytest.mark.parametrize(("tags", "dates", "condition"), [(True, True, '"1"'), (False, True, "01 Jan 1970")])
-def test_the_rest_is_asked_for_under_a_condition(
-    service: FakeService, tags: bool, dates: bool, condition: str
-) -> None:
+def test_the_rest_is_asked_for_under_a_condition(service: FakeService, tags: bool, dates: bool, condition: str) -> None:
     service.delivery = Delivery(cuts=[12_345], tags=tags, dates=dates)
     trackparse.read_log(opened(service))
     first, second = service.requests

@@ -50,8 +50,19 @@ def sanitized(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         pytest.skip("Python.h is missing")
     kernel = folder / "trackparse/records/kernel"
     subprocess.run(
-        ["gcc", *FLAGS, "-std=c11", "-fno-strict-aliasing", "-DPy_LIMITED_API=0x030B0000", "-shared", "-fPIC",
-         f"-I{include}", str(kernel / "native.c"), "-o", str(kernel / "native.abi3.so")],
+        [
+            "gcc",
+            *FLAGS,
+            "-std=c11",
+            "-fno-strict-aliasing",
+            "-DPy_LIMITED_API=0x030B0000",
+            "-shared",
+            "-fPIC",
+            f"-I{include}",
+            str(kernel / "native.c"),
+            "-o",
+            str(kernel / "native.abi3.so"),
+        ],
         check=True,
     )
     return {

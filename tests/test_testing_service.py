@@ -61,7 +61,11 @@ def test_the_examples_that_it_prints_work(tmp_path: Path) -> None:
         program = f'trackparse() {{ "{sys.executable}" -m trackparse.cli "$@"; }}\n'
         for line in (["bash", "-c", program + command], [sys.executable, "-c", code]):
             run = subprocess.run(
-                line, cwd=tmp_path, capture_output=True, text=True, check=False,
+                line,
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                check=False,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             )
             assert run.stderr == ""
@@ -113,6 +117,7 @@ def test_a_port_in_use_and_a_log_that_is_not_there_are_one_line(tmp_path: Path) 
 
 def test_it_judges_requests() -> None:
     with FakeService() as service:
+
         def asked(method: str, **fields: Any) -> dict[str, Any]:
             return post(f"{service.url}/{method}", {"request": {"auth": TOKEN, **fields}})
 

@@ -231,7 +231,7 @@ RAW_ECHOES = {
     "refused": b"HTTP/1.1 401 TOKEN\r\nWWW-Authenticate: TOKEN\r\n\r\n<html>TOKEN</html>",
     "gone": b"HTTP/1.1 404 TOKEN\r\nX: TOKEN\r\n\r\n<html>TOKEN</html>",
     "busy": b"HTTP/1.1 503 TOKEN\r\nRetry-After: TOKEN\r\n\r\nTOKEN",
-    "not modified": b"HTTP/1.1 304 TOKEN\r\nETag: \"TOKEN\"\r\n\r\n",
+    "not modified": b'HTTP/1.1 304 TOKEN\r\nETag: "TOKEN"\r\n\r\n',
     "header name": b"HTTP/1.1 200 OK\r\nTOKEN: TOKEN\r\n\r\nTOKEN",
     "no header": b"HTTP/1.1 200 OK\r\nX: x\r\nno header TOKEN\r\nTOKEN\r\n\r\nTOKEN",
     "header folded": b"HTTP/1.1 200 OK\r\n TOKEN\r\nX: x\r\n\tTOKEN\r\n\r\nTOKEN",

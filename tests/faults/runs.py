@@ -41,9 +41,7 @@ KINDS = {
     ),
     "a short row": Kind(NAMES, fputcsv, lambda data: data[:40] + b"\n", "field_count"),
     "a byte that is not UTF-8": Kind(NAMES, fputcsv, lambda data: data.replace(b"Success", b"Succ\xe9s"), "bad_utf8"),
-    "six columns, a stray opening quote": Kind(
-        NAMES6, rfc4180, lambda data: data[:-1] + b'"oops\n', "unclosed_quote"
-    ),
+    "six columns, a stray opening quote": Kind(NAMES6, rfc4180, lambda data: data[:-1] + b'"oops\n', "unclosed_quote"),
 }
 
 

@@ -66,7 +66,11 @@ class _Date(click.ParamType):  # type: ignore[type-arg] # generic in newer versi
     help="File that holds the API token. [default: the token is in the variable TRACKPARSE_TOKEN]",
 )
 @click.option(
-    "--wait", type=click.FloatRange(min=0), default=900, show_default=True, metavar="SECONDS",
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=900,
+    show_default=True,
+    metavar="SECONDS",
     help="How long the service may take to make a log.",
 )
 @columns_option
@@ -78,7 +82,8 @@ class _Date(click.ParamType):  # type: ignore[type-arg] # generic in newer versi
 )
 @click.option("--allow-http", is_flag=True, help="Talk to it without encryption: for tests on this machine.")
 @click.option(
-    "--allow-http-download", is_flag=True,
+    "--allow-http-download",
+    is_flag=True,
     help="Take a link that the service gives as http:// as it is, instead of asking for it by https.",
 )
 @quiet_option

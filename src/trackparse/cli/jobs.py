@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 
 _PATIENCE = 12.0  # seconds that workers have to put things away; they take 10 s at most
 # A worker imports what this process does, from where this one does.
-_PROGRAM = (
-    "import sys; sys.path[:] = sys.argv[2:]; from trackparse.cli.worker import work; work(int(sys.argv[1]))"
-)
+_PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from trackparse.cli.worker import work; work(int(sys.argv[1]))"
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,11 @@ def filter_options(command: Command) -> Command:
     for option in reversed(
         (
             click.option(
-                "--status", "statuses", multiple=True, metavar="STATUS", shell_complete=_statuses,
+                "--status",
+                "statuses",
+                multiple=True,
+                metavar="STATUS",
+                shell_complete=_statuses,
                 help="Only of this status; may be repeated.",
             ),
             click.option(

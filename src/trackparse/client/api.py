@@ -455,9 +455,7 @@ def _opened(source: Download, options: ReadOptions) -> LogReader:
         raise
 
 
-def _copy(
-    source: Download, file: IO[bytes], progress: Callable[[int, int | None], object] | None
-) -> None:
+def _copy(source: Download, file: IO[bytes], progress: Callable[[int, int | None], object] | None) -> None:
     """All bytes of a download; DownloadError if they are no whole ZIP."""
     head = source.peek(4)
     if head[:2] != b"PK":

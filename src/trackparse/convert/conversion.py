@@ -63,9 +63,7 @@ class ConversionReport:
     damage: ArchiveError | None  # what ended the archive early, with on_damage="keep": the file is partial
 
 
-def convert_log(
-    source: LogSource, dest: str | os.PathLike[str], **options: Unpack[ConvertOptions]
-) -> ConversionReport:
+def convert_log(source: LogSource, dest: str | os.PathLike[str], **options: Unpack[ConvertOptions]) -> ConversionReport:
     """Write a log as a Parquet file; options as for ``open_log``, and these:
 
     - ``compression``: a codec of Parquet (``"zstd"``).
@@ -179,5 +177,3 @@ def _checked(rejects: Path, dest: Path, source: object, options: ConvertOptions)
     _check_is_other(rejects, source)
     check_old_rejects(rejects)
     return rejects
-
-

@@ -264,9 +264,7 @@ class RowGroups:
         return pa.Table.from_arrays(arrays, schema=self.schema)
 
 
-def _split(
-    segments: Sequence[Segment], records: int, size: int
-) -> tuple[list[Segment], list[Segment], int]:
+def _split(segments: Sequence[Segment], records: int, size: int) -> tuple[list[Segment], list[Segment], int]:
     """The first records, so many or as many as it takes to have ``size`` bytes; the others; the bytes of the first."""
     taken: list[Segment] = []
     total = 0

@@ -410,9 +410,7 @@ class Indexer:
         end = at + size
         found = [(0, 0, at, end, codes.BAD_HEADER)]
         lines = kernel.count_lines(data, at, end)
-        refused = codes.Indexed(
-            codes.DONE, end, self._dialect, 0, 0, b"", b"", found, 0, 0, 0, lines, 0, self._credit
-        )
+        refused = codes.Indexed(codes.DONE, end, self._dialect, 0, 0, b"", b"", found, 0, 0, 0, lines, 0, self._credit)
         yield from self._segment(data, refused, at)
         self._credit -= _REFUSED_COST
         self.columns = header.columns

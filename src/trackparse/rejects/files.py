@@ -64,7 +64,8 @@ def _read_parquet(path: Path) -> pa.Table:
         with path.open("rb") as opened, pq.ParquetFile(opened) as file:
             found = file.read()
         columns = [
-            found[field.name].cast(field.type) if field.name in found.column_names
+            found[field.name].cast(field.type)
+            if field.name in found.column_names
             else pa.nulls(found.num_rows, field.type)
             for field in SCHEMA
         ]

@@ -118,9 +118,7 @@ class RetryBudget:
     attempt, which has the time that any attempt has without a deadline.
     """
 
-    def __init__(
-        self, pauses: Pauses, retries: int, seconds: float, clock: Clock, cancel: Cancel | None
-    ) -> None:
+    def __init__(self, pauses: Pauses, retries: int, seconds: float, clock: Clock, cancel: Cancel | None) -> None:
         if not seconds >= 0:
             raise ValueError(f"{seconds!r} is no number of seconds: zero or more")
         self._pauses = pauses

@@ -288,9 +288,7 @@ def _lines(rows: int, dialect: Dialect, seed: int, columns: int) -> Iterator[str
     if columns == 6:
         for second, event in _events(rows, seed, with_fraction=True):
             device = event.device
-            yield (
-                f"{second};{event.message.code};{device.target_id};{device.hwid};{outcomes[event.outcome]}\n"
-            )
+            yield (f"{second};{event.message.code};{device.target_id};{device.hwid};{outcomes[event.outcome]}\n")
         return
     tails: dict[str, tuple[str, str, str]] = {}  # message code: text before the uid, and after it
     for second, event in _events(rows, seed):

@@ -98,9 +98,7 @@ class Server(socketserver.ThreadingTCPServer):
     daemon_threads = False
     request_queue_size = 64
 
-    def __init__(
-        self, service: Service, host: Literal["api", "files"], port: int, tls: ssl.SSLContext | None
-    ) -> None:
+    def __init__(self, service: Service, host: Literal["api", "files"], port: int, tls: ssl.SSLContext | None) -> None:
         self.service = service
         self.host = host
         self._scheme = "http" if tls is None else "https"

@@ -215,8 +215,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         parser.error(f"--port: {error.strerror}")
     service.delivery = Delivery(
-        cuts=list(args.cut), reset=args.reset, changes=args.change, ranges=not args.no_ranges, chunked=args.chunked,
-        rate=args.rate, piece=args.piece,
+        cuts=list(args.cut),
+        reset=args.reset,
+        changes=args.change,
+        ranges=not args.no_ranges,
+        chunked=args.chunked,
+        rate=args.rate,
+        piece=args.piece,
     )
     for endpoint in ("getTrackingLog", "getResults", "download"):
         service.reply(endpoint, *args.fail)
@@ -250,7 +255,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--delay", type=float, default=0.0, metavar="SECONDS", help="how long a log takes to make")
     add("--ready-after", type=int, default=0, metavar="N", help="getResults asked in vain before a log is there")
     add(
-        "--fail", type=_reply, action="append", default=[], metavar="STATUS[:RETRY-AFTER]",
+        "--fail",
+        type=_reply,
+        action="append",
+        default=[],
+        metavar="STATUS[:RETRY-AFTER]",
         help="an HTTP status that each kind of request gets first; again for more; 'drop' breaks the connection",
     )
     add("--cut", type=int, action="append", default=[], metavar="BYTE", help="break a download there; again for more")
@@ -270,4 +279,3 @@ def _reply(text: str) -> Reply:
     if not (status.isdigit() and 100 <= int(status) <= 599):
         raise argparse.ArgumentTypeError(f"{text!r}: an HTTP status or 'drop' is wanted")
     return Reply(int(status), b"{}", {"Retry-After": seconds} if seconds else {})
-
