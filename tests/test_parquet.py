@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 import zipfile
 from datetime import datetime
@@ -106,13 +107,63 @@ def column(path: Path, name: str, group: int = 0) -> Any:
     return next(found for found in map(metadata.column, range(metadata.num_columns)) if found.path_in_schema == name)
 
 
-def test_a_column_of_which_nothing_repeats_is_not_encoded(dest: Path) -> None:
-    rows = [line(b"%d" % number, status=b"opened") for number in range(300)]
-    trackparse.convert_log(H8 + b"".join(rows), dest, row_group_size=100)
-    for group in range(3):
-        assert "RLE_DICTIONARY" in column(dest, "status", group).encodings
-        assert "RLE_DICTIONARY" not in column(dest, "payload", group).encodings
-    assert [row[7] for row in rows_of(dest)] == [str(number) for number in range(300)]
+class TestWhichColumnsAreEncoded:
+    """Those that repeat: the first rows of each row group say it, and nobody looks up the values of the others."""
+
+    @pytest.fixture(autouse=True)
+    def looked_up(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+        """Rows of each column whose value was looked up."""
+        monkeypatch.setattr(row_groups, "_SAMPLE", 200)
+        monkeypatch.setattr(row_groups, "_SMALL_SAMPLE", 50)
+        found: dict[str, int] = {}
+        add = row_groups.DictionaryColumn.add
+
+        def counting(column: Any, segments: Any, runs: Any) -> None:
+            rows = sum(segment.records for segment in segments)
+            found[column.name] = found.get(column.name, 0) + rows
+            add(column, segments, runs)
+
+        monkeypatch.setattr(row_groups.DictionaryColumn, "add", counting)
+        return found
+
+    def convert(self, payloads: list[str], dest: Path, **options: Any) -> list[int]:
+        """Bytes of the payload in each row group, of 1,000 rows."""
+        data = H8 + b"".join(line(text.encode(), status=b"opened") for text in payloads)
+        trackparse.convert_log(data, dest, row_group_size=1000, **options)
+        assert [row[7] or "" for row in rows_of(dest)] == payloads
+        assert "RLE_DICTIONARY" in column(dest, "status").encodings
+        groups = pq.ParquetFile(dest).metadata.num_row_groups
+        return [column(dest, "payload", group).total_uncompressed_size for group in range(groups)]
+
+    def test_what_hardly_repeats_is_not(self, dest: Path, looked_up: dict[str, int]) -> None:
+        self.convert([f"{number:050}" for number in range(3000)], dest)
+        assert looked_up["payload"] == 200 + 50 + 50
+        assert looked_up["status"] == 3000
+
+    def test_what_repeats_after_many_rows_is(self, dest: Path, looked_up: dict[str, int]) -> None:
+        dice = random.Random(1)
+        sizes = self.convert([f"{dice.randrange(300):050}" for _ in range(3000)], dest)
+        assert looked_up["payload"] == 3000
+        assert max(sizes) < 300 * 54 + 1000 * 2
+
+    def test_where_the_log_changes_it_is_decided_anew(self, dest: Path, looked_up: dict[str, int]) -> None:
+        distinct = [f"{number:050}" for number in range(2000)]
+        repeated = [f"{number % 9:050}" for number in range(2000)]
+        sizes = self.convert(distinct + repeated + distinct, dest)
+        assert [size < 10_000 for size in sizes] == [False, False, True, True, False, False]
+        assert looked_up["payload"] == 200 + 50 + 1000 + 1000 + 200 + 50
+
+    @pytest.mark.parametrize("block_size", [777, 10_000, 1 << 20])
+    def test_the_file_does_not_depend_on_the_blocks(self, dest: Path, block_size: int) -> None:
+        dice = random.Random(2)
+        payloads = [dice.choice(["", f"{number:050}", "x" * dice.randrange(9)]) for number in range(2500)]
+        self.convert(payloads, dest, block_size=block_size)
+        found = dest.read_bytes()
+        self.convert(payloads, dest)
+        assert dest.read_bytes() == found
+
+    def test_nulls_among_them(self, dest: Path) -> None:
+        self.convert([f"{number:050}" if number % 7 else "" for number in range(2500)], dest)
 
 
 def test_values_new_in_a_later_row_group_and_nulls_between_them(dest: Path) -> None:

@@ -7,7 +7,6 @@ from typing import Final
 
 import pyarrow as pa
 
-from trackparse.columns.buffers import BufferPool
 from trackparse.errors import HeaderError, LimitError
 from trackparse.limits import Limits
 from trackparse.records.kernel.chooser import kernel
@@ -44,7 +43,6 @@ class ColumnBuilder:
             raise ValueError(f"columns={names}: each column once")
         if "timestamp" in dictionary:
             raise ValueError("dictionary: timestamp is not a string column")
-        self._pool = BufferPool()
         self._views = string_type == "string_view"
         self._string = pa.string_view() if self._views else pa.string()
         self._dictionaries = {name: kernel.Dictionary() for name in names if name in dictionary}
@@ -100,13 +98,13 @@ class ColumnBuilder:
         if name in self._dictionaries:
             return self._dictionary_column(name, runs, empty_is_null)
         if self._views:
-            views, data, used, validity, nulls = kernel.views(runs, empty_is_null, self._pool.allocate)
+            views, data, used, validity, nulls = kernel.views(runs, empty_is_null)
             buffers = [pa.py_buffer(run[0]) for run in runs]
             buffers.append(pa.py_buffer(data).slice(0, used))
             return pa.Array.from_buffers(
                 self._string, records, [_buffer(validity), pa.py_buffer(views), *buffers], nulls
             )
-        offsets, data, used, validity, nulls = kernel.strings(runs, empty_is_null, self._pool.allocate)
+        offsets, data, used, validity, nulls = kernel.strings(runs, empty_is_null)
         buffers = [_buffer(validity), pa.py_buffer(offsets), pa.py_buffer(data).slice(0, used)]
         return pa.Array.from_buffers(self._string, records, buffers, nulls)
 

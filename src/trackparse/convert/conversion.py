@@ -67,7 +67,7 @@ def convert_log(source: LogSource, dest: str | os.PathLike[str], **options: Unpa
     """Write a log as a Parquet file; options as for ``open_log``, and these:
 
     - ``compression``: a codec of Parquet (``"zstd"``).
-    - ``row_group_size``: rows of a row group (262,144). It has fewer where their text, each repeated value counted
+    - ``row_group_size``: rows of a row group (131,072). It has fewer where their text, each repeated value counted
       once, fills 32 MiB: that bounds memory.
     - ``rejects``: a file for the bad records that ``on_error="quarantine"`` sets aside, ``*.parquet`` or ``*.jsonl``.
       They are written as they come, and ``read_rejects`` reads them. With no rejects no file is written, and an old one

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from trackparse.atomic import name_errors_after
 from trackparse.columns.builder import ColumnBuilder
-from trackparse.convert.row_groups import RowGroups
+from trackparse.convert.row_groups import CODES, RowGroups
 from trackparse.options import ConvertOptions
 from trackparse.records.segments import Segment
 
@@ -89,13 +89,15 @@ class _File:
 
     def begin(self, schema: pa.Schema) -> None:
         """Before all row groups."""
+        deltas = {field.name: "DELTA_BINARY_PACKED" for field in schema if field.type != CODES}
         with name_errors_after(self._dest):
             self._writer = pq.ParquetWriter(
                 self._sink,
                 schema,
                 compression=self._compression,
-                # What is text and not encoded hardly repeats: to try would cost time.
-                use_dictionary=[field.name for field in schema if field.type != pa.string()] or False,
+                # Moments come in order: their differences take two bits or three, and no look-up.
+                use_dictionary=[field.name for field in schema if field.type == CODES] or False,
+                column_encoding=deltas or None,
                 write_statistics=[name for name in schema.names if name in STATISTICS_COLUMNS] or False,
                 # It would say that the text is to be handed out as the dictionaries it came in.
                 store_schema=False,

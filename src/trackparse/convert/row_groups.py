@@ -8,13 +8,14 @@ All that is held is counted, by numbers that depend on the log alone and not on 
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Sequence
+from array import array as array_of_numbers
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import pyarrow as pa
 
-from trackparse.columns.buffers import BufferPool
 from trackparse.columns.builder import VALUE_BYTES, ColumnBuilder, encoded, runs_of
 from trackparse.errors import LimitError
 from trackparse.records.kernel.chooser import kernel
@@ -41,9 +42,13 @@ _DIRECTORY_ENTRY: Final = 1800
 DIRECTORY_BYTES: Final = 64 << 20
 # Bytes of records after which the row group is looked at, counted from its start: it may end there.
 _STEP: Final = 1 << 20
-# Above this share of distinct values codes would come on top of nearly all of the text.
-_DISTINCT_SHARE: Final = 0.75
-_CODES: Final = pa.dictionary(pa.int32(), pa.string())
+# The first rows of a row group say which columns repeat; fewer rows where a column did not in the row group before.
+_SAMPLE: Final = 8192
+_SMALL_SAMPLE: Final = 2048
+# Above this share of distinct values codes cost more than they save: they come on top of nearly all of the text, and a
+# look-up for each value costs more than all else that is done with it.
+_DISTINCT_SHARE: Final = 0.6
+CODES: Final = pa.dictionary(pa.int32(), pa.string())
 _CODES_AT_FIRST: Final = 16 << 20  # bytes of codes that all columns together have room for before more come
 _PAGE_ROWS: Final = 1024  # that the writer takes before it looks whether the page is full
 # Arrays that small, so many in a row, become one: each costs as much as some hundred bytes of values.
@@ -56,44 +61,52 @@ class PlainColumn:
 
     values = 0
 
-    def __init__(self, name: str, columns: ColumnBuilder) -> None:
+    def __init__(self, name: str, columns: ColumnBuilder, arrays: Sequence[pa.Array] = ()) -> None:
+        """``arrays`` are the first rows."""
         self.name = name
         self._columns = columns
         self._kind = columns.schema.field(name).type
-        self._arrays: list[pa.Array] = []
-        self.text_bytes = 0
+        self._arrays = [*arrays]
+        self.text_bytes = sum(map(self._text_of, arrays))
+
+    def _text_of(self, array: pa.Array) -> int:
+        return int(array.buffers()[2].size) + 4 * len(array) if self._kind == pa.string() else 0
 
     def add(self, segments: Sequence[Segment], runs: list[Run]) -> None:
         array = self._columns.column(self.name, segments, runs)
         if self._kind == pa.string():
-            self.text_bytes += array.buffers()[2].size + 4 * len(array)
+            self.text_bytes += self._text_of(array)
             array = _close_fitting(array)
         self._arrays.append(array)
         last = self._arrays[-_FEW:]
         if len(last) == _FEW and sum(array.nbytes for array in last) < _FEW * _SMALL:
             self._arrays[-_FEW:] = [pa.concat_arrays(last)]
 
-    def repeats(self) -> bool:
-        """Not asked: what does not repeat is what is held."""
-        return False
-
     def take(self) -> pa.ChunkedArray:
-        """All of them; none are left."""
+        """All of them; none are left. Text is typed as a dictionary, and not one to the writer."""
         arrays, self._arrays, self.text_bytes = self._arrays, [], 0
-        return pa.chunked_array(arrays, self._kind)
+        if self._kind != pa.string():
+            return pa.chunked_array(arrays, self._kind)
+        arrays = [array for array in arrays if len(array)]
+        if not arrays:
+            return pa.chunked_array([], CODES)
+        # The writer gives up a dictionary, without a look at its values, where a second one follows: one of one row.
+        # Each column has one type in all row groups, and this is the way to decide anew for each of them.
+        first, rest = arrays[0].slice(0, 1), arrays[0].slice(1)
+        numbers = pa.py_buffer(array_of_numbers("i", range(max(map(len, arrays)))))
+        return pa.chunked_array([_numbered(array, numbers) for array in (first, rest, *arrays[1:])], CODES)
 
 
 class DictionaryColumn:
     """The same as codes, and each distinct value once."""
 
-    def __init__(self, name: str, pool: BufferPool, room: int, most: int) -> None:
+    def __init__(self, name: str, columns: ColumnBuilder, room: int, most: int) -> None:
         """Codes have ``room`` bytes at first, and never more than ``most``."""
         self.name = name
+        self._columns = columns
         self._values = kernel.Dictionary()
-        self._pool = pool
-        self._room = room
         self._most = most
-        self._codes = pool.allocate(room)
+        self._codes = bytearray(room)
         self._used = 0  # bytes of it
 
     @property
@@ -108,23 +121,52 @@ class DictionaryColumn:
         codes = self._values.encode(runs, self.name in NULL_IF_EMPTY)
         start, self._used = self._used, self._used + len(codes)
         if self._used > len(self._codes):
-            roomier = self._pool.allocate(min(self._most, max(2 * len(self._codes), self._used)))
+            roomier = bytearray(min(self._most, max(2 * len(self._codes), self._used)))
             roomier[:start] = memoryview(self._codes)[:start]
             self._codes = roomier
         self._codes[start : self._used] = codes
 
-    def repeats(self) -> bool:
-        """Whether codes are worth it: few distinct values, or long ones that repeat."""
-        few = len(self._values) <= self._used // 4 * _DISTINCT_SHARE
-        return few or self._values.size <= self._values.total * _DISTINCT_SHARE
+    def repeats(self, rows: int) -> bool:
+        """Whether codes are worth it in a row group of so many rows: few distinct values, or long ones that repeat."""
+        count, distinct = self._used // 4, len(self._values)
+        if not count or not self._values.total:
+            return True
+        growth = _distinct_of(max(rows, count), count, distinct) / max(1, distinct) * count / max(rows, count)
+        share = min(distinct / count, self._values.size / self._values.total)
+        return share * growth <= _DISTINCT_SHARE
+
+    def as_plain(self) -> PlainColumn:
+        """The same rows, as they are."""
+        return PlainColumn(self.name, self._columns, _plain(self.take()))
 
     def take(self) -> pa.ChunkedArray:
         """All of them; none are left."""
         count = len(self._values)
         values = pa.StringArray.from_buffers(count, *map(pa.py_buffer, self._values.take()))
         codes = memoryview(self._codes)[: self._used]
-        self._codes, self._used = self._pool.allocate(self._room), 0
+        self._codes, self._used = bytearray(), 0
         return pa.chunked_array([encoded(codes, values)])
+
+
+def _distinct_of(rows: int, count: int, distinct: int) -> float:
+    """How many distinct values so many rows will have, if the first ``count`` have so many, and all are as likely."""
+    if distinct >= count:
+        return rows
+    all_values = float(distinct)
+    for _ in range(40):
+        all_values = distinct / -math.expm1(-count / all_values)
+    return all_values * -math.expm1(-rows / all_values)
+
+
+def _numbered(array: pa.StringArray, numbers: pa.Buffer) -> pa.DictionaryArray:
+    """The values as a dictionary of themselves, each in its place."""
+    indices = pa.Array.from_buffers(pa.int32(), len(array), [None, numbers])
+    if array.null_count:
+        import pyarrow.compute as pc  # few logs have nulls in a column that does not repeat
+
+        indices = pc.if_else(array.is_null(), None, indices)
+        array = array.fill_null("")
+    return pa.DictionaryArray.from_arrays(indices, array, safe=False)
 
 
 def _close_fitting(array: pa.StringArray) -> pa.StringArray:
@@ -136,26 +178,28 @@ def _close_fitting(array: pa.StringArray) -> pa.StringArray:
     return pa.Array.from_buffers(pa.string(), len(array), [validity, offsets, data], array.null_count)
 
 
-def _plain(codes: pa.ChunkedArray) -> pa.ChunkedArray:
+def _plain(codes: pa.ChunkedArray) -> list[pa.Array]:
     """Text without codes, in pieces of about ``_STEP`` bytes: of one piece the writer puts 1,024 rows into a page."""
     array = codes.chunk(0).cast(pa.string())
     rows = max(1, len(array) * _STEP // max(1, array.nbytes))
     if rows >= _PAGE_ROWS:
-        return pa.chunked_array([array])
-    return pa.chunked_array([array.slice(start, rows) for start in range(0, len(array), rows)])
+        return [array]
+    return [array.slice(start, rows) for start in range(0, len(array), rows)]
 
 
 class RowGroups:
     """Collects tables of exactly ``rows`` rows, fewer where they fill their memory: ``add``, and ``take`` when full.
 
-    Text columns whose first rows hardly repeat are not encoded, then and later. ``schema`` is that of all tables, known
-    with the first; before it, that of the log.
+    In each row group a text column whose first rows hardly repeat is not encoded. All tables have one ``schema``, in
+    which text is a dictionary.
     """
 
     def __init__(self, columns: ColumnBuilder, rows: int) -> None:
-        self.schema = columns.schema
         self._builder = columns
-        kinds = [field.type for field in self.schema]
+        kinds = [field.type for field in columns.schema]
+        self.schema = pa.schema(
+            [(field.name, CODES if field.type == pa.string() else field.type) for field in columns.schema]
+        )
         self._row_bytes = sum(_TEXT_CELL if kind == pa.string() else _TIME_CELL for kind in kinds)
         self._asked = rows
         self._rows = max(1, min(rows, CELL_BYTES // max(1, self._row_bytes)))
@@ -163,17 +207,10 @@ class RowGroups:
         self._directory_bytes = 0
         self._held = 0
         self._log_bytes = 0  # of the records held
-        self._decided = False
         self.full = False
-        pool = BufferPool()
-        most = 4 * self._rows
-        room = min(most, _CODES_AT_FIRST // max(1, len(kinds)))
-        self._columns = [
-            DictionaryColumn(field.name, pool, room, most)
-            if field.type == pa.string()
-            else PlainColumn(field.name, columns)
-            for field in columns.schema
-        ]
+        self._room = min(4 * self._rows, _CODES_AT_FIRST // max(1, len(kinds)))
+        self._columns = self._new_columns()
+        self._plain: set[str] = set()  # text columns that were not encoded in the last row group
 
     def __len__(self) -> int:
         """Rows since the last table."""
@@ -195,7 +232,9 @@ class RowGroups:
 
     def add(self, segments: Sequence[Segment]) -> list[Segment]:
         """Take the next records, as many as have room; those that were not taken yet."""
-        room = self._rows - self._held
+        # The next sample ends the same rows, whatever the blocks.
+        ends = (_SMALL_SAMPLE if self._plain else 0, _SAMPLE, self._rows)
+        room = min(end for end in ends if end > self._held) - self._held
         taken, rest, size = _split(segments, room, sys.maxsize)
         stepped = False
         if self._may_fill(sum(segment.records for segment in taken), size):
@@ -216,10 +255,20 @@ class RowGroups:
             column.add(taken, runs(column.name))
         self._held += sum(segment.records for segment in taken)
         self._log_bytes += size
+        if self._held == _SMALL_SAMPLE and self._plain:
+            self._decide(self._plain, self._rows)
+        elif self._held == _SAMPLE:
+            self._decide(self.schema.names, self._rows)
         many = stepped and (self._text_bytes() >= TEXT_BYTES or self._values() >= VALUES)
         if many or self._held == self._rows:
             self._end()
         return rest
+
+    def _decide(self, names: Collection[str], rows: int) -> None:
+        """Hold those columns as they are that hardly repeat in a row group of so many rows."""
+        for number, column in enumerate(self._columns):
+            if column.name in names and isinstance(column, DictionaryColumn) and not column.repeats(rows):
+                self._columns[number] = column.as_plain()
 
     def _end(self) -> None:
         """No more for this row group."""
@@ -239,29 +288,28 @@ class RowGroups:
 
     def take(self) -> pa.Table:
         """The rows that were added; none are left."""
-        self._written_bytes = self._bytes()
-        encoded_bytes = sum(column.text_bytes for column in self._columns if column.repeats())
-        self._written_bytes += _WRITER_SHARE * encoded_bytes
+        if self._held < _SAMPLE and self._text_bytes() >= _STEP:
+            # Long values have filled it before anything was decided.
+            self._decide(self.schema.names, self._held)
+        encoded_bytes = sum(column.text_bytes for column in self._columns if isinstance(column, DictionaryColumn))
+        self._written_bytes = self._bytes() + _WRITER_SHARE * encoded_bytes
+        self._plain = {column.name for column in self._columns if isinstance(column, PlainColumn)}
+        self._plain -= {field.name for field in self.schema if field.type != CODES}
+        # Each is let go of as it is taken: all of them twice would be a third of all memory.
+        table = pa.Table.from_arrays([column.take() for column in self._columns], schema=self.schema)
+        self._columns = self._new_columns()
         self._held = self._log_bytes = 0
         self.full = False
-        if not self._decided:
-            return self._decide()
-        return pa.Table.from_arrays([column.take() for column in self._columns], schema=self.schema)
+        return table
 
-    def _decide(self) -> pa.Table:
-        """Take the first table: what hardly repeats is held as it is from now on."""
-        self._decided = True
-        kinds, arrays = [], []
-        for number, field in enumerate(self.schema):
-            repeats = self._columns[number].repeats()
-            kinds.append(_CODES if repeats else field.type)
-            # What is taken is let go of at once: both at a time would be a third of all memory.
-            array = self._columns[number].take()
-            arrays.append(array if array.type == kinds[-1] else _plain(array))
-            if not repeats:
-                self._columns[number] = PlainColumn(field.name, self._builder)
-        self.schema = pa.schema(zip(self.schema.names, kinds, strict=True))
-        return pa.Table.from_arrays(arrays, schema=self.schema)
+    def _new_columns(self) -> list[PlainColumn | DictionaryColumn]:
+        most = 4 * self._rows
+        return [
+            DictionaryColumn(field.name, self._builder, min(self._room, most), most)
+            if field.type == pa.string()
+            else PlainColumn(field.name, self._builder)
+            for field in self._builder.schema
+        ]
 
 
 def _split(segments: Sequence[Segment], records: int, size: int) -> tuple[list[Segment], list[Segment], int]:
