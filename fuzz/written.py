@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -53,7 +54,8 @@ def value_of(knobs: Knobs, text: str, dialect: str) -> str:
     if dialect == "auto":
         # A backslash before a quote that is not JSON's can be read in more than one way.
         return value.replace("\\", "")
-    return value.rstrip("\\") if dialect == "php" else value
+    # The same in a field of PHP's that looks like two records.
+    return re.sub(r'\\+"', '"', value).rstrip("\\") if dialect == "php" else value
 
 
 def json_of(knobs: Knobs, text: str) -> str:
