@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import copyreg
 import enum
 from dataclasses import dataclass
 
 
 class TrackparseError(Exception):
-    """Base of every error that trackparse raises on purpose."""
+    """Base of every error that trackparse raises on purpose.
+
+    ``message`` is what is wrong and where; ``advice`` is what to do about it, empty if there is nothing to add.
+    ``str(error)`` is both: ``message; advice``.
+    """
+
+    def __init__(self, message: str, *, advice: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.advice}" if self.advice else self.message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Not by __init__: it takes more than ``args`` holds, and everything it takes stands in the attributes.
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +67,11 @@ class RecordError(TrackparseError, ValueError):
     ``position`` says where it starts, ``reason`` why, ``raw`` are its bytes.
     """
 
-    def __init__(self, message: str, position: Position, reason: Reason, raw: bytes) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, position: Position, reason: Reason, raw: bytes, *, advice: str = "") -> None:
+        super().__init__(message, advice=advice)
         self.position = position
         self.reason = reason
         self.raw = raw
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.args[0], self.position, self.reason, self.raw)
 
 
 class HeaderError(TrackparseError, ValueError):
@@ -86,8 +100,8 @@ class ApiError(TrackparseError):
     ``status_code`` is the service's own or HTTP's; None where nothing was answered.
     """
 
-    def __init__(self, message: str, status_code: int | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, status_code: int | None = None, *, advice: str = "") -> None:
+        super().__init__(message, advice=advice)
         self.status_code = status_code
 
 

@@ -13,6 +13,7 @@ from trackparse.errors import ArchiveError, HeaderError, LimitError, TruncatedEr
 from trackparse.sources.source import Buffer, Source
 
 GZIP = b"\x1f\x8b"
+_FETCH_AGAIN = "fetch it again"
 _TEXT = 64 << 10  # bytes of a name or a comment in a gzip header
 LOOKED_FOR = 64 << 10  # bytes in which an archive behind something else is looked for
 _SMALL = 256  # packed bytes of a gzip member for which it is taken with others
@@ -37,8 +38,8 @@ class Bare:
             self._check_end()
         elif left == 0:
             raise LimitError(
-                f"{self._label}: there are more than {self._meter.inflated} bytes; "
-                "raise Limits.max_inflated_bytes if they are wanted"
+                f"{self._label}: there are more than {self._meter.inflated} bytes",
+                advice="raise Limits.max_inflated_bytes if they are wanted",
             )
         self._meter.inflated += len(data)
         if self._head is not None:
@@ -54,8 +55,8 @@ class Bare:
             self._head = None
         elif found:
             raise HeaderError(
-                f"{self._label}: not a tracking log: a ZIP begins at byte {found.start()}, behind something else; "
-                "cut that off, or read it from a file, where its end tells where it begins"
+                f"{self._label}: not a tracking log: a ZIP begins at byte {found.start()}, behind something else",
+                advice="cut that off, or read it from a file, where its end tells where it begins",
             )
         else:
             self._head = head if len(head) < LOOKED_FOR else None
@@ -65,7 +66,8 @@ class Bare:
         if size is not None and self._source.position < size:
             raise TruncatedError(
                 f"{self._label}: it ends at byte {self._source.position} and had {size} bytes when it was opened: "
-                "it was cut while it was read; read it again"
+                "it was cut while it was read",
+                advice="read it again",
             )
 
 
@@ -140,15 +142,15 @@ class Gzip:
         if source.peek(2) == GZIP:
             return True
         raise ArchiveError(
-            f"{self._label}: the gzip data ends at byte {source.position}, but more follows; "
-            "fetch it again, or cut the rest off"
+            f"{self._label}: the gzip data ends at byte {source.position}, but more follows",
+            advice="fetch it again, or cut the rest off",
         )
 
     def _next(self) -> Content:
         """Read a header; the source stands at its data then."""
         magic, method, flags = struct.unpack("<2sBB6x", self._exactly(10))
         if magic != GZIP or method != DEFLATED or flags & 0xE0:
-            raise ArchiveError(f"{self._label}: the gzip header is damaged; fetch it again")
+            raise ArchiveError(f"{self._label}: the gzip header is damaged", advice=_FETCH_AGAIN)
         if flags & 4:
             self._exactly(int.from_bytes(self._exactly(2), "little"))
         for _ in range(bool(flags & 8) + bool(flags & 16)):
@@ -163,7 +165,8 @@ class Gzip:
         if crc != content.crc or size != content.size & 0xFFFFFFFF:
             raise ArchiveError(
                 f"{self._label}: {content.size} bytes with checksum (CRC-32) {content.crc:08x} came out, "
-                f"the trailer says {size} and {crc:08x}; fetch it again"
+                f"the trailer says {size} and {crc:08x}",
+                advice=_FETCH_AGAIN,
             )
 
     def _skip_text(self) -> None:
@@ -175,12 +178,13 @@ class Gzip:
                 self._source.unread(rest)
                 return
             left -= len(text)
-        raise ArchiveError(f"{self._label}: a name of more than {_TEXT} bytes in the gzip header; fetch it again")
+        raise ArchiveError(f"{self._label}: a name of more than {_TEXT} bytes in the gzip header", advice=_FETCH_AGAIN)
 
     def _exactly(self, n: int) -> bytes:
         data = self._source.read_exactly(n)
         if len(data) < n:
             raise TruncatedError(
-                f"{self._label}: the gzip data ends early, at byte {self._source.position}; fetch it again"
+                f"{self._label}: the gzip data ends early, at byte {self._source.position}",
+                advice=_FETCH_AGAIN,
             )
         return data

@@ -49,6 +49,8 @@ _LZMA_DICTIONARY = 512 << 20  # bytes; what 7-Zip writes at most by itself is 25
 # What the decoders raise on damage: bz2 raises OSError.
 _DAMAGE: tuple[type[Exception], ...] = (*_ISAL_ERRORS, zlib.error, lzma.LZMAError, OSError, ValueError, EOFError)
 
+FETCH_AGAIN = "fetch the archive again"
+
 STORED, DEFLATED, BZIP2, LZMA, ZSTD = 0, 8, 12, 14, 93
 _NAMES = {
     1: "Shrink",
@@ -130,8 +132,8 @@ class PackedBytes:
         data = self.source.read(n)
         if not data:
             raise TruncatedError(
-                f"{self.label}: the source ends at byte {self.source.position}, inside this member's data; "
-                "fetch the archive again, it is not complete"
+                f"{self.label}: the source ends at byte {self.source.position}, inside this member's data",
+                advice="fetch the archive again, it is not complete",
             )
         self.taken += len(data)
         if self._tee:
@@ -262,8 +264,8 @@ class Inflater:
 
     def _damaged(self, why: object) -> ArchiveError:
         return ArchiveError(
-            f"{self.raw.label}: {_NAMES[self._method]} data is damaged "
-            f"at inflated byte {self._size} ({why}); fetch the archive again"
+            f"{self.raw.label}: {_NAMES[self._method]} data is damaged at inflated byte {self._size} ({why})",
+            advice=FETCH_AGAIN,
         )
 
 
@@ -308,8 +310,8 @@ class Content:
         if left == 0:
             most = self._meter.limits.max_inflated_bytes
             raise LimitError(
-                f"{self.raw.label}: there are more than {most} inflated bytes; "
-                "raise Limits.max_inflated_bytes if they are wanted"
+                f"{self.raw.label}: there are more than {most} inflated bytes",
+                advice="raise Limits.max_inflated_bytes if they are wanted",
             )
         self.crc = crc32(data, self.crc)
         self.size += len(data)
@@ -336,8 +338,8 @@ class Content:
         most = self._meter.limits.max_ratio
         if most is not None and self.size > _RATIO_FROM and self.size > most * self.raw.taken:
             self._ratio_fault = LimitError(
-                f"{self.raw.label}: {self.size} bytes out of {self.raw.taken} packed ones "
-                f"is more than {most} times; raise Limits.max_ratio if that is right"
+                f"{self.raw.label}: {self.size} bytes out of {self.raw.taken} packed ones is more than {most} times",
+                advice="raise Limits.max_ratio if that is right",
             )
 
 
@@ -379,7 +381,9 @@ def check_method(method: int, label: str) -> None:
     if method in (STORED, DEFLATED, BZIP2, LZMA) or (method in (20, ZSTD) and _zstd() is not None):
         return
     name = _NAMES.get(method, "unknown")
-    raise ArchiveError(f"{label}: packed by method {method} ({name}), which cannot be read; pack it again with deflate")
+    raise ArchiveError(
+        f"{label}: packed by method {method} ({name}), which cannot be read", advice="pack it again with deflate"
+    )
 
 
 def _decoder(method: int, raw: PackedBytes) -> Decoder:
@@ -401,11 +405,11 @@ def _lzma_decoder(raw: PackedBytes) -> Decoder:
         head += part
     size, packed, dictionary = struct.unpack_from("<2xHBL", head.ljust(9, b"\xff"))
     if size != 5 or packed >= 9 * 5 * 5 or packed % 9 + packed // 9 % 5 > 4:
-        raise ArchiveError(f"{raw.label}: the LZMA header is damaged; fetch the archive again")
+        raise ArchiveError(f"{raw.label}: the LZMA header is damaged", advice=FETCH_AGAIN)
     if dictionary > _LZMA_DICTIONARY:
         raise ArchiveError(
-            f"{raw.label}: LZMA with a dictionary of {dictionary} bytes, {_LZMA_DICTIONARY} is the most; "
-            "pack it again with deflate"
+            f"{raw.label}: LZMA with a dictionary of {dictionary} bytes, {_LZMA_DICTIONARY} is the most",
+            advice="pack it again with deflate",
         )
     filters = {
         "id": lzma.FILTER_LZMA1,

@@ -14,7 +14,7 @@ from pathlib import PurePath
 from typing import Protocol, TypeVar
 
 from trackparse.archive.bare import GZIP, LOOKED_FOR, Bare, Gzip
-from trackparse.archive.inflate import Content, InflateBudget, beginning_of, rechunk
+from trackparse.archive.inflate import FETCH_AGAIN, Content, InflateBudget, beginning_of, rechunk
 from trackparse.archive.selector import (
     BLANK,
     LISTED,
@@ -146,7 +146,7 @@ class Archive:
     def _walk_zip(self, head: bytes, span: Span | None, blank: int) -> Iterator[Member]:
         source = self.source
         if head == END:
-            raise ArchiveError(f"{source.name}: a ZIP with no members; ask for the log again")
+            raise ArchiveError(f"{source.name}: a ZIP with no members", advice="ask for the log again")
         if not source.seekable:
             source.read_exactly(blank)
             yield from self._walk_forward()
@@ -154,7 +154,7 @@ class Archive:
         try:
             span, located = self._read_directory(head, span)
         except ArchiveError as exc:
-            reason = str(exc).removeprefix(f"{source.name}: ")
+            reason = exc.message.removeprefix(f"{source.name}: ")
         else:
             yield from self._walk_directory(span, located)
             return
@@ -164,7 +164,8 @@ class Archive:
         yield from self._walk_forward()
         raise ArchiveError(
             f"{source.name}: the directory of the ZIP is missing or damaged ({reason}); "
-            "its members were read without it; fetch the archive again"
+            "its members were read without it",
+            advice=FETCH_AGAIN,
         )
 
     # ---- by the directory -------------------------------------------------------------------------------
@@ -199,7 +200,8 @@ class Archive:
                 raise self._lost(one)
             if one.fault:
                 raise ArchiveError(
-                    f"{self._label(one.entry)}: {one.fault}; the logs fit their checksums; fetch the archive again"
+                    f"{self._label(one.entry)}: {one.fault}; the logs fit their checksums",
+                    advice=FETCH_AGAIN,
                 )
         differ = [
             one.local_name
@@ -213,7 +215,8 @@ class Archive:
         if unlisted is not None:
             raise ArchiveError(
                 f"{self.source.name}: a header of a ZIP at byte {unlisted} that the directory does not list: another "
-                "archive, or a lost member; split joined archives and read them one by one, or fetch the archive again"
+                "archive, or a lost member",
+                advice="split joined archives and read them one by one, or fetch the archive again",
             )
         first = min((one.head for one in located if not one.lost), default=0)
         behind = span.stop + span.end.comment
@@ -231,7 +234,7 @@ class Archive:
         return content
 
     def _lost(self, one: Located) -> ArchiveError:
-        return ArchiveError(f"{self._label(one.entry)}: {one.fault}; fetch the archive again")
+        return ArchiveError(f"{self._label(one.entry)}: {one.fault}", advice=FETCH_AGAIN)
 
     def _look_at_left_out(self, members: Iterable[Located]) -> None:
         for one in members:
@@ -347,7 +350,8 @@ class _Faults:
             raise self._first
         if self._first:
             raise ArchiveError(
-                f"{self._first}; damaged as well: {listing(self._more, self._count - 1)}"
+                f"{self._first.message}; damaged as well: {listing(self._more, self._count - 1)}",
+                advice=self._first.advice,
             ) from self._first
 
 
@@ -463,13 +467,15 @@ def _attempt(action: Callable[[], _T], passed: Callable[[ArchiveError], None]) -
 def _names_differ(source: str, names: list[str]) -> ArchiveError:
     return ArchiveError(
         f"{source}: the directory and the headers of the members differ in names, and so in which are logs: "
-        f"{listing(names, len(names)) or 'none'}; fetch the archive again"
+        f"{listing(names, len(names)) or 'none'}",
+        advice=FETCH_AGAIN,
     )
 
 
 def _log_joined(source: str, at: int) -> ArchiveError:
     return ArchiveError(
-        f"{source}: a log that is not in the archive begins at byte {at}; split joined files and read them one by one"
+        f"{source}: a log that is not in the archive begins at byte {at}",
+        advice="split joined files and read them one by one",
     )
 
 

@@ -83,7 +83,8 @@ class Names:
             raise ArchiveError(f"{source}: no log in this archive; there {self._listing()}")
         if self.candidates != 1:
             raise ArchiveError(
-                f"{source}: no member is named *.csv and there {self._listing()}; say which with members=[...]"
+                f"{source}: no member is named *.csv and there {self._listing()}",
+                advice="say which with members=[...]",
             )
 
     def _listing(self) -> str:

@@ -96,8 +96,8 @@ def read_members(source: Source, span: Span, limits: Limits) -> list[Located]:
     length = span.stop - span.start
     if length > _DIRECTORY_BASE + _DIRECTORY_PER_MEMBER * limits.max_members:
         raise LimitError(
-            f"{source.name}: {length} bytes of directory are too many for {limits.max_members} members; "
-            "raise Limits.max_members if that is right"
+            f"{source.name}: {length} bytes of directory are too many for {limits.max_members} members",
+            advice="raise Limits.max_members if that is right",
         )
     if span.shift < 0:
         raise ArchiveError(f"{source.name}: the directory is said to begin behind its end")

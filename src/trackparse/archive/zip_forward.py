@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import IO, NamedTuple
 
 from trackparse.archive.inflate import (
+    FETCH_AGAIN,
     LZMA,
     STORED,
     Content,
@@ -235,22 +236,22 @@ def read_directory(
             length = int.from_bytes(_exactly(source, 4, where), "little")
         else:
             raise ArchiveError(
-                f"{where}: no header of a ZIP at byte {origin + source.position - 4}, "
-                f"but {signature!r}; fetch the archive again"
+                f"{where}: no header of a ZIP at byte {origin + source.position - 4}, but {signature!r}",
+                advice=FETCH_AGAIN,
             )
         _pass(source, length, where)
         signature = _exactly(source, 4, where)
     end = End.of(_exactly(source, _END_REST.size, where), wide)
     if end.entries != (count if end.wide else count & _UNKNOWN16):
         raise ArchiveError(
-            f"{where}: the directory lists {count} members, the record at its end counts {end.entries}; "
-            "fetch the archive again"
+            f"{where}: the directory lists {count} members, the record at its end counts {end.entries}",
+            advice=FETCH_AGAIN,
         )
     # Writers differ in whether the signature counts.
     if (end.size - (past - start)) & UNKNOWN32 not in (0, signed):
         raise ArchiveError(
-            f"{where}: the directory has {past - start} bytes, the record at its end says {end.size}; "
-            "fetch the archive again"
+            f"{where}: the directory has {past - start} bytes, the record at its end says {end.size}",
+            advice=FETCH_AGAIN,
         )
     return count, end
 
@@ -264,7 +265,7 @@ def open_content(
     and a wrong size costs none of it; other data takes no more.
     """
     if entry.encrypted:
-        raise ArchiveError(f"{label}: encrypted; decrypt the archive first, trackparse knows no passwords")
+        raise ArchiveError(f"{label}: encrypted", advice="decrypt the archive first, trackparse knows no passwords")
     check_method(entry.method, label)
     raw = PackedBytes(source, entry.packed, label, tee)
     # LZMA needs no end mark where the sizes are known; bit 1 says whether it has one.
@@ -276,8 +277,8 @@ def open_content(
         return Content(inner, meter, lambda content: _check(content, entry))
     if entry.packed is None and not ends_itself:
         raise ArchiveError(
-            f"{label}: LZMA data with neither a size nor an end mark; "
-            "read the archive from a file, where its directory has the size"
+            f"{label}: LZMA data with neither a size nor an end mark",
+            advice="read the archive from a file, where its directory has the size",
         )
     inner = Inflater(raw, entry.method, ends_itself=ends_itself)
     return Content(inner, meter, lambda content: _check(content, entry))
@@ -318,8 +319,8 @@ class StoredUnsized(Stored):
             more = self.raw.read(min(64 << 10, max(4 << 10, self.raw.taken)))
         except TruncatedError:
             self._cut = TruncatedError(
-                f"{self.raw.label}: the source ends, and nothing said that this stored member does; "
-                "fetch the archive again, or read it from a file, where its directory has the size"
+                f"{self.raw.label}: the source ends, and nothing said that this stored member does",
+                advice="fetch the archive again, or read it from a file, where its directory has the size",
             )
             more = b""
         self._buffer = b"".join((self._buffer[self._at :], more))
@@ -413,16 +414,18 @@ def _check(content: Content, entry: Entry) -> None:
     if entry.described:
         _check_descriptor(content)
         return
-    again = "fetch the archive again"
     # Modulo 2^32: macOS and others write no zip64, whatever the size. The checksum is for the rest.
     if (packed - (entry.packed or 0)) & UNKNOWN32:
-        raise ArchiveError(f"{label}: its data takes {packed} packed bytes, the header says {entry.packed}; {again}")
+        raise ArchiveError(
+            f"{label}: its data takes {packed} packed bytes, the header says {entry.packed}", advice=FETCH_AGAIN
+        )
     if (content.size - (entry.size or 0)) & UNKNOWN32:
-        raise ArchiveError(f"{label}: {content.size} bytes came out, the header says {entry.size}; {again}")
+        raise ArchiveError(f"{label}: {content.size} bytes came out, the header says {entry.size}", advice=FETCH_AGAIN)
     if content.crc != entry.crc:
         raise ArchiveError(
             f"{label}: the checksum (CRC-32) of its {content.size} bytes is {content.crc:08x}, "
-            f"the header says {entry.crc:08x}; {again}"
+            f"the header says {entry.crc:08x}",
+            advice=FETCH_AGAIN,
         )
 
 
@@ -436,8 +439,8 @@ def _check_descriptor(content: Content) -> None:
         raise _ended(source, label)
     else:
         raise ArchiveError(
-            f"{label}: its {content.size} bytes (CRC-32 {content.crc:08x}) do not fit the data descriptor "
-            "behind them; fetch the archive again"
+            f"{label}: its {content.size} bytes (CRC-32 {content.crc:08x}) do not fit the data descriptor behind them",
+            advice=FETCH_AGAIN,
         )
 
 
@@ -546,20 +549,21 @@ class ForwardZip:
             sums.append(member.crc)
             if len(sums) > count:
                 raise ArchiveError(
-                    f"{self._name}: the directory lists more members than the {count} that were met; "
-                    "read the archive from a file"
+                    f"{self._name}: the directory lists more members than the {count} that were met",
+                    advice="read the archive from a file",
                 )
             self._listed(member)
 
         listed_count, end = read_directory(self._source, signature, self._name, listed)
         if listed_count != count:
             raise ArchiveError(
-                f"{self._name}: the directory lists {listed_count} members, {count} were met; "
-                "read the archive from a file"
+                f"{self._name}: the directory lists {listed_count} members, {count} were met",
+                advice="read the archive from a file",
             )
         if not self._damaged and sorted(sums) != sorted(self.sums):
             raise ArchiveError(
-                f"{self._name}: the checksums in the directory are not those of the members; fetch the archive again"
+                f"{self._name}: the checksums in the directory are not those of the members",
+                advice=FETCH_AGAIN,
             )
         self._look_behind(end.comment)
 
@@ -570,8 +574,8 @@ class ForwardZip:
         found = find_header(self._rest(), whole=False)
         if found is not None:
             raise ArchiveError(
-                f"{self._name}: another archive begins at byte {start + found}; "
-                "split joined archives and read them one by one"
+                f"{self._name}: another archive begins at byte {start + found}",
+                advice="split joined archives and read them one by one",
             )
         if self._source.position < self.end:
             raise _ended(self._source, self._name)
@@ -584,8 +588,8 @@ class ForwardZip:
             yield data
             if self._source.position - self.end > _BEHIND_MOST:
                 raise ArchiveError(
-                    f"{self._name}: more than {_BEHIND_MOST} bytes behind the end of the archive, at byte {self.end}; "
-                    "cut them off"
+                    f"{self._name}: more than {_BEHIND_MOST} bytes behind the end of the archive, at byte {self.end}",
+                    advice="cut them off",
                 )
 
 
@@ -625,7 +629,8 @@ def member_label(source: str, member: str) -> str:
 
 def too_many_members(name: str, count: int, limits: Limits) -> LimitError:
     return LimitError(
-        f"{name}: {count} members or more, {limits.max_members} are allowed; raise Limits.max_members if that is right"
+        f"{name}: {count} members or more, {limits.max_members} are allowed",
+        advice="raise Limits.max_members if that is right",
     )
 
 
@@ -639,7 +644,7 @@ def _skip_descriptor(source: Source, entry: Entry, label: str) -> int:
             return crc
     if len(head) < 16:
         raise _ended(source, label)
-    raise ArchiveError(f"{label}: no data descriptor behind its data; fetch the archive again")
+    raise ArchiveError(f"{label}: no data descriptor behind its data", advice=FETCH_AGAIN)
 
 
 def _pass(source: Source, n: int, name: str) -> None:
@@ -659,5 +664,6 @@ def _exactly(source: Source, n: int, name: str) -> bytes:
 
 def _ended(source: Source, label: str) -> TruncatedError:
     return TruncatedError(
-        f"{label}: the archive ends early, at byte {source.position}; fetch it again, it is not complete"
+        f"{label}: the archive ends early, at byte {source.position}",
+        advice="fetch it again, it is not complete",
     )

@@ -89,13 +89,13 @@ def read_answer(data: Mapping[str, Any] | str | bytes, hide: Callable[[str], str
     )
 
 
-def refusal(what: str, answer: Answer, hint: str = "") -> ApiError:
-    """The error that an answer stands for."""
+def refusal(what: str, answer: Answer, advice: str = "") -> ApiError:
+    """The error that an answer stands for; ``advice`` is for one that is not about the token."""
     message = answer.message or "no message"
     if answer.is_refusal_of_token:
         text = f"{what}: the token is not accepted: status_code {answer.status_code}, {message}"
         return AuthError(one_line(text), answer.status_code)
-    return ApiError(one_line(f"{what}: status_code {answer.status_code}, {message}{hint}"), answer.status_code)
+    return ApiError(one_line(f"{what}: status_code {answer.status_code}, {message}"), answer.status_code, advice=advice)
 
 
 def tracking_codes(response: Mapping[str, Any] | str | bytes) -> list[str]:
@@ -113,9 +113,9 @@ def tracking_codes(response: Mapping[str, Any] | str | bytes) -> list[str]:
         raise refusal("the send response", answer)
     if answer.tracking_codes is None:
         raise ApiError(
-            "the send response has no TrackingCodes: they are given for messages to specific devices, where push "
-            "tracking is enabled",
+            "the send response has no TrackingCodes",
             answer.status_code,
+            advice="they are given for messages to specific devices, where push tracking is enabled",
         )
     return answer.tracking_codes
 

@@ -50,8 +50,8 @@ RETRIES: Final = 5
 _ANSWER: Final = 1 << 20  # bytes of JSON
 _COPIED: Final = 256 << 10  # bytes of a download written at once
 _PAUSES: Final = Pauses()
-_HTTP_HINT: Final = (
-    "; the service gave an http:// link, and https was tried for it: allow_http_download=True (--allow-http-download) "
+_HTTP_ADVICE: Final = (
+    "the service gave an http:// link, and https was tried for it: allow_http_download=True (--allow-http-download) "
     "takes the file, and never the token, over http"
 )
 
@@ -147,11 +147,11 @@ class TrackingLogClient:
         An ``http://`` link is asked for by https, at the same host and path, unless the client may take it as it is.
         """
         check_url(link, "the link", allow_http=True)
-        hint = ""
+        advice = ""
         if is_http(link) and not self._allow_http_download:
-            link, hint = over_https(link), _HTTP_HINT
+            link, advice = over_https(link), _HTTP_ADVICE
         budget = RetryBudget(self._pauses, self._retries, stall, self._clock, cancel)
-        return Download(self._http, link, budget, hint=hint)
+        return Download(self._http, link, budget, advice=advice)
 
     def open_log(
         self,
@@ -281,8 +281,8 @@ class TrackingLogClient:
         fields = {} if day is None else {"date": day.isoformat()}
         answer, _ = self._call("getTrackingLog", fields, budget)
         if answer.status_code != OK:
-            hint = f"; the service keeps logs for {KEPT_DAYS} days" if day else ""
-            raise refusal("getTrackingLog", answer, hint)
+            advice = f"the service keeps logs for {KEPT_DAYS} days" if day else ""
+            raise refusal("getTrackingLog", answer, advice)
         if not answer.request_id:
             raise ApiError("getTrackingLog: the answer has no request_id", OK)
         return answer.request_id
@@ -405,12 +405,13 @@ def _gave_up(method: str, fault: Fault, budget: RetryBudget) -> TrackparseError:
     tried = f"; tried {budget.failures + 1} times" if budget.failures else ""
     if budget.over and not fault.final:
         return _not_ready(method, budget, fault.text)
-    return ApiError(one_line(f"{method}: {fault.text}{tried}"), fault.status_code)
+    return ApiError(one_line(f"{method}: {fault.text}{tried}"), fault.status_code, advice=fault.advice)
 
 
 def _not_ready(method: str, budget: RetryBudget, last: str) -> NotReadyError:
     return NotReadyError(
-        one_line(f"{method}: not ready within {budget.seconds:.3g} s; the last answer: {last}; ask again later")
+        one_line(f"{method}: not ready within {budget.seconds:.3g} s; the last answer: {last}"),
+        advice="ask again later",
     )
 
 
@@ -466,4 +467,6 @@ def _copy(source: Download, file: IO[bytes], progress: Callable[[int, int | None
             progress(source.bytes_read, source.size)
     file.flush()
     if not (source.complete or is_zipfile(file)):
-        raise DownloadError(f"{source.name}: the download ended early, at byte {source.bytes_read:,}; ask again")
+        raise DownloadError(
+            f"{source.name}: the download ended early, at byte {source.bytes_read:,}", advice="ask again"
+        )

@@ -74,15 +74,15 @@ class Download(Source):
     before a byte came. CancelledError where the caller wants no more.
     """
 
-    def __init__(self, http: Http, url: str, budget: RetryBudget, *, owned: bool = False, hint: str = "") -> None:
-        """``owned`` connections are closed with it; ``hint`` is told where not even the first byte can be had."""
+    def __init__(self, http: Http, url: str, budget: RetryBudget, *, owned: bool = False, advice: str = "") -> None:
+        """``owned`` connections are closed with it; ``advice`` is given if not even the first byte can be had."""
         name = unquote(PurePosixPath(urlsplit(url).path).name)
         super().__init__(http.clean(name) or shown(url), None)
         self._http = http
         self._url = url
         self._pid = os.getpid()
         self._owned = owned
-        self._hint = hint
+        self._advice = advice
         self._budget = budget
         self._stopped = budget.stopped
         self._identity = _Identity(None, None)
@@ -176,7 +176,7 @@ class Download(Source):
         # Where the connection was good for a while, it most likely is again.
         at_once = self._received - self._opened_at >= _WORTH
         if not self._budget.after(fault, at_once=at_once):
-            raise self._error(fault.text + self._tried())
+            raise self._error(fault.text + self._tried(), fault.advice)
         self._open()
 
     def _tried(self) -> str:
@@ -190,7 +190,7 @@ class Download(Source):
             if fault is None:
                 return
             if not self._budget.after(fault):
-                raise self._error(fault.text + self._tried())
+                raise self._error(fault.text + self._tried(), fault.advice)
         self._ended = True
 
     def _ask(self) -> Fault | None:
@@ -304,14 +304,15 @@ class Download(Source):
 
     def _refused(self, exchange: Exchange) -> DownloadError:
         status = exchange.status
-        advice = "; a link lasts for a while only: ask for the log again" if status in (401, 403, 404, 410) else ""
-        return self._error(f"the server answered {status} {exchange.reason}".rstrip() + advice)
+        advice = "a link lasts for a while only: ask for the log again" if status in (401, 403, 404, 410) else ""
+        return self._error(f"the server answered {status} {exchange.reason}".rstrip(), advice)
 
     def _changed(self) -> DownloadError:
-        return self._error("the file changed while it was downloaded; ask for the log again")
+        return self._error("the file changed while it was downloaded", "ask for the log again")
 
-    def _error(self, text: str) -> DownloadError:
+    def _error(self, text: str, advice: str = "") -> DownloadError:
         of = "" if self.size is None else f" of {self.size:,}"
         where = f" at byte {self._received:,}{of}" if self._received else ""
-        hint = "" if self._received else self._hint
-        return DownloadError(one_line(f"download of {shown(self._url)}{where}: {text}") + hint)
+        if not self._received:
+            advice = "; ".join(filter(None, (advice, self._advice)))
+        return DownloadError(one_line(f"download of {shown(self._url)}{where}: {text}"), advice=advice)

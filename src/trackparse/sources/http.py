@@ -391,11 +391,9 @@ class Http:
         host = _host(url)
         root = _root(error)
         if isinstance(root, ssl.SSLCertVerificationError):
-            text = (
-                f"the certificate of {host} is not trusted ({root.verify_message}); "
-                "if it is right, name its authority in SSL_CERT_FILE or hand over a pool"
-            )
-            return Fault(self.clean(text), final=True)
+            text = f"the certificate of {host} is not trusted ({root.verify_message})"
+            advice = "if it is right, name its authority in SSL_CERT_FILE or hand over a pool"
+            return Fault(self.clean(text), final=True, advice=advice)
         if isinstance(error, (urllib3.exceptions.LocationValueError, urllib3.exceptions.ProxySchemeUnknown)):
             return Fault(self.clean(f"{host}: {error}"), final=True)
         if isinstance(error, urllib3.exceptions.NameResolutionError):

@@ -109,6 +109,7 @@ class Fault:
     status_code: int | None = None
     retry_after: float | None = None  # seconds that the server asked for
     final: bool = False  # another attempt would end the same way
+    advice: str = ""  # as that of an error
 
 
 class RetryBudget:
