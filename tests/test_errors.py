@@ -6,13 +6,14 @@ import copy
 import inspect
 import pickle
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
 from cli_common import ROW, csv_of, failed, with_bad
 
 from trackparse import errors, read_log
-from trackparse.errors import ApiError, HeaderError, Position, Reason, RecordError, TrackparseError
+from trackparse.errors import ApiError, ArchiveError, HeaderError, Position, Reason, RecordError, TrackparseError
 
 KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, TrackparseError)]
 PLACE = Position("log.csv", 3, 4, 512)
@@ -55,6 +56,19 @@ def test_the_command_line_says_what_is_wrong_without_options_of_the_library(tmp_
     assert caught.value.advice == "on_error='quarantine' sets bad records aside and goes on"
     message = failed(3, "convert", log, "--strict")
     assert message == f"trackparse: {tmp_path}/{caught.value.message}\n"
+
+
+def test_an_excel_workbook_says_to_export_it(tmp_path: Path) -> None:
+    path = tmp_path / "log.xlsx"
+    with zipfile.ZipFile(path, "w") as file:
+        for name in ("[Content_Types].xml", "xl/workbook.xml", "xl/worksheets/sheet1.xml"):
+            file.writestr(name, "<xml/>")
+    with path.open("rb") as stream:
+        for source in (path, iter([stream.read()])):
+            with pytest.raises(ArchiveError, match="Excel") as caught:
+                read_log(source)
+            assert caught.value.advice == "export it as CSV, with ';' between the fields"
+    assert "members=" not in failed(1, "check", path)
 
 
 def test_a_tar_archive_says_to_unpack_it(tmp_path: Path) -> None:
