@@ -20,7 +20,8 @@ class TrackparseError(Exception):
         try:
             table = trackparse.read_log("log.zip")
         except trackparse.TrackparseError as error:
-            print(error.message, error.advice, sep="\\n")
+            print(error.message)
+            print(error.advice)
     """
 
     def __init__(self, message: str, *, advice: str = "") -> None:
@@ -75,6 +76,7 @@ class Reason(enum.StrEnum):
     TRUNCATED = "truncated", "the log ends in the middle of it"
 
     def __new__(cls, code: str, explanation: str) -> Reason:
+        """The reason with this code, which is its value as a text."""
         reason = str.__new__(cls, code)
         reason._value_ = code
         reason.explanation = explanation

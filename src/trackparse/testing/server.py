@@ -122,11 +122,14 @@ class Service(Protocol):
     stopping: threading.Event
     version: int  # of the files
 
-    def next_reply(self, endpoint: str) -> Reply | None: ...
+    def next_reply(self, endpoint: str) -> Reply | None:
+        """The reply that was set for this request; None if there is no such reply."""
 
-    def answer(self, endpoint: str, body: bytes) -> Reply: ...
+    def answer(self, endpoint: str, body: bytes) -> Reply:
+        """The usual answer to a request with this body."""
 
-    def log(self, day: str) -> bytes | Path: ...
+    def log(self, day: str) -> bytes | Path:
+        """The file of a day."""
 
 
 class Server(socketserver.ThreadingTCPServer):
@@ -149,14 +152,17 @@ class Server(socketserver.ThreadingTCPServer):
 
     @property
     def url(self) -> str:
+        """Scheme, host and port."""
         return f"{self._scheme}://127.0.0.1:{self.server_address[1]}"
 
     def begin(self) -> None:
+        """Start to answer."""
         # The interval at which it looks whether to stop, in seconds.
         self._thread = threading.Thread(target=self.serve_forever, args=(0.01,), name=f"fake-{self.host}")
         self._thread.start()
 
     def end(self) -> None:
+        """Break all connections and close the port."""
         if self._thread is not None:
             self.shutdown()
             self._thread.join()
@@ -167,10 +173,12 @@ class Server(socketserver.ThreadingTCPServer):
         self.server_close()
 
     def process_request(self, request: Any, client_address: Any) -> None:
+        """Note the connection, to break it in the end."""
         self._connections.add(request)
         super().process_request(request, client_address)
 
     def close_request(self, request: Any) -> None:
+        """Forget the connection."""
         self._connections.discard(request)
         super().close_request(request)
 
