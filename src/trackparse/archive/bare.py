@@ -48,7 +48,7 @@ class Bare:
         if found:
             raise HeaderError(
                 f"{self._label}: not a tracking log: a ZIP begins at byte {found.start()}, behind something else",
-                advice="cut that off, or read it from a file, where its end tells where it begins",
+                advice="cut that off, or read it from a file, where a ZIP is found by its end",
             )
 
     def _check_end(self) -> None:

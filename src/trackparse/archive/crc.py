@@ -104,7 +104,7 @@ def check_member(content: CheckedContent, entry: Entry) -> None:
         skip_descriptor(content.packed.source, content.crc, content.packed.taken, content.size, content.packed.label)
         return
     label, packed = content.packed.label, content.packed.taken
-    # Modulo 2^32: macOS and others write no zip64, whatever the size. The CRC tells of the rest.
+    # Modulo 2^32: macOS and others write no zip64, whatever the size. The CRC shows any other difference.
     if (packed - (entry.packed or 0)) & MAX32:
         problem = f"its data takes {packed} packed bytes, the header says {entry.packed}"
     elif (content.size - (entry.size or 0)) & MAX32:

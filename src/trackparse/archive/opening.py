@@ -170,7 +170,7 @@ class Archive:
     def _read_directory(self, head: bytes, span: Span | None) -> tuple[Span, list[Located]]:
         """Where it is, and all members; ArchiveError if it is damaged, or belongs to another archive."""
         if span is None:
-            raise ArchiveError("there is none where the archive ends")
+            raise ArchiveError("the archive does not end with one")
         located = read_members(self.source, span, self._limits)
         first = min((one.listed.offset for one in located), default=0) + span.shift
         if (head == LOCAL and first != 0) or (head in SPANNED and first != 4):

@@ -432,7 +432,7 @@ class Http:
         root = _root(error)
         if isinstance(root, ssl.SSLCertVerificationError):
             text = f"the certificate of {host} is not trusted ({root.verify_message})"
-            advice = "if it is right, name its authority in SSL_CERT_FILE or hand over a pool"
+            advice = "if it is right, name its authority in SSL_CERT_FILE or pass a pool"
             return FailedAttempt(self.clean(text), final=True, advice=advice)
         if isinstance(error, (urllib3.exceptions.LocationValueError, urllib3.exceptions.ProxySchemeUnknown)):
             return FailedAttempt(self.clean(f"{host}: {error}"), final=True)
