@@ -11,7 +11,7 @@ import pyarrow as pa
 
 import trackparse
 from trackparse.client import Pauses, TrackingLogClient
-from trackparse.sources.retry import Cancel, Clock, check
+from trackparse.sources.retry import Cancel, Clock, raise_if_cancelled
 from trackparse.testing import TOKEN, FakeService
 from trackparse.testing.sample import write_sample
 
@@ -32,7 +32,7 @@ class RecordingClock(Clock):
 
     def pause(self, seconds: float, cancel: Cancel | None) -> None:
         self.pauses.append(seconds)
-        check(cancel)
+        raise_if_cancelled(cancel)
 
 
 def client_of(service: FakeService, **options: Any) -> TrackingLogClient:

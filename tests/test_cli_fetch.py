@@ -45,6 +45,15 @@ def test_it_asks_waits_and_writes_a_day(service: FakeService, tmp_path: Path) ->
     assert list(out.parent.iterdir()) == [out]
 
 
+@pytest.mark.parametrize("seconds", [0, 1])
+def test_a_service_that_cannot_be_reached_failed_however_short_the_wait(seconds: int, tmp_path: Path) -> None:
+    with FakeService() as service:
+        pass
+    result = fetch(service, "--wait", seconds, "--to", tmp_path, code=7)
+    assert "the connection to 127.0.0.1" in result.stderr
+    assert result.stderr.endswith("; try again in a while\n")
+
+
 def test_without_a_day_the_service_chooses(
     service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,7 +188,7 @@ def test_an_empty_url_is_not_the_real_service(
     monkeypatch.setattr("trackparse.client.BASE_URL", "https://127.0.0.1:9/the-real-one")
     result = run("fetch", *arguments, "--to", tmp_path, TRACKPARSE_TOKEN=TOKEN, **variables)
     assert result.exit_code == 1
-    assert result.stderr == "trackparse: base_url is no https:// URL: ''\n"
+    assert result.stderr == "trackparse: base_url is not an https:// URL: ''\n"
 
 
 def test_a_link_by_http_can_be_taken_as_it_is(

@@ -639,7 +639,7 @@ def test_a_download_may_redirect_anywhere_but_to_http(service: FakeService) -> N
         service.reply("download", Reply(302, headers={"Location": other.file_url(YESTERDAY.isoformat())}))
         with client.open_log(YESTERDAY) as log:
             assert log.read_all().num_rows == 10
-        for target, said in {"ftp://example.com/": "no https", "https://[": "no URL"}.items():
+        for target, said in {"ftp://example.com/": "not an https", "https://[": "not a URL"}.items():
             service.reply("download", Reply(302, headers={"Location": target}))
             with pytest.raises(trackparse.DownloadError, match=said):
                 client.open_log(YESTERDAY)
@@ -838,9 +838,9 @@ def test_without_a_day_the_service_chooses(service: FakeService) -> None:
         (ago(16), "too long ago: the service keeps the logs of the last 14 days"),
         ("2011-01-01", "the last 14 days"),
         (ago(-2), "in the future: the service keeps the logs of the last 14 days"),
-        ("yesterday", "'yesterday' is no date: 2021-04-20"),
-        ("2021-02-30", "no date"),
-        ("", "no date"),
+        ("yesterday", "'yesterday' is not a date: expected one such as 2021-04-20"),
+        ("2021-02-30", "not a date"),
+        ("", "not a date"),
     ],
 )
 def test_a_day_that_the_service_does_not_keep_is_not_asked_for(
@@ -958,7 +958,7 @@ def test_without_urllib3_it_says_what_to_install() -> None:
 
 def test_pauses_are_checked() -> None:
     for wrong in ({"first": -1.0}, {"first": 2.0, "longest": 1.0}, {"growth": 0.5}):
-        with pytest.raises(ValueError, match="wanted"):
+        with pytest.raises(ValueError, match="expected"):
             Pauses(**wrong)
     assert Pauses().before(10_000) <= 30
 

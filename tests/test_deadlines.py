@@ -275,6 +275,6 @@ def test_a_connection_is_used_again_and_watched_again() -> None:
 def test_a_download_that_nobody_closes_is_not_watched_for_ever() -> None:
     with RawServer({"body": [Raw(head(b"Content-Length: 9") + b"PK", hold=True)]}) as server:
         source: object = open_url(server.url("body"), allow_http=True)
-        assert [thread.name for thread in threading.enumerate() if "watch" in thread.name] == ["trackparse-watch"]
+        assert [thread.name for thread in threading.enumerate() if "watch" in thread.name] == ["trackparse-watchdog"]
         del source
         assert left_over()[1] == []

@@ -37,7 +37,7 @@ with atomic_all([Path(name) for name in sys.argv[1:]]) as [first, *_]:
 @pytest.fixture(autouse=True)
 def always_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder that was looked through a moment ago is looked through again."""
-    monkeypatch.setattr(atomic, "_look_again", {})
+    monkeypatch.setattr(atomic, "_next_search", {})
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ class TestWhatTheDeadLeft:
     ) -> None:
         writer.kill()
         writer.wait()
-        monkeypatch.setattr(atomic, "_LOCAL", {b"nfs4"})
+        monkeypatch.setattr(atomic, "_LOCAL_FILE_SYSTEMS", {b"nfs4"})
         before = names(tmp_path)
         write_sample(tmp_path / "sample.zip", rows=1)
         assert names(tmp_path) == sorted([*before, "sample.zip"])
@@ -120,7 +120,7 @@ class TestWhatTheDeadLeft:
     def test_writers_side_by_side_do_not_disturb_each_other(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(atomic, "_SHARE", -1)  # each of them looks each time
+        monkeypatch.setattr(atomic, "_SEARCH_INTERVAL", -1)  # each of them looks each time
         faults: list[BaseException] = []
 
         def write(name: str) -> None:
@@ -290,7 +290,7 @@ class TestTakenAway:
             raise BlockingIOError(errno.EWOULDBLOCK, os.strerror(errno.EWOULDBLOCK))
 
         monkeypatch.setattr(atomic.fcntl, "flock", held)
-        with pytest.raises(OSError, match="others lock or remove each new file") as caught:
+        with pytest.raises(OSError, match="other processes lock or remove each new file") as caught:
             trackparse.convert_log(GOOD, tmp_path / "out.parquet")
         assert caught.value.filename == str(tmp_path / "out.parquet")
         assert names(tmp_path) == []

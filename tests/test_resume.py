@@ -143,10 +143,10 @@ def test_a_weak_tag_is_compared_but_not_sent(service: FakeService) -> None:
         ({"headers": {"Content-Range": "bytes 1-56789/56790"}}, "sent bytes 1 to 56790 of 56790, byte 20000 was asked"),
         ({"headers": {"Content-Range": "bytes 20000-20000/20000"}}, "sent bytes 20000 to 20001 of 20000"),
         ({"headers": {"Content-Range": "bytes 20000-30000/40000"}}, "the file changed"),
-        ({"headers": {"Content-Range": f"bytes 20000-20009/{SIZE}"}}, "more than it said, which was to byte 20,010"),
-        ({"headers": {"Content-Range": "pages 1-2/3"}}, "not which: Content-Range is 'pages"),
-        ({"headers": {"Content-Range": ""}}, "not which"),
-        ({"headers": {"Content-Range": f"bytes {'9' * 40}-1/2"}}, "not which"),
+        ({"headers": {"Content-Range": f"bytes 20000-20009/{SIZE}"}}, "would send up to byte 20,010, and sent more"),
+        ({"headers": {"Content-Range": "pages 1-2/3"}}, "which part of the file it sent: Content-Range is 'pages"),
+        ({"headers": {"Content-Range": ""}}, "does not say which part"),
+        ({"headers": {"Content-Range": f"bytes {'9' * 40}-1/2"}}, "does not say which part"),
     ],
 )
 def test_what_is_not_the_rest_of_the_same_file_is_an_error(

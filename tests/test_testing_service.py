@@ -101,7 +101,7 @@ def test_help_names_every_option_and_wrong_ones_are_refused() -> None:
         assert option in told.stdout
     wrong = run("--fail", "often")
     assert wrong.returncode == 2
-    assert "an HTTP status or 'drop' is wanted" in wrong.stderr
+    assert "expected an HTTP status or 'drop'" in wrong.stderr
 
 
 def test_a_port_in_use_and_a_log_that_is_not_there_are_one_line(tmp_path: Path) -> None:

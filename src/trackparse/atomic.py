@@ -1,4 +1,8 @@
-"""A file in its place only when it is whole, and errors that name that place. Imports nothing of trackparse's."""
+"""Writes files under a temporary name and renames them when they are complete; errors name the final place.
+
+``atomic`` is for one file, ``atomic_all`` for several that appear together. A ``PendingFile`` is one of them.
+Imports nothing of trackparse.
+"""
 
 from __future__ import annotations
 
@@ -16,34 +20,58 @@ from typing import IO, Any, Final
 
 try:
     import fcntl
-except ImportError:  # not on Windows, where an open file could not be renamed either
+except ImportError:  # Windows, where an open file could not be renamed, either
     fcntl = None  # type: ignore[assignment]
 
 _TEMPORARY: Final = re.compile(r"\..{1,32}\.\d+-[0-9a-f]{8}\.trackparse\.tmp", re.DOTALL)
-# Where a lock that is free says that its owner is dead. A network file system may keep the locks of other machines to
-# itself, so what is there stays there.
-_LOCAL: Final = {b"ext2", b"ext3", b"ext4", b"xfs", b"btrfs", b"zfs", b"f2fs", b"bcachefs", b"overlay", b"tmpfs"}
-_SHARE: Final = 100  # a folder with very many files is looked through for a hundredth of the time at most
-# Where objects of the standard library, and those made like them, keep the file that they read from.
-_WRAPPED: Final = ("fileobj", "raw", "buffer", "_fileobj", "_file", "_fp", "_buffer", "file", "stream", "f")
-_INSIDE: Final = 64  # objects that are looked at
-_TRIES: Final = 100  # names
-_look_again: dict[Path, float] = {}  # when to look through a folder again
+# File systems on which a free lock means that its owner is dead. On a network file system the locks of other machines
+# may not be visible, so temporary files stay there.
+_LOCAL_FILE_SYSTEMS: Final = {
+    b"ext2",
+    b"ext3",
+    b"ext4",
+    b"xfs",
+    b"btrfs",
+    b"zfs",
+    b"f2fs",
+    b"bcachefs",
+    b"overlay",
+    b"tmpfs",
+}
+# A folder is searched for old temporary files again only after so many times the time that the last search took: in a
+# folder with very many files, searching takes a hundredth of the time at most.
+_SEARCH_INTERVAL: Final = 100
+# Attributes in which file objects of the standard library, and similar ones, keep the file that they read from.
+_INNER_FILE_ATTRIBUTES: Final = (
+    "fileobj",
+    "raw",
+    "buffer",
+    "_fileobj",
+    "_file",
+    "_fp",
+    "_buffer",
+    "file",
+    "stream",
+    "f",
+)
+_OBJECTS_MOST: Final = 64  # objects in which the file is searched for
+_NAMES_MOST: Final = 100  # temporary names that are tried
+_next_search: dict[Path, float] = {}  # by folder: when to search it again
 
 
 def identity(file: Any) -> tuple[int, int] | None:
-    """What tells a file from others, whatever it is called: device and inode; None if there is no file.
+    """Device and inode, which two names of the same file share; None if there is no file.
 
-    ``file`` is a path, a descriptor or an open file; for anything else, such as bytes, the answer is None. Of an object
-    that reads from a file inside of it, such as a member of a ZIP, it is that file.
+    ``file`` is a path, a descriptor, an open file, or an object that reads from a file inside it, such as a member of a
+    ZIP. For anything else, such as bytes, the result is None.
     """
     queue = [file]
     for one in queue:
         if found := _identity(one):
             return found
-        # Bounded: objects may lead to each other.
-        if len(queue) < _INSIDE and not isinstance(one, str | os.PathLike | int):
-            found_in = (_attribute(one, name) for name in _WRAPPED)
+        # The number of objects is bounded, because they may refer to each other.
+        if len(queue) < _OBJECTS_MOST and not isinstance(one, str | os.PathLike | int):
+            found_in = (_attribute(one, name) for name in _INNER_FILE_ATTRIBUTES)
             queue += [inner for inner in found_in if inner is not None and not isinstance(inner, str | bytes | int)]
     return None
 
@@ -52,7 +80,7 @@ def _identity(file: Any) -> tuple[int, int] | None:
     if (fileno := _attribute(file, "fileno")) is not None:
         try:
             file = fileno()
-        except Exception:  # it has none, or is closed; whose it is, it may fail as it likes
+        except Exception:  # it has no descriptor, or is closed; objects of others may raise anything
             return None
     if not isinstance(file, str | os.PathLike | int):
         return None
@@ -64,7 +92,7 @@ def _identity(file: Any) -> tuple[int, int] | None:
 
 
 def _attribute(one: Any, name: str) -> Any:
-    """None where there is none, or it cannot be had."""
+    """The attribute; None if there is no such attribute, or if it raises an error."""
     try:
         return getattr(one, name, None)
     except Exception:  # a text wrapper that was detached, say
@@ -73,27 +101,27 @@ def _attribute(one: Any, name: str) -> Any:
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """A name beside ``path`` to write to; renamed at the end, removed after an error."""
+    """Gives a temporary name beside ``path`` to write to. It is renamed at the end, or removed after an error."""
     with atomic_all([path]) as [file]:
         yield file.temporary
 
 
 @contextmanager
-def atomic_all(paths: Sequence[Path]) -> Iterator[list[Coming]]:
-    """``Coming`` files for ``paths``; all renamed at the end, the first one last, or all removed after an error.
+def atomic_all(paths: Sequence[Path]) -> Iterator[list[PendingFile]]:
+    """Gives a ``PendingFile`` for each of ``paths``. At the end all are renamed, the first one last.
 
-    If one of them cannot be renamed or removed, or somebody else removed what was written, the others are as they were
-    before. A symbolic link stays one: the file that it leads to is written. OSError, with the path that it was about,
-    for a place where no file can be.
+    After an error all are removed. If one cannot be renamed or removed, or if somebody else removed what was written,
+    the old files are put back. A symbolic link stays a link: the file to which it leads is replaced. OSError with the
+    path that it is about, if no file can be written there.
 
     Temporary files that killed processes left in these folders are removed.
     """
-    files = [Coming(path) for path in paths]
+    files = [PendingFile(path) for path in paths]
     try:
         for folder in {file.place.parent for file in files}:
-            _clear(folder)
+            _remove_abandoned(folder)
         for file in files:
-            # Where nothing can be written that is known before all is read.
+            # First of all: a place that cannot be written is an error before anything is read.
             file.create()
         try:
             yield files
@@ -103,9 +131,9 @@ def atomic_all(paths: Sequence[Path]) -> Iterator[list[Coming]]:
             raise
         for file in files:
             file.sync()
-        _undisturbed(partial(_put_in_place, files))
+        _uninterrupted(partial(_put_in_place, files))
     except BaseException:
-        _undisturbed(partial(_discard, files))
+        _uninterrupted(partial(_discard, files))
         raise
     finally:
         for file in files:
@@ -113,8 +141,11 @@ def atomic_all(paths: Sequence[Path]) -> Iterator[list[Coming]]:
 
 
 def check_place(path: Path) -> None:
-    """OSError, with the path that it was about, where no file can be: for whoever has long to wait for its content."""
-    file = Coming(path)
+    """OSError with the path that it is about, if no file can be written there.
+
+    For callers that wait long for the content.
+    """
+    file = PendingFile(path)
     try:
         file.create()
     finally:
@@ -124,49 +155,53 @@ def check_place(path: Path) -> None:
 
 @contextmanager
 def name_errors_after(path: str | os.PathLike[str]) -> Iterator[None]:
-    """An OSError in it names ``path``, whatever the name was that was written to."""
+    """Makes an OSError in it name ``path``, and not the temporary name."""
     try:
         yield
     except OSError as error:
-        told = str(error) if error.errno is None else os.strerror(error.errno)
-        raise OSError(error.errno or errno.EIO, told, str(path)) from error
+        text = str(error) if error.errno is None else os.strerror(error.errno)
+        raise OSError(error.errno or errno.EIO, text, str(path)) from error
 
 
-class Coming:
-    """A file that is written under another name, ``temporary``.
+class PendingFile:
+    """A file that is written under a temporary name, and renamed when it is complete.
 
-    That name is locked as long as its process lives, so that others can tell a file that nobody will finish.
+    path: the name that the caller gave, for messages.
+    place: the file that is replaced; ``path`` with links followed.
+    temporary: the name to write to. It is locked as long as this process lives, so that other processes see whether
+        somebody will finish the file.
+    stays_empty: set by the caller to have no file in the end; an old file is removed.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path  # as messages call it
+        self.path = path
         self.place = _place(path)
         self.temporary = _temporary_for(self.place)
-        self.stays_empty = False  # there is to be no file: an old one goes, too
-        self._old: Path | None = None  # a second name of the file that is replaced
-        self._was_there = False
+        self.stays_empty = False
+        self._old: Path | None = None  # a second name (hard link) of the file that is replaced
+        self._replaces = False  # there was a file in the place
         self._locks: list[IO[bytes]] = []
 
     def create(self) -> None:
         """Make the empty file to write to."""
         with name_errors_after(self.path):
-            for _ in range(_TRIES):
+            for _ in range(_NAMES_MOST):
                 if self._lock(self.temporary.open("xb", buffering=0), self.temporary):
                     return
-                # Somebody who looks through the folder came between the two, and takes it for a dead one.
+                # Before it was locked another process took it for an abandoned file.
                 self.temporary.unlink(missing_ok=True)
                 self.temporary = _temporary_for(self.place)
-        raise OSError(errno.EBUSY, "others lock or remove each new file in its folder", str(self.path))
+        raise OSError(errno.EBUSY, "other processes lock or remove each new file in its folder", str(self.path))
 
     def sync(self) -> None:
-        """On the disk before it has its name: a power cut must not leave an empty file under it."""
+        """Bring it to the disk, before it is renamed: a power failure must not leave an empty file in its place."""
         self.check()
         if not self.stays_empty:
             with name_errors_after(self.path), self.temporary.open("rb") as file:
                 os.fsync(file.fileno())
 
     def put_in_place(self, *, keep_old: bool) -> None:
-        """Rename it; or remove the old file, where there is to be none."""
+        """Rename it; or remove the old file, if there is to be no file. ``keep_old``: so that it can be put back."""
         self.check()
         with name_errors_after(self.path):
             if keep_old:
@@ -177,27 +212,27 @@ class Coming:
                 self.temporary.replace(self.place)
 
     def put_back(self) -> None:
-        """Make it as if it had not been put in place, where that can be done."""
+        """Undo ``put_in_place``, if that is possible."""
         old, self._old = self._old, None
         with suppress(OSError):
             if old is not None:
                 old.replace(self.place)
-            elif not self._was_there:
+            elif not self._replaces:
                 self.place.unlink(missing_ok=True)
 
     def forget_old(self) -> None:
-        """Remove the second name of the old file, if it has one."""
+        """Remove the second name of the old file, if there is one."""
         if self._old is not None:
             self._old.unlink(missing_ok=True)
 
     def unlock(self) -> None:
-        """Let go of what was opened here."""
+        """Close the files that hold the locks."""
         for file in self._locks:
             with suppress(OSError):
                 file.close()
 
     def check(self) -> None:
-        """OSError if what was written is not there any more."""
+        """OSError if what was written does not exist any more."""
         if not self.stays_empty and not _is_at(self._locks[-1], self.temporary):
             raise OSError(
                 errno.ENOENT,
@@ -207,7 +242,7 @@ class Coming:
             )
 
     def _lock(self, file: IO[bytes], name: Path) -> bool:
-        """Whether nobody takes the new file for a dead one: it is locked now, where locks are known, and there."""
+        """Lock the new file; whether it still exists then, and no other process had locked it."""
         self._locks.append(file)
         try:
             _lock(file)
@@ -216,26 +251,27 @@ class Coming:
         return _is_at(file, name)
 
     def _keep_old(self) -> None:
-        self._was_there = self.place.exists()
-        # Not every file system has links: without one there is no way back.
+        self._replaces = self.place.exists()
+        # Not every file system has hard links; without one the old file cannot be put back.
         with suppress(OSError):
-            for tries_left in reversed(range(_TRIES if self._was_there else 0)):
+            for names_left in reversed(range(_NAMES_MOST if self._replaces else 0)):
                 old = _temporary_for(self.place)
                 old.hardlink_to(self.place)
                 self._old = old
-                # Whoever has a lock on the old file itself keeps others from removing its second name, too.
-                if self._lock(old.open("rb", buffering=0), old) or not tries_left:
+                # If the old file itself is locked by another process, that lock protects its second name, too.
+                if self._lock(old.open("rb", buffering=0), old) or not names_left:
                     return
                 old.unlink(missing_ok=True)
 
 
-def _put_in_place(files: Sequence[Coming]) -> None:
+def _put_in_place(files: Sequence[PendingFile]) -> None:
+    """Rename the files; those that are to be removed come last."""
     todo = [*reversed([file for file in files if not file.stays_empty])]
     todo += [file for file in files if file.stays_empty and file.place.exists()]
-    done: list[Coming] = []
+    done: list[PendingFile] = []
     try:
         for file in todo:
-            # Behind the last one nothing can fail.
+            # After the last one nothing can fail, so its old file is not needed.
             file.put_in_place(keep_old=file is not todo[-1])
             done.append(file)
     except OSError:
@@ -249,51 +285,52 @@ def _put_in_place(files: Sequence[Coming]) -> None:
         _discard([file for file in files if file.stays_empty])
 
 
-def _discard(files: Sequence[Coming]) -> None:
+def _discard(files: Sequence[PendingFile]) -> None:
     for file in files:
         with suppress(OSError):
             file.temporary.unlink()
 
 
-def _undisturbed(work: Callable[[], object]) -> None:
-    """Do the work to its end, whatever signals come meanwhile; what their handlers raise is raised behind it.
+def _uninterrupted(work: Callable[[], object]) -> None:
+    """Do the work to its end, whatever signals come meanwhile; what their handlers raise is raised afterwards.
 
-    Handlers run in the main thread only, so another one does the work.
+    Handlers run in the main thread only, so another thread does the work.
     """
     if threading.current_thread() is not threading.main_thread():
         work()
         return
     begun, ended = threading.Lock(), threading.Event()
-    faults: list[BaseException] = []
+    errors: list[BaseException] = []
 
     def body() -> None:
         if not begun.acquire(blocking=False):
             return
         try:
             work()
-        except BaseException as fault:
-            faults.append(fault)
+        except BaseException as error:
+            errors.append(error)
         ended.set()
 
     while not ended.is_set():
         try:
-            # Interrupted while it starts, a thread may run or not. A second one does no harm: it finds the work begun.
+            # If its start is interrupted, a thread may run or not. A second one does no harm: it finds the work begun.
             thread = threading.Thread(target=body, name="trackparse-files")
             thread.start()
             ended.wait()
             thread.join()
-        except (RuntimeError, MemoryError):  # no thread can be had
+        except (RuntimeError, MemoryError):  # no thread can be started
             body()
         except BaseException as interruption:
-            faults.insert(0, interruption)
-    if faults:
-        fault = faults[0]
-        faults.clear()  # its traceback leads to this list
-        raise fault
+            errors.insert(0, interruption)
+    if errors:
+        error = errors[0]
+        # The error's traceback refers to this list: without this line they keep each other alive.
+        errors.clear()
+        raise error
 
 
 def _place(path: Path) -> Path:
-    """Where the file is to be: links are followed."""
+    """The file to replace, with links followed; OSError if there is something else than a file."""
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a directory: name the file to write")
     if path.exists() and not path.is_file():
@@ -301,23 +338,23 @@ def _place(path: Path) -> Path:
         raise OSError(f"{path} is a pipe or a device: name the file to write")
     place = Path(os.path.realpath(path))
     if place.is_symlink():
-        # They lead to each other. A rename would put the file in the place of one of them.
+        # Links that lead to each other. A rename would replace one of them.
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     return place
 
 
-# ---- temporary files, and what others left of theirs ---------------------------------------------------------
+# ---- temporary files, and those that killed processes left ----------------------------------------------------
 
 
 def _temporary_for(place: Path) -> Path:
-    # A long name has no room for more.
+    # Shortened: a name has at most 255 bytes.
     return place.with_name(f".{place.name[:32]}.{os.getpid()}-{os.urandom(4).hex()}.trackparse.tmp")
 
 
 def _lock(file: IO[bytes]) -> bool:
-    """Whether the file is locked now; it is until it is closed, which the end of the process does, too.
+    """Lock the file until it is closed, as the end of the process does; False if there are no locks here.
 
-    BlockingIOError if another one has the lock; without it, False means that there are no locks here.
+    BlockingIOError if another process has locked it.
     """
     if fcntl is None:
         file.close()
@@ -326,32 +363,32 @@ def _lock(file: IO[bytes]) -> bool:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise
-    except OSError:  # the file system knows none
+    except OSError:  # the file system has no locks
         return False
     return True
 
 
 def _is_at(file: IO[bytes], path: Path) -> bool:
-    """Whether the file has that name still. Where there are no locks it was closed, and any that has it will do."""
+    """Whether the file still has that name. Without locks it was closed, and any file with the name is taken for it."""
     return path.exists() if file.closed else identity(file) == identity(path)
 
 
-def _clear(folder: Path) -> None:
-    """Remove the temporary files of processes that are dead. A folder that cannot be read stays as it is."""
+def _remove_abandoned(folder: Path) -> None:
+    """Remove the temporary files of dead processes. A folder that cannot be read stays as it is."""
     start = time.monotonic()
-    if start < _look_again.get(folder, start):
+    if start < _next_search.get(folder, start):
         return
     with suppress(OSError):
-        found = [name for name in os.listdir(folder) if _TEMPORARY.fullmatch(name)]  # noqa: PTH208 - names will do
+        found = [name for name in os.listdir(folder) if _TEMPORARY.fullmatch(name)]  # noqa: PTH208 - only names are needed
         if found and _is_local(folder):
             for name in found:
                 with suppress(OSError):
-                    _remove_dead(folder / name)
+                    _remove_unlocked(folder / name)
     end = time.monotonic()
-    _look_again[folder] = end + _SHARE * (end - start)
+    _next_search[folder] = end + _SEARCH_INTERVAL * (end - start)
 
 
-def _remove_dead(path: Path) -> None:
+def _remove_unlocked(path: Path) -> None:
     opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with open(opened, "rb", buffering=0) as file:  # noqa: PTH123
         if stat.S_ISREG(os.fstat(opened).st_mode) and _lock(file) and identity(opened) == identity(path):
@@ -362,12 +399,12 @@ def _is_local(folder: Path) -> bool:
     """Whether the folder is on a file system that no other machine writes to."""
     wanted = os.fsencode(folder)
     found = longest = b""
-    with open("/proc/self/mountinfo", "rb") as mounts:  # noqa: PTH123 - not there, not known
+    with open("/proc/self/mountinfo", "rb") as mounts:  # noqa: PTH123 - an OSError where there is none
         for line in mounts:
             left, _, right = line.partition(b" - ")
             point = re.sub(rb"\\(\d{3})", lambda octal: bytes([int(octal[1], 8)]), left.split()[4])
             inside = wanted == point or wanted.startswith(point.rstrip(b"/") + b"/")
-            # Of several on one point the last one is seen.
+            # If several are mounted at the same point, the last one is visible.
             if inside and len(point) >= len(longest):
                 found, longest = right.split()[0], point
-    return found in _LOCAL
+    return found in _LOCAL_FILE_SYSTEMS

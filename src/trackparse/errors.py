@@ -1,30 +1,68 @@
-"""Every error of the library: what is wrong, where, and what to do."""
+"""Every error that the library raises on purpose: what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
+import copyreg
 import enum
 from dataclasses import dataclass
 
 
 class TrackparseError(Exception):
-    """Base of every error that trackparse raises on purpose."""
+    """Base of every error that trackparse raises on purpose.
+
+    message: what is wrong, and where.
+    advice: what to do about it; empty if there is nothing to say.
+
+    ``str(error)`` is both: ``message; advice``. Errors can be pickled and copied.
+
+    Example::
+
+        try:
+            table = trackparse.read_log("log.zip")
+        except trackparse.TrackparseError as error:
+            print(error.message)
+            print(error.advice)
+    """
+
+    def __init__(self, message: str, *, advice: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.advice}" if self.advice else self.message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Not by __init__: it takes more than ``args`` holds, and everything it takes stands in the attributes.
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where in the log something stands."""
+    """Where in the log something stands. ``str(position)`` is fit for a message.
 
-    member: str  # name of the file in the archive, or of the source itself
-    record: int  # 0-based, good and bad records counted alike, from the member's start
-    line: int  # 1-based line of the inflated member
-    byte_offset: int  # 0-based byte of the inflated member
+    member: name of the file in the archive, or of the source itself.
+    record: how many records, good or bad, the member has before this one; 0 is the first one.
+    line: line of the inflated member; 1 is the first one.
+    byte_offset: byte of the inflated member; 0 is the first one.
+    """
+
+    member: str
+    record: int
+    line: int
+    byte_offset: int
 
     def __str__(self) -> str:
         return f"{self.member}: record {self.record}, line {self.line} (byte {self.byte_offset})"
 
 
 class Reason(enum.StrEnum):
-    """Why a record is bad: a short code, and an ``explanation`` for people."""
+    """Why a record is bad.
+
+    Each is a short text, such as ``"field_count"``, which files of rejects have in the column ``reason``.
+
+    explanation: the same in words, for people.
+    """
 
     explanation: str
 
@@ -38,6 +76,7 @@ class Reason(enum.StrEnum):
     TRUNCATED = "truncated", "the log ends in the middle of it"
 
     def __new__(cls, code: str, explanation: str) -> Reason:
+        """The reason with this code, which is its value as a text."""
         reason = str.__new__(cls, code)
         reason._value_ = code
         reason.explanation = explanation
@@ -45,49 +84,48 @@ class Reason(enum.StrEnum):
 
 
 class RecordError(TrackparseError, ValueError):
-    """One record cannot be read.
+    """A record cannot be read; raised with ``on_error="raise"``.
 
-    ``position`` says where it starts, ``reason`` why, ``raw`` are its bytes.
+    position: where it starts.
+    reason: why it cannot be read.
+    raw: its bytes.
     """
 
-    def __init__(self, message: str, position: Position, reason: Reason, raw: bytes) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, position: Position, reason: Reason, raw: bytes, *, advice: str = "") -> None:
+        super().__init__(message, advice=advice)
         self.position = position
         self.reason = reason
         self.raw = raw
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.args[0], self.position, self.reason, self.raw)
-
 
 class HeaderError(TrackparseError, ValueError):
-    """This is not a tracking log, or its header cannot be used."""
+    """The source is not a tracking log, or its header cannot be used."""
 
 
 class ArchiveError(TrackparseError):
-    """The archive is damaged, encrypted, or packed in a way that cannot be read."""
+    """The archive is damaged, encrypted, or compressed in a way that cannot be read; or it has no log."""
 
 
 class TruncatedError(ArchiveError):
-    """The stream ended before the archive did."""
+    """The source ends before the archive does: a download that broke off, say."""
 
 
 class LimitError(TrackparseError):
-    """A limit of ``Limits`` was hit; what came before it was delivered."""
+    """The log exceeds one of the ``Limits``. The records before that were delivered."""
 
 
 class PayloadError(TrackparseError, ValueError):
-    """A payload is not the JSON object it should be; its event is still good."""
+    """A payload is not a JSON object; everything else of its event can be used."""
 
 
 class ApiError(TrackparseError):
-    """The service refused, or could not be reached, or answered what is no answer.
+    """The service refused, could not be reached, or gave an answer that cannot be read.
 
-    ``status_code`` is the service's own or HTTP's; None where nothing was answered.
+    status_code: that of the service or of HTTP; None if there was no answer.
     """
 
-    def __init__(self, message: str, status_code: int | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, status_code: int | None = None, *, advice: str = "") -> None:
+        super().__init__(message, advice=advice)
         self.status_code = status_code
 
 
@@ -96,23 +134,23 @@ class AuthError(ApiError):
 
 
 class NotReadyError(TrackparseError):
-    """The service had no log when the deadline was over; ask again later."""
+    """The service had no log, or had not answered, when the deadline was over. Ask again later."""
 
 
 class DownloadError(TrackparseError):
-    """The log's file cannot be downloaded to its end."""
+    """The file of a log cannot be downloaded, or not to its end."""
 
 
 class CancelledError(TrackparseError):
-    """Waiting or downloading ended because the caller's ``cancel`` was set."""
+    """Waiting or downloading ended because the caller set ``cancel``."""
 
 
 def one_line(text: str) -> str:
-    """What somebody else wrote, as a message holds it: on one line, printable, short."""
+    """A text from outside, fit for a message: on one line, printable, at most 500 characters."""
     line = " ".join(text[:2000].split())
     return "".join(char if char.isprintable() else "?" for char in line)[:500]
 
 
 def printable(name: str) -> str:
-    """The name as text: that of a file need not be."""
+    """The name as text that can be encoded: the name of a file may have bytes that are not UTF-8."""
     return name.encode(errors="backslashreplace").decode()

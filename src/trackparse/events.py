@@ -64,7 +64,7 @@ class Payload(kernel.Field, Mapping[str, Any]):
                 value = self._parsed(text)
             if not isinstance(value, dict):
                 if value is not None and value != []:
-                    raise PayloadError(f"{self._where()}: the payload is not a JSON object: {self._quote()}")
+                    raise self._error("not a JSON object")
                 value = {}
             self._decoded = value
         decoded: dict[str, Any] = self._decoded
@@ -75,10 +75,10 @@ class Payload(kernel.Field, Mapping[str, Any]):
         try:
             return json.loads(text.decode(), parse_constant=_refuse)
         except RecursionError:
-            told = "the payload is nested too deeply"
+            problem = "nested too deeply"
         except ValueError as fault:
-            told = f"the payload is not JSON: {fault}"
-        raise PayloadError(f"{self._where()}: {told}: {self._quote()}") from None
+            problem = f"not JSON: {fault}"
+        raise self._error(problem) from None
 
     def check(self) -> None:
         """PayloadError if it is not a JSON object.
@@ -89,13 +89,13 @@ class Payload(kernel.Field, Mapping[str, Any]):
         if len(text) <= LARGE_PAYLOAD:
             self._value()
         elif not is_large_object(text):
-            raise PayloadError(f"{self._where()}: the payload is not a JSON object: {self._quote()}")
+            raise self._error("not a JSON object")
 
-    def _where(self) -> str:
-        return f"{self._member}: record {self._record}"
-
-    def _quote(self) -> str:
-        return f"{self.raw[:80]!r}: .text has all of it"
+    def _error(self, problem: str) -> PayloadError:
+        return PayloadError(
+            f"{self._member}: record {self._record}: the payload is {problem}: {self.raw[:80]!r}",
+            advice=".text has all of it",
+        )
 
     def __getitem__(self, key: str) -> Any:
         return self._value()[key]
@@ -118,7 +118,7 @@ class Payload(kernel.Field, Mapping[str, Any]):
         try:
             return self._value() == theirs
         except RecursionError:
-            raise PayloadError(f"{self._where()}: the payload is nested too deeply to compare") from None
+            raise self._error("nested too deeply to compare") from None
 
     # It compares like the dict that it stands for, and so has no hash, either.
     __hash__ = None  # type: ignore[assignment]

@@ -83,7 +83,8 @@ class ConvertOptions(ReadOptions, total=False):
     compression: a codec of Parquet, ``"zstd"`` unless told otherwise.
     row_group_size: rows of a row group; it has fewer where their text, each repeated value counted once, fills 32 MiB.
     rejects: a file for bad records, ``*.parquet`` or ``*.jsonl``. For ``on_error="quarantine"``.
-    on_damage: ``"raise"`` the error of a damaged archive, or ``"keep"`` the records before the damage.
+    on_damage: ``"raise"`` the error of a damaged archive, or ``"keep"`` all records that could be read: those before
+        the damage, and those of the archive's other members.
     """
 
     compression: str

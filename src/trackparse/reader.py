@@ -50,7 +50,7 @@ class LogReader:
         self._reading = False  # what the lock's owner is doing
         self._closed = False
         self._fault: Exception | None = None
-        self._interrupted = TrackparseError(f"{self.name}: reading was interrupted: open the log again")
+        self._interrupted = TrackparseError(f"{self.name}: reading was interrupted", advice="open the log again")
         self._pending: list[Segment] = []
         self._quarantine = Quarantine(limits, asked["on_rejects"])
         on_rejects = self._quarantine.add if asked["on_error"] == "quarantine" else None

@@ -1,4 +1,7 @@
-"""Packed bytes of one member in, its content in blocks out. Knows methods and checks, no archive format."""
+"""Compressed ("packed") bytes of one member in, its content out. Knows compression methods, no archive format.
+
+What the content is compared with, sizes and CRC, is in ``crc``.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,16 @@ import lzma
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, Final, Protocol, TypeAlias, cast
 
-from trackparse.errors import ArchiveError, LimitError, TruncatedError
-from trackparse.limits import Limits
+from trackparse.errors import ArchiveError, TruncatedError
 from trackparse.sources.source import Buffer, Source
 
-_ISAL_FROM = (1, 9)  # older ones call sound data damaged where blocks are small
+_ISAL_FROM: Final = (1, 9)  # older versions report damage in sound data where blocks are small
 
 
 def _is_new_enough(version: str) -> bool:
-    """Whether ISA-L of this version inflates right."""
+    """Whether ISA-L of this version inflates correctly."""
     return tuple(int(part) for part in version.split(".")[:2] if part.isdecimal()) >= _ISAL_FROM
 
 
@@ -27,7 +29,7 @@ try:
 
     if not _is_new_enough(isal.__version__):
         raise ImportError("isal is too old")
-except ImportError:  # no wheel for this machine, or one that zlib has to stand in for
+except ImportError:  # no wheel for this machine, or an old version: zlib does the same, slower
     igzip_lib = None  # type: ignore[assignment,unused-ignore]
     crc32: Callable[[Buffer, int], int] = zlib.crc32
     _ISAL_ERRORS: tuple[type[Exception], ...] = ()
@@ -35,22 +37,30 @@ else:
     crc32 = isal_zlib.crc32
     _ISAL_ERRORS = (cast("type[Exception]", igzip_lib.IsalError),)
 
-_READ = 256 << 10  # bytes of one read; smaller ones cost time
-_READ_FIRST = 4 << 10  # the first one: a gzip file may be a million members, and what is read too far is read again
-_READ_MOST = 1 << 20  # the same for large blocks: one read should fill more than one, parts have to be joined
-_KEPT = 4 << 20  # packed bytes of a stream that are kept to look twice at a fault
-_AT_STAKE = 128 << 10  # inflated bytes of one call where they are not; smaller ones cost time, 2 % here
-_CAREFUL = 512  # packed bytes of one call behind which a fault is, before it is looked for byte by byte
-_CHEAP = 64 << 20  # packed bytes that are inflated again for the last byte or two of a cut member
-_GLANCE = 4 << 10  # inflated bytes of a member left out that are looked at
-_RATIO_FROM = 1 << 20  # inflated bytes before a ratio means anything
-_LZMA_DICTIONARY = 512 << 20  # bytes; what 7-Zip writes at most by itself is 256 MiB
+FETCH_AGAIN: Final = "fetch the archive again"  # the advice of most errors about damage
 
-# What the decoders raise on damage: bz2 raises OSError.
+# Sizes of one read, in packed bytes.
+READ_SIZE: Final = 256 << 10  # smaller reads cost time
+_FIRST_READ: Final = 4 << 10  # a gzip file may be a million members, and what is read too far is read again
+_LARGEST_READ: Final = 1 << 20  # for large blocks: one read should fill more than a block, because parts are joined
+# Where a decoder meets damage; see Inflater.
+_REPLAY_MOST: Final = 4 << 20  # packed bytes that are kept of a source that cannot seek, to inflate them again
+_OUTPUT_MOST: Final = (
+    128 << 10
+)  # inflated bytes of one call where no replay is possible; fewer cost time, 2 % at this size
+_SMALL_PIECE: Final = 512  # packed bytes of one call in the first replay; the second one goes byte by byte
+_TAIL_REPLAY_MOST: Final = (
+    64 << 20
+)  # packed bytes that are inflated again for the last byte or two of a truncated member
+
+_BEGINNING_MOST: Final = 4 << 10  # inflated bytes that ``beginning_of`` gives
+_LZMA_DICTIONARY_MOST: Final = 512 << 20  # bytes; 7-Zip by itself writes 256 MiB at most
+
+# What decoders raise on damage; bz2 raises OSError.
 _DAMAGE: tuple[type[Exception], ...] = (*_ISAL_ERRORS, zlib.error, lzma.LZMAError, OSError, ValueError, EOFError)
 
 STORED, DEFLATED, BZIP2, LZMA, ZSTD = 0, 8, 12, 14, 93
-_NAMES = {
+_METHOD_NAMES: Final = {
     1: "Shrink",
     6: "Implode",
     DEFLATED: "deflate",
@@ -69,7 +79,7 @@ Tee: TypeAlias = Callable[[Buffer], object]
 
 
 class Decoder(Protocol):
-    """What bz2, lzma and isal have in common."""
+    """What the decompressors of bz2, lzma, zstd and isal have in common."""
 
     @property
     def eof(self) -> bool: ...
@@ -81,7 +91,7 @@ class Decoder(Protocol):
 
 
 class ZlibDecoder:
-    """zlib's raw deflate with the face of the others."""
+    """zlib's raw deflate with the interface of the other decoders."""
 
     def __init__(self) -> None:
         self._zlib = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -108,8 +118,8 @@ class ZlibDecoder:
 class PackedBytes:
     """The packed bytes of one member, from where the source stands.
 
-    ``length`` None: the content says itself where it ends. ``taken`` counts packed bytes read, ``tee`` is called
-    with them.
+    ``length`` is how many there are; None where only the content itself says where it ends. ``taken`` counts the bytes
+    read so far. ``tee`` is called with each piece that is read.
     """
 
     def __init__(self, source: Source, length: int | None, label: str, tee: Tee | None = None) -> None:
@@ -119,10 +129,11 @@ class PackedBytes:
         self.taken = 0
         self._tee = tee
         self._start = source.position
+        # The bytes so far of a source that cannot seek; None when there are too many of them.
         self._kept: list[Buffer] | None = None if source.seekable else []
 
     def read(self, n: int) -> Buffer:
-        """At most n bytes; none only at the end of a known length. TruncatedError if the source ends."""
+        """At most n bytes; empty only at the end of a known length. TruncatedError if the source ends."""
         if self.length is not None:
             n = min(n, self.length - self.taken)
             if n == 0:
@@ -130,89 +141,95 @@ class PackedBytes:
         data = self.source.read(n)
         if not data:
             raise TruncatedError(
-                f"{self.label}: the source ends at byte {self.source.position}, inside this member's data; "
-                "fetch the archive again, it is not complete"
+                f"{self.label}: the source ends at byte {self.source.position}, inside this member's data",
+                advice="fetch the archive again, it is not complete",
             )
         self.taken += len(data)
         if self._tee:
             self._tee(data)
         if self._kept is not None:
             self._kept.append(data)
-            if self.taken > _KEPT:
+            if self.taken > _REPLAY_MOST:
                 self._kept = None
         return data
 
     def unread(self, data: Buffer) -> None:
-        """Give back what belongs to whatever follows."""
+        """Give back bytes that belong to whatever follows."""
         self.source.unread(data)
         self.taken -= len(data)
 
     @property
-    def gone(self) -> bool:
-        """Whether the first bytes cannot be read again."""
-        return self._kept is None and not self.source.seekable
+    def can_rewind(self) -> bool:
+        """Whether the first bytes can be read again."""
+        return self.source.seekable or self._kept is not None
 
     def rewind(self) -> bool:
-        """Stand at the start again; False if those bytes are gone."""
+        """Go back to the first byte; False if that is not possible."""
+        if not self.can_rewind:
+            return False
         if self.source.seekable:
             self.source.seek(self._start)
-        elif self.gone:
-            return False
         else:
             kept, self._kept = b"".join(self._kept or ()), []
             self.source.unread(kept)
         self.taken = 0
-        self._tee = None  # it has them
+        self._tee = None  # it was called with all of them
         return True
 
 
 class Stored:
-    """Content that is not packed."""
+    """Content that is not compressed."""
 
-    def __init__(self, raw: PackedBytes) -> None:
-        self.raw = raw
+    def __init__(self, packed: PackedBytes) -> None:
+        self.packed = packed
 
     def read(self, n: int) -> Buffer:
-        return self.raw.read(n)
+        return self.packed.read(n)
 
     def finish(self) -> None:
-        """Nothing was read too far."""
+        """Do nothing: no byte behind the content was read."""
 
 
 class Inflater:
-    """Content unpacked by a decoder."""
+    """Content decompressed by a decoder.
 
-    def __init__(self, raw: PackedBytes, method: int, *, ends_itself: bool = True) -> None:
-        self.raw = raw
+    A decoder that meets damage keeps to itself what it inflated before the damage in the same call. To give those bytes
+    out, too, all packed bytes up to there are decompressed again (a replay), and from the last input on they go in in
+    small pieces, then byte by byte. Byte by byte at once would cost as much as inflating a few hundred bytes, for each
+    byte. Where a stream's bytes were not kept, no replay is possible; then each call's output is bounded instead.
+
+    A truncated deflate stream is replayed with zlib: isal decodes two or three literals at once, or none of them.
+    """
+
+    def __init__(self, packed: PackedBytes, method: int, *, has_end_mark: bool = True) -> None:
+        self.packed = packed
         self._method = method
-        self._decoder = _decoder(method, raw)
-        self._ends_itself = ends_itself
+        self._decoder = _decoder(method, packed)
+        self._has_end_mark = has_end_mark
         self._size = 0  # inflated bytes given out
-        self._step = _READ
-        self._last = 0  # packed byte where the decoder's newest input begins
-        self._careful_from: int | None = None  # packed byte from which input goes in small pieces
-        self._piece = 0  # bytes of those
-        self._cut: TruncatedError | None = None
+        self._read_size = READ_SIZE
+        self._last_input = 0  # packed byte where the decoder's latest input begins
+        self._small_from: int | None = None  # packed byte from which input goes in in small pieces; None: no replay
+        self._piece = 0  # bytes of a small piece
+        self._truncated: TruncatedError | None = None
 
     def read(self, n: int) -> Buffer:
-        """At most n bytes, none only at the end. An error comes after all bytes before it."""
-        self._step = max(self._step, min(n, _READ_MOST))
+        """At most n bytes, empty only at the end. An error comes after all bytes before it."""
+        self._read_size = max(self._read_size, min(n, _LARGEST_READ))
         while not self._decoder.eof:
             try:
                 data = self._input() if self._decoder.needs_input else b""
-            except TruncatedError as cut:
-                if not self._recover_tail(cut):
+            except TruncatedError as error:
+                if not self._recover_tail(error):
                     raise
                 continue
             if data is None:
                 return b""
-            # What a fault takes with it, where it cannot be looked at twice.
-            most = min(n, _AT_STAKE) if self.raw.gone else n
+            most = n if self.packed.can_rewind else min(n, _OUTPUT_MOST)
             try:
                 out = self._decoder.decompress(data, most)
             except _DAMAGE as damage:
-                # The decoder kept what this call inflated before the fault to itself.
-                if self._piece == 1 or not self._replay(self._method, piece=1 if self._piece else _CAREFUL):
+                if self._piece == 1 or not self._replay(self._method, piece=1 if self._piece else _SMALL_PIECE):
                     raise self._damaged(damage) from damage
                 continue
             if out:
@@ -221,129 +238,56 @@ class Inflater:
         return b""
 
     def finish(self) -> None:
-        """Give back what the decoder took and does not need."""
+        """Give back what the decoder took from behind the content."""
         if self._decoder.eof:
-            self.raw.unread(self._decoder.unused_data)
+            self.packed.unread(self._decoder.unused_data)
 
     def _input(self) -> Buffer | None:
-        """The next packed bytes, None at the end of a content that has no end mark."""
-        want = min(self._step, max(_READ_FIRST, self.raw.taken))
-        if self._careful_from is not None:
-            want = max(self._piece, min(want, self._careful_from - self.raw.taken))
-        self._last = self.raw.taken
-        if data := self.raw.read(want):
+        """The next packed bytes; None at the end of content that has no end mark."""
+        want = min(self._read_size, max(_FIRST_READ, self.packed.taken))
+        if self._small_from is not None:
+            want = max(self._piece, min(want, self._small_from - self.packed.taken))
+        self._last_input = self.packed.taken
+        if data := self.packed.read(want):
             return data
-        if not self._ends_itself:
+        if not self._has_end_mark:
             return None
         raise self._damaged("it goes on after its last byte")
 
-    def _recover_tail(self, cut: TruncatedError) -> bool:
-        """Read a cut member's last bytes with zlib: isal takes two or three literals at once, or none."""
-        worth_it = self._method == DEFLATED and self._cut is None and self._careful_from is None
-        self._cut = cut
-        return worth_it and self.raw.taken <= _CHEAP and self._replay(DEFLATED, piece=0)
+    def _recover_tail(self, error: TruncatedError) -> bool:
+        """Start a replay for the last bytes of a truncated member; False if there was one, or it costs too much."""
+        first_time = self._truncated is None and self._small_from is None
+        self._truncated = error
+        if self._method != DEFLATED or not first_time or self.packed.taken > _TAIL_REPLAY_MOST:
+            return False
+        return self._replay(DEFLATED, piece=0)
 
     def _replay(self, method: int, *, piece: int) -> bool:
-        """Come back to the last byte given out, to go on in pieces of so many bytes from the newest input on; False if
-        the packed bytes are gone. Without pieces zlib reads all of it, which gives every byte.
+        """Decompress again up to the last byte given out; False if the packed bytes are gone.
 
-        Byte by byte at once would cost as much as inflating a few hundred bytes, for each.
+        From the latest input on ``piece`` bytes go in at once. With 0, zlib decompresses all.
         """
-        last, size = self._last, self._size
-        if not self.raw.rewind():
+        last_input, size = self._last_input, self._size
+        if not self.packed.rewind():
             return False
-        self._decoder = _decoder(method, self.raw) if piece else ZlibDecoder()
-        self._careful_from = last if piece else None
+        self._decoder = _decoder(method, self.packed) if piece else ZlibDecoder()
+        self._small_from = last_input if piece else None
         self._piece = piece
         self._size = 0
-        while self._size < size and self.read(min(_READ, size - self._size)):
+        while self._size < size and self.read(min(READ_SIZE, size - self._size)):
             pass
         return True
 
     def _damaged(self, why: object) -> ArchiveError:
         return ArchiveError(
-            f"{self.raw.label}: {_NAMES[self._method]} data is damaged "
-            f"at inflated byte {self._size} ({why}); fetch the archive again"
+            f"{self.packed.label}: {_METHOD_NAMES[self._method]} data is damaged at inflated byte {self._size} ({why})",
+            advice=FETCH_AGAIN,
         )
 
 
-class InflateBudget:
-    """Inflated bytes of all members together, against the limits."""
-
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
-        self.inflated = 0
-
-    def left(self) -> int | None:
-        most = self.limits.max_inflated_bytes
-        return None if most is None else most - self.inflated
-
-
-class Content:
-    """A member's content, counted, checksummed and held to the limits.
-
-    ``at_end`` is called once, after the last byte, and raises if the content is not what was promised.
-    """
-
-    def __init__(self, inner: Stored | Inflater, meter: InflateBudget, at_end: Callable[[Content], None]) -> None:
-        self.inner = inner
-        self.raw = inner.raw
-        self.crc = 0
-        self.size = 0
-        self._meter = meter
-        self._at_end: Callable[[Content], None] | None = at_end
-        self._ratio_fault: LimitError | None = None
-
-    def read(self, n: int) -> Buffer:
-        """At most n bytes, none only at the end, which is then known to be the right one."""
-        if self._ratio_fault:
-            raise self._ratio_fault
-        if self._at_end is None:
-            return b""
-        left = self._meter.left()
-        data = self.inner.read(n if left is None else max(1, min(n, left)))
-        if not data:
-            self._end()
-            return b""
-        if left == 0:
-            most = self._meter.limits.max_inflated_bytes
-            raise LimitError(
-                f"{self.raw.label}: there are more than {most} inflated bytes; "
-                "raise Limits.max_inflated_bytes if they are wanted"
-            )
-        self.crc = crc32(data, self.crc)
-        self.size += len(data)
-        self._meter.inflated += len(data)
-        self._check_ratio()
-        return data
-
-    @property
-    def ended(self) -> bool:
-        """Whether its last byte was read, right or wrong."""
-        return self._at_end is None
-
-    def drain(self) -> None:
-        """Read what is left and throw it away."""
-        while self.read(_READ):
-            pass
-
-    def _end(self) -> None:
-        at_end, self._at_end = cast("Callable[[Content], None]", self._at_end), None
-        self.inner.finish()
-        at_end(self)
-
-    def _check_ratio(self) -> None:
-        most = self._meter.limits.max_ratio
-        if most is not None and self.size > _RATIO_FROM and self.size > most * self.raw.taken:
-            self._ratio_fault = LimitError(
-                f"{self.raw.label}: {self.size} bytes out of {self.raw.taken} packed ones "
-                f"is more than {most} times; raise Limits.max_ratio if that is right"
-            )
-
-
 def rechunk(read: Callable[[int], Buffer], block_size: int) -> Iterator[Buffer]:
-    """Blocks of exactly block_size bytes, only the last shorter; a fault comes after the bytes before it."""
-    fault: Exception | None = None
+    """Blocks of exactly block_size bytes, only the last one shorter; an error comes after the bytes before it."""
+    error: Exception | None = None
     missing = 0
     while not missing:
         parts: list[Buffer] = []
@@ -352,24 +296,24 @@ def rechunk(read: Callable[[int], Buffer], block_size: int) -> Iterator[Buffer]:
             while missing and (part := read(missing)):
                 parts.append(part)
                 missing -= len(part)
-        except Exception as exc:
-            fault = exc
+        except Exception as caught:
+            error = caught
         if parts:
             yield parts[0] if len(parts) == 1 else b"".join(parts)
-    if fault:
+    if error:
         try:
-            raise fault
+            raise error
         finally:
-            # The fault holds this frame.
-            del fault
+            # The error's traceback refers to this frame: without this line they keep each other alive.
+            del error
 
 
 def beginning_of(packed: bytes, method: int) -> bytes:
-    """What content begins with whose packed data begins so; nothing where its method gives whole blocks only."""
+    """The first bytes of content, from its first packed bytes; empty for a method that gives whole blocks only."""
     if method == STORED:
         return packed
     try:
-        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, _GLANCE) if method == DEFLATED else b""
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, _BEGINNING_MOST) if method == DEFLATED else b""
     except zlib.error:
         return b""
 
@@ -378,11 +322,13 @@ def check_method(method: int, label: str) -> None:
     """ArchiveError if there is no decoder for the method."""
     if method in (STORED, DEFLATED, BZIP2, LZMA) or (method in (20, ZSTD) and _zstd() is not None):
         return
-    name = _NAMES.get(method, "unknown")
-    raise ArchiveError(f"{label}: packed by method {method} ({name}), which cannot be read; pack it again with deflate")
+    name = _METHOD_NAMES.get(method, "unknown")
+    raise ArchiveError(
+        f"{label}: packed by method {method} ({name}), which cannot be read", advice="pack it again with deflate"
+    )
 
 
-def _decoder(method: int, raw: PackedBytes) -> Decoder:
+def _decoder(method: int, packed: PackedBytes) -> Decoder:
     if method == DEFLATED:
         if igzip_lib is None:
             return ZlibDecoder()
@@ -390,35 +336,38 @@ def _decoder(method: int, raw: PackedBytes) -> Decoder:
     if method == BZIP2:
         return bz2.BZ2Decompressor()
     if method == LZMA:
-        return _lzma_decoder(raw)
+        return _lzma_decoder(packed)
     return cast("Decoder", _zstd().ZstdDecompressor())
 
 
-def _lzma_decoder(raw: PackedBytes) -> Decoder:
-    """APPNOTE 5.8.8: version, size of the properties, properties; then LZMA without a header."""
+def _lzma_decoder(packed: PackedBytes) -> Decoder:
+    """The decoder that the header in front of the data asks for.
+
+    APPNOTE 5.8.8: version, size of the properties, properties; then LZMA without a header.
+    """
     head = b""
-    while len(head) < 9 and (part := raw.read(9 - len(head))):
+    while len(head) < 9 and (part := packed.read(9 - len(head))):
         head += part
-    size, packed, dictionary = struct.unpack_from("<2xHBL", head.ljust(9, b"\xff"))
-    if size != 5 or packed >= 9 * 5 * 5 or packed % 9 + packed // 9 % 5 > 4:
-        raise ArchiveError(f"{raw.label}: the LZMA header is damaged; fetch the archive again")
-    if dictionary > _LZMA_DICTIONARY:
+    size, properties, dictionary = struct.unpack_from("<2xHBL", head.ljust(9, b"\xff"))
+    if size != 5 or properties >= 9 * 5 * 5 or properties % 9 + properties // 9 % 5 > 4:
+        raise ArchiveError(f"{packed.label}: the LZMA header is damaged", advice=FETCH_AGAIN)
+    if dictionary > _LZMA_DICTIONARY_MOST:
         raise ArchiveError(
-            f"{raw.label}: LZMA with a dictionary of {dictionary} bytes, {_LZMA_DICTIONARY} is the most; "
-            "pack it again with deflate"
+            f"{packed.label}: LZMA with a dictionary of {dictionary} bytes; {_LZMA_DICTIONARY_MOST} is the most",
+            advice="pack it again with deflate",
         )
     filters = {
         "id": lzma.FILTER_LZMA1,
-        "lc": packed % 9,
-        "lp": packed // 9 % 5,
-        "pb": packed // 45,
+        "lc": properties % 9,
+        "lp": properties // 9 % 5,
+        "pb": properties // 45,
         "dict_size": max(dictionary, 4096),
     }
     return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[filters])
 
 
 def _zstd() -> Any:
-    """The standard library's zstd, from Python 3.14 on, or None."""
+    """The zstd module of the standard library, which Python 3.14 and later have; else None."""
     try:
         from compression import zstd  # type: ignore[import-not-found,unused-ignore]
     except ImportError:

@@ -1,4 +1,4 @@
-"""Inflates a few blocks ahead on its own thread. Knows members and blocks, not what is in them."""
+"""Inflates a few blocks ahead, on a thread of its own. Knows members and blocks, not what is in them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import weakref
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from trackparse.archive.opening import Archive
 from trackparse.sources.source import Buffer
 
-_CLOSE_WAIT = 5.0  # seconds a close waits for a read that does not come back
-_KEPT_BLOCKS = 8
-_DROP_WAIT = 1.0  # seconds the same costs where nobody said close
-_MMAP_THRESHOLD_MOST = 31 << 20  # bytes; larger pieces leave the thresholds alone
-_SIGNAL_WAIT = 0.25  # seconds until a waiting consumer looks for signals
+_CLOSE_WAIT = 5.0  # seconds that ``close`` waits for a read that does not return
+_DROP_WAIT: Final = 1.0  # seconds that the garbage collector waits for the same
+_KEPT_BLOCKS: Final = 8  # for which the allocator keeps memory
+_MMAP_THRESHOLD_MOST: Final = 31 << 20  # bytes; freeing a larger piece does not raise glibc's thresholds
+_SIGNAL_WAIT: Final = 0.25  # seconds after which a waiting consumer looks for signals
 
 
 class ClosedError(ValueError):
@@ -26,7 +26,7 @@ class ClosedError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class MemberStart:
-    """A member begins. ``others``: another one follows, whatever becomes of this one."""
+    """A member begins. ``others``: another one follows, whatever error this one ends with."""
 
     name: str
     others: bool = field(default=False, compare=False)
@@ -34,48 +34,51 @@ class MemberStart:
 
 @dataclass(frozen=True, slots=True)
 class MemberEnd:
-    """All blocks of the member were there."""
+    """All blocks of the member have been handed out."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemberDamaged:
-    """All blocks of the member before a fault were there. The fault is raised in the end, after the other members."""
+    """All blocks of the member before its damage have been handed out. The other members follow, then the error."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Fault:
+class _Failed:
+    """The thread ended with this error."""
+
     error: BaseException
 
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    pass
+    """The archive was read to its end."""
 
 
 Item: TypeAlias = MemberStart | MemberEnd | MemberDamaged | Buffer
 
 
 class _Shared:
-    """What the two threads share. It must not know its ReadAhead, which would live as long as it then.
+    """What the consumer and the thread share.
 
-    Only SimpleQueue may be used when the garbage collector ends a ReadAhead: any other lock can be held by
-    the very thread that it interrupts.
+    It has no reference to its ReadAhead: the thread would keep a dropped ReadAhead alive. Of all locks and queues only
+    SimpleQueue may be used when the garbage collector ends a ReadAhead: any other lock may be held by the very thread
+    that the collector interrupts.
     """
 
     def __init__(self, archive: Archive, block_size: int, depth: int) -> None:
         self.archive = archive
         self.block_size = block_size
-        self.items: SimpleQueue[Item | _Fault | _End] = SimpleQueue()
-        self.room: SimpleQueue[None] = SimpleQueue()  # one token for each item that may be put
+        self.items: SimpleQueue[Item | _Failed | _End] = SimpleQueue()
+        self.permits: SimpleQueue[None] = SimpleQueue()  # one for each item that may be put
         for _ in range(depth):
-            self.room.put(None)
+            self.permits.put(None)
         self.stopped = False
         self.thread: threading.Thread | None = None
         self.pid = 0  # process of the thread
 
     def put(self, item: Item) -> bool:
-        """Wait for room; False if nobody wants the item any more."""
-        self.room.get()
+        """Put the item as soon as that is permitted; False if it is not wanted any more."""
+        self.permits.get()
         if self.stopped:
             return False
         self.items.put(item)
@@ -85,16 +88,16 @@ class _Shared:
         return ClosedError(f"{self.archive.source.name}: the log is closed: open it again")
 
     def stop(self, wait: float) -> None:
-        """End the thread, then close the archive; after the wait the thread is left to do that itself."""
+        """End the thread, then close the archive; after ``wait`` seconds the thread is left to do both by itself."""
         self.stopped = True
-        self.room.put(None)
+        self.permits.put(None)
         # A consumer in another thread must not take this for the end of the log.
-        self.items.put(_Fault(self.closed()))
+        self.items.put(_Failed(self.closed()))
         thread = self.thread
         if thread is None or thread.ident is None:
             self.archive.close()
         elif self.pid != os.getpid():
-            # After a fork nobody runs the archive any more, though it looks as if.
+            # A forked child has no such thread, and the archive looks as if it were in use.
             self.archive.source.close()
         elif thread is not threading.current_thread():
             self.archive.source.interrupt()
@@ -102,40 +105,40 @@ class _Shared:
 
 
 class ReadAhead:
-    """Iterates ``MemberStart``, blocks, ``MemberEnd`` or ``MemberDamaged``, and so on; the archive's error is raised in
-    its place.
+    """Iterates over ``MemberStart``, blocks, ``MemberEnd`` or ``MemberDamaged``, and so on for each member.
 
-    The thread starts with the first item. It ends with the last one, with ``close``, or when the ReadAhead is
-    dropped, and closes the archive. After ``close`` there is ClosedError instead of another item.
+    An error of the archive is raised behind the items before it. The thread starts with the first item. It ends with
+    the last one, with ``close``, or when the ReadAhead is dropped, and closes the archive. After ``close``, asking for
+    an item is a ClosedError.
     """
 
     def __init__(self, archive: Archive, block_size: int, depth: int = 4) -> None:
-        self._lane = _Shared(archive, block_size, depth)
-        self._items, self._room = self._lane.items, self._lane.room
+        self._shared = _Shared(archive, block_size, depth)
+        self._items, self._permits = self._shared.items, self._shared.permits
         self._done = False
-        self._stop = weakref.finalize(self, self._lane.stop, _DROP_WAIT)
+        self._stop = weakref.finalize(self, self._shared.stop, _DROP_WAIT)
 
     @property
     def left_out(self) -> int:
-        """The files of the archive met so far that are not read because of their names."""
-        return self._lane.archive.left_out
+        """How many of the files met so far are not read because of their names."""
+        return self._shared.archive.left_out
 
     def __iter__(self) -> ReadAhead:
         return self
 
     def __next__(self) -> Item:
-        lane = self._lane
-        if lane.stopped:
-            raise lane.closed()
+        shared = self._shared
+        if shared.stopped:
+            raise shared.closed()
         if self._done:
             raise StopIteration
-        if lane.thread is None:
+        if shared.thread is None:
             self._start()
-        elif lane.pid != os.getpid():
+        elif shared.pid != os.getpid():
             raise RuntimeError("this reader was started before a fork: open the log again in the child")
         item = self._wait()
-        self._room.put(None)
-        if not isinstance(item, (_Fault, _End)):
+        self._permits.put(None)
+        if not isinstance(item, (_Failed, _End)):
             return item
         self._done = True
         if isinstance(item, _End):
@@ -143,13 +146,13 @@ class ReadAhead:
         try:
             raise item.error
         finally:
-            # The error's traceback holds this frame.
+            # The error's traceback refers to this frame: without this line they keep each other alive.
             del item
 
-    def _wait(self) -> Item | _Fault | _End:
+    def _wait(self) -> Item | _Failed | _End:
         while True:
             try:
-                # With Polars imported Ctrl-C does not wake who waits for a lock.
+                # With a timeout, since Ctrl-C does not wake a thread that waits for a lock once Polars is imported.
                 return self._items.get(timeout=_SIGNAL_WAIT)
             except Empty:
                 continue
@@ -165,51 +168,51 @@ class ReadAhead:
     def close(self, wait: float | None = None) -> None:
         """End the thread and close the archive; twice does no harm.
 
-        A thread in a read that does not come back is left alone after ``wait`` (5 s), and ends with that read.
+        A thread in a read that does not return is left alone after ``wait`` seconds (5), and ends with that read.
         """
         self._stop.detach()
-        self._lane.stop(_CLOSE_WAIT if wait is None else wait)
+        self._shared.stop(_CLOSE_WAIT if wait is None else wait)
 
     def _start(self) -> None:
-        lane = self._lane
-        lane.pid = os.getpid()
-        _keep_freed_memory(_KEPT_BLOCKS * lane.block_size)
-        # A daemon: a source that never answers must not keep the process.
-        lane.thread = threading.Thread(target=_run, args=(lane,), name="trackparse-inflate", daemon=True)
-        lane.thread.start()
+        shared = self._shared
+        shared.pid = os.getpid()
+        _keep_freed_memory(_KEPT_BLOCKS * shared.block_size)
+        # A daemon: a source that never answers must not keep the process from ending.
+        shared.thread = threading.Thread(target=_run, args=(shared,), name="trackparse-inflate", daemon=True)
+        shared.thread.start()
 
 
 def _keep_freed_memory(size: int) -> None:
-    """Let the allocator hand out again what was freed, instead of giving it back and faulting it in anew.
+    """Make the allocator keep freed blocks for the next ones, instead of giving them back to the system.
 
-    glibc raises its thresholds for that, once and by itself, when the first large piece of memory is freed (mallopt(3),
-    M_MMAP_THRESHOLD); blocks of 1 MiB alone never get it there. The piece is not touched, and gone at once. Elsewhere
-    it does nothing.
+    glibc raises its thresholds for that once and by itself, when the first large piece of memory is freed (mallopt(3),
+    M_MMAP_THRESHOLD); blocks of 1 MiB alone never get it there. The piece is never written to, and freed at once.
+    Elsewhere this does nothing.
     """
     bytes(min(size, _MMAP_THRESHOLD_MOST))
 
 
-def _run(lane: _Shared) -> None:
+def _run(shared: _Shared) -> None:
     try:
         try:
-            whole = _deliver(lane)
+            complete = _put_all(shared)
         finally:
-            # Before the end is told: who sees it may remove the file.
-            lane.archive.close()
-        if whole:
-            lane.items.put(_End())
+            # Before the consumer learns of the end: it may remove the file then.
+            shared.archive.close()
+        if complete:
+            shared.items.put(_End())
     except BaseException as error:
-        lane.items.put(_Fault(error))
+        shared.items.put(_Failed(error))
 
 
-def _deliver(lane: _Shared) -> bool:
-    """Put all items; False if nobody wants them any more."""
-    for member in lane.archive:
-        if not lane.put(MemberStart(member.name, member.others)):
+def _put_all(shared: _Shared) -> bool:
+    """Put all items; False if they are not wanted any more."""
+    for member in shared.archive:
+        if not shared.put(MemberStart(member.name, member.others)):
             return False
-        for block in member.blocks(lane.block_size):
-            if not lane.put(block):
+        for block in member.blocks(shared.block_size):
+            if not shared.put(block):
                 return False
-        if not lane.put(MemberDamaged() if member.damaged else MemberEnd()):
+        if not shared.put(MemberDamaged() if member.damaged else MemberEnd()):
             return False
     return True

@@ -5,23 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
+from typing import Final
 
 from trackparse.errors import ArchiveError
 
-LISTED = 20  # names in a message
-_SHOWN_CHARACTERS = 200  # of a name in a message
-BLANK = b"\xef\xbb\xbf \t\r\n"  # what may stand before a log; the first three are a byte order mark
-_LINE = 2000  # bytes of a first line that are looked at
+LISTED: Final = 20  # names in a message
+_NAME_MOST: Final = 200  # characters of a name in a message
+BLANK: Final = b"\xef\xbb\xbf \t\r\n"  # what may stand before a log; the first three are a byte order mark
+_LINE: Final = 2000  # bytes of a first line that are looked at
 # Blanks, and the line that Excel writes before a header.
-_BEFORE = re.compile(rb'(?:[\xef\xbb\xbf \t\r\n]+|"?sep=.?"?[ \t\r]*\n)*', re.IGNORECASE)
-_TIMESTAMP = re.compile(rb'"?\d{4}-\d\d-\d\d[ T]\d\d:\d\d')
+_BEFORE_HEADER: Final = re.compile(rb'(?:[\xef\xbb\xbf \t\r\n]+|"?sep=.?"?[ \t\r]*\n)*', re.IGNORECASE)
+_TIMESTAMP: Final = re.compile(rb'"?\d{4}-\d\d-\d\d[ T]\d\d:\d\d')
+_OFFICE: Final = "[Content_Types].xml"  # a member of every .xlsx and .docx
 
 
 class MemberSelector:
     """Which members of an archive are logs.
 
-    Every ``*.csv``; if there is none, the only member there is. Hidden files, directories and what macOS adds
-    do not count. Or those the caller named, by name or by pattern.
+    Those that the caller named, by name or by pattern. If the caller named none: every ``*.csv``, or if there is no
+    such member, the only member that there is. Hidden files, folders and what macOS adds do not count.
     """
 
     def __init__(self, wanted: Iterable[str] | None, source: str) -> None:
@@ -29,76 +31,84 @@ class MemberSelector:
         self.source = source
 
     def picks(self, name: str) -> bool:
-        """Whether it is taken whatever else there is."""
+        """Whether it is a log, whatever other members there are."""
         if self.wanted is not None:
             return any(matches(name, wanted) for wanted in self.wanted)
         return _is_candidate(name) and name.lower().endswith(".csv")
 
-    def may_be_only(self, name: str) -> bool:
-        """Whether it is taken if there is nothing else."""
+    def picks_if_alone(self, name: str) -> bool:
+        """Whether it is a log if there is no other candidate."""
         return self.wanted is None and _is_candidate(name)
 
     def choose(self, names: Iterable[str]) -> list[int]:
-        """Indices of the members taken."""
-        ranks = [(self.picks(name), self.may_be_only(name)) for name in names]
+        """Indices of the members that are logs."""
+        ranks = [(self.picks(name), self.picks_if_alone(name)) for name in names]
         picked = [index for index, (picks, _) in enumerate(ranks) if picks]
-        return picked or [index for index, (_, only) in enumerate(ranks) if only]
+        return picked or [index for index, (_, alone) in enumerate(ranks) if alone]
 
     def check(self, names: Iterable[str]) -> None:
-        """ArchiveError as ``Names.check``."""
-        seen = Names(self)
+        """ArchiveError as from ``MemberNames.check``."""
+        met = MemberNames(self)
         for name in names:
-            seen.add(name)
-        seen.check()
+            met.add(name)
+        met.check()
 
 
-class Names:
-    """The names of an archive's members, one after the other. It keeps a few of them, and those shortened."""
+class MemberNames:
+    """The names of an archive's members, added one after the other. Keeps a few of them, shortened, for messages."""
 
-    def __init__(self, choice: MemberSelector) -> None:
-        self._choice = choice
+    def __init__(self, selector: MemberSelector) -> None:
+        self._selector = selector
         self._count = 0
-        self._shown: list[str] = []
-        self._missing = list(choice.wanted or ())  # what the caller named and was not met
+        self._listed: list[str] = []
+        self._missing = list(selector.wanted or ())  # what the caller named and was not met yet
         self._picked = 0
-        self.candidates = 0  # that are taken if there is nothing else
+        self._is_office = False
+        self.candidates = 0  # members that are read if there is no other
 
     def add(self, name: str) -> None:
-        """The next one."""
+        """The next name."""
         self._count += 1
-        if len(self._shown) < LISTED:
-            self._shown.append(shown(name))
+        if len(self._listed) < LISTED:
+            self._listed.append(short_name(name))
         self._missing = [wanted for wanted in self._missing if not matches(name, wanted)]
-        self._picked += self._choice.picks(name)
-        self.candidates += self._choice.may_be_only(name)
+        self._picked += self._selector.picks(name)
+        self._is_office = self._is_office or name == _OFFICE
+        self.candidates += self._selector.picks_if_alone(name)
 
     def check(self) -> None:
-        """ArchiveError if they leave nothing to read or too much choice, or lack a member that the caller named."""
-        source = self._choice.source
+        """ArchiveError if no member is a log, if it is unclear which is, or if one that the caller named is missing."""
+        source = self._selector.source
         for wanted in self._missing:
             raise ArchiveError(f"{source}: no member {wanted!r}; there {self._listing()}")
-        if self._choice.wanted is not None or self._picked:
+        if self._selector.wanted is not None or self._picked:
             return
+        if self._is_office:
+            raise ArchiveError(
+                f"{source}: an Excel workbook or another Office document, not a log",
+                advice="export it as CSV, with ';' between the fields",
+            )
         if self.candidates == 0 and self._count:
             raise ArchiveError(f"{source}: no log in this archive; there {self._listing()}")
         if self.candidates != 1:
             raise ArchiveError(
-                f"{source}: no member is named *.csv and there {self._listing()}; say which with members=[...]"
+                f"{source}: no member is named *.csv and there {self._listing()}",
+                advice="unpack the log and read it by itself; in Python, members=[...] says which one it is",
             )
 
     def _listing(self) -> str:
-        return ("is " if self._count == 1 else "are ") + (listing(self._shown, self._count) or "no members")
+        return ("is " if self._count == 1 else "are ") + (listing(self._listed, self._count) or "no members")
 
 
 def starts_like_a_log(head: bytes) -> bool:
-    """Whether content that begins so looks like a log at a glance. No grammar: that is known further on only."""
-    start = _BEFORE.match(head)
+    """Whether content with this beginning looks like a log. A hint only: the records decide."""
+    start = _BEFORE_HEADER.match(head)
     line = head[start.end() if start else 0 :][:_LINE].partition(b"\n")[0]
     return (b"timestamp" in line and b"tracking_code" in line) or _TIMESTAMP.match(line) is not None
 
 
 def is_joined_log(head: bytes) -> bool:
-    """Whether bytes that begin so before or behind an archive are a log, or a gzip file, that was joined to it."""
+    """Whether bytes before or behind an archive, which begin like this, are a log or a gzip file joined to it."""
     return head.startswith(b"\x1f\x8b\x08") or (b";" in head and starts_like_a_log(head))
 
 
@@ -107,13 +117,13 @@ def matches(name: str, wanted: str) -> bool:
     return name == wanted or fnmatchcase(name, wanted)
 
 
-def shown(name: str) -> str:
-    """The name as a message has it."""
-    return name if len(name) <= _SHOWN_CHARACTERS else name[:_SHOWN_CHARACTERS] + "…"
+def short_name(name: str) -> str:
+    """The name as it stands in a message."""
+    return name if len(name) <= _NAME_MOST else name[:_NAME_MOST] + "…"
 
 
 def listing(names: list[str], count: int) -> str:
-    """The first names of so many, in a message."""
+    """The first ``names`` of ``count``, as they stand in a message."""
     more = f" and {count - LISTED} more" if count > LISTED else ""
     return ", ".join(map(repr, names[:LISTED])) + more
 

@@ -1,12 +1,17 @@
-"""A ZIP read by its directory: where that is, and where each member's data begins. No content, no choice of members."""
+"""A ZIP read by its directory: where that is, and where each member's data begins. No content, no choice of members.
+
+``_Locator`` pairs each member that the directory lists with a header in front of data.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
+from trackparse.archive.header_search import find_header
 from trackparse.archive.inflate import STORED
-from trackparse.archive.zip_forward import (
+from trackparse.archive.zip_headers import (
     CENTRAL,
     DESCRIBED,
     ENCRYPTED,
@@ -17,7 +22,7 @@ from trackparse.archive.zip_forward import (
     LOCAL,
     LOCAL_SIZE,
     LOCATOR64,
-    UNKNOWN32,
+    MAX32,
     End,
     Entry,
     Listed,
@@ -28,53 +33,65 @@ from trackparse.archive.zip_forward import (
     too_many_members,
     unicode_name,
 )
-from trackparse.archive.zip_signatures import find_header
 from trackparse.errors import ArchiveError, LimitError
 from trackparse.limits import Limits
 from trackparse.sources.source import Source, open_source
 
-_TAIL = 22 + (64 << 10) + 300  # bytes: the end record, a comment, and what is behind it as far as unzip looks
-# Directory bytes for which memory is spent before its members are counted.
+_TAIL: Final = 22 + (64 << 10) + 300  # bytes: the end record, a comment, and what is behind it as far as unzip looks
+# Bytes of a directory that are read although they may be too many for Limits.max_members.
 _DIRECTORY_BASE, _DIRECTORY_PER_MEMBER = 64 << 10, 256
-_FAR = 1 << 44  # bytes: how far offsets modulo 2^32 are followed
-_SEARCHED = 64 << 20  # bytes at either end of a gap that are searched for headers
-_PIECE = 1 << 20  # bytes of them at a time
-_GAPS = (0, 16, 24, 12, 20)  # bytes: the descriptors that may stand between a member's data and the next header
+_OFFSET_MOST: Final = 1 << 44  # bytes: how far offsets modulo 2^32 are followed
+_SEARCHED: Final = 64 << 20  # bytes at either end of a gap that are searched for headers
+_PIECE: Final = 1 << 20  # bytes that are searched at a time
+_DESCRIPTOR_SIZES: Final = (0, 16, 24, 12, 20)  # bytes that may stand between a member's data and the next header
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Where the directory is, and what its end record says."""
+    """Where the directory is, and what its end record says.
+
+    start: the first byte of the directory.
+    stop: the first byte behind the end record.
+    """
 
     start: int
-    stop: int  # behind the end record
+    stop: int
     end: End
 
     @property
     def shift(self) -> int:
-        """Bytes before the archive, which its offsets do not count."""
+        """Bytes in front of the archive, which its offsets do not count."""
         shift = self.start - self.end.offset
-        return shift if self.end.wide else shift & UNKNOWN32
+        return shift if self.end.wide else shift & MAX32
 
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A member that the directory lists, and what stands where it should be."""
+    """A member that the directory lists, and what stands where its header should be.
+
+    listed: what the directory says.
+    start: byte where its data begins.
+    available: bytes from there to whatever follows.
+    local_name: the name in the member's own header.
+    head: byte where that header begins.
+    problem: how the header and the directory disagree; empty if they agree.
+    lost: no header of it was found, so its data cannot be read.
+    """
 
     listed: Listed
-    start: int  # of its data
-    room: int  # bytes from there to whatever follows
+    start: int
+    available: int
     entry: Entry
-    local_name: str  # the name in the member's own header
-    head: int  # where that begins
-    fault: str = ""  # how its header and the directory disagree
-    lost: bool = False  # there is no header of it: its data cannot be read
+    local_name: str
+    head: int
+    problem: str = ""
+    lost: bool = False
 
 
 def find_directory(source: Source) -> Span | None:
-    """The directory of a ZIP that ends near the end of a seekable source, None if there is none.
+    """The directory of a ZIP that ends near the end of a seekable source; None if there is no such ZIP.
 
-    Of several end records the last one counts that has a directory in front of it: comments may look like one.
+    A comment may look like an end record: the last one counts that has a directory in front of it.
     """
     size = source.size or 0
     first = max(0, size - _TAIL)
@@ -87,17 +104,17 @@ def find_directory(source: Source) -> Span | None:
 
 
 def ends_as_zip(source: Source) -> bool:
-    """Whether an end record stands at the very end, with a directory in front of it or not."""
+    """Whether an end record stands at the very end, even without a directory in front of it."""
     return source.look(max(0, (source.size or 0) - END_SIZE), END_SIZE).startswith(END)
 
 
 def read_members(source: Source, span: Span, limits: Limits) -> list[Located]:
-    """The members in the order of the directory. ArchiveError if it is damaged, or fits none of them."""
+    """The members in the order of the directory. ArchiveError if it is damaged, or leads to no member at all."""
     length = span.stop - span.start
     if length > _DIRECTORY_BASE + _DIRECTORY_PER_MEMBER * limits.max_members:
         raise LimitError(
-            f"{source.name}: {length} bytes of directory are too many for {limits.max_members} members; "
-            "raise Limits.max_members if that is right"
+            f"{source.name}: {length} bytes of directory are too many for {limits.max_members} members",
+            advice="raise Limits.max_members if that is right",
         )
     if span.shift < 0:
         raise ArchiveError(f"{source.name}: the directory is said to begin behind its end")
@@ -116,12 +133,12 @@ def read_members(source: Source, span: Span, limits: Limits) -> list[Located]:
 
 
 def find_unlisted(source: Source, span: Span, members: list[Located]) -> int | None:
-    """Where the first header begins outside of the members, the directory and the end record; None if none does.
+    """Byte of the first header outside of the members, the directory and the end record; None if there is none.
 
-    Another archive may be joined to this one, or a member lost from the directory. Anything else there is sound.
+    Another archive may be joined to this one, or the directory has lost a member. Other bytes there do no harm.
     """
     for start, stop in _gaps(source, span, members):
-        # What begins behind a member or ends before one is near to it: a hole may have terabytes.
+        # Only near both ends of the gap: a sparse file may have a hole of terabytes.
         for first, last in ((start, min(stop, start + _SEARCHED)), (max(start + _SEARCHED, stop - _SEARCHED), stop)):
             pieces = (source.look(at, min(_PIECE, last - at)) for at in range(first, last, _PIECE))
             found = find_header(pieces, whole=last != source.size)
@@ -131,14 +148,14 @@ def find_unlisted(source: Source, span: Span, members: list[Located]) -> int | N
 
 
 def _gaps(source: Source, span: Span, members: list[Located]) -> Iterator[tuple[int, int]]:
-    """Where the bytes are that the directory does not tell of; those that hold a descriptor at most are left out."""
+    """From where to where the directory lists nothing. Gaps too short for a header are left out."""
     behind = 0
     for one in sorted((one for one in members if not one.lost), key=lambda one: one.head):
         if one.head - behind >= LOCAL_SIZE:
             yield behind, one.head
         packed = one.entry.packed or 0
         # Modulo 2^32, as macOS writes it.
-        behind = max(behind, one.start + packed + (max(0, one.room - packed) >> 32 << 32))
+        behind = max(behind, one.start + packed + (max(0, one.available - packed) >> 32 << 32))
     if span.start - behind >= LOCAL_SIZE:
         yield behind, span.start
     yield span.stop, source.size or 0
@@ -148,7 +165,7 @@ def _span(source: Source, at: int, rest: bytes) -> Span | None:
     """The directory that the end record at this byte belongs to, if there is one."""
     wide, stop = _zip64(source, at)
     end = End.of(rest, wide)
-    # By its size first: there may be anything before the archive, and a signature behind the directory.
+    # By its size first, since anything may stand in front of the archive; a signature may follow the directory.
     for start in (stop - end.size, end.offset):
         if 0 <= start < stop and source.look(start, 4) == CENTRAL:
             return Span(start, at + END_SIZE, end)
@@ -156,7 +173,7 @@ def _span(source: Source, at: int, rest: bytes) -> Span | None:
 
 
 def _zip64(source: Source, at: int) -> tuple[tuple[int, int, int] | None, int]:
-    """The numbers of the zip64 record before the end record at this byte, and where the directory ends."""
+    """The numbers of the zip64 record in front of the end record at this byte, if any; and the directory's end."""
     size = 4 + END64_REST.size
     near = source.look(max(0, at - 20 - size), size + 20)
     locator = near[-20:]
@@ -164,7 +181,7 @@ def _zip64(source: Source, at: int) -> tuple[tuple[int, int, int] | None, int]:
         return None, at
     stop = at - 20 - size
     if not near.startswith(END64):
-        # It may be longer than what is known of it.
+        # A newer writer may have made the record longer.
         stop = int.from_bytes(locator[8:16], "little")
         near = source.look(stop, size)
         if not near.startswith(END64) or len(near) < size:
@@ -174,14 +191,19 @@ def _zip64(source: Source, at: int) -> tuple[tuple[int, int, int] | None, int]:
 
 
 class _Locator:
-    """Finds the local header of each member. What one damaged header says about its place is not believed."""
+    """Finds the local header of each member that a directory lists.
+
+    Any header may be damaged, so no single number in it is trusted. First each member gets the header to which its
+    offset leads, if the name there is right, then also if it is not (``_claim``). Members that have no header yet are
+    looked for behind the data of the others (``_find_lost``).
+    """
 
     def __init__(self, source: Source, span: Span, members: list[Listed]) -> None:
         self._source = source
         self._span = span
         self._members = members
         self._heads: dict[int, tuple[int, bytes]] = {}  # by member: where its header is, and its bytes
-        self._names: dict[int, str] = {}  # those that are spelled otherwise in the member's own header
+        self._names: dict[int, str] = {}  # by member: the name in its own header, where that is another one
         self._claim()
         if len(self._heads) < len(members):
             self._find_lost()
@@ -194,10 +216,10 @@ class _Locator:
         return (self._located(index, member) for index, member in enumerate(self._members))
 
     def _claim(self) -> None:
-        """Give each member the header that its offset points to, first of all where the name is right, too."""
+        """Give each member the header to which its offset leads; those whose name is right there come first."""
         claimed: set[int] = set()
         doubtful: list[tuple[int, int, bytes]] = []
-        above = 0  # multiples of 2^32 that the offsets passed
+        above = 0  # a multiple of 2^32 that the offsets have exceeded
         for index, member in enumerate(self._members):
             offset, head = self._follow(member, above)
             above = max(above, offset - member.offset - self._span.shift)
@@ -212,9 +234,9 @@ class _Locator:
                 self._heads[index] = offset, head
 
     def _follow(self, member: Listed, above: int) -> tuple[int, bytes]:
-        """Where the member's offset leads to, and the header there. macOS writes offsets modulo 2^32."""
+        """The byte to which the member's offset leads, and the header there. macOS writes offsets modulo 2^32."""
         first = member.offset + self._span.shift
-        for offset in range(first + above, min(self._span.start, _FAR), 1 << 32):
+        for offset in range(first + above, min(self._span.start, _OFFSET_MOST), 1 << 32):
             head = self._head(offset, member)
             if self._is_its(head, member):
                 return offset, head
@@ -230,7 +252,7 @@ class _Locator:
         return head.startswith(LOCAL) and head[LOCAL_SIZE:] == member.raw_name
 
     def _may_be_its(self, index: int, offset: int, head: bytes) -> bool:
-        """Whether it is the member's header for all that, with the signature damaged, or the name spelled otherwise."""
+        """Whether it is the member's header although its signature is damaged, or its name is another one."""
         member = self._members[index]
         if len(head) < LOCAL_SIZE:
             return False
@@ -246,16 +268,16 @@ class _Locator:
         return True
 
     def _find_lost(self) -> None:
-        """Look for members that their offsets do not lead to where the others leave room."""
+        """Look behind the data of other members for those to which no offset leads."""
         lost: dict[bytes, list[int]] = {}
         for index in reversed(range(len(self._members))):
             if index not in self._heads:
                 lost.setdefault(self._members[index].raw_name, []).append(index)
         taken = {offset for offset, _ in self._heads.values()}
-        room = [self._span.shift, self._span.shift + 4]
-        room += [at for index in list(self._heads) for at in self._behind(index, taken)]
-        while room and lost:
-            offset = room.pop()
+        places = [self._span.shift, self._span.shift + 4]
+        places += [at for index in list(self._heads) for at in self._behind(index, taken)]
+        while places and lost:
+            offset = places.pop()
             if offset in taken or not 0 <= offset < self._span.start:
                 continue
             head = self._source.look(offset, LOCAL_SIZE)
@@ -266,21 +288,21 @@ class _Locator:
                 index = indices.pop()
                 taken.add(offset)
                 self._heads[index] = offset, head + raw
-                room += self._behind(index, taken)
+                places += self._behind(index, taken)
 
     def _behind(self, index: int, taken: set[int]) -> list[int]:
-        """Where the header after this member's data may be; nothing where it is known."""
+        """Bytes where the next header may begin, behind this member's data; empty if one of them is taken already."""
         (offset, head), member = self._heads[index], self._members[index]
         local = LocalHeader.of(head)
         end = offset + LOCAL_SIZE + local.name_length + local.extra_length + member.packed
-        places = [end + gap for gap in _GAPS]
+        places = [end + size for size in _DESCRIPTOR_SIZES]
         return [] if any(place in taken or place == self._span.start for place in places) else places
 
     def _located(self, index: int, member: Listed) -> Located:
         """Where the member's data begins, and how many bytes there are.
 
-        A local header that does not agree with the directory is one or the other's damage. The data is taken for
-        what it says: its checksum decides.
+        If the header and the directory do not agree, either may be damaged. What the data itself suggests is taken; the
+        CRC of the content decides whether that was right.
         """
         flags, method, packed = member.flags, member.method, member.packed
         if index not in self._heads:
@@ -299,13 +321,13 @@ class _Locator:
             and local.method == method
             and not (local.flags ^ flags) & ENCRYPTED
             and local.name_length == length
-            and offset & UNKNOWN32 == (member.offset + self._span.shift) & UNKNOWN32
+            and offset & MAX32 == (member.offset + self._span.shift) & MAX32
         )
         if not fits and local.packed == packed and end - packed >= behind:
             # The length of the extra field is wrong.
             start = end - packed
         elif method == STORED and packed != member.size == local.packed and start + local.packed <= end:
-            # Stored data has one size: the directory's packed size is wrong.
+            # Stored data has one size, so the directory's packed size is wrong.
             packed, fits = local.packed, False
         elif method == STORED and local.flags & DESCRIBED:
             # Modulo 2^32, as macOS writes it.
@@ -318,7 +340,7 @@ class _Locator:
         if named and not member.raw_name.isascii():
             extra = self._source.look(behind, local.extra_length)
             local_name = unicode_name(member.raw_name, extra) or local_name
-        # Two names that both are cut to nothing are spelled otherwise for all that.
+        # Two names that differ do not agree, even if both are empty as far as they can be decoded.
         sound = agrees and fits and (named or local_name)
-        fault = "" if sound else "its header does not agree with the directory"
-        return Located(member, start, max(0, end - start), entry, local_name, offset, fault)
+        problem = "" if sound else "its header does not agree with the directory"
+        return Located(member, start, max(0, end - start), entry, local_name, offset, problem)

@@ -14,7 +14,7 @@ from typing import IO, Any
 import click
 
 from trackparse.atomic import identity
-from trackparse.errors import TrackparseError
+from trackparse.errors import RecordError, TrackparseError
 
 
 class Command(click.Command):
@@ -29,8 +29,6 @@ class OutputError(OSError):
     """Standard output cannot be written: a full disk, say. A reader that has gone away is BrokenPipeError."""
 
 
-# Of the library to its callers; here it is the way of all commands without --strict.
-_ADVICE = "; on_error='quarantine' sets bad records aside and goes on"
 # What a command may end with; anything else is a fault of ours and keeps its traceback.
 EXPECTED = (TrackparseError, OSError, ValueError, ImportError, MemoryError)
 
@@ -123,8 +121,9 @@ def one_line(error: BaseException, name: str = "") -> str:
     elif isinstance(error, MemoryError):
         text = "not enough memory: give it more, or convert with fewer --jobs or a smaller --row-group-size"
     else:
-        text = " ".join(str(error).split()) or type(error).__name__
-    text = text.removesuffix(_ADVICE)
+        # A bad record's advice names an option of the library; here every command without --strict does that already.
+        told = error.message if isinstance(error, RecordError) else str(error)
+        text = " ".join(told.split()) or type(error).__name__
     return printable(of_log(name, text) if name else text)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BASE_URL", "KEPT_DAYS", "Pauses", "TrackingLogClient", "Waiting", "days", "open_url", "tracking_codes"]
 
-# Imported when first asked for: the calendar needs no urllib3, which is an extra.
+# Imported when first used: urllib3 is an extra, and the calendar works without it.
 _LAZY = {
     "BASE_URL": "client.api",
     "KEPT_DAYS": "client.calendar",

@@ -1,4 +1,4 @@
-"""What the service answers: JSON taken apart and judged. No I/O; of an answer only what is used is kept."""
+"""Parses and judges the JSON that the service answers. No I/O; of an answer only what is used is kept."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from trackparse.errors import ApiError, AuthError, one_line
 
 OK: Final = 200
 _UNAUTHORIZED: Final = (401, 403)
-# The service has a code for bad arguments and none of its own for a bad token: its message tells them apart.
+# The service uses the same code for a bad token as for other bad arguments: only the message tells them apart.
 _ABOUT_TOKEN: Final = re.compile(
     r"unauthori[sz]ed|forbidden|access denied|\bauth\b|authenti|authori[sz]|(?:api|access)[ _-]*(?:access[ _-]*)?token",
     re.IGNORECASE,
 )
-# How a result that is not there yet looks is not documented. Taking another refusal for it costs the deadline,
-# whose error then has the message; the other way round a log would be lost.
+# The answer for a result that is not ready is not documented. When in doubt, wait: if it was a refusal, the error at
+# the deadline has its message; to take "not ready" for a refusal would lose a log.
 _NOT_YET_CODES: Final = (102, 202, 420, 425)
 _ABOUT_WAITING: Final = re.compile(
     r"not (?:yet )?(?:ready|available|finished|complete)|process(?:ing|ed)|in progress|pending|queue|try again|wait",
@@ -30,7 +30,7 @@ _ABOUT_WAITING: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer of the service; fields of its response that are missing, or of another kind, are None."""
+    """One answer of the service; fields of its response that are missing, or of the wrong type, are None."""
 
     status_code: int
     message: str
@@ -40,33 +40,33 @@ class Answer:
 
     @property
     def is_transient(self) -> bool:
-        """Whether the same question may be answered better later."""
+        """Whether the same request may succeed later."""
         return self.status_code == 429 or 500 <= self.status_code < 600
 
     @property
     def is_not_yet(self) -> bool:
-        """Whether a result is still being made."""
+        """Whether the result is still being made."""
         if self.status_code == OK or self.status_code in _NOT_YET_CODES:
             return True
         return not self.is_refusal_of_token and bool(_ABOUT_WAITING.search(self.message))
 
     @property
     def is_refusal_of_token(self) -> bool:
-        """Whether the token is what is wrong."""
+        """Whether the service refuses because of the token."""
         if self.status_code == OK or self.is_transient:
             return False
         return self.status_code in _UNAUTHORIZED or bool(_ABOUT_TOKEN.search(self.message))
 
 
 def read_answer(data: Mapping[str, Any] | str | bytes, hide: Callable[[str], str] = str) -> Answer | str:
-    """The answer, or what is wrong with it, with its start. ``hide`` takes out of texts what must not show.
+    """The answer; or as text what is wrong with it, with its start. ``hide`` removes the token from texts.
 
-    No error: it would carry the text that it fails on.
+    Nothing is raised: a traceback would show the text as it came.
     """
     found: Any = data
     if not isinstance(data, Mapping):
         try:
-            # Some files of PHP begin with a byte order mark, and so does what they print.
+            # What a PHP program prints may begin with the byte order mark of one of its files.
             found = orjson.loads(data.removeprefix("\ufeff") if isinstance(data, str) else data.removeprefix(BOM_UTF8))
         except orjson.JSONDecodeError:
             found = None
@@ -89,23 +89,28 @@ def read_answer(data: Mapping[str, Any] | str | bytes, hide: Callable[[str], str
     )
 
 
-def refusal(what: str, answer: Answer, hint: str = "") -> ApiError:
-    """The error that an answer stands for."""
+def refusal(what: str, answer: Answer, advice: str = "") -> ApiError:
+    """The error that an answer stands for; ``advice`` is for one that is not about the token."""
     message = answer.message or "no message"
     if answer.is_refusal_of_token:
         text = f"{what}: the token is not accepted: status_code {answer.status_code}, {message}"
         return AuthError(one_line(text), answer.status_code)
-    return ApiError(one_line(f"{what}: status_code {answer.status_code}, {message}{hint}"), answer.status_code)
+    return ApiError(one_line(f"{what}: status_code {answer.status_code}, {message}"), answer.status_code, advice=advice)
 
 
 def tracking_codes(response: Mapping[str, Any] | str | bytes) -> list[str]:
-    """The tracking codes in the answer to a ``createMessage``: what the column ``tracking_code`` of the log holds.
+    """The tracking codes in the answer to a ``createMessage``: values of the column ``tracking_code`` of the log.
 
     ``response`` is the answer as a mapping, or its JSON as text or bytes. AuthError or ApiError if the service refused,
     or if there are no codes in it: push tracking is off for the account, or the message was not for specific devices.
+    TypeError if ``response`` is anything else.
+
+    Example::
+
+        codes = tracking_codes(b'{"status_code":200,"response":{"TrackingCodes":["T-1"]}}')  # ['T-1']
     """
     if not isinstance(response, (Mapping, str, bytes)):
-        raise TypeError(f"a send response is a mapping, text or bytes, not {type(response).__name__}")
+        raise TypeError(f"response is {type(response).__name__}: expected a mapping, str or bytes")
     answer = read_answer(response)
     if isinstance(answer, str):
         raise ApiError(one_line(f"the send response is {answer}"))
@@ -113,9 +118,9 @@ def tracking_codes(response: Mapping[str, Any] | str | bytes) -> list[str]:
         raise refusal("the send response", answer)
     if answer.tracking_codes is None:
         raise ApiError(
-            "the send response has no TrackingCodes: they are given for messages to specific devices, where push "
-            "tracking is enabled",
+            "the send response has no TrackingCodes",
             answer.status_code,
+            advice="they are given for messages to specific devices, where push tracking is enabled",
         )
     return answer.tracking_codes
 
@@ -127,7 +132,7 @@ def _number(value: object) -> int | None:
 
 
 def _text(value: object, hide: Callable[[str], str]) -> str | None:
-    """A text, or a number as one."""
+    """A text; a number becomes a text."""
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         return None
     return hide(str(value))
@@ -136,6 +141,6 @@ def _text(value: object, hide: Callable[[str], str]) -> str | None:
 def _start(data: Mapping[str, Any] | str | bytes, hide: Callable[[str], str]) -> str:
     if isinstance(data, Mapping):
         return f"the fields are {', '.join(map(str, data)) or 'none'}"
-    # Hidden before it is shortened: a part of what must not show would not be found.
+    # Hidden before it is shortened: half a token would not be found.
     text = one_line(hide(data if isinstance(data, str) else data.decode("utf-8", "replace")))
     return repr(text[:120]) if text else "it is empty"

@@ -1,4 +1,7 @@
-"""Asks the service for a log and reads it while it arrives. Needs urllib3: ``pip install 'trackparse[client]'``."""
+"""Asks the service for a log and reads it while it arrives. Needs urllib3: ``pip install 'trackparse[client]'``.
+
+A request is sent by ``_ask``, again by ``_call`` if it failed, and again by ``_result`` as long as there is no log yet.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,6 @@ from trackparse.reader import LogReader, open_log
 from trackparse.sources.download import Download
 from trackparse.sources.http import (
     HIDDEN,
-    REDIRECTS,
-    TRANSIENT,
     Exchange,
     HiddenBytes,
     Http,
@@ -34,11 +35,11 @@ from trackparse.sources.http import (
     is_http,
     origin,
     over_https,
+    redacted_url,
     retry_after,
-    shown,
     url_problem,
 )
-from trackparse.sources.retry import Cancel, Clock, Fault, Pauses, RetryBudget
+from trackparse.sources.retry import Cancel, Clock, FailedAttempt, Pauses, RetryBudget
 
 if TYPE_CHECKING:
     import urllib3
@@ -47,36 +48,55 @@ BASE_URL: Final = "https://api.pushwoosh.com/json/1.3"
 DEADLINE: Final = 900.0  # seconds
 TIMEOUT: Final = 30.0  # seconds
 RETRIES: Final = 5
-_ANSWER: Final = 1 << 20  # bytes of JSON
-_COPIED: Final = 256 << 10  # bytes of a download written at once
+_ANSWER_MOST: Final = 1 << 20  # bytes of JSON
+_COPY_SIZE: Final = 256 << 10  # bytes of a download that are written at once
 _PAUSES: Final = Pauses()
-_HTTP_HINT: Final = (
-    "; the service gave an http:// link, and https was tried for it: allow_http_download=True (--allow-http-download) "
+_HTTP_ADVICE: Final = (
+    "the service gave an http:// link, and https was tried for it: allow_http_download=True (--allow-http-download) "
     "takes the file, and never the token, over http"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What ``progress`` of ``poll`` is called with, before each pause."""
+    """What ``progress`` of ``poll``, and ``waiting`` of the other methods, is called with before each pause.
+
+    request_id: the id of the request that is waited for.
+    attempts: how often the service was asked for the result so far.
+    elapsed: seconds since it was first asked.
+    pause: seconds until it is asked again.
+    """
 
     request_id: str
-    attempts: int  # so far
-    elapsed: float  # seconds since the first
-    pause: float  # seconds until the next
+    attempts: int
+    elapsed: float
+    pause: float
 
 
 class TrackingLogClient:
-    """Gets tracking logs from the service: asks for one, waits until it is made, reads it as it arrives.
+    """Gets tracking logs from the service: asks for a log, waits until it is made, reads it as it arrives.
 
-    ``token`` is the API token. It is sent to ``base_url`` only and shown by nothing here. ``timeout`` (seconds) bounds
-    connecting and each wait for bytes. ``retries`` is how often an attempt that failed is made again, in a row, with
-    ``pauses`` between. ``allow_http`` is for tests on the own machine. A link that the service gives as ``http://`` is
-    asked for by https; ``allow_http_download`` takes it as it is, and does not touch the token's way. ``pool`` is a
-    ``urllib3.PoolManager`` whose settings are taken: for a proxy (those of the environment are not looked at), or for
-    certificates.
+    token: the API token. It is sent to ``base_url`` only, and nothing here shows it.
+    base_url: where the service is.
+    timeout: seconds that connecting may take, and each wait for bytes.
+    retries: how many attempts may fail in a row before an error is raised, not counting the first one.
+    allow_http: accept a ``base_url`` and links without encryption; for tests on the own machine.
+    allow_http_download: take a link that the service gives as ``http://`` as it is; otherwise it is asked for by https.
+        The token is never sent that way.
+    pauses: how long to pause between attempts.
+    pool: a ``urllib3.PoolManager`` whose settings are used, for a proxy or for certificates. Proxies named in the
+        environment are not used.
 
-    Threads may share a client. Close it, or use it as a context manager; logs that it opened live on.
+    Threads may share a client. Close it, or use it as a context manager; logs that it opened stay open.
+
+    ValueError or TypeError for a token, a URL or a number that cannot be used. Methods that talk to the service raise
+    AuthError if it does not accept the token, ApiError if it refuses or cannot be reached, NotReadyError if their
+    deadline is over before there is a log, CancelledError if ``cancel`` is set; those that download also DownloadError.
+
+    Example::
+
+        with TrackingLogClient(os.environ["TRACKPARSE_TOKEN"]) as client:
+            client.convert("2021-04-20", "2021-04-20.parquet", on_error="quarantine")
     """
 
     def __init__(
@@ -93,14 +113,14 @@ class TrackingLogClient:
     ) -> None:
         problem = _token_problem(token)
         secret = Secret(str(token))
-        # A traceback with local variables would show it.
+        # A traceback shows local variables, too.
         del token
         if problem:
             raise problem
         self._token = secret
         check_url(base_url, "base_url", allow_http=allow_http)
         if "@" in base_url or "?" in base_url or "#" in base_url:
-            raise ValueError("base_url holds a user, a query or a fragment: scheme, host and path are wanted")
+            raise ValueError("base_url has a user, a query or a fragment: expected only scheme, host and path")
         self._url = base_url.rstrip("/")
         self._retries = _checked_retries(retries)
         self._pauses = pauses
@@ -113,16 +133,17 @@ class TrackingLogClient:
         return f"TrackingLogClient('***', base_url={self._url!r})"
 
     def __reduce__(self) -> tuple[object, ...]:
-        raise TypeError("a client holds a token and connections: it is not to be pickled or copied; make a new one")
+        raise TypeError("a client holds a token and connections, so it cannot be pickled or copied: make a new one")
 
     # ---- what the caller sees ---------------------------------------------------------------------------
 
     def request_log(self, date: Day | None = None, *, deadline: float = DEADLINE, cancel: Cancel | None = None) -> str:
-        """Ask for the log of a day, or for the one that the service gives without; the id of the request.
+        """Ask the service to make the log of a day; the id of the request, for ``poll``.
 
-        ``date`` is a ``datetime.date`` or ISO text, one of the last 14 days. ValueError if it is none; ApiError or
-        AuthError if the service refuses; NotReadyError when ``deadline`` (seconds) is over, also in the middle of an
-        answer.
+        ``date`` is one of the last 14 days, as a ``datetime.date`` or ISO text; without one the service chooses.
+        ``deadline`` is in seconds; ``cancel`` is a ``threading.Event``, say. ValueError if ``date`` is not such a day;
+        ApiError or AuthError if the service refuses or cannot be reached; NotReadyError when the deadline is over, also
+        in the middle of an answer.
         """
         return self._requested(date, self._budget(deadline, cancel))
 
@@ -134,24 +155,26 @@ class TrackingLogClient:
         progress: Callable[[Waiting], object] | None = None,
         cancel: Cancel | None = None,
     ) -> str:
-        """Ask for the result, again and again with growing pauses, until it is there; the link to the log.
+        """Ask for the result, again and again with growing pauses, until the log is made; the link to it.
 
-        NotReadyError when ``deadline`` (seconds) is over; with 0 it is asked once. ``progress`` is called before each
-        pause. CancelledError once ``cancel``, a ``threading.Event`` say, is set.
+        NotReadyError when ``deadline`` seconds are over; with 0 the service is asked once. ``progress`` is called with
+        ``Waiting`` before each pause. CancelledError when ``cancel``, a ``threading.Event`` say, is set.
         """
         return self._result(request_id, self._budget(deadline, cancel), progress)
 
     def open_link(self, link: str, *, stall: float = DEADLINE, cancel: Cancel | None = None) -> Download:
-        """The file behind a link of ``poll``, as a source for ``trackparse.open_log`` and its kin; as ``open_url``.
+        """The file behind a link of ``poll``, as a source for ``trackparse.open_log`` and all else that reads a log.
 
-        An ``http://`` link is asked for by https, at the same host and path, unless the client may take it as it is.
+        ``stall`` is how many seconds may go by without a byte of the file. An ``http://`` link is asked for by https,
+        at the same host and path, unless the client has ``allow_http_download``. DownloadError if the file cannot be
+        had.
         """
         check_url(link, "the link", allow_http=True)
-        hint = ""
+        advice = ""
         if is_http(link) and not self._allow_http_download:
-            link, hint = over_https(link), _HTTP_HINT
+            link, advice = over_https(link), _HTTP_ADVICE
         budget = RetryBudget(self._pauses, self._retries, stall, self._clock, cancel)
-        return Download(self._http, link, budget, hint=hint)
+        return Download(self._http, link, budget, advice=advice)
 
     def open_log(
         self,
@@ -162,10 +185,10 @@ class TrackingLogClient:
         cancel: Cancel | None = None,
         **options: Unpack[ReadOptions],
     ) -> LogReader:
-        """Ask for the log of a day, wait for it, and open it while it arrives; nothing is stored.
+        """Ask for the log of a day, wait for it, and open it while it arrives; a ``LogReader``. Nothing is stored.
 
-        ``deadline`` (seconds) is how long the service may take to make it, and how long the download may stand still.
-        ``waiting`` is ``progress`` of ``poll``; options as for ``trackparse.open_log``.
+        ``deadline`` is how many seconds the service may take to make the log, and how many may go by without a byte of
+        the download. ``waiting`` is called with ``Waiting`` before each pause. Options as for ``trackparse.open_log``.
         """
         read_options(options)
         return _opened(self._download(date, deadline, waiting, cancel), options)
@@ -180,7 +203,10 @@ class TrackingLogClient:
         cancel: Cancel | None = None,
         **options: Unpack[ConvertOptions],
     ) -> ConversionReport:
-        """Write the log of a day as a Parquet file while it arrives. Options as for ``trackparse.convert_log``."""
+        """Write the log of a day as a Parquet file while it arrives; a ``ConversionReport``.
+
+        ``deadline``, ``waiting`` and ``cancel`` as for ``open_log``; options as for ``trackparse.convert_log``.
+        """
         convert_options(options)
         check_place(Path(dest))
         with closing(self._download(date, deadline, waiting, cancel)) as source:
@@ -196,9 +222,10 @@ class TrackingLogClient:
         cancel: Cancel | None = None,
         progress: Callable[[int, int | None], object] | None = None,
     ) -> Path:
-        """Write the log of a day to ``dest`` as the service packed it; the file appears when it is complete.
+        """Write the log of a day to ``dest`` as the service packed it; the path. The file appears when it is complete.
 
-        ``progress`` is called with the bytes so far and those in all, None where nobody knows.
+        ``progress`` is called with the bytes so far, and with the bytes in all, None if the server does not say. The
+        other parameters as for ``open_log``. DownloadError if what comes is not a whole ZIP.
         """
         path = Path(dest)
         check_place(path)
@@ -221,9 +248,10 @@ class TrackingLogClient:
         cancel: Cancel | None = None,
         **options: Unpack[ReadOptions],
     ) -> Iterator[tuple[datetime.date, LogReader]]:
-        """The logs of several days, both ends included, each as ``open_log`` opens it; the next day closes it.
+        """The logs of the days from ``first`` to ``last``, both included: pairs of a date and a ``LogReader``.
 
-        All are asked for at first, so that the service makes one while another is read.
+        Each is opened as by ``open_log``, and closed when the next one is asked for. The service is asked for all of
+        them first, so that it makes one while another is read.
         """
         read_options(options)
         for day, source in self._downloads(first, last, deadline, waiting, cancel):
@@ -241,13 +269,14 @@ class TrackingLogClient:
         cancel: Cancel | None = None,
         **options: Unpack[ConvertOptions],
     ) -> Iterator[tuple[datetime.date, ConversionReport]]:
-        """Write the logs of several days, both ends included, as ``FOLDER/2021-04-20.parquet`` and so on.
+        """Write the logs of the days from ``first`` to ``last``, both included, as ``FOLDER/2021-04-20.parquet`` etc.
 
-        A day is written when it is asked for. Options as for ``trackparse.convert_log``, but no ``rejects``.
+        Gives pairs of a date and a ``ConversionReport``. A day is written when its pair is asked for. Options as for
+        ``trackparse.convert_log``, without ``rejects``.
         """
         convert_options(options)
         if options.get("rejects") is not None:
-            raise ValueError("rejects names one file, and each day needs its own: convert the days one by one")
+            raise ValueError("rejects names one file, but each day needs its own: convert the days one by one")
         check_place(Path(folder) / "day.parquet")
         for day, source in self._downloads(first, last, deadline, waiting, cancel):
             yield day, convert_log(source, Path(folder) / f"{day}.parquet", **options)
@@ -281,8 +310,8 @@ class TrackingLogClient:
         fields = {} if day is None else {"date": day.isoformat()}
         answer, _ = self._call("getTrackingLog", fields, budget)
         if answer.status_code != OK:
-            hint = f"; the service keeps logs for {KEPT_DAYS} days" if day else ""
-            raise refusal("getTrackingLog", answer, hint)
+            advice = f"the service keeps logs for {KEPT_DAYS} days" if day else ""
+            raise refusal("getTrackingLog", answer, advice)
         if not answer.request_id:
             raise ApiError("getTrackingLog: the answer has no request_id", OK)
         return answer.request_id
@@ -296,7 +325,7 @@ class TrackingLogClient:
                 return _checked_link(answer.link)
             if not answer.is_not_yet:
                 raise refusal("getResults", answer)
-            if budget.over:
+            if budget.is_over:
                 raise _not_ready("getResults", budget, f"status_code {answer.status_code}, {answer.message}")
             pause = budget.pause(attempt, wait)
             attempt += 1
@@ -320,62 +349,47 @@ class TrackingLogClient:
                 yield day, source
 
     def _call(self, method: str, fields: dict[str, str], budget: RetryBudget) -> tuple[Answer, float | None]:
-        """Ask until there is an answer to judge: the answer, and the seconds that the service asks to wait."""
+        """Ask until the service answers: the answer, and the seconds that it asks to wait."""
         while True:
-            budget.check()
+            budget.raise_if_cancelled()
             found = self._ask(method, fields, budget)
-            if not isinstance(found, Fault):
+            if not isinstance(found, FailedAttempt):
                 budget.succeeded()
                 return found
-            if not budget.after(found):
+            if not budget.wait_to_retry(found):
                 raise _gave_up(method, found, budget)
 
-    def _ask(self, method: str, fields: dict[str, str], budget: RetryBudget) -> tuple[Answer, float | None] | Fault:
-        """Ask once. What cannot get better by asking again is raised."""
-        exchange = self._post(f"{self._url}/{method}", fields, budget)
-        if isinstance(exchange, Fault):
+    def _ask(
+        self, method: str, fields: dict[str, str], budget: RetryBudget
+    ) -> tuple[Answer, float | None] | FailedAttempt:
+        """Ask once. A refusal that another attempt would meet again is raised."""
+        url = f"{self._url}/{method}"
+        body = HiddenBytes(orjson.dumps({"request": {"auth": self._token.reveal(), **fields}}))
+        headers = {"Content-Type": "application/json"}
+        exchange = self._http.follow("POST", url, budget, headers, body, refuse=_refuse_redirect)
+        if isinstance(exchange, FailedAttempt):
             return exchange
         status = exchange.status
         wait = retry_after(exchange.headers, self._clock.time())
         answer = self._answer(exchange)
-        if status in TRANSIENT or status >= 500:
+        if exchange.is_transient:
             told = f": {answer.message}" if isinstance(answer, Answer) else ""
-            return Fault(one_line(f"the service answered {status}{told}"), status, wait)
-        if isinstance(answer, Fault):
+            return FailedAttempt(one_line(f"the service answered {status}{told}"), status, wait)
+        if isinstance(answer, FailedAttempt):
             return answer
         if status >= 300:
             raise _refused(method, status, answer)
         if isinstance(answer, str):
-            return Fault(f"the answer is {answer}", status, wait)
+            return FailedAttempt(f"the answer is {answer}", status, wait)
         if answer.is_transient:
             text = f"status_code {answer.status_code}, {answer.message}"
-            return Fault(one_line(text), answer.status_code, wait)
+            return FailedAttempt(one_line(text), answer.status_code, wait)
         return answer, wait
 
-    def _answer(self, exchange: Exchange) -> Answer | str | Fault:
-        """What was answered. Nothing is raised here, where the text as it came can be seen."""
-        body = exchange.body(_ANSWER)
-        return body if isinstance(body, Fault) else read_answer(body, self._http.hide)
-
-    def _post(self, url: str, fields: dict[str, str], budget: RetryBudget) -> Exchange | Fault:
-        """Send a request; follow redirects on the same host only, for it holds the token."""
-        first = origin(url)
-        for _ in range(REDIRECTS + 1):
-            body = HiddenBytes(orjson.dumps({"request": {"auth": self._token.reveal(), **fields}}))
-            exchange = self._http.send("POST", url, budget, {"Content-Type": "application/json"}, body)
-            if isinstance(exchange, Fault):
-                return exchange
-            target = exchange.redirect()
-            if target is None:
-                return exchange
-            exchange.close()
-            if problem := url_problem(target, "the redirect", allow_http=True):
-                return Fault(one_line(problem), exchange.status, final=True)
-            if exchange.status == 303 or origin(target) != first:
-                text = f"it redirects to {shown(target)}, where the token is not sent"
-                return Fault(one_line(text), exchange.status, final=True)
-            url = target
-        return Fault(f"more than {REDIRECTS} redirects", final=True)
+    def _answer(self, exchange: Exchange) -> Answer | str | FailedAttempt:
+        """The answer, or what is wrong with it. Nothing is raised here: a traceback would show the text as it came."""
+        body = exchange.body(_ANSWER_MOST)
+        return body if isinstance(body, FailedAttempt) else read_answer(body, self._http.hide)
 
 
 def open_url(
@@ -391,9 +405,15 @@ def open_url(
 ) -> Download:
     """A file over HTTP as a source for ``open_log``, ``read_log`` and ``convert_log``, which close it.
 
-    A download that breaks goes on where it stopped. ``stall`` (seconds) is how long no byte of it may come, with all
-    ``retries``, whatever else the server sends. DownloadError if it cannot be had; ValueError if the URL is none, or
+    No token is sent. A download whose connection breaks goes on where it stopped. ``stall`` is how many seconds may go
+    by without a byte of the file, with all ``retries``, whatever else the server sends. The other parameters as for
+    ``TrackingLogClient`` and ``poll``. DownloadError if the file cannot be had; ValueError if the URL is not one, or
     not https.
+
+    Example::
+
+        with trackparse.open_log(trackparse.client.open_url("https://example.com/log.zip")) as log:
+            print(log.read_all().num_rows)
     """
     check_url(url, "the URL", allow_http=allow_http)
     retries = _checked_retries(retries)
@@ -401,16 +421,26 @@ def open_url(
     return Download(Http(timeout=timeout, pool=pool, secret=None), url, budget, owned=True)
 
 
-def _gave_up(method: str, fault: Fault, budget: RetryBudget) -> TrackparseError:
+def _gave_up(method: str, failed: FailedAttempt, budget: RetryBudget) -> TrackparseError:
+    """The error of the last attempt. A service that cannot be reached is not one that needs more time."""
+    if budget.is_over and not failed.final and not failed.unreachable:
+        return _not_ready(method, budget, failed.text)
     tried = f"; tried {budget.failures + 1} times" if budget.failures else ""
-    if budget.over and not fault.final:
-        return _not_ready(method, budget, fault.text)
-    return ApiError(one_line(f"{method}: {fault.text}{tried}"), fault.status_code)
+    advice = failed.advice or ("" if failed.final else "try again in a while")
+    return ApiError(one_line(f"{method}: {failed.text}{tried}"), failed.status_code, advice=advice)
+
+
+def _refuse_redirect(status: int, url: str, target: str) -> str:
+    """The token is sent to its own host only, and only by POST: a 303 turns it into a GET."""
+    if status == 303 or origin(target) != origin(url):
+        return f"it redirects to {redacted_url(target)}, where the token is not sent"
+    return ""
 
 
 def _not_ready(method: str, budget: RetryBudget, last: str) -> NotReadyError:
     return NotReadyError(
-        one_line(f"{method}: not ready within {budget.seconds:.3g} s; the last answer: {last}; ask again later")
+        one_line(f"{method}: not ready within {budget.seconds:.3g} s; the last answer: {last}"),
+        advice="ask again later",
     )
 
 
@@ -431,19 +461,19 @@ def _checked_link(link: str) -> str:
 
 
 def _token_problem(token: object) -> Exception | None:
-    """Why it is no token. Not raised here, where it can be seen."""
+    """What is wrong with a token. Not raised here, where a traceback would show the token."""
     if not isinstance(token, str):
-        return TypeError(f"the token is text, not {type(token).__name__}")
+        return TypeError(f"the token is {type(token).__name__}: expected str")
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         return ValueError(
-            "the token is empty, or holds a blank, a line end or odd letters: strip what it was read from"
+            "the token is empty, or has a blank, a line end or letters that are not ASCII: strip what it was read from"
         )
     return None
 
 
 def _checked_retries(retries: int) -> int:
     if retries < 0:
-        raise ValueError(f"retries={retries}: zero or more")
+        raise ValueError(f"retries={retries}: expected zero or more")
     return retries
 
 
@@ -456,14 +486,16 @@ def _opened(source: Download, options: ReadOptions) -> LogReader:
 
 
 def _copy(source: Download, file: IO[bytes], progress: Callable[[int, int | None], object] | None) -> None:
-    """All bytes of a download; DownloadError if they are no whole ZIP."""
+    """Write all bytes of a download to the file; DownloadError if they are not a whole ZIP."""
     head = source.peek(4)
     if head[:2] != b"PK":
-        raise DownloadError(f"{source.name}: the link gives no ZIP but what starts with {head!r}")
-    while data := source.read(_COPIED):
+        raise DownloadError(f"{source.name}: the file is not a ZIP: it starts with {head!r}")
+    while data := source.read(_COPY_SIZE):
         file.write(data)
         if progress is not None:
             progress(source.bytes_read, source.size)
     file.flush()
     if not (source.complete or is_zipfile(file)):
-        raise DownloadError(f"{source.name}: the download ended early, at byte {source.bytes_read:,}; ask again")
+        raise DownloadError(
+            f"{source.name}: the download ended early, at byte {source.bytes_read:,}", advice="ask again"
+        )

@@ -79,8 +79,8 @@ class ColumnBuilder:
                     if number:
                         return number
                     raise HeaderError(
-                        f"column {name!r} is not in the log's first header, so it has no place in the schema: "
-                        "name the columns that you want with columns=, or read its member alone with members="
+                        f"column {name!r} is not in the log's first header, so it has no place in the schema",
+                        advice="name the columns that you want with columns=, or read its member alone with members=",
                     )
         return len(segments)
 
@@ -114,12 +114,12 @@ class ColumnBuilder:
         try:
             codes = dictionary.encode(runs, empty_is_null)
         except OverflowError as fault:
-            raise LimitError(f"column {name!r}: {fault}: leave it out of dictionary=") from None
+            raise LimitError(f"column {name!r}: {fault}", advice="leave it out of dictionary=") from None
         most = self._limits.max_dictionary_bytes
         if most is not None and len(dictionary) > before and sum(map(_cost, self._dictionaries.values())) > most:
             raise LimitError(
-                f"column {name!r} has too many distinct values: all dictionaries together fill more than {most} "
-                "bytes: leave it out of dictionary=, or raise Limits.max_dictionary_bytes"
+                f"column {name!r} has too many distinct values: all dictionaries together fill more than {most} bytes",
+                advice="leave it out of dictionary=, or raise Limits.max_dictionary_bytes",
             )
         values = pa.StringArray.from_buffers(len(dictionary), *map(pa.py_buffer, dictionary.strings()))
         return encoded(codes, values)

@@ -12,7 +12,7 @@ from typing import Final, Protocol, Unpack
 
 import pyarrow as pa
 
-from trackparse.atomic import Coming, atomic_all, identity
+from trackparse.atomic import PendingFile, atomic_all, identity
 from trackparse.columns.builder import ColumnBuilder
 from trackparse.convert.parquet import ParquetSink
 from trackparse.errors import ArchiveError, printable
@@ -72,7 +72,8 @@ def convert_log(source: LogSource, dest: str | os.PathLike[str], **options: Unpa
     - ``rejects``: a file for the bad records that ``on_error="quarantine"`` sets aside, ``*.parquet`` or ``*.jsonl``.
       They are written as they come, and ``read_rejects`` reads them. With no rejects no file is written, and an old one
       is deleted. A file of something else is not replaced: that is a ValueError.
-    - ``on_damage``: ``"raise"``, or ``"keep"`` the records before a fault of the archive (``ArchiveError``): the report
+    - ``on_damage``: ``"raise"``, or of a damaged archive (``ArchiveError``) ``"keep"`` all records that could be read,
+      those before the damage and those of its other members: the report
       has the error as ``damage``, the file's metadata as ``trackparse.partial``. Other errors are raised all the same,
       and so is a fault before the first record. After a checksum that does not match, values may be wrong, too.
 
@@ -146,7 +147,7 @@ class _Segments:
 
 
 def _write(
-    segments: _Segments, builder: ColumnBuilder, output: Coming, options: ConvertOptions, metadata: dict[str, str]
+    segments: _Segments, builder: ColumnBuilder, output: PendingFile, options: ConvertOptions, metadata: dict[str, str]
 ) -> None:
     sink = _SINKS.get(output.path.suffix.lower(), ParquetSink)(builder, output.temporary, output.path, options)
     try:

@@ -278,7 +278,8 @@ class RowGroups:
         if self._directory_bytes > DIRECTORY_BYTES:
             raise LimitError(
                 f"{len(self._columns)} columns fill memory before there are {self._asked} rows, and the Parquet file "
-                "has too many row groups: name the columns that you want with columns="
+                "has too many row groups",
+                advice="name the columns that you want with columns=",
             )
 
     def _may_fill(self, records: int, size: int) -> bool:

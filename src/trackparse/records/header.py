@@ -107,9 +107,11 @@ def diagnose(line: bytes) -> str:
     """What a log that is none may be instead, and what to do about it; empty where that is not known."""
     for starts, advice in _INSTEAD.items():
         if line.startswith(starts):
-            return f"; {advice}"
+            return advice
+    if line[257:262] == b"ustar":
+        return "it is a tar archive: unpack it first"
     if b"timestamp" in line and b"tracking_code" in line:
-        return "; its fields are not separated by ';': export it again with ';'"
+        return "its fields are not separated by ';': export it again with ';'"
     return ""
 
 

@@ -120,7 +120,9 @@ class Indexer:
         self._carry = bytearray()
         yield from self._index(data, 0, len(data), final=True)
         if self.columns is None:
-            raise HeaderError(f"{self._member}: it is empty: a tracking log starts with a header")
+            raise HeaderError(
+                f"{self._member}: it is empty", advice="a tracking log starts with a header: ask for the log again"
+            )
         yield from self._flush_counts()
 
     def abandon(self) -> Iterator[Segment]:
@@ -219,7 +221,8 @@ class Indexer:
                 yield from self._flush_counts()
                 raise LimitError(
                     f"{self._position(self._record)}: no end of the record within "
-                    f"{self._limits.max_record_bytes} bytes: raise Limits.max_record_bytes if this is meant"
+                    f"{self._limits.max_record_bytes} bytes",
+                    advice="raise Limits.max_record_bytes if a record may be that long",
                 )
         return at
 
@@ -367,7 +370,8 @@ class Indexer:
             return at
         raise HeaderError(
             f"{self._member}: not a tracking log: it starts with {line[:40]!r}, not with a header line "
-            f"(//timestamp;tracking_code;...) or a timestamp{diagnose(line)}"
+            f"(//timestamp;tracking_code;...) or a timestamp",
+            advice=diagnose(line),
         )
 
     def _guess_columns(self, data: Buffer, at: int, final: bool) -> tuple[str, ...] | None:

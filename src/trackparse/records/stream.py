@@ -193,9 +193,9 @@ class SegmentStream:
 def _record_error(reject: Reject) -> RecordError:
     shown = repr(reject.raw[:120]) + ("..." if len(reject.raw) > 120 else "")
     return RecordError(
-        f"{reject.position}: {reject.reason.explanation} ({reject.reason}): {shown}; "
-        "on_error='quarantine' sets bad records aside and goes on",
+        f"{reject.position}: {reject.reason.explanation} ({reject.reason}): {shown}",
         reject.position,
         reject.reason,
         reject.raw,
+        advice="on_error='quarantine' sets bad records aside and goes on",
     )

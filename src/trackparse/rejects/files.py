@@ -145,8 +145,9 @@ def rejects_writer(name: Path, path: Path, metadata: Mapping[str, str], limits: 
                 size = path.stat().st_size
             if most is not None and size > most:
                 raise LimitError(
-                    f"{name}: the file of rejects has more than {most} bytes: look at what is wrong with the log, skip "
-                    "bad records (on_error='skip'), or raise Limits.max_rejects_file_bytes"
+                    f"{name}: the file of rejects has more than {most} bytes",
+                    advice="look at what is wrong with the log, skip bad records (on_error='skip'), or raise "
+                    "Limits.max_rejects_file_bytes",
                 )
 
         try:

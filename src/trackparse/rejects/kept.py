@@ -102,8 +102,9 @@ class Quarantine:
         most = self._limits.max_rejects_bytes
         if most is not None and self._kept + (0 if self._write else self._bytes) > most:
             raise LimitError(
-                f"the bad records fill more than {most} bytes: skip them (on_error='skip'), have convert_log write "
-                "them (rejects=), or raise Limits.max_rejects_bytes"
+                f"the bad records fill more than {most} bytes",
+                advice="skip them (on_error='skip'), have convert_log write them (rejects=), or raise "
+                "Limits.max_rejects_bytes",
             )
 
     def table(self) -> pa.Table:

@@ -57,8 +57,8 @@ def _under_good_headers(rejects: Iterable[Mapping[str, Any]]) -> Iterator[tuple[
             yield mended, raw
         elif refused or above.fault:
             raise HeaderError(
-                f"the header {str(header)[:80]!r} was damaged: mend it in 'raw' of its own row, or in 'header' of each "
-                "row below it"
+                f"the header {str(header)[:80]!r} was damaged",
+                advice="mend it in 'raw' of its own row, or in 'header' of each row below it",
             )
         else:
             yield header, raw

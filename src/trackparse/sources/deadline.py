@@ -1,4 +1,4 @@
-"""Ends what waits for the network when its time is over, or when nobody wants it any more. Knows no HTTP."""
+"""Ends waiting for the network when the time is over, or when the result is not wanted any more. Knows no HTTP."""
 
 from __future__ import annotations
 
@@ -8,42 +8,41 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
-from trackparse.sources.retry import RetryBudget
-
-_SLICE: Final = 0.05  # seconds between two looks at the time and at whoever may cancel
+from trackparse.sources.retry import POLL_INTERVAL, RetryBudget
 
 Order: TypeAlias = Callable[[], object]
 
 
-class Watch:
-    """A thread beside whoever waits for the network.
+class Watchdog:
+    """A thread that ends whatever waits for a socket, when its time is over.
 
     A read returns with each byte, so a timeout of reads bounds nothing: a server may send a byte of a header now and
-    then, for ever. The thread looks at the time and shuts the socket down, which ends whatever waits for it. Before
-    there is a socket it makes the connection, because looking up a name and connecting cannot be ended from outside:
-    whoever waits for that leaves the thread alone when it takes too long, and it ends by itself.
+    then, for ever. The watchdog looks at the time and shuts the socket down, which ends the wait.
 
-    The thread alone touches its copy of the socket, so that it never shuts down another one that got the same number.
-    Orders to it are lock-free: the garbage collector may give them.
+    Looking up a name and connecting cannot be ended from outside. So the watchdog itself makes the connection, and the
+    waiting thread leaves it alone if that takes too long; it ends with the connection.
+
+    Only the watchdog touches its copy of the socket, so that it never shuts down another socket with the same number.
+    Orders to it need no lock: the garbage collector may give them.
     """
 
     def __init__(self, budget: RetryBudget) -> None:
         self._budget = budget
-        self._orders: SimpleQueue[Order | None] = SimpleQueue()
-        self._until: float | None = None  # on the clock of budget; None while nobody waits
+        self._orders: SimpleQueue[Order | None] = SimpleQueue()  # None ends the thread
+        self._until: float | None = None  # on the clock of budget; None while nothing waits
         self._socket: socket.socket | None = None
         self._connected: SimpleQueue[Any] = SimpleQueue()  # a socket or an exception
         self._left_alone = False
-        self.late = False  # what is under way was ended, or will be
-        self._thread = threading.Thread(target=self._run, name="trackparse-watch", daemon=True)
+        self.late = False  # the socket was shut down, or will be as soon as it exists
+        self._thread = threading.Thread(target=self._run, name="trackparse-watchdog", daemon=True)
         self._thread.start()
 
-    # ---- whoever waits ----------------------------------------------------------------------------------
+    # ---- the waiting thread -----------------------------------------------------------------------------
 
     def begin(self, seconds: float) -> None:
-        """Something begins that has so many seconds."""
+        """What begins now may take so many seconds."""
         self._until = self._budget.clock.now() + seconds
 
     def rest(self) -> None:
@@ -51,11 +50,11 @@ class Watch:
         self._until = None
 
     def connect(self, make: Callable[[], Any]) -> Any:
-        """The socket that ``make`` gives; TimeoutError where it does not come in time."""
+        """The socket that ``make`` returns; TimeoutError if that takes too long."""
         self._orders.put(lambda: self._connect(make))
         while True:
             with suppress(Empty):
-                found = self._connected.get(timeout=_SLICE)
+                found = self._connected.get(timeout=POLL_INTERVAL)
                 if isinstance(found, BaseException):
                     raise found
                 return found
@@ -63,56 +62,56 @@ class Watch:
                 self.late = self._left_alone = True
                 raise TimeoutError("the connection was not there in time")
 
-    def hold(self, connection: Any) -> None:
-        """Watch a socket that is there already."""
+    def guard(self, connection: Any) -> None:
+        """Watch a socket that exists already."""
         copy = _copy_of(connection)
-        self._orders.put(lambda: self._take(copy))
+        self._orders.put(lambda: self._guard(copy))
 
     def interrupt(self) -> None:
         """Shut the socket down now; for other threads."""
-        self._orders.put(self._end)
+        self._orders.put(self._shut_down)
 
     def close(self) -> None:
         """End the thread; twice does no harm. The socket stays as it is."""
         self.drop()
-        # The garbage collector may run in any thread, this one included.
+        # The garbage collector may run in any thread, also in the watchdog's.
         if not self._left_alone and self._thread is not threading.current_thread():
             self._thread.join()
 
     def drop(self) -> None:
-        """The same for the garbage collector, which does not wait."""
+        """End the thread without waiting for that; for the garbage collector."""
         self._orders.put(None)
 
-    # ---- the thread -------------------------------------------------------------------------------------
+    # ---- the watchdog's thread --------------------------------------------------------------------------
 
     def _run(self) -> None:
-        look = time.monotonic() + _SLICE
+        next_look = time.monotonic() + POLL_INTERVAL
         while True:
             with suppress(Empty):
-                order = self._orders.get(timeout=max(0.0, look - time.monotonic()))
+                order = self._orders.get(timeout=max(0.0, next_look - time.monotonic()))
                 if order is None:
                     break
                 order()
                 continue
-            look = time.monotonic() + _SLICE
+            next_look = time.monotonic() + POLL_INTERVAL
             if self._is_over():
-                self._end()
+                self._shut_down()
         if self._socket is not None:
             self._socket.close()
         with suppress(Empty):
-            # A connection that came when nobody waited for it any more.
+            # A connection that was made after the waiting thread had given up.
             found = self._connected.get_nowait()
             if not isinstance(found, BaseException):
                 found.close()
 
     def _is_over(self) -> bool:
         until = self._until
-        return until is not None and (self._budget.ended or self._budget.clock.now() >= until)
+        return until is not None and (self._budget.is_abandoned or self._budget.clock.now() >= until)
 
-    def _end(self) -> None:
+    def _shut_down(self) -> None:
         self.late = True
         if self._socket is not None:
-            # It may have ended by itself meanwhile.
+            # The connection may have ended by itself meanwhile.
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
 
@@ -123,22 +122,22 @@ class Watch:
             self._connected.put(error)
             return
         try:
-            self._take(_copy_of(connection))
+            self._guard(_copy_of(connection))
         except OSError as error:
-            # There are no numbers left for files.
+            # The process has no file descriptors left.
             connection.close()
             self._connected.put(error)
             return
         self._connected.put(connection)
 
-    def _take(self, copy: socket.socket) -> None:
+    def _guard(self, copy: socket.socket) -> None:
         if self._socket is not None:
             self._socket.close()
         self._socket = copy
         if self.late:
-            self._end()
+            self._shut_down()
 
 
 def _copy_of(connection: Any) -> socket.socket:
-    # By its number: what is encrypted is wrapped in various ways, and only the connection below is of interest.
+    # By its number, since encrypted sockets are wrapped in various ways, and only the connection below has to be known.
     return socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM)

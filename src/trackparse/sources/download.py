@@ -1,6 +1,7 @@
-"""A file over HTTP as a source: a download that was cut goes on from its byte, under a running reader.
+"""A file over HTTP as a source. A download whose connection breaks goes on from its byte, while a reader reads it.
 
-Nothing is read twice, nothing is missed: what cannot be shown to be the rest of the same file is an error.
+Nothing is read twice and nothing is missed: if it is not certain that the rest belongs to the same file, that is an
+error.
 """
 
 from __future__ import annotations
@@ -14,25 +15,15 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from trackparse.errors import DownloadError, one_line
-from trackparse.sources.http import (
-    REDIRECTS,
-    TRANSIENT,
-    Exchange,
-    Http,
-    is_http,
-    packed,
-    retry_after,
-    shown,
-    url_problem,
-)
-from trackparse.sources.retry import Fault, RetryBudget
+from trackparse.sources.http import Exchange, Http, content_encoding, is_http, redacted_url, retry_after
+from trackparse.sources.retry import FailedAttempt, RetryBudget
 from trackparse.sources.source import Buffer, Source
 
-# Bytes of one read: larger buffers are fresh memory each time, 1,041 page faults in 24 MB at 1 MiB, one at this size.
+# Bytes of one read. Larger buffers are new memory each time: 1,041 page faults in 24 MB at 1 MiB, one at this size.
 _READ_MOST: Final = 256 << 10
 _CONTENT_RANGE: Final = re.compile(r"bytes\s+(\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII | re.IGNORECASE)
-_WORTH: Final = 64 << 10  # bytes of an answer that make another try without a pause worth it
-_LOOKED_AT: Final = 64 << 10  # bytes of the start of a file that must not hold the token: errors quote from there
+_GOOD_ANSWER: Final = 64 << 10  # bytes of an answer after which the next attempt needs no pause
+_START: Final = 64 << 10  # bytes of the start of a file, from which errors may quote: it must not hold the token
 _UNSATISFIED: Final = re.compile(r"bytes\s+\*/(\d{1,18})", re.ASCII | re.IGNORECASE)
 
 
@@ -49,7 +40,7 @@ class _Identity:
 
     @property
     def condition(self) -> dict[str, str]:
-        """If-Range, where one may be sent: a weak tag may not."""
+        """The If-Range header, if there is something to send in it; a weak ETag must not be sent."""
         if self.etag and not self.etag.startswith("W/"):
             return {"If-Range": self.etag}
         return {"If-Range": self.modified} if self.modified else {}
@@ -68,30 +59,34 @@ class _Identity:
 
 
 class Download(Source):
-    """The body of a GET. It asks at once, and again from the byte where it stopped when the connection breaks.
+    """The body of a GET as a source. If the connection breaks, it asks again, from the byte where it stopped.
 
-    DownloadError: the link cannot be had, the file changed, the server does not do ranges, or ``budget`` was over
-    before a byte came. CancelledError where the caller wants no more.
+    The first request is sent at once. DownloadError if the server refuses, the file changes while it is downloaded, the
+    server does not send parts of files, or ``budget`` is used up. CancelledError if the caller cancels.
     """
 
-    def __init__(self, http: Http, url: str, budget: RetryBudget, *, owned: bool = False, hint: str = "") -> None:
-        """``owned`` connections are closed with it; ``hint`` is told where not even the first byte can be had."""
+    def __init__(self, http: Http, url: str, budget: RetryBudget, *, owned: bool = False, advice: str = "") -> None:
+        """Send the first request.
+
+        ``owned``: ``http`` is closed with this source. ``advice`` is that of errors before the first byte.
+        """
         name = unquote(PurePosixPath(urlsplit(url).path).name)
-        super().__init__(http.clean(name) or shown(url), None)
+        super().__init__(http.clean(name) or redacted_url(url), None)
         self._http = http
         self._url = url
         self._pid = os.getpid()
         self._owned = owned
-        self._hint = hint
+        self._advice = advice
         self._budget = budget
         self._stopped = budget.stopped
         self._identity = _Identity(None, None)
         self._exchange: Exchange | None = None
         self._received = 0
-        self._opened_at = 0  # the first byte of the answer under way
-        self._until: int | None = None  # where the answer under way ends, None where it does not say
+        self._answer_start = 0  # byte of the file with which the current answer begins
+        self._answer_end: int | None = None  # byte of the file behind it; None if it does not say
+        self._is_chunked = False  # the current answer says itself where it ends
         self._ended = False
-        self.complete = False  # whether the end was the file's, as far as HTTP can tell
+        self.complete = False  # whether this was the end of the file, as far as HTTP can tell
         try:
             self._open()
         except BaseException:
@@ -116,19 +111,19 @@ class Download(Source):
             # Two processes would take bytes from one connection.
             raise RuntimeError(f"{self.name}: the download was opened before a fork: open it again in the child")
         while not self._ended:
-            self._budget.check()
-            data = self._receive(n if self._received else max(n, _LOOKED_AT))
-            if isinstance(data, Fault):
+            self._budget.raise_if_cancelled()
+            data = self._receive(n if self._received else max(n, _START))
+            if isinstance(data, FailedAttempt):
                 self._drop()
-                self._replay(data)
+                self._resume(data)
             elif data:
-                if not self._received and self._http.shows(str(data[:_LOOKED_AT], "latin-1")):
-                    # Not in a local variable either, when the error is raised.
+                if not self._received and self._http.shows(str(data[:_START], "latin-1")):
+                    # A traceback shows local variables, too.
                     del data
-                    raise self._error("what the link gives holds the token, and is no log")
+                    raise self._error("the file holds the token, and is not a log")
                 self._received += len(data)
-                if self._until is not None and self._received > self._until:
-                    raise self._error(f"the server sent more than it said, which was to byte {self._until:,}")
+                if self._answer_end is not None and self._received > self._answer_end:
+                    raise self._error(f"the server said it would send up to byte {self._answer_end:,}, and sent more")
                 self._budget.succeeded()
                 return self._at_most(data, n)
             else:
@@ -137,29 +132,29 @@ class Download(Source):
 
     # ---- one answer -------------------------------------------------------------------------------------
 
-    def _receive(self, n: int) -> bytes | Fault:
-        """What is there, at most n bytes; none where the answer ends."""
+    def _receive(self, n: int) -> bytes | FailedAttempt:
+        """What is there, at most n bytes; empty where the answer ends."""
         exchange = self._exchange
         if exchange is None or self._stopped.is_set():
-            return Fault("there is no connection")
+            return FailedAttempt("there is no connection")
         if not self._budget.failures:
-            # What went before is the time of whoever reads.
-            self._budget.restart()
+            # The time since the last read was the reader's, not the server's.
+            self._budget.restart_deadline()
         return exchange.read(min(n, _READ_MOST))
 
     def _end_of_answer(self) -> None:
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.release()
-        if self._until is not None and self._received < self._until:
-            self._replay(Fault("the answer ended early"))
+        if self._answer_end is not None and self._received < self._answer_end:
+            self._resume(FailedAttempt("the answer ended early"))
         elif self.size is not None and self._received < self.size:
-            # A part of the range that was asked for: the rest is asked for next.
-            self._budget.restart()
+            # The server sent only a part of the range that was asked for: ask for the rest.
+            self._budget.restart_deadline()
             self._open()
         else:
             self._ended = True
-            self.complete = self._until is not None or self._is_chunked
+            self.complete = self._answer_end is not None or self._is_chunked
 
     def _drop(self) -> None:
         exchange, self._exchange = self._exchange, None
@@ -168,15 +163,15 @@ class Download(Source):
 
     # ---- asking -----------------------------------------------------------------------------------------
 
-    def _replay(self, fault: Fault) -> None:
-        """Wait, then ask for the rest; DownloadError when it was tried often enough."""
+    def _resume(self, failed: FailedAttempt) -> None:
+        """Wait, then ask for the rest; DownloadError if there is to be no other attempt."""
         if self._stopped.is_set():
             self._ended = True
             return
-        # Where the connection was good for a while, it most likely is again.
-        at_once = self._received - self._opened_at >= _WORTH
-        if not self._budget.after(fault, at_once=at_once):
-            raise self._error(fault.text + self._tried())
+        # A connection that was good for a while most likely is good again.
+        at_once = self._received - self._answer_start >= _GOOD_ANSWER
+        if not self._budget.wait_to_retry(failed, at_once=at_once):
+            raise self._error(failed.text + self._tried(), failed.advice)
         self._open()
 
     def _tried(self) -> str:
@@ -186,67 +181,50 @@ class Download(Source):
     def _open(self) -> None:
         """Ask until there is an answer to read."""
         while not self._stopped.is_set():
-            fault = self._ask()
-            if fault is None:
+            failed = self._ask()
+            if failed is None:
                 return
-            if not self._budget.after(fault):
-                raise self._error(fault.text + self._tried())
+            if not self._budget.wait_to_retry(failed):
+                raise self._error(failed.text + self._tried(), failed.advice)
         self._ended = True
 
-    def _ask(self) -> Fault | None:
+    def _ask(self) -> FailedAttempt | None:
         """Ask once, from the next byte on."""
-        self._budget.check()
+        self._budget.raise_if_cancelled()
         headers = {}
         if self._received:
             headers = {"Range": f"bytes={self._received}-", **self._identity.condition}
-        exchange = self._follow(headers)
-        if isinstance(exchange, Fault):
+        exchange = self._http.follow("GET", self._url, self._budget, headers, refuse=_refuse_redirect)
+        if isinstance(exchange, FailedAttempt):
             return exchange
         try:
-            return self._taken(exchange)
+            return self._judge(exchange)
         finally:
             if self._exchange is not exchange:
-                # Its body is not wanted: the connection goes with it.
+                # Its body is not wanted, so the connection cannot be used again.
                 exchange.close()
 
-    def _follow(self, headers: Mapping[str, str]) -> Exchange | Fault:
-        url = self._url
-        for _ in range(REDIRECTS + 1):
-            exchange = self._http.send("GET", url, self._budget, headers)
-            if isinstance(exchange, Fault):
-                return exchange
-            target = exchange.redirect()
-            if target is None:
-                return exchange
-            exchange.close()
-            if problem := url_problem(target, "the redirect", allow_http=True):
-                raise self._error(problem)
-            if is_http(target) and not is_http(url):
-                raise self._error(f"it redirects from https to {shown(target)}")
-            url = target
-        raise self._error(f"more than {REDIRECTS} redirects")
-
-    def _taken(self, exchange: Exchange) -> Fault | None:
-        """Judge an answer by its head; the body of a good one is read from here on."""
+    def _judge(self, exchange: Exchange) -> FailedAttempt | None:
+        """Judge an answer by its head; the body of a good answer is read from here on."""
         status = exchange.status
-        if status in TRANSIENT or status >= 500:
+        if exchange.is_transient:
             wait = retry_after(exchange.headers, self._budget.clock.time())
-            return Fault(f"the server answered {status} {exchange.reason}".rstrip(), status, wait)
+            return FailedAttempt(f"the server answered {status} {exchange.reason}".rstrip(), status, wait)
         if self._received:
-            self._take_rest(exchange)
+            self._accept_rest(exchange)
         else:
-            self._take_whole(exchange)
+            self._accept_whole(exchange)
         return None
 
-    def _take_whole(self, exchange: Exchange) -> None:
+    def _accept_whole(self, exchange: Exchange) -> None:
         if exchange.status != 200:
             raise self._refused(exchange)
         self._check_encoding(exchange)
         self._identity = _Identity.of(exchange.headers)
         self._use(exchange)
-        self.size = self._until = exchange.length
+        self.size = self._answer_end = exchange.length
 
-    def _take_rest(self, exchange: Exchange) -> None:
+    def _accept_rest(self, exchange: Exchange) -> None:
         identity = _Identity.of(exchange.headers)
         if exchange.status == 416:
             self._check_end(exchange)
@@ -254,39 +232,39 @@ class Download(Source):
         if exchange.status == 200:
             if self._identity.differs(identity):
                 raise self._changed()
-            raise self._error("the server does not send parts of a file, so that it cannot go on")
+            raise self._error("the server does not send parts of a file, so the download cannot go on")
         if exchange.status != 206:
             raise self._refused(exchange)
         self._check_encoding(exchange)
         start, end, total = self._range(exchange)
         if self._identity.differs(identity):
             raise self._changed()
-        # A part that was sent under a condition needs not repeat it.
+        # An answer to a request with If-Range need not repeat what the file is known by.
         if not self._identity.condition and not self._identity.is_same(identity):
-            raise self._error("the server gives no ETag and no Last-Modified that would show it to be the same file")
+            raise self._error("the server gives no ETag and no Last-Modified, so it may be another file now")
         if start != self._received or end <= start or (total is not None and end > total):
             raise self._error(f"the server sent bytes {start} to {end} of {total}, byte {self._received} was asked for")
         if None not in (self.size, total) and self.size != total:
             raise self._changed()
         self.size = total if self.size is None else self.size
         self._use(exchange)
-        self._until = end
+        self._answer_end = end
 
     def _use(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._opened_at = self._received
+        self._answer_start = self._received
         self._is_chunked = "chunked" in exchange.headers.get("Transfer-Encoding", "").lower()
 
     def _range(self, exchange: Exchange) -> tuple[int, int, int | None]:
-        """First byte, the one behind the last, and the size of the file."""
+        """The first byte of the part, the byte behind its last one, and the size of the file."""
         text = exchange.headers.get("Content-Range", "")
         match = _CONTENT_RANGE.fullmatch(text.strip())
         if match is None:
-            raise self._error(f"the server sent a part of the file, but not which: Content-Range is {text!r}")
+            raise self._error(f"the server does not say which part of the file it sent: Content-Range is {text!r}")
         return int(match[1]), int(match[2]) + 1, None if match[3] == "*" else int(match[3])
 
     def _check_end(self, exchange: Exchange) -> None:
-        """There is nothing behind the bytes received: the end, if the file is just as long."""
+        """The server has nothing behind the bytes received: it is the end if the file has as many bytes."""
         match = _UNSATISFIED.fullmatch(exchange.headers.get("Content-Range", "").strip())
         identity = _Identity.of(exchange.headers)
         if match is None or int(match[1]) != self._received or self.size not in (None, self._received):
@@ -297,21 +275,26 @@ class Download(Source):
         self._ended = self.complete = True
 
     def _check_encoding(self, exchange: Exchange) -> None:
-        if encoding := packed(exchange.headers):
+        if encoding := content_encoding(exchange.headers):
             raise self._error(f"the server packs the file as {encoding!r} on the way, which it was asked not to do")
 
     # ---- errors -----------------------------------------------------------------------------------------
 
     def _refused(self, exchange: Exchange) -> DownloadError:
         status = exchange.status
-        advice = "; a link lasts for a while only: ask for the log again" if status in (401, 403, 404, 410) else ""
-        return self._error(f"the server answered {status} {exchange.reason}".rstrip() + advice)
+        advice = "a link lasts for a while only: ask for the log again" if status in (401, 403, 404, 410) else ""
+        return self._error(f"the server answered {status} {exchange.reason}".rstrip(), advice)
 
     def _changed(self) -> DownloadError:
-        return self._error("the file changed while it was downloaded; ask for the log again")
+        return self._error("the file changed while it was downloaded", "ask for the log again")
 
-    def _error(self, text: str) -> DownloadError:
+    def _error(self, text: str, advice: str = "") -> DownloadError:
         of = "" if self.size is None else f" of {self.size:,}"
         where = f" at byte {self._received:,}{of}" if self._received else ""
-        hint = "" if self._received else self._hint
-        return DownloadError(one_line(f"download of {shown(self._url)}{where}: {text}") + hint)
+        if not self._received:
+            advice = "; ".join(filter(None, (advice, self._advice)))
+        return DownloadError(one_line(f"download of {redacted_url(self._url)}{where}: {text}"), advice=advice)
+
+
+def _refuse_redirect(_: int, url: str, target: str) -> str:
+    return f"it redirects from https to {redacted_url(target)}" if is_http(target) and not is_http(url) else ""

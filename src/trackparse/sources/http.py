@@ -1,4 +1,4 @@
-"""One HTTP exchange that ends in time and hides the token. Knows no log and no API, and tries once."""
+"""An HTTP exchange that ends in time, and hides the token. Follows redirects, tries once; knows no log and no API."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import re
 import ssl
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import cache
@@ -19,8 +19,8 @@ from typing import Any, Final
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from trackparse.errors import one_line
-from trackparse.sources.deadline import Watch
-from trackparse.sources.retry import Fault, RetryBudget
+from trackparse.sources.deadline import Watchdog
+from trackparse.sources.retry import FailedAttempt, RetryBudget
 from trackparse.version import __version__
 
 try:
@@ -28,26 +28,26 @@ try:
 except ModuleNotFoundError:
     raise ImportError("the client needs urllib3: pip install 'trackparse[client]'", name="urllib3") from None
 
-TRANSIENT: Final = (408, 425, 429)  # and 5xx: the same request may be answered better later
-REDIRECTS: Final = 5  # followed in one exchange
-HIDDEN: Final = "***"  # where the token stood
-_BREAKS: Final = (urllib3.exceptions.HTTPError, OSError)  # what an exchange may raise
-_KEPT: Final = 8  # idle connections of one host, where threads share a client
-_HOSTS: Final = 10  # whose connections are kept
-_REDIRECTS: Final = (301, 302, 303, 307, 308)
-_LONGEST_URL: Final = 8 << 10  # characters
-_LONGEST_WAIT: Final = 1e6  # seconds; a clock or a socket does not take any number
-# Characters of a token that can be told from words: a shorter one is no secret, and would be found in every message.
-_SHORTEST_SECRET: Final = 8
-HEADERS: Final = {
-    # Offsets of a range count bytes as they are sent: nothing may be packed on the way.
+HIDDEN: Final = "***"  # stands where the token stood
+_TRANSIENT: Final = (408, 425, 429)  # statuses, besides 5xx, after which the same request may succeed later
+_REDIRECTS: Final = (301, 302, 303, 307, 308)  # statuses
+_REDIRECTS_MOST: Final = 5  # redirects of one request
+_NETWORK_ERRORS: Final = (urllib3.exceptions.HTTPError, OSError)
+_IDLE_MOST: Final = 8  # idle connections to one host, for threads that share a client
+_HOSTS_MOST: Final = 10  # hosts to which idle connections are kept
+_URL_MOST: Final = 8 << 10  # characters
+_WAIT_MOST: Final = 1e6  # seconds; clocks and sockets do not take any number
+# Characters of a token that is searched for in texts: a shorter one cannot be told from words.
+_SECRET_LEAST: Final = 8
+_HEADERS: Final = {
+    # Offsets of a range count bytes as they are sent, so they must not be compressed on the way.
     "Accept-Encoding": "identity",
     "User-Agent": f"trackparse/{__version__}",
 }
 
 
 class Secret:
-    """A text that shows itself to nobody who does not ask for it."""
+    """A text that no repr, message or pickle shows."""
 
     __slots__ = ("_pattern", "_text")
 
@@ -57,7 +57,7 @@ class Secret:
         forms = {text, as_json, as_json.replace("/", "\\/"), quote(text), quote(text, safe=""), html.escape(text)}
         forms |= {repr(form)[1:-1] for form in forms}
         longest_first = sorted(forms, key=len, reverse=True)
-        # Whatever the letters: names of hosts are shown in small ones.
+        # In capitals or not: names of hosts are shown in small letters.
         self._pattern = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
 
     def reveal(self) -> str:
@@ -65,17 +65,17 @@ class Secret:
         return self._text
 
     def hidden_in(self, text: str) -> str:
-        """The text without the secret, however it was quoted on its way into it."""
-        if len(self._text) < _SHORTEST_SECRET:
+        """The text without the secret, however that is quoted there."""
+        if len(self._text) < _SECRET_LEAST:
             return text
         text = self._pattern.sub(HIDDEN, text)
         return HIDDEN if self.is_in(text) else text
 
     def is_in(self, text: str) -> bool:
-        """Whether the text shows it, in whatever quoting."""
-        if len(self._text) < _SHORTEST_SECRET:
+        """Whether the text shows the secret, however it is quoted there."""
+        if len(self._text) < _SECRET_LEAST:
             return False
-        # UTF-16 that is taken for UTF-8 has a NUL beside each letter: it can be read all the same.
+        # UTF-16 read as UTF-8 has a NUL beside each letter, and people can still read it.
         text = "".join(filter(str.isprintable, text))
         forms = (text, unquote(text), text.replace("\\", ""), html.unescape(text))
         return any(self._pattern.search(form) for form in forms)
@@ -84,11 +84,11 @@ class Secret:
         return f"'{HIDDEN}'"
 
     def __reduce__(self) -> tuple[object, ...]:
-        raise TypeError("a secret is not to be copied or pickled: make a new client where it is needed")
+        raise TypeError("a secret cannot be copied or pickled: make a new client where it is needed")
 
 
 class HiddenBytes(bytes):
-    """Bytes that a traceback with local variables does not show."""
+    """Bytes that a traceback with local variables does not show: a request with the token, or its answer."""
 
     def __repr__(self) -> str:
         return f"<{len(self)} bytes>"
@@ -97,40 +97,40 @@ class HiddenBytes(bytes):
 
 
 def url_problem(url: str, what: str, *, allow_http: bool) -> str:
-    """Why a URL may not be asked; empty if it may."""
-    if not url.isascii() or not url.isprintable() or " " in url or len(url) > _LONGEST_URL:
-        return f"{what} is no URL: {url!r}"
+    """Why a request must not be sent to a URL; empty if it may be sent. ``what`` names the URL in that text."""
+    if not url.isascii() or not url.isprintable() or " " in url or len(url) > _URL_MOST:
+        return f"{what} is not a URL: {url!r}"
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
-    except ValueError as fault:
-        return f"{what} is no URL: {url!r} ({fault})"
+    except ValueError as error:
+        return f"{what} is not a URL: {url!r} ({error})"
     if not host or parts.scheme not in ("http", "https"):
-        return f"{what} is no https:// URL: {shown(url) if parts.netloc else url!r}"
+        return f"{what} is not an https:// URL: {redacted_url(url) if parts.netloc else url!r}"
     if parts.scheme == "http" and not allow_http:
-        return f"{what} is not https: {shown(url)!r}; allow_http=True is for tests"
+        return f"{what} is not https: {redacted_url(url)!r}; allow_http=True is for tests"
     return ""
 
 
 def check_url(url: str, what: str, *, allow_http: bool) -> None:
-    """ValueError if the URL may not be asked."""
+    """ValueError if a request must not be sent to the URL."""
     if problem := url_problem(url, what, allow_http=allow_http):
         raise ValueError(one_line(problem))
 
 
-def shown(url: str) -> str:
-    """The URL as messages show it: no user, no query. A signed link is a key."""
+def redacted_url(url: str) -> str:
+    """The URL as messages show it: without user and query, because a signed link is a key."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{_host(url)}{parts.path}"
 
 
 def is_http(url: str) -> bool:
-    """Whether a URL is asked without encryption."""
+    """Whether requests to a URL are not encrypted."""
     return urlsplit(url).scheme == "http"
 
 
 def over_https(url: str) -> str:
-    """The same host and path by https; a port that is not that of http stays."""
+    """The same host and path by https. The port stays, unless it is that of http."""
     host = urlsplit(url).netloc
     return f"https://{host.removesuffix(':80')}{url[len('http://') + len(host) :]}"
 
@@ -142,96 +142,103 @@ def origin(url: str) -> tuple[str, str | None, int]:
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds that the server asks to wait, written as a number or as a date; ``now`` is since 1970."""
+    """Seconds that the server asks to wait, as a number or as a date; ``now`` is in seconds since 1970."""
     text = headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
-        return min(float(text[:9]), _LONGEST_WAIT)
+        return min(float(text[:9]), _WAIT_MOST)
     try:
         date = parsedate_to_datetime(text)
         seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
     except Exception:
         # ValueError for most texts that are no date, but also OverflowError, TypeError and others.
         return None
-    return min(max(0.0, seconds), _LONGEST_WAIT)
+    return min(max(0.0, seconds), _WAIT_MOST)
 
 
-def packed(headers: Mapping[str, str]) -> str:
-    """How a body was packed on the way, empty if it was not."""
+def content_encoding(headers: Mapping[str, str]) -> str:
+    """How a body was compressed on the way; empty if it was not."""
     encoding = headers.get("Content-Encoding", "").strip()
     return "" if encoding.lower() == "identity" else encoding
 
 
 class Exchange:
-    """The answer to a request. Its head hides the token already; ``read`` ends in time."""
+    """The answer to a request. The token is hidden in its head already; ``read`` ends in time."""
 
     def __init__(
         self,
         http: Http,
         url: str,
         response: urllib3.BaseHTTPResponse,
-        watch: Watch,
+        watchdog: Watchdog,
         budget: RetryBudget,
         timeout: float,
     ) -> None:
         self._http = http
         self._url = url
         self._response = response
-        self._watch = watch
+        self._watchdog = watchdog
         self._budget = budget
-        self._timeout = timeout  # seconds, of each wait for bytes
-        # One that nobody closes must not be watched for ever.
-        weakref.finalize(self, watch.drop)
+        self._timeout = timeout  # seconds of each wait for bytes
+        # If nobody closes the exchange, the thread must end all the same.
+        weakref.finalize(self, watchdog.drop)
         self.status = response.status
         self.reason = http.clean(response.reason or "")
-        # A header that shows the token is none that we need.
+        # No header with the token in it is needed.
         self.headers = urllib3.HTTPHeaderDict(
             (name, value) for name, value in response.headers.items() if not http.shows(f"{name} {value}")
         )
         self.length = response.length_remaining  # bytes, None where the head does not say
 
-    def read(self, n: int) -> bytes | Fault:
-        """What is there, at most n bytes; none where the answer ends. A byte that came is never lost to an error."""
-        watch = self._watch
-        watch.begin(self._budget.for_one(self._http.timeout))
-        fault: Fault
+    @property
+    def is_transient(self) -> bool:
+        """Whether the same request may succeed later, by the status."""
+        return self.status in _TRANSIENT or self.status >= 500
+
+    def read(self, n: int) -> bytes | FailedAttempt:
+        """What is there, at most n bytes; empty where the answer ends. An error never takes bytes that had come."""
+        watchdog = self._watchdog
+        watchdog.begin(self._budget.attempt_seconds(self._http.timeout))
+        failed: FailedAttempt
         try:
             data = self._response.read1(n, decode_content=False)
-            if data or not watch.late:
+            if data or not watchdog.late:
                 return data
-            fault = _late(self._url)
+            failed = _late(self._url)
         except Exception as error:
-            # A socket that is shut down under a read fails as it likes.
-            if not (watch.late or isinstance(error, _BREAKS)):
+            # A socket that is shut down under a read may raise anything.
+            if not (watchdog.late or isinstance(error, _NETWORK_ERRORS)):
                 raise
-            fault = _late(self._url) if watch.late else self._http.fault(error, self._url, self._timeout)
+            failed = _late(self._url) if watchdog.late else self._http.failed(error, self._url, self._timeout)
         finally:
-            watch.rest()
-        return fault
+            watchdog.rest()
+        return failed
 
-    def body(self, limit: int) -> bytes | Fault:
-        """The whole body of a small answer; ``final`` if it is larger than limit (bytes). The exchange is done then."""
+    def body(self, limit: int) -> bytes | FailedAttempt:
+        """The whole body of a small answer, of at most ``limit`` bytes. The exchange is closed then."""
         try:
-            if encoding := packed(self.headers):
-                return Fault(f"the answer is packed as {one_line(encoding)}, which was not asked for", self.status)
+            if encoding := content_encoding(self.headers):
+                text = f"the answer is packed as {one_line(encoding)}, which was not asked for"
+                return FailedAttempt(text, self.status)
             parts: list[bytes] = []
             end = self._budget.clock.now() + self._http.timeout
             size = 0
             while data := self.read(64 << 10):
-                if isinstance(data, Fault):
+                if isinstance(data, FailedAttempt):
                     return data
                 parts.append(data)
                 size += len(data)
                 if size > limit:
-                    return Fault(f"the answer is longer than {limit:,} bytes", self.status, final=True)
+                    return FailedAttempt(f"the answer is longer than {limit:,} bytes", self.status, final=True)
                 if self._budget.clock.now() > end:
-                    return Fault(f"the answer did not end within {self._http.timeout:g} s", self.status)
+                    text = f"the answer did not end within {self._http.timeout:g} s"
+                    return FailedAttempt(text, self.status)
             self.release()
             return HiddenBytes(b"".join(parts))
         finally:
             self.close()
 
     def redirect(self) -> str | None:
-        """Where a redirect leads, None if this is none. Nothing is checked."""
+        """The URL to which the answer redirects; None if it does not. The URL is not checked."""
         location = self.headers.get("Location")
         if self.status not in _REDIRECTS or not location:
             return None
@@ -242,24 +249,27 @@ class Exchange:
 
     def interrupt(self) -> None:
         """End a read in another thread. Takes no lock."""
-        self._watch.interrupt()
+        self._watchdog.interrupt()
 
     def release(self) -> None:
-        """The answer was read to its end: keep the connection."""
-        self._watch.close()
+        """Keep the connection for the next request: the answer was read to its end."""
+        self._watchdog.close()
         self._response.release_conn()
 
     def close(self) -> None:
         """End the connection, if it was not released; twice does no harm."""
-        self._watch.close()
+        self._watchdog.close()
         self._response.close()
 
 
-_under_way = threading.local()  # the watch of the exchange that makes or uses connections in this thread
+_current = threading.local()  # .watchdog: that of the exchange that this thread has under way
 
 
 class _Head(http.client.HTTPResponse):
-    """An answer as http.client reads it; urllib3 would log what it could not read of the head, whatever that shows."""
+    """An answer as http.client reads it, except that urllib3 finds nothing to log.
+
+    It would log what could not be parsed of the head, and that may show the token.
+    """
 
     def begin(self) -> None:
         super().begin()
@@ -267,36 +277,36 @@ class _Head(http.client.HTTPResponse):
         self.msg.set_payload("")
 
 
-class _Watched:
-    """What a connection does so that its socket is known to the watch from the first byte on."""
+class _WatchedConnection:
+    """Makes a class of connections tell their socket to the watchdog, before the first byte is sent."""
 
     response_class = _Head
     sock: Any
 
     def _new_conn(self) -> Any:
-        return _under_way.watch.connect(super()._new_conn)  # type: ignore[misc]
+        return _current.watchdog.connect(super()._new_conn)  # type: ignore[misc]
 
     def _tunnel(self) -> None:
         super()._tunnel()  # type: ignore[misc]
-        if _under_way.watch.late:
-            # Half an answer of a proxy passes for a whole one.
+        if _current.watchdog.late:
+            # http.client takes half an answer of a proxy for a whole one.
             raise TimeoutError("the proxy did not connect in time")
 
     def request(self, *args: Any, **options: Any) -> Any:
         if self.sock is not None:
-            _under_way.watch.hold(self.sock)
+            _current.watchdog.guard(self.sock)
         return super().request(*args, **options)  # type: ignore[misc]
 
 
 @cache
 def _watched_class(kind: type) -> type:
-    return type(kind.__name__, (_Watched, kind), {})
+    return type(kind.__name__, (_WatchedConnection, kind), {})
 
 
-def _watched(manager: urllib3.PoolManager) -> urllib3.PoolManager:
-    """The same settings, with connections of its own, which are watched."""
+def _watched_manager(manager: urllib3.PoolManager) -> urllib3.PoolManager:
+    """A manager with the same settings, and with connections of its own, which are watched."""
     new: Any = copy.copy(manager)
-    new.pools = type(manager.pools)(_HOSTS)
+    new.pools = type(manager.pools)(_HOSTS_MOST)
 
     def watched_pool(*args: Any, **options: Any) -> Any:
         pool = manager._new_pool(*args, **options)
@@ -309,18 +319,18 @@ def _watched(manager: urllib3.PoolManager) -> urllib3.PoolManager:
 
 
 class Http:
-    """A pool of connections. No cookies, no proxies from the environment, nothing followed unasked."""
+    """Sends requests, over connections that it keeps. No cookies, no proxies from the environment."""
 
     def __init__(self, *, timeout: float, pool: urllib3.PoolManager | None, secret: Secret | None) -> None:
         if not timeout > 0:
-            raise ValueError(f"timeout={timeout!r}: more than 0 seconds")
+            raise ValueError(f"timeout={timeout!r}: expected more than 0 seconds")
         self.timeout = timeout
         self._secret = secret
-        self._given = urllib3.PoolManager(maxsize=_KEPT) if pool is None else pool
-        self._managers = {os.getpid(): _watched(self._given)}
+        self._given = urllib3.PoolManager(maxsize=_IDLE_MOST) if pool is None else pool
+        self._managers = {os.getpid(): _watched_manager(self._given)}
 
     def clean(self, text: str) -> str:
-        """What somebody else wrote, as a message holds it: short, on one line, and without the token."""
+        """A text from outside, fit for a message: short, on one line, and without the token."""
         return one_line(self.hide(text))
 
     def hide(self, text: str) -> str:
@@ -328,7 +338,7 @@ class Http:
         return text if self._secret is None else self._secret.hidden_in(text)
 
     def shows(self, text: str) -> bool:
-        """Whether the token can be read there."""
+        """Whether the text shows the token."""
         return self._secret is not None and self._secret.is_in(text)
 
     def send(
@@ -338,79 +348,108 @@ class Http:
         budget: RetryBudget,
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
-    ) -> Exchange | Fault:
-        """The answer, its body unread; or what went wrong."""
+    ) -> Exchange | FailedAttempt:
+        """Send one request; its answer with the body unread, or what went wrong."""
         if self.shows(url) or (self._secret is not None and HIDDEN in url):
-            # Whoever made this up: it would be sent where it does not belong, and stand in logs.
-            return Fault("the URL holds the token", final=True)
-        seconds = budget.for_one(self.timeout)
-        # Of each wait for bytes, to the end of the answer: not what is left now, but what there is after some came.
-        timeout = min(self.timeout, budget.seconds or self.timeout, _LONGEST_WAIT)
-        _under_way.watch = watch = Watch(budget)
-        watch.begin(seconds)
+            # A server may repeat the token in a redirect or a link. There it would stand in the logs of others.
+            return FailedAttempt("the URL holds the token", final=True)
+        seconds = budget.attempt_seconds(self.timeout)
+        # Of each wait for bytes, up to the end of the answer. It is not bounded by the time that is left now, since a
+        # download has its full time again after each byte.
+        timeout = min(self.timeout, budget.seconds or self.timeout, _WAIT_MOST)
+        _current.watchdog = watchdog = Watchdog(budget)
+        watchdog.begin(seconds)
         exchange = None
-        fault: Fault
+        failed: FailedAttempt
         try:
             response = self._manager().request(
                 method,
                 url,
                 body=body,
-                headers={**HEADERS, **(headers or {})},
+                headers={**_HEADERS, **(headers or {})},
                 timeout=urllib3.Timeout(connect=min(timeout, max(seconds, 0.001)), read=timeout),
                 retries=False,
                 redirect=False,
                 preload_content=False,
                 decode_content=False,
             )
-            if watch.late:
-                # Half a head passes for a whole one.
+            if watchdog.late:
+                # http.client takes half a head for a whole one.
                 response.close()
                 return _late(url)
-            exchange = Exchange(self, url, response, watch, budget, timeout)
+            exchange = Exchange(self, url, response, watchdog, budget, timeout)
             return exchange
         except Exception as error:
-            if not (watch.late or isinstance(error, _BREAKS)):
+            if not (watchdog.late or isinstance(error, _NETWORK_ERRORS)):
                 raise
-            fault = _late(url) if watch.late else self.fault(error, url, timeout)
+            failed = _late(url) if watchdog.late else self.failed(error, url, timeout)
         finally:
-            watch.rest()
-            del _under_way.watch
+            watchdog.rest()
+            del _current.watchdog
             if exchange is None:
-                watch.close()
-        return fault
+                watchdog.close()
+        return failed
+
+    def follow(
+        self,
+        method: str,
+        url: str,
+        budget: RetryBudget,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        *,
+        refuse: Callable[[int, str, str], str],
+    ) -> Exchange | FailedAttempt:
+        """As ``send``, and along redirects to the answer that is not one.
+
+        ``refuse`` is called with the status of each redirect, the URL that it comes from and the one that it leads to.
+        It returns why the redirect must not be followed; empty if it may be.
+        """
+        for _ in range(_REDIRECTS_MOST + 1):
+            exchange = self.send(method, url, budget, headers, body)
+            if isinstance(exchange, FailedAttempt):
+                return exchange
+            target = exchange.redirect()
+            if target is None:
+                return exchange
+            exchange.close()
+            problem = url_problem(target, "the redirect", allow_http=True) or refuse(exchange.status, url, target)
+            if problem:
+                return FailedAttempt(one_line(problem), exchange.status, final=True)
+            url = target
+        return FailedAttempt(f"more than {_REDIRECTS_MOST} redirects", final=True)
 
     def _manager(self) -> urllib3.PoolManager:
-        """The connections of this process: those of its parent are the parent's, after a fork."""
+        """The connections of this process: after a fork, those made before belong to the parent."""
         pid = os.getpid()
         if pid not in self._managers:
-            self._managers[pid] = _watched(self._given)
+            self._managers[pid] = _watched_manager(self._given)
         return self._managers[pid]
 
-    def fault(self, error: BaseException, url: str, timeout: float) -> Fault:
-        """What an exception says, in a few words."""
+    def failed(self, error: BaseException, url: str, timeout: float) -> FailedAttempt:
+        """What a network error says, in a few words."""
         host = _host(url)
         root = _root(error)
         if isinstance(root, ssl.SSLCertVerificationError):
-            text = (
-                f"the certificate of {host} is not trusted ({root.verify_message}); "
-                "if it is right, name its authority in SSL_CERT_FILE or hand over a pool"
-            )
-            return Fault(self.clean(text), final=True)
+            text = f"the certificate of {host} is not trusted ({root.verify_message})"
+            advice = "if it is right, name its authority in SSL_CERT_FILE or pass a pool"
+            return FailedAttempt(self.clean(text), final=True, advice=advice)
         if isinstance(error, (urllib3.exceptions.LocationValueError, urllib3.exceptions.ProxySchemeUnknown)):
-            return Fault(self.clean(f"{host}: {error}"), final=True)
+            return FailedAttempt(self.clean(f"{host}: {error}"), final=True)
         if isinstance(error, urllib3.exceptions.NameResolutionError):
-            return Fault(f"no host {host}")
+            return FailedAttempt(f"there is no host {host}", unreachable=True)
         if isinstance(error, urllib3.exceptions.TimeoutError) and not isinstance(
             error, urllib3.exceptions.NewConnectionError
         ):
-            return Fault(f"{host} did not answer within {timeout:.3g} s")
-        return Fault(self.clean(f"the connection to {host} failed ({_words(root)})"))
+            return FailedAttempt(f"{host} did not answer within {timeout:.3g} s")
+        unreachable = isinstance(error, urllib3.exceptions.NewConnectionError) or isinstance(root, ConnectionError)
+        return FailedAttempt(self.clean(f"the connection to {host} failed ({_words(root)})"), unreachable=unreachable)
 
     def close(self) -> None:
-        """Close idle connections; those in use end with their answers."""
+        """Close idle connections; those in use are closed with their answers."""
         if manager := self._managers.get(os.getpid()):
-            # To forget them closes them later, with whatever still knows them: a traceback, say.
-            for key in manager.pools.keys():  # noqa: SIM118 - it is no dict, and cannot be iterated
+            # Not by ``clear`` alone: then they are closed when nothing refers to them any more, such as a traceback.
+            for key in manager.pools.keys():  # noqa: SIM118 - not a dict: it cannot be iterated
                 if pool := manager.pools.get(key):
                     pool.close()
             manager.clear()
@@ -420,12 +459,12 @@ def _host(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2]
 
 
-def _late(url: str) -> Fault:
-    return Fault(f"{_host(url)} did not finish its answer in time")
+def _late(url: str) -> FailedAttempt:
+    return FailedAttempt(f"{_host(url)} did not finish its answer in time")
 
 
 def _root(error: BaseException) -> BaseException:
-    """What urllib3 wrapped."""
+    """The error that urllib3 wrapped in others."""
     seen = 0
     while seen < 10:
         inner = next((part for part in error.args if isinstance(part, BaseException)), None)
@@ -437,6 +476,6 @@ def _root(error: BaseException) -> BaseException:
 
 
 def _words(error: BaseException) -> str:
-    """What the system says; of others the kind alone, for they quote what they could not read."""
+    """What the system says. Of other errors only the kind: they quote what they could not parse."""
     text = getattr(error, "strerror", None) or str(error)
     return text if isinstance(error, OSError) and isinstance(text, str) and text else type(error).__name__

@@ -1,4 +1,4 @@
-"""How often, how long and until when to try again. Knows no HTTP."""
+"""Decides whether to try again, how often, how long and until when. Knows no HTTP."""
 
 from __future__ import annotations
 
@@ -9,23 +9,35 @@ from typing import Final, Protocol
 
 from trackparse.errors import CancelledError
 
-_SLICE: Final = 0.05  # seconds between two looks at whoever may end a pause
-_LAST: Final = 1.0  # seconds that pauses leave to the last attempt before the deadline, a tenth of it if that is less
+POLL_INTERVAL: Final = 0.05  # seconds between two looks at whether a wait was cancelled, or its time is over
+# Seconds before the deadline at which the last attempt begins at the latest; a tenth of the deadline if that is less.
+_LAST_ATTEMPT: Final = 1.0
 
 
 class Cancel(Protocol):
-    """What ends waiting: ``threading.Event`` is one."""
+    """What cancels waiting when it is set. ``threading.Event`` has these methods."""
 
-    def is_set(self) -> bool: ...
+    def is_set(self) -> bool:
+        """Whether the caller has cancelled."""
 
-    def wait(self, timeout: float) -> object: ...
+    def wait(self, timeout: float) -> object:
+        """Return when it is set, or after ``timeout`` seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pauses:
-    """Seconds between attempts: ``first``, growing by ``growth`` up to ``longest``.
+    """How long a client pauses between attempts: longer each time.
 
-    Each is drawn from its upper half, so that clients that failed together do not come back together.
+    Each pause is drawn at random between half of its length and all of it, so that clients that failed together do not
+    come back together. ValueError unless ``0 <= first <= longest`` and ``growth >= 1``.
+
+    first: length of the first pause, in seconds.
+    longest: length that no pause exceeds, in seconds.
+    growth: each pause is so many times as long as the one before.
+
+    Example::
+
+        TrackingLogClient(token, pauses=Pauses(first=5, longest=120))
     """
 
     first: float = 1.0
@@ -34,24 +46,24 @@ class Pauses:
 
     def __post_init__(self) -> None:
         if not (0 <= self.first <= self.longest and self.growth >= 1):
-            raise ValueError(f"{self}: 0 <= first <= longest and growth >= 1 are wanted")
+            raise ValueError(f"{self}: expected 0 <= first <= longest and growth >= 1")
 
     def before(self, attempt: int) -> float:
-        """Seconds before the next attempt, after so many (from 0)."""
+        """Seconds to pause after so many pauses: ``before(0)`` is the first one."""
         # The exponent is bounded: a float overflows at some thousand attempts.
         whole = min(self.longest, self.first * self.growth ** min(attempt, 200))
         return random.uniform(whole / 2, whole)
 
 
 class Clock:
-    """The time, and how to let it pass."""
+    """The time, and how to let it pass. Tests have another one."""
 
     def now(self) -> float:
-        """Seconds, only good for differences."""
+        """Seconds since some moment; only differences mean anything."""
         return time.monotonic()
 
     def time(self) -> float:
-        """Seconds since 1970, as the calendar has it."""
+        """Seconds since 1970, by the calendar."""
         return time.time()
 
     def pause(self, seconds: float, cancel: Cancel | None) -> None:
@@ -60,11 +72,11 @@ class Clock:
             time.sleep(seconds)
         else:
             cancel.wait(seconds)
-            check(cancel)
+            raise_if_cancelled(cancel)
 
 
 class AnyOf:
-    """Set when one of its parts is."""
+    """Set when one of its parts is set."""
 
     def __init__(self, *parts: Cancel | None) -> None:
         self._parts = [part for part in parts if part is not None]
@@ -75,12 +87,12 @@ class AnyOf:
     def wait(self, timeout: float) -> object:
         end = time.monotonic() + timeout
         while not self.is_set() and (left := end - time.monotonic()) > 0:
-            time.sleep(min(left, _SLICE))
+            time.sleep(min(left, POLL_INTERVAL))
         return self.is_set()
 
 
 class Flag:
-    """An event without a lock: one that the garbage collector may set, whichever thread it interrupts."""
+    """An event without a lock: the garbage collector may set it, whichever thread it interrupts."""
 
     def __init__(self) -> None:
         self._set = False
@@ -95,92 +107,102 @@ class Flag:
         return AnyOf(self).wait(timeout)
 
 
-def check(cancel: Cancel | None) -> None:
-    """CancelledError if the caller wants no more."""
+def raise_if_cancelled(cancel: Cancel | None) -> None:
+    """CancelledError if the caller has cancelled."""
     if cancel is not None and cancel.is_set():
         raise CancelledError("cancelled by the caller")
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """An attempt that failed and may be made again. A value: errors would carry each other along."""
+class FailedAttempt:
+    """What went wrong with an attempt. Not an exception, since exceptions would keep each other's frames alive.
+
+    text: what went wrong, for a message.
+    status_code: the service's own or HTTP's; None if there was no answer.
+    retry_after: seconds that the server asks to wait.
+    final: another attempt would fail in the same way.
+    unreachable: no connection could be made, or it broke; not set if an answer just took too long.
+    advice: what to do, as that of a ``TrackparseError``.
+    """
 
     text: str
     status_code: int | None = None
-    retry_after: float | None = None  # seconds that the server asked for
-    final: bool = False  # another attempt would end the same way
+    retry_after: float | None = None
+    final: bool = False
+    unreachable: bool = False
+    advice: str = ""
 
 
 class RetryBudget:
-    """How often and how long to try: counts failures in a row, and pauses between them.
+    """How many attempts may fail in a row, and until when there may be another one.
 
-    No attempt outlasts the deadline, and the last one begins a while before it. A deadline of 0 seconds is for one
-    attempt, which has the time that any attempt has without a deadline.
+    No attempt outlasts the deadline, and the last one begins a while before it. A deadline of 0 seconds allows one
+    attempt, which has as much time as an attempt has without a deadline.
     """
 
     def __init__(self, pauses: Pauses, retries: int, seconds: float, clock: Clock, cancel: Cancel | None) -> None:
         if not seconds >= 0:
-            raise ValueError(f"{seconds!r} is no number of seconds: zero or more")
+            raise ValueError(f"{seconds!r} is not a number of seconds: expected zero or more")
         self._pauses = pauses
         self._retries = retries
-        self.seconds = seconds  # to the deadline
+        self.seconds = seconds  # from the start to the deadline
         self.clock = clock
         self.stopped = Flag()  # ends all waiting, as cancel does
         self._cancel = cancel
-        self._either = AnyOf(self.stopped, cancel)
+        self._stopped_or_cancelled = AnyOf(self.stopped, cancel)
         self.failures = 0  # in a row
         self._end = clock.now() + seconds
 
     @property
-    def _left(self) -> float:
+    def _seconds_left(self) -> float:
         return max(0.0, self._end - self.clock.now())
 
     @property
-    def _room(self) -> float:
+    def _until_last_attempt(self) -> float:
         """Seconds until the last attempt has to begin."""
-        return max(0.0, self._left - min(_LAST, self.seconds / 10))
+        return max(0.0, self._seconds_left - min(_LAST_ATTEMPT, self.seconds / 10))
 
     @property
-    def over(self) -> bool:
+    def is_over(self) -> bool:
         """Whether there is no time for another attempt."""
-        return self._room <= 0
+        return self._until_last_attempt <= 0
 
     @property
-    def ended(self) -> bool:
-        """Whether nobody waits any more."""
-        return self._either.is_set()
+    def is_abandoned(self) -> bool:
+        """Whether the result is not wanted any more."""
+        return self._stopped_or_cancelled.is_set()
 
-    def for_one(self, timeout: float) -> float:
-        """Seconds that an attempt has, all in all."""
-        return self._left if self.seconds else timeout
+    def attempt_seconds(self, timeout: float) -> float:
+        """Seconds that an attempt may take in all; ``timeout`` without a deadline."""
+        return self._seconds_left if self.seconds else timeout
 
     def pause(self, attempt: int, retry_after: float | None) -> float:
-        """Seconds to wait before the next attempt: what was asked for, or ours if longer, up to the last one."""
-        return min(max(self._pauses.before(attempt), retry_after or 0.0), self._room)
+        """Seconds to wait before the next attempt: the server's or ours, the longer of them, up to the last attempt."""
+        return min(max(self._pauses.before(attempt), retry_after or 0.0), self._until_last_attempt)
 
     def wait(self, seconds: float) -> None:
-        """Let them pass."""
-        self.clock.pause(seconds, self._either)
+        """Let them pass; CancelledError if the caller cancels."""
+        self.clock.pause(seconds, self._stopped_or_cancelled)
 
-    def after(self, fault: Fault, *, at_once: bool = False) -> bool:
-        """Wait before another attempt, ``at_once`` only if it is not the first; False if there is to be none."""
-        self.check()
-        if fault.final or self.over or self.failures >= self._retries:
+    def wait_to_retry(self, failed: FailedAttempt, *, at_once: bool = False) -> bool:
+        """Whether to try again; if so, after waiting. ``at_once``: the first retry needs no wait."""
+        self.raise_if_cancelled()
+        if failed.final or self.is_over or self.failures >= self._retries:
             return False
-        seconds = self.pause(self.failures, fault.retry_after)
+        seconds = self.pause(self.failures, failed.retry_after)
         self.failures += 1
         if not at_once or self.failures > 1:
             self.wait(seconds)
         return True
 
-    def check(self) -> None:
-        """CancelledError if the caller wants no more."""
-        check(self._cancel)
+    def raise_if_cancelled(self) -> None:
+        """CancelledError if the caller has cancelled."""
+        raise_if_cancelled(self._cancel)
 
     def succeeded(self) -> None:
-        """The next failure is a first one."""
+        """The next failure is the first one in a row."""
         self.failures = 0
 
-    def restart(self) -> None:
+    def restart_deadline(self) -> None:
         """The time to the deadline begins now."""
         self._end = self.clock.now() + self.seconds

@@ -1,4 +1,4 @@
-"""One face for everything a log can be read from. Bytes only: no archive, no thread, no parsing."""
+"""One interface for everything that a log can be read from. Bytes only: no archive, no thread, no parsing."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from typing import Any, Final, TypeAlias
 
 Buffer: TypeAlias = bytes | memoryview
 
-# They say they are seekable, but a seek inflates everything anew.
+# They say that they can seek, but each seek inflates everything from the start.
 _COSTLY_SEEK: Final = (gzip.GzipFile, bz2.BZ2File, lzma.LZMAFile, zipfile.ZipExtFile)
 
 
 class Source:
-    """Bytes in order, with what is known about them.
+    """Bytes in order.
 
-    ``position`` is the next byte ``read`` gives, 0 where the source was handed over. ``bytes_read`` never
-    goes back.
-    Subclasses say how bytes are taken: ``_take``, and ``_read_at`` where ``seekable``.
+    ``name`` is how messages call it; ``size`` is in bytes, None if not known. ``position`` is that of the next byte
+    that ``read`` returns, counted from where the source was handed over; ``bytes_read`` is the highest one so far.
+    Subclasses implement ``_read_at`` if they are ``seekable``, else ``_take``.
     """
 
     seekable = False
 
     def __init__(self, name: str, size: int | None) -> None:
         self.name = name
-        self.size = size  # bytes, None where nobody knows
+        self.size = size
         self.bytes_read = 0
         self.position = 0
-        self._held: list[Buffer] = []  # taken already, still to be read; the next one last
+        self._held: list[Buffer] = []  # pieces that were taken already and are read next; the last one first
 
     def read(self, n: int) -> Buffer:
-        """At most n bytes; none only at the end. Where the source is memory they are a slice of it."""
+        """At most n bytes; empty only at the end. If the source is memory, they are a slice of it."""
         if self._held:
             data = self._held.pop()
             if len(data) > n:
@@ -71,18 +71,18 @@ class Source:
         return data
 
     def seek(self, position: int) -> None:
-        """Read on from there; for seekable sources only."""
+        """Read on from this byte; for seekable sources only."""
         if not self.seekable:
             raise io.UnsupportedOperation(f"{self.name} cannot seek")
-        # An offset out of a damaged directory may be more than the system takes.
+        # An offset in a damaged directory may be larger than the system accepts.
         self.position = position if self.size is None else min(position, self.size)
 
     def finish(self) -> None:
-        """Count what nobody needs to read as read, so that progress ends at the size."""
+        """Count the rest as read, although it is not needed, so that progress ends at the size."""
         self.bytes_read = max(self.bytes_read, self.size or 0)
 
     def look(self, position: int, n: int) -> bytes:
-        """n bytes from a place in a seekable source, fewer only at its end. It neither moves nor counts as read."""
+        """n bytes of a seekable source from this byte on, fewer only at its end. ``position`` and counts stay."""
         if not self.seekable:
             raise io.UnsupportedOperation(f"{self.name} cannot seek")
         parts = []
@@ -93,7 +93,7 @@ class Source:
         return b"".join(parts)
 
     def interrupt(self) -> None:
-        """End a read that waits in another thread, where that can be done. Takes no lock."""
+        """End a read that waits in another thread, if that is possible. Takes no lock."""
 
     def close(self) -> None:
         """Close what was opened here; a file that the caller opened stays open."""
@@ -113,7 +113,7 @@ class Source:
 
 
 class MemorySource(Source):
-    """Bytes-like objects. Reads of ``bytes`` are slices of them; what somebody could change meanwhile is copied."""
+    """Bytes-like objects. Reads of ``bytes`` are slices of them; of objects that may change, reads are copies."""
 
     seekable = True
 
@@ -123,19 +123,19 @@ class MemorySource(Source):
         self._constant = isinstance(data.obj, bytes)
 
     def close(self) -> None:
-        # As long as it is looked at, a bytearray cannot grow and an mmap cannot be closed.
+        # As long as a memoryview of it exists, a bytearray cannot grow and an mmap cannot be closed.
         self._data.release()
 
     def _read_at(self, position: int, n: int) -> Buffer:
         data = self._data[position : position + n]
-        # The kernel reads a block more than once and has to find the same bytes.
+        # The kernel reads a block more than once and must find the same bytes each time.
         return data if self._constant else bytes(data)
 
 
 class FileSource(Source):
-    """Seekable binary files, from where they stand to where they end when they are handed over.
+    """Seekable binary files, from their current position up to the end that they have when they are handed over.
 
-    They are read and not mapped: a file that is cut while it is mapped ends the process.
+    They are read and not mapped: a file that is truncated while it is mapped kills the process.
     """
 
     seekable = True
@@ -145,7 +145,7 @@ class FileSource(Source):
         self._file = file
         self._start, self._end = span
         self._owned = owned
-        self._at = -1  # where the file stands; -1 is nowhere known
+        self._at = -1  # position of the file; -1 if not known
 
     def close(self) -> None:
         if self._owned:
@@ -156,11 +156,11 @@ class FileSource(Source):
         if self._at != start:
             self._file.seek(start)
         self._at = -1
-        # A log may be appended to while it is read.
+        # Others may append to the log while it is read.
         most = max(0, min(n, self._end - start))
         data = _checked(self._file.read(most), self.name)
         if len(data) > most:
-            # Where it stands now is its own affair.
+            # It returned more than was asked for, so its position is not known.
             return data[:most]
         self._at = start + len(data)
         return data
@@ -180,7 +180,7 @@ class StreamSource(Source):
             self._file.close()
 
     def _take(self, n: int) -> Buffer:
-        # A terminal or a socket may go on after it said it ended.
+        # After its end, a terminal or a socket may give bytes again.
         if self._ended:
             return b""
         data = _checked(self._file.read(n), self.name)
@@ -200,7 +200,7 @@ class ChunkSource(Source):
         self._pid = os.getpid()
 
     def close(self) -> None:
-        # The connection that a forked child sees is its parent's.
+        # In a forked child the connection still belongs to the parent.
         if isinstance(self._chunks, Generator) and self._pid == os.getpid():
             self._chunks.close()
 
@@ -213,9 +213,9 @@ class ChunkSource(Source):
 
 
 def open_source(source: Any) -> Source:
-    """A ``Source`` over a path, bytes-like object, binary file object or iterable of bytes-like chunks.
+    """A ``Source`` over a path, a bytes-like object, a binary file object or an iterable of bytes-like chunks.
 
-    A seekable file object is read from where it stands. TypeError for anything else.
+    A seekable file object is read from its current position. TypeError for anything else.
     """
     if isinstance(source, Source):
         return source
@@ -242,7 +242,7 @@ def _open_path(path: str | os.PathLike[Any]) -> Source:
     name = os.fsdecode(path)
     try:
         status = os.fstat(file.fileno())
-        # Files of /proc have no size and content all the same.
+        # Files of /proc have a size of 0, but content.
         if stat.S_ISREG(status.st_mode) and status.st_size:
             return FileSource(file, name, (0, status.st_size), owned=True)
     except BaseException:
@@ -263,7 +263,7 @@ def _open_file(file: Any) -> Source:
 
 
 def _span(file: Any) -> tuple[int, int] | None:
-    """Where the file stands and where it ends, None if it cannot seek or knows no end."""
+    """The file's position and its end; None if it cannot seek, or has no end."""
     try:
         if not file.seekable():
             return None
@@ -279,7 +279,7 @@ def _span(file: Any) -> tuple[int, int] | None:
 
 
 def _checked(data: Any, name: str) -> bytes:
-    """Bytes that nobody changes any more."""
+    """The data as bytes, which nobody can change."""
     if isinstance(data, bytes):
         return data
     if data is None:
@@ -287,7 +287,7 @@ def _checked(data: Any, name: str) -> bytes:
     if isinstance(data, str):
         raise TypeError(f"{name} gives text: open it in binary mode")
     try:
-        # A chunk may be a buffer that its owner fills again while we read ahead.
+        # A chunk may be a buffer that its owner reuses while this library reads ahead.
         return bytes(memoryview(data))
     except TypeError:
         raise TypeError(f"{name} gives {type(data).__name__}, not bytes") from None

@@ -1,7 +1,7 @@
-"""For tests of pipelines: a stand-in of the service on loopback, and made-up logs.
+"""For tests of pipelines: a stand-in for the service on this machine, and made-up logs.
 
-In come numbers of rows, days and faults; out come logs, and the answers of the service. ``python -m
-trackparse.testing`` runs it. Imports ``client`` and what is above it. Public: what ``__all__`` names, and
+In come numbers of rows, days, and how to fail; out come logs, and the answers of the service. ``python -m
+trackparse.testing`` runs the stand-in. Imports ``client`` and what is above it. Public: what ``__all__`` names, and
 ``trackparse.testing.sample``.
 """
 

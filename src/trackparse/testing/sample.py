@@ -1,4 +1,4 @@
-"""Writes a push-tracking log for whoever has none: the same bytes for the same arguments. Reads nothing."""
+"""Makes up a push-tracking log, for tests and for users without one. Equal arguments give equal bytes."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ __all__ = ["COLUMNS", "Dialect", "encode_row", "sample_rows", "write_sample"]
 Dialect = Literal["php", "rfc4180"]
 
 _MEMBER = "tracking_log.csv"
-_MEMBER_TIME = (2021, 4, 21, 0, 0, 0)  # the clock must not get into the bytes
+_MEMBER_TIME = (2021, 4, 21, 0, 0, 0)  # fixed: the bytes must not depend on the clock
 _START = datetime(2021, 4, 20)  # the log has no zone
 _APPS = 12
 _DEVICES = 20_000
 _MESSAGES_AT_ONCE = 4
-_LONGEST_MESSAGE = 1_500  # devices; fewer than an app has, so that a message meets a device once
+_DEVICES_OF_A_MESSAGE_MOST = 1_500  # fewer than an app has, so that a message is sent to each device once
 _ROWS_A_WRITE = 4_096
 _ZIP64_ROWS = 1 << 22  # above this the member may pass 2 GiB
-_UID = "\x00"  # where a payload takes its recipient's id; no JSON text holds it
+_UID = "\x00"  # stands for the recipient's id in a payload; JSON text never has this character
 
 _CREATED = ("created", "")
 _SENT = ("sent", "")
@@ -63,7 +63,7 @@ _LINKS = (
     "myapp://open/basket/",
 )
 
-# fputcsv encloses a field that holds one of these.
+# fputcsv encloses a field that has one of these.
 _NEEDS_QUOTES = re.compile(r'[;"\\\n\r\t ]')
 # It leaves a quote after a backslash alone.
 _DOUBLED_BY_PHP = re.compile(r'(?<!\\)"')
@@ -77,15 +77,23 @@ def write_sample(
     seed: int = 0,
     columns: Literal[8, 6] = 8,
 ) -> None:
-    """Write a ZIP with one ``tracking_log.csv`` of ``rows`` records, about 365 bytes each, to ``dest``.
+    """Write a ZIP with one ``tracking_log.csv`` of made-up records, about 365 bytes each, to ``dest``.
 
-    ``dest`` is a path, or a binary file that need not be seekable. Memory does not grow with ``rows``.
-    ``columns=6`` writes the older generation: no ``appCode``, no ``payload``, timestamps with a ``T``.
-    An interrupted run leaves no file: half a sample would look like a whole one.
+    dest: a path, or a binary file that need not be seekable. A path appears when its file is complete.
+    rows: number of records. Memory does not grow with it.
+    dialect: ``"php"`` is ``fputcsv``; ``"rfc4180"`` doubles every quote.
+    seed: another number gives another log.
+    columns: 8, or 6 for the older generation: no ``appCode``, no ``payload``, timestamps with a ``T``.
+
+    ValueError for an option that has no such value; OSError if the file cannot be written.
+
+    Example::
+
+        write_sample("sample.zip", rows=100_000)
     """
     _check(rows, columns)
     if dialect not in ("php", "rfc4180"):
-        raise ValueError(f"dialect is {dialect!r}: 'php' or 'rfc4180' is wanted")
+        raise ValueError(f"dialect is {dialect!r}: expected 'php' or 'rfc4180'")
     lines = _lines(rows, dialect, seed, columns)
     header = f"//{';'.join(COLUMNS[:columns])}\n"
     if not isinstance(dest, str | os.PathLike):
@@ -103,7 +111,7 @@ def write_sample(
 def _pack(file: IO[bytes], header: str, lines: Iterator[str], *, large: bool) -> None:
     info = zipfile.ZipInfo(_MEMBER, _MEMBER_TIME)
     info.compress_type = zipfile.ZIP_DEFLATED
-    info.create_system = 3  # else the bytes would depend on the platform
+    info.create_system = 3  # fixed: the bytes must not depend on the platform
     info.external_attr = 0o644 << 16
     with (
         zipfile.ZipFile(file, "w", compresslevel=6) as archive,
@@ -115,7 +123,7 @@ def _pack(file: IO[bytes], header: str, lines: Iterator[str], *, large: bool) ->
 
 
 def sample_rows(rows: int, seed: int = 0, *, columns: Literal[8, 6] = 8) -> Iterator[tuple[str, ...]]:
-    """Fields of the records that ``write_sample`` writes, unquoted, in the order of ``COLUMNS``."""
+    """The records that ``write_sample`` writes, as fields in the order of ``COLUMNS``, without quotes around them."""
     _check(rows, columns)
     for second, event in _events(rows, seed, with_fraction=columns == 6):
         device, (status, description), message = event.device, event.outcome, event.message
@@ -133,7 +141,7 @@ def sample_rows(rows: int, seed: int = 0, *, columns: Literal[8, 6] = 8) -> Iter
 
 
 def encode_row(fields: tuple[str, ...], dialect: Dialect = "php") -> bytes:
-    """One record as its writer writes it, line end included.
+    """One record as the writer of the log writes it, with its line end.
 
     ``"php"`` is ``fputcsv`` with ``;`` and its default escape character; ``"rfc4180"`` doubles every quote.
     """
@@ -149,9 +157,9 @@ def _quoted(field: str, dialect: Dialect) -> str:
 
 def _check(rows: int, columns: int) -> None:
     if rows < 0:
-        raise ValueError(f"rows is {rows}: zero or more is wanted")
+        raise ValueError(f"rows is {rows}: expected zero or more")
     if columns not in (6, 8):
-        raise ValueError(f"columns is {columns}: 8 or 6 is wanted")
+        raise ValueError(f"columns is {columns}: expected 8 or 6")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,15 +184,15 @@ class _Event:
 
 
 class _Campaign:
-    """A message that is being sent: hands out its devices one after the other."""
+    """A message that is being sent, to one device after the other."""
 
     def __init__(self, rng: random.Random, apps: list[str], devices: list[_Device]) -> None:
         number = rng.randrange(_APPS)
         self.message = _message(rng, apps[number])
         self._devices = devices[number::_APPS]
         self._next = rng.randrange(len(self._devices))
-        # Many small ones and a few large ones.
-        self.left = int(_LONGEST_MESSAGE ** rng.random())
+        # Many campaigns are small and a few are large.
+        self.left = int(_DEVICES_OF_A_MESSAGE_MOST ** rng.random())
 
     def next_device(self) -> _Device:
         self.left -= 1
@@ -268,11 +276,11 @@ def _send(campaign: _Campaign, luck: float, second: int, due: dict[int, list[_Ev
     due.setdefault(second, []).append(_Event(message, device, uid, _SENT))
     fate = draw // 1_000 % 1_000
     second += 3 + draw % 47
-    # Seconds enough between a device's rows that deflate has mostly forgotten it, as in a busy service's log.
+    # So many seconds between the rows of a device that deflate finds it seldom, as in the log of a busy service.
     if fate < 60:
         outcome = _FAILED[fate % len(_FAILED)]
         due.setdefault(second, []).append(_Event(message, device, uid, outcome))
-    elif fate < 960:  # of the rest nothing is heard
+    elif fate < 960:  # nothing more happens to the rest
         due.setdefault(second, []).append(_Event(message, device, uid, _DELIVERED))
         if fate < 180:
             second += 2 + draw % 1_800
@@ -280,7 +288,7 @@ def _send(campaign: _Campaign, luck: float, second: int, due: dict[int, list[_Ev
 
 
 def _lines(rows: int, dialect: Dialect, seed: int, columns: int) -> Iterator[str]:
-    """What ``encode_row`` makes of ``sample_rows``, with the quoting done once a message, not once a row."""
+    """The same as ``encode_row`` of each of ``sample_rows``, but quotes a payload once a message, not once a row."""
     outcomes = {
         outcome: f"{outcome[0]};{_quoted(outcome[1], dialect)}"
         for outcome in (_CREATED, _SENT, _DELIVERED, _OPENED, *_FAILED)

@@ -1,4 +1,4 @@
-"""HTTP on this machine for the stand-in of the service: ports, connections, and files sent badly. Knows no API."""
+"""HTTP on this machine for the stand-in: ports, connections, and files that are sent badly. Knows no API."""
 
 from __future__ import annotations
 
@@ -22,14 +22,22 @@ from urllib.parse import urlsplit
 API: Final = "/json/1.3/"
 METHODS: Final = ("createMessage", "getTrackingLog", "getResults")
 _RANGE: Final = re.compile(r"bytes=(\d+)-(\d*)", re.ASCII)
-_LONGEST_BODY: Final = 1 << 20  # bytes of a request
+_BODY_MOST: Final = 1 << 20  # bytes of a request
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer to give instead of the usual one: ``body`` is bytes, or what becomes JSON.
+    """An answer to give instead of the usual one; for ``FakeService.reply``.
 
-    ``pause`` (seconds) comes before it. ``drop`` closes the connection instead of answering.
+    status: HTTP's status.
+    body: bytes, or anything that can be sent as JSON.
+    headers: more headers of the answer.
+    pause: seconds before the answer.
+    drop: close the connection instead of answering.
+
+    Example::
+
+        service.reply("getTrackingLog", Reply(503, headers={"Retry-After": "1"}), Reply(drop=True))
     """
 
     status: int = 200
@@ -40,59 +48,92 @@ class Reply:
 
     @classmethod
     def refusal(cls, status_code: int, message: str, **more: Any) -> Reply:
-        """As the service refuses: with a code of its own, by HTTP's 200."""
+        """A refusal as the service gives it: ``status_code`` in the body, and HTTP's status 200.
+
+        ``more`` are other arguments of ``Reply``.
+        """
         body = {"status_code": status_code, "status_message": message, "response": None}
         return cls(body=body, **more)
 
 
 @dataclass(slots=True)
 class Request:
-    """A request that came, and what it got."""
+    """A request that the stand-in received, and how it was answered; one of ``FakeService.requests``.
+
+    host: which of the two ports received it.
+    method: HTTP's method.
+    path: path and query.
+    headers: the headers of the request.
+    body: the body of the request.
+    status: HTTP's status of the answer; None if there was no answer.
+    sent: which bytes of the file were sent, as the first one and the one behind the last; None for other answers.
+    """
 
     host: Literal["api", "files"]
     method: str
-    path: str  # with the query
+    path: str
     headers: dict[str, str]
     body: bytes
-    status: int | None = None  # None where nothing was answered
-    sent: tuple[int, int] | None = None  # the bytes of the file that were sent: the first, the one behind the last
+    status: int | None = None
+    sent: tuple[int, int] | None = None
 
 
 @dataclass(slots=True)
 class Delivery:
-    """How files are sent."""
+    """How files are sent; assign one to ``FakeService.delivery``, or change its fields.
 
-    cuts: list[int] = field(default_factory=list)  # bytes of the file before which the connection breaks, each once
-    reset: bool = False  # breaks as if the cable was pulled; bytes under way are lost
-    changes: bool = False  # the file is another one after each break
+    cuts: bytes of the file before which the connection breaks, each once.
+    reset: connections are reset when they break, as by a network failure; bytes on their way are lost.
+    changes: the file is another one after each break, with another ETag and date.
+    ranges: parts of the file are sent if they are asked for.
+    chunked: the file is sent in chunks, without its length.
+    length: the length is sent. If it is not, and the file is not chunked, it ends with the connection.
+    tags: the header ETag is sent.
+    dates: the header Last-Modified is sent.
+    rate: bytes a second; None: as fast as possible.
+    piece: bytes of one write.
+    largest: bytes of the longest part that is sent, whatever is asked for; None: no bound.
+    headers: headers to send as well, or instead.
+
+    Example::
+
+        service.delivery = Delivery(cuts=[10_000], reset=True)
+    """
+
+    cuts: list[int] = field(default_factory=list)
+    reset: bool = False
+    changes: bool = False
     ranges: bool = True
     chunked: bool = False
-    length: bool = True  # without it, and not chunked, the end of the connection is the end of the file
-    tags: bool = True  # ETag
-    dates: bool = True  # Last-Modified
-    rate: float | None = None  # bytes a second
-    piece: int = 256 << 10  # bytes of one write
-    largest: int | None = None  # bytes that one answer to a range holds at most
-    headers: dict[str, str] = field(default_factory=dict)  # more of them, or others
+    length: bool = True
+    tags: bool = True
+    dates: bool = True
+    rate: float | None = None
+    piece: int = 256 << 10
+    largest: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 class Service(Protocol):
-    """Whoever answers."""
+    """What answers the requests that a server receives."""
 
     delivery: Delivery
     requests: list[Request]
     stopping: threading.Event
     version: int  # of the files
 
-    def next_reply(self, endpoint: str) -> Reply | None: ...
+    def next_reply(self, endpoint: str) -> Reply | None:
+        """The reply that was set for this request; None if there is no such reply."""
 
-    def answer(self, endpoint: str, body: bytes) -> Reply: ...
+    def answer(self, endpoint: str, body: bytes) -> Reply:
+        """The usual answer to a request with this body."""
 
-    def log(self, day: str) -> bytes | Path: ...
+    def log(self, day: str) -> bytes | Path:
+        """The file of a day."""
 
 
 class Server(socketserver.ThreadingTCPServer):
-    """One port. A thread a connection, all of them ended by ``end``."""
+    """One port, with a thread for each connection; ``end`` ends all of them."""
 
     allow_reuse_address = True
     daemon_threads = False
@@ -106,19 +147,22 @@ class Server(socketserver.ThreadingTCPServer):
         self._thread: threading.Thread | None = None
         super().__init__(("127.0.0.1", port), _Handler)
         if tls is not None:
-            # The handshake is the connection's thread's.
+            # The thread of the connection does the handshake.
             self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
 
     @property
     def url(self) -> str:
+        """Scheme, host and port."""
         return f"{self._scheme}://127.0.0.1:{self.server_address[1]}"
 
     def begin(self) -> None:
-        # Stopping waits for the next look.
+        """Start to answer."""
+        # The interval at which it looks whether to stop, in seconds.
         self._thread = threading.Thread(target=self.serve_forever, args=(0.01,), name=f"fake-{self.host}")
         self._thread.start()
 
     def end(self) -> None:
+        """Break all connections and close the port."""
         if self._thread is not None:
             self.shutdown()
             self._thread.join()
@@ -129,15 +173,17 @@ class Server(socketserver.ThreadingTCPServer):
         self.server_close()
 
     def process_request(self, request: Any, client_address: Any) -> None:
+        """Note the connection, to break it in the end."""
         self._connections.add(request)
         super().process_request(request, client_address)
 
     def close_request(self, request: Any) -> None:
+        """Forget the connection."""
         self._connections.discard(request)
         super().close_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: clients that go away are what this is for."""
+        """Print nothing: clients may break their connections."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -147,12 +193,12 @@ class _Handler(BaseHTTPRequestHandler):
     server: Server
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the base's
-        """Say nothing; ``requests`` has it."""
+        """Print nothing; ``requests`` has it."""
 
     def do_POST(self) -> None:
         service = self.server.service
         length = self.headers.get("Content-Length", "0")
-        body = self.rfile.read(min(int(length), _LONGEST_BODY)) if length.isdigit() else b""
+        body = self.rfile.read(min(int(length), _BODY_MOST)) if length.isdigit() else b""
         request = self._record(body)
         endpoint = self.path.removeprefix(API)
         if self.server.host != "api" or endpoint not in METHODS:
@@ -194,7 +240,7 @@ class _Handler(BaseHTTPRequestHandler):
     # ---- files ------------------------------------------------------------------------------------------
 
     def _send_file(self, request: Request, log: bytes | Path) -> None:
-        # Looked at once: the next test may set another while this answer is on its way.
+        # Read once: the next test may set another delivery while this answer is being sent.
         delivery = self.server.service.delivery
         size = len(log) if isinstance(log, bytes) else log.stat().st_size
         start, end = self._span(delivery, size)
@@ -234,7 +280,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _span(self, delivery: Delivery, size: int) -> tuple[int | None, int]:
-        """First byte, and the one behind the last; None and the size for the whole file."""
+        """First byte of the part to send, and the byte behind its last one; None and the size for the whole file."""
         service = self.server.service
         match = _RANGE.fullmatch(self.headers.get("Range", ""))
         condition = self.headers.get("If-Range")
@@ -248,18 +294,18 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, delivery: Delivery, request: Request, file: IO[bytes], start: int, end: int) -> None:
         """Send bytes start to end, up to the next cut."""
         service = self.server.service
-        # Where the end is a chunk of its own, the connection may break before it.
+        # In a chunked answer the end is a chunk of its own, and the connection may break before that.
         cut = min((cut for cut in delivery.cuts if start <= cut < end + delivery.chunked), default=None)
         position = start
         request.sent = (start, start)
         while position < (end if cut is None else cut) and not service.stopping.is_set():
             size = min(delivery.piece, (end if cut is None else cut) - position)
-            # Before the client can have them: it may ask what was sent as soon as it has them all.
+            # Noted before they are sent: a test may look at it as soon as its client has them all.
             request.sent = (start, position + size)
             if delivery.chunked:
                 self.wfile.write(b"%x\r\n%b\r\n" % (size, file.read(size)))
             else:
-                # The system copies, where it can: on a small machine we share the cores with the client.
+                # The system copies the bytes, if it can: on a small machine client and server share the cores.
                 self.connection.sendfile(file, position, size)
             position += size
             if delivery.rate:

@@ -2,7 +2,7 @@
 
     python -m trackparse.testing --help
 
-It makes the logs up, and fails as it is told to. It is no model of the service's limits, and safe for tests only.
+It makes up the logs, and fails as it is told to. It lacks the limits of the real service, and is for tests only.
 """
 
 from __future__ import annotations
@@ -27,19 +27,30 @@ from trackparse.client.calendar import KEPT_DAYS
 from trackparse.testing.sample import sample_rows, write_sample
 from trackparse.testing.server import API, Delivery, Reply, Request, Server
 
-TOKEN: Final = "test-token"  # noqa: S105 - it opens nothing
+TOKEN: Final = "test-token"  # noqa: S105 - it gives access to nothing
 
 Endpoint = Literal["createMessage", "getTrackingLog", "getResults", "download"]
 
 
 class FakeService:
-    """The service on two ports of 127.0.0.1: one for its API, one for its files. A context manager.
+    """A stand-in for the service, on two ports of 127.0.0.1: one for its API, one for its files. A context manager.
 
-    ``logs`` are archives by ISO day, as bytes or paths; other days get a made-up log of ``rows`` records. A log is
-    there when it was asked for ``ready_after`` times in vain and ``delay`` (seconds) is over. ``tls`` makes it https.
+    token: the token that it accepts.
+    logs: archives by ISO day, as bytes or paths. Other days get a made-up log.
+    rows: records of a made-up log.
+    ready_after: how many times ``getResults`` is answered with "not ready" before a log is ready.
+    delay: seconds before a log is ready.
+    port: port of the API; 0 takes a free one.
+    tls: settings of the server for https; None for http.
 
-    ``url`` is the ``base_url`` of a client. ``reply`` sets answers for the next requests, ``delivery`` says how files
-    are sent, ``requests`` has all that came.
+    ``url`` is the ``base_url`` for a client. ``reply`` sets the answers to the next requests, ``delivery`` how files
+    are sent; ``requests`` is the list of the requests that were received. OSError if the port is in use.
+
+    Example::
+
+        with FakeService(rows=1000) as service:
+            with TrackingLogClient(TOKEN, base_url=service.url, allow_http=True) as client:
+                client.convert(None, "log.parquet")
     """
 
     def __init__(
@@ -72,7 +83,7 @@ class FakeService:
 
     @property
     def url(self) -> str:
-        """The ``base_url`` of a client."""
+        """The ``base_url`` for a client."""
         return self._api.url + API.rstrip("/")
 
     def file_url(self, day: str) -> str:
@@ -80,17 +91,17 @@ class FakeService:
         return f"{self._files.url}/logs/tracking_log_{day}.zip?key=sesame"
 
     def reply(self, endpoint: Endpoint, *replies: Reply) -> None:
-        """Answers for the next requests of that kind, instead of the usual ones."""
+        """Set the answers to the next requests of that kind, one for each request, instead of the usual ones."""
         with self._lock:
             self._replies.setdefault(endpoint, deque()).extend(replies)
 
     @property
     def spans(self) -> list[tuple[int, int]]:
-        """The bytes of files that were sent, in the order of the requests."""
+        """Which bytes of files were sent, by request: pairs of the first byte and the one behind the last."""
         return [request.sent for request in self.requests if request.sent is not None]
 
     def log(self, day: str) -> bytes | Path:
-        """The archive of a day."""
+        """The archive of a day, given as ISO text."""
         with self._lock:
             if day not in self._logs:
                 file = io.BytesIO()
@@ -99,7 +110,7 @@ class FakeService:
             return self._logs[day]
 
     def start(self) -> FakeService:
-        """Answer from now on."""
+        """Start to answer; the service itself."""
         self._api.begin()
         self._files.begin()
         return self
@@ -121,13 +132,13 @@ class FakeService:
     # ---- what the service does --------------------------------------------------------------------------
 
     def next_reply(self, endpoint: str) -> Reply | None:
-        """The reply that was set for this request, if any."""
+        """The reply that was set for this request; None if there is no such reply."""
         with self._lock:
             replies = self._replies.get(endpoint)
             return replies.popleft() if replies else None
 
     def answer(self, endpoint: str, body: bytes) -> Reply:
-        """What the API answers."""
+        """The usual answer of the API to a request with this body."""
         try:
             request = json.loads(body)["request"]
             known = request["auth"] == self.token
@@ -142,8 +153,8 @@ class FakeService:
     def _create_message(self, request: dict[str, Any]) -> Reply:
         messages = request.get("notifications", [])
         if not messages or not all(message.get("devices") for message in messages):
-            return Reply.refusal(210, "notifications with devices are wanted")
-        # What was sent is found in the log of the day.
+            return Reply.refusal(210, "notifications must have devices")
+        # Codes that are in the log of the day.
         seen = dict.fromkeys(row[1] for row in sample_rows(self._rows, self._seed(_today().isoformat())))
         codes = [code for code, _ in zip(seen, messages, strict=False)]
         return _ok({"Messages": ["CODE_NOT_AVAILABLE"] * len(messages), "TrackingCodes": codes})
@@ -179,7 +190,7 @@ class FakeService:
 class _Result:
     day: str
     ready_at: float
-    left: int  # asks in vain
+    left: int  # how many times it is still answered with "not ready"
 
 
 def _ok(response: dict[str, Any]) -> Reply:
@@ -194,7 +205,7 @@ def _today() -> datetime.date:
 
 _COMMAND = "TRACKPARSE_TOKEN={token} trackparse fetch --base-url {url} --allow-http"
 _EXAMPLE = """\
-from trackparse.client.api import TrackingLogClient
+from trackparse.client import TrackingLogClient
 
 with TrackingLogClient("{token}", base_url="{url}", allow_http=True) as client:
     print(client.convert(None, "log.parquet"))
@@ -202,11 +213,11 @@ with TrackingLogClient("{token}", base_url="{url}", allow_http=True) as client:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Answer until interrupted."""
+    """Run the stand-in until it is interrupted: what ``python -m trackparse.testing`` does."""
     parser = _parser()
     args = parser.parse_args(arguments)
     if args.log is not None and not args.log.is_file():
-        parser.error(f"--log: {args.log} is no file")
+        parser.error(f"--log: {args.log} is not a file")
     logs = {day.isoformat(): args.log for day in _days()} if args.log else {}
     try:
         service = FakeService(
@@ -252,8 +263,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--token", default=TOKEN, help="the token that is accepted")
     add("--rows", type=int, default=1000, metavar="N", help="records of a made-up log")
     add("--log", type=Path, metavar="FILE", help="an archive to serve for every day, instead of made-up ones")
-    add("--delay", type=float, default=0.0, metavar="SECONDS", help="how long a log takes to make")
-    add("--ready-after", type=int, default=0, metavar="N", help="getResults asked in vain before a log is there")
+    add("--delay", type=float, default=0.0, metavar="SECONDS", help="how long it takes to make a log")
+    add("--ready-after", type=int, default=0, metavar="N", help="how often getResults says not ready")
     add(
         "--fail",
         type=_reply,
@@ -263,7 +274,7 @@ def _parser() -> argparse.ArgumentParser:
         help="an HTTP status that each kind of request gets first; again for more; 'drop' breaks the connection",
     )
     add("--cut", type=int, action="append", default=[], metavar="BYTE", help="break a download there; again for more")
-    add("--reset", action="store_true", help="break as if the cable was pulled")
+    add("--reset", action="store_true", help="reset connections when they break")
     add("--change", action="store_true", help="the file is another one after each break")
     add("--no-ranges", action="store_true", help="send whole files only")
     add("--chunked", action="store_true", help="do not say how long files are")
@@ -277,5 +288,5 @@ def _reply(text: str) -> Reply:
         return Reply(drop=True)
     status, _, seconds = text.partition(":")
     if not (status.isdigit() and 100 <= int(status) <= 599):
-        raise argparse.ArgumentTypeError(f"{text!r}: an HTTP status or 'drop' is wanted")
+        raise argparse.ArgumentTypeError(f"{text!r}: expected an HTTP status or 'drop'")
     return Reply(int(status), b"{}", {"Retry-After": seconds} if seconds else {})
