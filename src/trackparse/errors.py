@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import copyreg
 import enum
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+_LISTED = 20  # names in a message
+_COMPARED = 100  # characters of a name that are looked at to guess which one was meant
 
 
 class TrackparseError(Exception):
@@ -102,6 +106,10 @@ class HeaderError(TrackparseError, ValueError):
     """The source is not a tracking log, or its header cannot be used."""
 
 
+class OptionError(TrackparseError, ValueError):
+    """An option has a value that cannot be used here: a column that the log lacks, an output that is the log itself."""
+
+
 class ArchiveError(TrackparseError):
     """The archive is damaged, encrypted, or compressed in a way that cannot be read; or it has no log."""
 
@@ -149,6 +157,23 @@ def one_line(text: str) -> str:
     """A text from outside, fit for a message: on one line, printable, at most 500 characters."""
     line = " ".join(text[:2000].split())
     return "".join(char if char.isprintable() else "?" for char in line)[:500]
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the known name that was probably meant, or the known names."""
+    from difflib import get_close_matches
+
+    known = list(known)
+    plain = {_letters(candidate): candidate for candidate in known}
+    if close := get_close_matches(_letters(name), plain, 1):
+        return f": did you mean {plain[close[0]]!r}?"
+    more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
+    return f": expected one of: {', '.join(known[:_LISTED])}{more}"
+
+
+def _letters(name: str) -> str:
+    """What is the same in ``app_code`` and ``appCode``."""
+    return "".join(filter(str.isalnum, name[:_COMPARED])).lower()
 
 
 def printable(name: str) -> str:

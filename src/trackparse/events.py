@@ -1,4 +1,4 @@
-"""Typed events: one immutable object a record. Fields come from the kernel in bulk, payloads wait until asked."""
+"""Typed events, one immutable object for each record. Payloads are decoded when somebody looks into them."""
 
 from __future__ import annotations
 
@@ -16,27 +16,36 @@ from trackparse.records.segments import Segment
 from trackparse.schema import KNOWN, Status
 
 _EPOCH: Final = datetime(1970, 1, 1)
-# Fewer objects than start the cyclic collector (700): whoever keeps no events never waits for it. A block's worth at
-# once took 0.73 s of CPU a million events where this takes 0.52 s.
+# Events made at once. 700 new objects start Python's garbage collector; with fewer it does not run for a caller who
+# keeps no events. A million events take 0.52 s of CPU; made a block at a time they take 0.73 s.
 _AT_ONCE: Final = 256
 
-
+_SHOWN: Final = 60  # characters of a payload in its repr
 _DIGITS: Final = bytes.maketrans(b"123456789", b"000000000")
-_BEYOND_64_BITS: Final = b"0" * 19  # the fewest digits of an integer that does not fit; longer ones hold them, too
+_BEYOND_64_BITS: Final = b"0" * 19  # in a text whose digits are all "0": a number that may not fit into 64 bits
 
-LARGE_PAYLOAD: Final = 1 << 20  # bytes; those of real notifications have 4 KiB
+LARGE_PAYLOAD: Final = 1 << 20  # bytes; payloads of real notifications have at most 4 KiB
 _STATUSES: Final[dict[str, Any]] = {status.value: status for status in Status}
 _LETTERS: Final = {"timestamp": "m", "text": "t", "status": "s", "json": "j"}
-# What the kernel makes of each column; n: text, None where it is empty.
-_KINDS: Final = "".join("n" if one.null_if_empty and one.kind == "text" else _LETTERS[one.kind] for one in KNOWN)
+# A letter for each column says what the kernel makes of it; "n" is text that is None where it is empty.
+_KINDS: Final = "".join(
+    "n" if column.null_if_empty and column.kind == "text" else _LETTERS[column.kind] for column in KNOWN
+)
 
 
 class Payload(kernel.Field, Mapping[str, Any]):
-    """The JSON object of an event. Nothing is unescaped or decoded until it is looked into.
+    """The JSON object of an event, as a read-only mapping. It is decoded when it is first looked into.
 
-    ``raw`` is the field as it stands in the log, quotes and all. Values are those of ``json.loads``: integers are
-    exact, up to the 4,300 digits that Python takes, and a number too large for a float is infinite. ``[]`` and
-    ``null``, which PHP writes for an empty array, are an empty mapping; ``NaN`` and ``Infinity`` are not JSON.
+    ``dict(payload)`` makes a dict of it. ``raw`` is the field as it stands in the log, with its quotes (bytes), and
+    ``text`` its JSON text. Values are those of ``json.loads``: integers are exact, up to the 4,300 digits that Python
+    takes, and a number too large for a float is infinite. ``[]`` and ``null``, which PHP writes for an empty array, are
+    an empty mapping. ``NaN`` and ``Infinity`` are not JSON.
+
+    Looking into it raises PayloadError if it is not a JSON object. The other fields of its event are good all the same.
+
+    >>> for event in trackparse.iter_events("tracking_log.zip"):
+    ...     if event.payload and "aps" in event.payload:
+    ...         print(event.payload["aps"]["alert"])
     """
 
     __slots__ = ()
@@ -55,12 +64,12 @@ class Payload(kernel.Field, Mapping[str, Any]):
             text = self._json()
             try:
                 value = orjson.loads(text)
-                # It rounds integers beyond 64 bits. Of 19 digits in a row at least three stand at every sixth byte:
-                # most payloads are known to hold none after a look at these.
+                # orjson rounds integers beyond 64 bits, which have 19 digits or more: three or more of these digits
+                # stand at every sixth byte. Most payloads are known to hold no such number after a look at these bytes.
                 if b"000" in text[::6].translate(_DIGITS) and _BEYOND_64_BITS in text.translate(_DIGITS):
                     value = self._parsed(text)
             except orjson.JSONDecodeError:
-                # It refuses some JSON, too: half of a surrogate pair, and numbers beyond the range of a float.
+                # orjson also refuses some valid JSON: half of a surrogate pair, and numbers too large for a float.
                 value = self._parsed(text)
             if not isinstance(value, dict):
                 if value is not None and value != []:
@@ -71,7 +80,7 @@ class Payload(kernel.Field, Mapping[str, Any]):
         return decoded
 
     def _parsed(self, text: bytes) -> Any:
-        """The value, by the parser that takes all JSON and takes its time."""
+        """The value, by the slower parser of the standard library, which takes all JSON."""
         try:
             return json.loads(text.decode(), parse_constant=_refuse)
         except RecursionError:
@@ -81,9 +90,9 @@ class Payload(kernel.Field, Mapping[str, Any]):
         raise self._error(problem) from None
 
     def check(self) -> None:
-        """PayloadError if it is not a JSON object.
+        """Raise PayloadError if this is not a JSON object.
 
-        A large one is looked through and not decoded: its values may take thirty times its bytes.
+        A text of more than 1 MiB is checked without decoding it: the values may take thirty times its bytes.
         """
         text = self._json()
         if len(text) <= LARGE_PAYLOAD:
@@ -107,7 +116,9 @@ class Payload(kernel.Field, Mapping[str, Any]):
         return len(self._value())
 
     def __repr__(self) -> str:
-        return f"Payload({self.text!r})"
+        text = self.text
+        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+        return f"<Payload {shown!r}, {len(text):,} characters: dict(payload) decodes it>"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Mapping):
@@ -120,7 +131,7 @@ class Payload(kernel.Field, Mapping[str, Any]):
         except RecursionError:
             raise self._error("nested too deeply to compare") from None
 
-    # It compares like the dict that it stands for, and so has no hash, either.
+    # Equal to a dict with the same values, which has no hash, either.
     __hash__ = None  # type: ignore[assignment]
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -132,14 +143,28 @@ def _refuse(constant: str) -> NoReturn:
 
 
 def is_large_object(text: bytes) -> bool:
-    """Whether a text is a JSON object, without decoding it."""
+    """Whether a text is a JSON object. It is not decoded."""
     return text.lstrip()[:1] == b"{" and kernel.is_json(text)
 
 
 class Event(NamedTuple):
-    """One record of the log."""
+    """One record of the log, a named tuple. A field that the log has no column for is None.
 
-    timestamp: datetime  # no zone is given, so none is invented
+    timestamp: when it happened. Without a zone, because the log gives none.
+    tracking_code: the code of the message, such as ``T-D6C2-ABC2228F-C9C305A9``.
+    target_id: the device as the sender of the message named it: a hardware id or a push token.
+    hwid: the hardware id of the device.
+    status: a ``Status``, or the text of a status that is not one of these.
+    description: ``Success``, the text of an error, or empty.
+    app_code: the application that the message was sent to. None where it is empty.
+    payload: what was sent, a ``Payload``. None where it is empty. Check for None before you look into it.
+
+    >>> for event in trackparse.iter_events("tracking_log.zip"):
+    ...     if event.status == trackparse.Status.FAILED:
+    ...         print(event.timestamp, event.description)
+    """
+
+    timestamp: datetime
     tracking_code: str
     target_id: str
     hwid: str
@@ -155,9 +180,9 @@ def _moment(microseconds: int) -> datetime:
 
 
 def events_of(segment: Segment) -> Iterator[list[Event]]:
-    """The events of a segment, a short list at a time."""
+    """The events of a segment, in short lists."""
     columns = segment.columns
-    numbers = tuple(columns.index(one.name) if one.name in columns else -1 for one in KNOWN)
+    numbers = tuple(columns.index(column.name) if column.name in columns else -1 for column in KNOWN)
     for start in range(0, segment.records, _AT_ONCE):
         part = segment.part(start, start + _AT_ONCE)
         yield kernel.events(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias, TypedDict, get_args
 
 from trackparse.columns.filters import Filter
+from trackparse.errors import OptionError, suggestion
 from trackparse.limits import Limits
 from trackparse.records.stream import OnError, Stats
 from trackparse.sources.source import Source
@@ -18,6 +18,16 @@ if TYPE_CHECKING:
 BLOCK_SIZE: Final = 1 << 20  # bytes: a block, its index and its columns stay in the second-level cache
 # Rows: about 46 MB of log. In larger row groups more values repeat, which saves time and space; two are in memory.
 ROW_GROUP_SIZE: Final = 1 << 17
+_CODECS: Final = (
+    "zstd",
+    "snappy",
+    "gzip",
+    "brotli",
+    "lz4",
+    "lz4_raw",
+    "none",
+)  # those that pyarrow writes Parquet with
+_SHOWN: Final = 100  # characters of a wrong value in a message
 
 Dialect: TypeAlias = Literal["auto", "php", "rfc4180"]
 StringType: TypeAlias = Literal["string", "string_view"]
@@ -28,7 +38,7 @@ class BinaryFile(Protocol):
     """A file open for reading bytes; it need not be able to seek."""
 
     def read(self, size: int, /) -> Any:
-        """At most ``size`` bytes, none at the end."""
+        """At most ``size`` bytes; ``b""`` at the end of the file."""
 
 
 # What a log can be read from.
@@ -50,18 +60,19 @@ class ReadOptions(TypedDict, total=False):
     """The options of ``open_log``, and of everything else that reads a log.
 
     columns: names of the columns to make, in this order. None: all.
-    where: a ``Filter``. Good records that do not meet it are left out and counted; bad records are as without it.
-    dialect: ``"auto"``, ``"php"`` or ``"rfc4180"``.
-    on_error: what becomes of a bad record. ``"raise"`` a ``RecordError``; ``"quarantine"`` it in ``rejects`` and go on;
-        ``"skip"``: count it and go on.
-    on_rejects: called with record batches of bad records as they come, with the columns of ``LogReader.rejects``, which
-        then stays empty. For ``on_error="quarantine"``.
+    where: a ``Filter``. Good records that do not meet it are left out and counted; it does not change which records
+        are bad.
+    dialect: how quotes are written: ``"auto"``, ``"php"`` or ``"rfc4180"``.
+    on_error: what to do about a bad record. ``"raise"``: raise a ``RecordError``. ``"quarantine"``: keep it in
+        ``rejects`` and go on. ``"skip"``: count it and go on.
+    on_rejects: a function that is called with record batches of the bad records as they come. They have the columns of
+        ``LogReader.rejects``, which then stays empty. For ``on_error="quarantine"`` only.
     string_type: ``"string"``, or ``"string_view"`` for values that point into the block.
     dictionary: names of the columns to hand out dictionary-encoded.
-    block_size: bytes of the log in a batch, about; 1 byte to 1 GiB. A batch is what one inflated block completes.
+    block_size: bytes, 1 to 1 GiB: how much of the log one batch covers, roughly.
     members: names or patterns of the files in the archive to read. None: every ``*.csv``.
-    limits: bounds for hostile input.
-    progress: called with ``Stats`` after each block.
+    limits: how much one log may cost, a ``Limits``.
+    progress: a function that is called with ``Stats`` after each block.
     """
 
     columns: Iterable[str] | None
@@ -80,11 +91,12 @@ class ReadOptions(TypedDict, total=False):
 class ConvertOptions(ReadOptions, total=False):
     """The options of ``convert_log``: those of ``open_log``, and these.
 
-    compression: a codec of Parquet, ``"zstd"`` unless told otherwise.
-    row_group_size: rows of a row group; it has fewer where their text, each repeated value counted once, fills 32 MiB.
-    rejects: a file for bad records, ``*.parquet`` or ``*.jsonl``. For ``on_error="quarantine"``.
-    on_damage: ``"raise"`` the error of a damaged archive, or ``"keep"`` all records that could be read: those before
-        the damage, and those of the archive's other members.
+    compression: the codec of the Parquet file: ``"zstd"``, ``"snappy"``, ``"gzip"``, ``"brotli"``, ``"lz4"`` or
+        ``"none"``.
+    row_group_size: rows of a row group. It has fewer where their text, each repeated value counted once, fills 32 MiB.
+    rejects: path of a file for the bad records, ``*.parquet`` or ``*.jsonl``. For ``on_error="quarantine"`` only.
+    on_damage: what to do about a damaged archive. ``"raise"``: raise its error. ``"keep"``: keep all records that could
+        be read: those before the damage, and those of the archive's other members.
     """
 
     compression: str
@@ -113,42 +125,101 @@ CONVERT_DEFAULTS: Final[ConvertOptions] = {
     "rejects": None,
     "on_damage": "raise",
 }
-_CHOICES: Final = {
-    "dialect": get_args(Dialect),
-    "on_error": get_args(OnError),
-    "string_type": get_args(StringType),
-    "on_damage": get_args(OnDamage),
-}
-_NAMES: Final = ("columns", "dictionary", "members")  # options that are several names
-# Kind of value, and how to say it; None counts as not given where it is the default.
-_KINDS: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
-    "where": (lambda value: isinstance(value, Filter), "a trackparse.Filter, such as Filter(statuses=['opened'])"),
-    "on_rejects": (callable, "a function that takes a record batch"),
-    "block_size": (lambda value: isinstance(value, int), "a number of bytes"),
-    "limits": (lambda value: isinstance(value, Limits), "a trackparse.Limits"),
-    "progress": (callable, "a function that takes trackparse.Stats"),
-    "compression": (lambda value: isinstance(value, str), "the name of a codec, such as 'zstd'"),
-    "row_group_size": (lambda value: isinstance(value, int), "a number of rows"),
-    "rejects": (lambda value: isinstance(value, str | os.PathLike), "a path"),
+# What each check takes: the name of an option and the value given. It returns the value to use.
+_Check: TypeAlias = Callable[[str, Any], Any]
+
+
+def _names(option: str, value: Any) -> tuple[str, ...]:
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        example = f", such as [{value!r}]" if value and isinstance(value, str) else ""
+        raise TypeError(f"{option}={_shown(value)}: expected a list of names{example}")
+    names = tuple(value)
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"{option}: {_shown(name)} is not a name: expected a string")
+    return names
+
+
+def _one_of(*choices: str) -> _Check:
+    def check(option: str, value: Any) -> Any:
+        if not isinstance(value, str):
+            raise TypeError(f"{option}={_shown(value)}: expected one of: {', '.join(choices)}")
+        if value not in choices:
+            raise OptionError(f"{option}={_shown(value)}{suggestion(value, choices)}")
+        return value
+
+    return check
+
+
+def _whole_number(unit: str, most: int | None = None) -> _Check:
+    def check(option: str, value: Any) -> Any:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise TypeError(f"{option}={_shown(value)}: expected a whole number of {unit}")
+        if value < 1 or (most is not None and value > most):
+            upper = " or more" if most is None else f" to {most:,}"
+            raise OptionError(f"{option}={value}: expected 1{upper} {unit}")
+        return value
+
+    return check
+
+
+def _of_kind(kind: type | tuple[type, ...], wanted: str) -> _Check:
+    return _that(lambda value: isinstance(value, kind), wanted)
+
+
+def _that(fits: Callable[[Any], bool], wanted: str) -> _Check:
+    def check(option: str, value: Any) -> Any:
+        if not fits(value):
+            raise TypeError(f"{option}={_shown(value)}: expected {wanted}")
+        return value
+
+    return check
+
+
+def _codec(option: str, value: Any) -> Any:
+    _one_of(*_CODECS)(option, value.lower() if isinstance(value, str) else value)
+    return value
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+
+# None is no value to check where it is the default.
+_CHECKS: Final[Mapping[str, _Check]] = {
+    "columns": _names,
+    "where": _of_kind(Filter, "a trackparse.Filter, such as Filter(statuses=['opened'])"),
+    "dialect": _one_of(*get_args(Dialect)),
+    "on_error": _one_of(*get_args(OnError)),
+    "on_rejects": _that(callable, "a function that takes a record batch"),
+    "string_type": _one_of(*get_args(StringType)),
+    "dictionary": _names,
+    "block_size": _whole_number("bytes", most=1 << 30),
+    "members": _names,
+    "limits": _of_kind(Limits, "a trackparse.Limits, such as Limits(max_members=10)"),
+    "progress": _that(callable, "a function that takes a trackparse.Stats"),
+    "compression": _codec,
+    "row_group_size": _whole_number("rows"),
+    "rejects": _of_kind((str, os.PathLike), "a path"),
+    "on_damage": _one_of(*get_args(OnDamage)),
 }
 
 
 def read_options(given: ReadOptions) -> ReadOptions:
-    """The options with their defaults. TypeError for an unknown name or a wrong kind, else ValueError."""
+    """The options with their defaults. TypeError for an unknown option or a wrong kind of value, else OptionError."""
     options: ReadOptions = _checked(given, READ_DEFAULTS)
     return options
 
 
 def convert_options(given: ConvertOptions) -> ConvertOptions:
-    """The same for those of ``convert_log``."""
+    """As ``read_options``, for the options of ``convert_log``."""
     options: ConvertOptions = _checked(given, CONVERT_DEFAULTS)
-    if options["row_group_size"] < 1:
-        raise ValueError(f"row_group_size={options['row_group_size']}: expected at least one row")
     return options
 
 
 def read_part(options: ConvertOptions) -> ReadOptions:
-    """Those of ``open_log`` among the options of ``convert_log``. Text comes as plain strings, whatever was asked."""
+    """The options of ``open_log`` among those of ``convert_log``. A file always gets plain strings."""
     part: Any = {name: value for name, value in options.items() if name in READ_DEFAULTS}
     part |= {"string_type": "string", "dictionary": ()}
     read: ReadOptions = part
@@ -159,42 +230,15 @@ def _checked(given: Any, defaults: Any) -> Any:
     check_names(given, defaults)
     options = {**defaults, **given}
     for name, value in given.items():
-        if value is None and defaults[name] is None:
-            continue
-        if name in _NAMES:
-            options[name] = _names(name, value)
-        elif name in _CHOICES:
-            if value not in _CHOICES[name]:
-                raise ValueError(f"{name}={value!r}: expected one of: {', '.join(_CHOICES[name])}")
-        elif not _KINDS[name][0](value):
-            raise TypeError(f"{name}={value!r}: expected {_KINDS[name][1]}")
-    if not 1 <= options["block_size"] <= 1 << 30:
-        raise ValueError(f"block_size={options['block_size']}: expected 1 byte to 1 GiB")
+        if value is not None or defaults[name] is not None:
+            options[name] = _CHECKS[name](name, value)
     if options["on_rejects"] and options["on_error"] != "quarantine":
-        raise ValueError("on_rejects: only on_error='quarantine' sets bad records aside")
+        raise OptionError("on_rejects: only with on_error='quarantine' are there bad records to hand over")
     return options
 
 
-def _names(option: str, value: Any) -> tuple[str, ...]:
-    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
-        raise TypeError(f"{option}={value!r}: expected a list of names" + (f", such as [{value!r}]" if value else ""))
-    names = tuple(value)
-    for name in names:
-        if not isinstance(name, str):
-            raise TypeError(f"{option}: {name!r} is not a name: expected str")
-    return names
-
-
 def check_names(given: Mapping[str, object], known: Iterable[str]) -> None:
-    """TypeError for the name of an option that is not known."""
+    """TypeError for an unknown option."""
     for name in given:
         if name not in known:
             raise TypeError(f"unknown option {name!r}{suggestion(name, known)}")
-
-
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown name: the one that was meant, perhaps, or all there are."""
-    known = list(known)
-    same = {"".join(filter(str.isalnum, one)).lower(): one for one in known}
-    close = get_close_matches("".join(filter(str.isalnum, name)).lower(), same, 1)
-    return f": did you mean {same[close[0]]!r}?" if close else f": expected one of: {', '.join(known)}"

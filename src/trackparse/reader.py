@@ -1,4 +1,4 @@
-"""The log reader: pulls blocks through the indexer and hands out batches or events. It knows no format."""
+"""The log reader: opens a source and hands out batches or events. It knows neither archives nor the grammar."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
+from pathlib import Path
 from types import TracebackType
 from typing import Final, NoReturn, TypeVar, Unpack
 
@@ -14,32 +15,45 @@ import pyarrow as pa
 from trackparse.archive.opening import open_archive
 from trackparse.archive.readahead import ReadAhead
 from trackparse.columns.builder import ColumnBuilder
-from trackparse.errors import ArchiveError, TrackparseError
+from trackparse.errors import ArchiveError, HeaderError, TrackparseError
 from trackparse.events import Event, events_of
 from trackparse.options import LogSource, ReadOptions, read_options
 from trackparse.records.indexer import Indexer
 from trackparse.records.segments import Segment
 from trackparse.records.stream import SegmentStream, Stats
+from trackparse.rejects.files import holds_rejects
 from trackparse.rejects.kept import Quarantine
 from trackparse.sources.source import open_source
 
 _INTERRUPTED_WAIT: Final = 1.0  # seconds that close waits for a blocked read after Ctrl-C
+_SHOWN: Final = 8  # columns in a repr
 
 _T = TypeVar("_T")
 
 
 class LogReader:
-    """A tracking log as a stream of record batches; or of events, from the same stream.
+    """A tracking log as a stream of record batches, or of events. ``open_log`` makes it.
 
-    Iterating goes on where the last iteration stopped. Close it, or use it as a context manager, or drop it: each
-    ends its thread and closes what it opened. A source that is a generator is closed, too; a file that you opened is
-    not. Where a read of the source blocks, close waits 5 s for it and leaves it to end by itself.
+    name: the path of the log, or ``<bytes>``, ``<stream>`` or a URL.
 
-    Threads may share it; each batch goes to one of them. A forked child has to open the log anew.
+    It is an iterator of ``pyarrow.RecordBatch``, and an Arrow C stream: DuckDB, Polars and pandas take it as it is.
+    Batches and events come from the same stream, and iterating goes on where the last iteration stopped. Every record
+    before an error is delivered before the error is raised; asked again, it raises the same error.
+
+    Use it as a context manager, or close it, or drop it: each ends its thread and closes what it opened. It closes a
+    source that is a generator, but not a file that you opened. If a read of the source blocks, ``close`` waits 5 s and
+    then leaves that read to end by itself.
+
+    Threads may share a reader; each batch goes to one of them. After a fork the child has to open the log itself.
+
+    >>> with trackparse.open_log("tracking_log.zip", on_error="quarantine") as log:
+    ...     for batch in log:
+    ...         print(batch.num_rows)
+    ...     print(log.stats.records, log.rejects.num_rows)
     """
 
     def __init__(self, source: LogSource, **options: Unpack[ReadOptions]) -> None:
-        """``open_log`` says what the options are."""
+        """Open a log; ``open_log`` says what the options are."""
         asked = read_options(options)
         limits, block_size = asked["limits"], asked["block_size"]
         self._indexer = Indexer(asked["dialect"], limits, block_size)
@@ -47,7 +61,7 @@ class LogReader:
         self.name: str = opened.name
         self._pid = os.getpid()
         self._lock = threading.RLock()
-        self._reading = False  # what the lock's owner is doing
+        self._reading = False  # whether the thread that has the lock is reading
         self._closed = False
         self._fault: Exception | None = None
         self._interrupted = TrackparseError(f"{self.name}: reading was interrupted", advice="open the log again")
@@ -61,25 +75,30 @@ class LogReader:
             opened.close()
             raise
         try:
-            # Its generator does not know the reader: a reader that is dropped must end at once.
+            # The stream holds no reference to the reader: a reader that is dropped must end at once.
             self._stream = SegmentStream(
                 opened, self._ahead, self._indexer, asked["on_error"], on_rejects, block_size, asked["progress"]
             )
             self._groups = self._stream.groups()
-            # A filter without a condition lets everything through.
             where = asked["where"]
-            self._where = where if where and where.columns else None
+            self._where = where if where and where.columns else None  # a filter without a condition is no filter
             self.builder = self._open(asked["columns"], asked["string_type"], asked["dictionary"])
         except BaseException as fault:
             self._fail(fault)
             self.close()
+            if isinstance(fault, HeaderError) and isinstance(source, str | os.PathLike) and holds_rejects(Path(source)):
+                raise HeaderError(
+                    f"{self.name}: a file of rejects, not a tracking log",
+                    advice="read it with trackparse.read_rejects, mend the rows, and make a log of them with "
+                    "trackparse.mended_log",
+                ) from None
             raise
 
     def _open(self, columns: Iterable[str] | None, string_type: str, dictionary: Iterable[str]) -> ColumnBuilder:
-        """Read as far as the first header: it makes the schema."""
+        """Read as far as the first header, which decides the schema."""
         first = next(self._groups, None)
         if first is None:
-            raise ArchiveError(f"{self.name}: there is no log in it")
+            raise ArchiveError(f"{self.name}: no log in this archive")
         self._pending = first
         found = self._indexer.first_columns or ()
         if self._where is not None:
@@ -90,19 +109,21 @@ class LogReader:
 
     @property
     def schema(self) -> pa.Schema:
-        """The schema of every batch."""
+        """The schema of every batch, known before the first batch is read."""
         return self.builder.schema
 
     @property
     def stats(self) -> Stats:
-        """What was read and delivered so far."""
+        """Counts of what was read and delivered so far."""
         return self._stream.stats
 
     @property
     def rejects(self) -> pa.Table:
-        """The bad records so far: member, record, line, byte_offset, reason, raw, and the header that was in force.
+        """The bad records so far, if ``on_error="quarantine"``; else an empty table.
 
-        Kept by ``"quarantine"`` only.
+        Its columns: ``member``, the name of the file in the archive; ``record``, 0-based in its member; ``line``,
+        1-based; ``byte_offset``, 0-based in the inflated member; ``reason``, a value of ``Reason``; ``raw``, the bytes;
+        ``header``, the header line that the record stands under.
         """
         return self._quarantine.table()
 
@@ -113,7 +134,7 @@ class LogReader:
         return self._guarded(self._next_batch)
 
     def segments(self) -> Iterator[list[Segment]]:
-        """What the next batches would be built of, for ``builder`` to build them."""
+        """The segments of the next batches, from which ``builder`` builds columns. For outputs other than batches."""
         while True:
             try:
                 yield self._guarded(self._next_segments)
@@ -121,7 +142,11 @@ class LogReader:
                 return
 
     def events(self) -> Iterator[Event]:
-        """The records as ``Event``, one by one, all fields whatever ``columns`` says."""
+        """The rest of the records as ``Event``, one by one, with all fields, whatever ``columns`` says.
+
+        >>> with trackparse.open_log("tracking_log.zip") as log:
+        ...     codes = {event.tracking_code for event in log.events()}
+        """
         return chain.from_iterable(self._event_lists())
 
     def to_reader(self) -> pa.RecordBatchReader:
@@ -129,7 +154,7 @@ class LogReader:
         return pa.RecordBatchReader.from_batches(self.schema, self)
 
     def read_all(self) -> pa.Table:
-        """The rest of the log as a table."""
+        """The rest of the log as a ``pyarrow.Table``."""
         return pa.Table.from_batches(self, schema=self.schema)
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
@@ -139,9 +164,15 @@ class LogReader:
         return self.schema.__arrow_c_schema__()
 
     def close(self) -> None:
-        """End the reading thread and close what was opened; twice does no harm."""
+        """End the reading thread and close what was opened. It may be called more than once."""
         self._closed = True
         self._ahead.close(_INTERRUPTED_WAIT if self._fault is self._interrupted else None)
+
+    def __repr__(self) -> str:
+        names = self.schema.names
+        shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+        closed = ", closed" if self._closed else ""
+        return f"<LogReader {self.name!r}: columns {shown}; {self.stats.records:,} records so far{closed}>"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"{self.name}: an open log cannot be copied or sent: send its path, and open it there")
@@ -170,7 +201,7 @@ class LogReader:
                             self._stream.count_filtered(len(events) - len(kept))
                             events = kept
                         yield events
-                        del events  # before the next ones are made
+                        del events  # frees their memory before the next list is made
         except GeneratorExit:
             raise
         except BaseException as fault:
@@ -178,10 +209,10 @@ class LogReader:
             raise
 
     def _guarded(self, make: Callable[[], _T]) -> _T:
-        """What ``make`` returns: one thread at a time, and never again after a fault.
+        """What ``make`` returns. One thread at a time calls it, and nobody after an error.
 
-        An error that was seen once must not look like the end the next time; and what was under way when Ctrl-C came
-        is lost, so that going on would leave a gap.
+        After an error the stream has ended, and must not look as if the log ended there. After Ctrl-C the records that
+        were being read are lost: going on would leave a gap.
         """
         if self._pid != os.getpid():
             raise RuntimeError(f"{self.name}: the log was opened before a fork: open it again in the child")
@@ -211,7 +242,7 @@ class LogReader:
     def _fail(self, fault: BaseException) -> None:
         if self._fault is None:
             self._fault = fault if isinstance(fault, Exception) else self._interrupted
-        # Nothing more is wanted. The traceback may keep the reader alive for long.
+        # Ended now, because the traceback may keep the reader alive for long.
         self._ahead.close(0)
 
     def _next_batch(self) -> pa.RecordBatch:
@@ -227,7 +258,7 @@ class LogReader:
         return selected
 
     def _next_group(self, matching_schema: Callable[[list[Segment]], int]) -> list[Segment]:
-        """The segments of the next batch, as many as are fitting; StopIteration at the end."""
+        """The segments of the next batch, up to the first that does not fit the schema; StopIteration at the end."""
         while True:
             group = self._pending or self._more()
             count = matching_schema(group)
@@ -237,7 +268,7 @@ class LogReader:
                 return good
 
     def _more(self) -> list[Segment]:
-        """The next segments. Before them, what is kept is checked; behind the last ones, what waits is handed on."""
+        """The next segments. First the limit of kept rejects is checked; at the end the last rejects are handed on."""
         self._quarantine.check()
         try:
             return next(self._groups)
@@ -247,26 +278,29 @@ class LogReader:
 
 
 def open_log(source: LogSource, **options: Unpack[ReadOptions]) -> LogReader:
-    """Open a tracking log: a ZIP, a gzipped CSV or a bare one. The header is read here, the rest as you iterate.
+    """Open a tracking log: a ZIP, a gzipped CSV or a bare CSV. It reads the header now, and the rest as you iterate.
 
     ``source`` is a path, bytes, a binary file or an iterable of bytes chunks. The options:
 
-    - ``columns``: names of the columns to make, in this order. None: all.
-    - ``where``: a ``Filter``. Good records that do not meet it are left out and counted; bad records are as without it.
-    - ``dialect``: ``"auto"``, ``"php"`` or ``"rfc4180"``.
-    - ``on_error``: what becomes of a bad record: ``"raise"`` a ``RecordError``, ``"quarantine"`` it in ``rejects`` and
-      go on, or ``"skip"`` it, which only counts it.
-    - ``on_rejects``: called with record batches of the bad records as they come, which ``rejects`` then does not keep.
-    - ``string_type``: ``"string"``, or ``"string_view"`` for values that point into the block.
-    - ``dictionary``: names of the columns to hand out dictionary-encoded.
-    - ``block_size``: bytes of the log in a batch, about (1 MiB).
-    - ``members``: names or patterns of the files in the archive to read. None: every ``*.csv``.
-    - ``limits``: ``Limits`` for hostile input.
-    - ``progress``: called with ``Stats`` after each block.
+    - ``columns``: names of the columns to make, in this order. Default: all.
+    - ``where``: a ``Filter``. Good records that do not meet it are left out and counted; it does not change which
+      records are bad.
+    - ``dialect``: how quotes are written: ``"auto"`` (default), ``"php"`` or ``"rfc4180"``.
+    - ``on_error``: what to do about a bad record. ``"raise"`` (default): raise a ``RecordError``. ``"quarantine"``:
+      keep it in ``rejects`` and go on. ``"skip"``: count it and go on.
+    - ``on_rejects``: a function that is called with record batches of the bad records as they come; ``rejects`` then
+      stays empty. For ``on_error="quarantine"`` only.
+    - ``string_type``: ``"string"`` (default), or ``"string_view"`` for values that point into the block.
+    - ``dictionary``: names of the columns to hand out dictionary-encoded. Default: none.
+    - ``block_size``: bytes, 1 to 1 GiB: how much of the log one batch covers, roughly. Default: 1 MiB.
+    - ``members``: names or patterns of the files in the archive to read. Default: every ``*.csv``.
+    - ``limits``: how much one log may cost, a ``Limits``.
+    - ``progress``: a function that is called with ``Stats`` after each block.
 
-    Raises ArchiveError or HeaderError if it is not a log, OSError if it cannot be opened, TypeError for an unknown
-    option or a wrong kind of value, ValueError for an unknown value. Every record before a fault is delivered before
-    the fault is raised.
+    Raises OSError if the source cannot be opened, ArchiveError or HeaderError if it is not a log, OptionError for a
+    value that cannot be used, such as the name of a column that the log lacks, and TypeError for an unknown option or a
+    wrong kind of value. Reading raises ArchiveError for a damaged archive, RecordError for a bad record, LimitError,
+    and the errors of the source. Every record before an error is delivered before the error is raised.
 
     >>> with trackparse.open_log("tracking_log.zip", columns=["timestamp", "status"]) as log:
     ...     for batch in log:
@@ -276,11 +310,20 @@ def open_log(source: LogSource, **options: Unpack[ReadOptions]) -> LogReader:
 
 
 def read_log(source: LogSource, **options: Unpack[ReadOptions]) -> pa.Table:
-    """The whole log as a table; options as for ``open_log``."""
+    """The whole log as a ``pyarrow.Table``. Source, options and errors are those of ``open_log``.
+
+    >>> table = trackparse.read_log("tracking_log.zip", columns=["timestamp", "status"])
+    """
     with open_log(source, **options) as log:
         return log.read_all()
 
 
 def iter_events(source: LogSource, **options: Unpack[ReadOptions]) -> Iterator[Event]:
-    """The events of a log, one by one; options as for ``open_log``. At its end, or dropped, it closes the log."""
+    """The records of a log as ``Event``, one by one. Source, options and errors are those of ``open_log``.
+
+    The log is closed at its end, or when the iterator is dropped.
+
+    >>> for event in trackparse.iter_events("tracking_log.zip"):
+    ...     print(event.timestamp, event.status)
+    """
     return open_log(source, **options).events()

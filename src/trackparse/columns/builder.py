@@ -7,7 +7,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from trackparse.errors import HeaderError, LimitError
+from trackparse.errors import HeaderError, LimitError, OptionError, suggestion
 from trackparse.limits import Limits
 from trackparse.records.kernel.chooser import kernel
 from trackparse.records.kernel.reference import Buffer, Run
@@ -38,11 +38,11 @@ class ColumnBuilder:
         dictionary = tuple(dictionary)
         for name in (*names, *dictionary):
             if name not in known:
-                raise ValueError(f"no column {name!r} in this log: there are {', '.join(known)}")
+                raise OptionError(f"no column {name!r} in this log{suggestion(name, known)}")
         if len(set(names)) < len(names):
-            raise ValueError(f"columns={names}: each column once")
+            raise OptionError(f"columns={list(names)}: a column is named twice")
         if "timestamp" in dictionary:
-            raise ValueError("dictionary: timestamp is not a string column")
+            raise OptionError("dictionary: 'timestamp' is not a column of text")
         self._views = string_type == "string_view"
         self._string = pa.string_view() if self._views else pa.string()
         self._dictionaries = {name: kernel.Dictionary() for name in names if name in dictionary}
@@ -66,11 +66,11 @@ class ColumnBuilder:
     def matching_schema(self, segments: Sequence[Segment]) -> int:
         """How many segments come before the first that has a column without a place in the schema.
 
-        HeaderError if that is the first of them, ValueError if the schema has no column at all.
+        HeaderError if that is the first of them, OptionError if the schema has no column at all.
         """
         if not self._names:
             # pyarrow counts rows by columns: without one there is no batch to hand out.
-            raise ValueError("columns=() asks for nothing: name at least one column")
+            raise OptionError("columns=[]: name at least one column")
         for number, segment in enumerate(segments if self._all else ()):
             if not (segment.trusted and (segment.records or segment.rejects)):
                 continue

@@ -1,9 +1,9 @@
-"""Which records are wanted: one question, asked of record batches and of events alike. Reads nothing."""
+"""Filters: which records are wanted, of record batches and of events alike. Reads nothing."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import reduce
@@ -23,10 +23,19 @@ _COLUMNS = {"statuses": "status", "app_codes": "appCode", "tracking_codes": "tra
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """The records that meet every condition given; None is no condition, an empty collection lets nothing through.
+    """Which records are wanted: those that meet every condition given. Pass it as ``where=``.
 
-    A record meets ``statuses``, ``app_codes`` or ``tracking_codes`` if its value is one of them. Its timestamp is
-    not before ``since`` and is before ``until``; like the log's, they have no zone.
+    statuses: the record's status is one of these. An empty collection lets nothing through.
+    app_codes: its application is one of these.
+    tracking_codes: its tracking code, that of the message, is one of these.
+    since: its timestamp is this moment or later. A ``datetime`` without a zone, like the timestamps of the log.
+    until: its timestamp is before this moment.
+
+    None is no condition. Raises TypeError for a wrong kind of value, ValueError for a moment with a zone.
+
+    >>> opened = trackparse.Filter(statuses=["opened"], since=datetime(2021, 4, 20))
+    >>> trackparse.read_log("tracking_log.zip", where=opened).num_rows
+    0
     """
 
     statuses: Collection[str] | None = None
@@ -38,26 +47,35 @@ class Filter:
     def __post_init__(self) -> None:
         for name in _COLUMNS:
             values = getattr(self, name)
-            if isinstance(values, (str, bytes)):
-                raise TypeError(f"{name}={values!r}: a collection of values is wanted, such as [{values!r}]")
-            if values is not None:
-                object.__setattr__(self, name, frozenset(values))
+            if values is None:
+                continue
+            if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+                example = f", such as [{values!r}]" if isinstance(values, str) else ""
+                raise TypeError(f"{name}={values!r}: expected a list of strings{example}")
+            values = tuple(values)
+            for value in values:
+                if not isinstance(value, str):
+                    raise TypeError(f"{name}: {value!r} is not a string")
+            object.__setattr__(self, name, frozenset(values))
         for name in ("since", "until"):
             moment = getattr(self, name)
             if moment is not None and not isinstance(moment, datetime):
-                raise TypeError(f"{name}={moment!r}: a datetime is wanted")
+                raise TypeError(f"{name}={moment!r}: expected a datetime.datetime")
             if moment is not None and moment.tzinfo is not None:
-                raise ValueError(f"{name}={moment.isoformat()}: the log's timestamps have no zone: leave it out")
+                raise ValueError(f"{name}={moment.isoformat()}: the timestamps of a log have no zone: leave it out")
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns it looks at."""
+        """The columns that the conditions look at."""
         timestamp = () if self.since is None and self.until is None else ("timestamp",)
         return (*timestamp, *(column for name, column in _COLUMNS.items() if getattr(self, name) is not None))
 
     def mask(self, batch: pa.RecordBatch) -> pa.BooleanArray:
-        """Which rows of a batch meet it; null, where the log lacks a column, is no. It has all ``columns``."""
-        import pyarrow.compute as pc  # who asks for no filter need not wait for it
+        """True for each row of a batch that meets the filter. The batch has all of ``columns``.
+
+        Where the log lacks a column the answer may be null, which counts as false.
+        """
+        import pyarrow.compute as pc  # imported late: reading without a filter does not need it
 
         found = []
         for name, column in _COLUMNS.items():
@@ -71,7 +89,11 @@ class Filter:
         return reduce(pc.and_, found)
 
     def select(self, segments: Sequence[Segment], looked_at: pa.RecordBatch) -> list[Segment]:
-        """The records that meet it, as segments to build columns of: what they say of rejects and places is void."""
+        """The records that meet the filter, as segments to build columns from.
+
+        ``looked_at`` is a batch of the same records with the columns that the filter looks at. Only the columns of the
+        new segments are right: their rejects and positions are those of the old ones.
+        """
         mask = self.mask(looked_at)
         selected, start = [], 0
         for segment in segments:
@@ -83,7 +105,7 @@ class Filter:
         return selected
 
     def matches(self, event: Event) -> bool:
-        """Whether an event meets it."""
+        """Whether an event meets the filter."""
         return (
             (self.statuses is None or event.status in self.statuses)
             and (self.app_codes is None or event.app_code in self.app_codes)
@@ -94,9 +116,9 @@ class Filter:
 
 
 def _among(column: pa.Array, values: frozenset[str]) -> pa.Array:
-    """A mask. Its cost depends on the batch alone: pc.is_in would hash all the values for each batch."""
+    """True where the value is one of ``values``. pc.is_in would hash all of these again for each batch."""
     if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()  # the reader's dictionary holds more than this batch's values
+        column = column.dictionary_decode()  # its dictionary holds values of earlier batches, too
     encoded = column.dictionary_encode()
     found = bytes(value in values for value in encoded.dictionary.to_pylist())
     bits = pa.Array.from_buffers(pa.uint8(), len(found), [None, pa.py_buffer(found)]).cast(pa.bool_())
@@ -104,13 +126,13 @@ def _among(column: pa.Array, values: frozenset[str]) -> pa.Array:
 
 
 def _rows(table: Buffer, size: int, wanted: pa.BooleanArray) -> Buffer:
-    """Those rows of a table of ``size`` bytes each."""
+    """The wanted rows of a table whose rows have ``size`` bytes."""
     buffers = [None, pa.py_buffer(memoryview(table))]
     rows = pa.Array.from_buffers(pa.binary(size), len(wanted), buffers)
     return memoryview(rows.filter(wanted).buffers()[1] or b"")
 
 
-# Made from buffers: pa.array and pa.scalar would import pandas, where there is one.
+# Made from a buffer: pa.scalar would import pandas where that is installed.
 def _scalar(moment: datetime) -> pa.Scalar:
     data = ((moment - _EPOCH) // timedelta(microseconds=1)).to_bytes(8, sys.byteorder, signed=True)
     return pa.Array.from_buffers(pa.timestamp("us"), 1, [None, pa.py_buffer(data)])[0]

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final, Protocol, Unpack
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 from trackparse.atomic import PendingFile, atomic_all, identity
 from trackparse.columns.builder import ColumnBuilder
 from trackparse.convert.parquet import ParquetSink
-from trackparse.errors import ArchiveError, printable
+from trackparse.errors import ArchiveError, OptionError, printable
 from trackparse.options import ConvertOptions, LogSource, convert_options, read_part
 from trackparse.reader import LogReader, open_log
 from trackparse.records.segments import Segment
@@ -44,42 +44,83 @@ class Sink(Protocol):
 _SINKS: Final[Mapping[str, type[Sink]]] = {".parquet": ParquetSink}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ConversionReport:
-    """What ``convert_log`` did."""
+    """What ``convert_log`` did.
 
-    path: Path  # the Parquet file
-    records: int  # rows written
-    filtered: int  # good records left out by where=
+    path: the Parquet file.
+    records: rows written.
+    filtered: good records that ``where`` left out.
+    rejected: bad records.
+    blank_lines: blank lines in the log.
+    members: files of the archive that were read.
+    bytes_in: bytes read from the source.
+    bytes_inflated: bytes of the log, unpacked.
+    bytes_out: bytes of the Parquet file.
+    seconds: how long it took.
+    rejects: the bad records, a table as ``LogReader.rejects``. Empty if they were written to a file.
+    rejects_path: the file of rejects. None if no file was written.
+    damage: the error of a damaged archive, if ``on_damage="keep"``: the Parquet file holds the records before the
+        damage. None for a sound archive.
+
+    >>> report = trackparse.convert_log("tracking_log.zip", "tracking_log.parquet")
+    >>> json.dumps(report.to_dict())
+    """
+
+    path: Path
+    records: int
+    filtered: int
     rejected: int
     blank_lines: int
     members: int
-    bytes_in: int  # of the source
+    bytes_in: int
     bytes_inflated: int
-    bytes_out: int  # of the Parquet file
+    bytes_out: int
     seconds: float
-    rejects: pa.Table  # as LogReader.rejects; empty where they went to a file
-    rejects_path: Path | None  # the file of rejects; None if there is none
-    damage: ArchiveError | None  # what ended the archive early, with on_damage="keep": the file is partial
+    rejects: pa.Table
+    rejects_path: Path | None
+    damage: ArchiveError | None
+
+    def to_dict(self) -> dict[str, str | int | float | None]:
+        """All fields but the table ``rejects``, as values that JSON has: paths and ``damage`` are strings."""
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "rejects"}
+        return {
+            name: value if value is None or isinstance(value, int | float) else printable(str(value))
+            for name, value in values.items()
+        }
+
+    def __repr__(self) -> str:
+        seconds = f"{self.seconds:.2f} s"
+        rejected = f"rejected={self.rejected}" + (f" in {str(self.rejects_path)!r}" if self.rejects_path else "")
+        damage = "" if self.damage is None else f", damage={type(self.damage).__name__}"
+        return (
+            f"<ConversionReport {str(self.path)!r}: records={self.records}, filtered={self.filtered}, "
+            f"{rejected}{damage}\n members={self.members}, bytes_in={self.bytes_in}, bytes_inflated={self.bytes_inflated}, "
+            f"bytes_out={self.bytes_out}, {seconds}>"
+        )
 
 
 def convert_log(source: LogSource, dest: str | os.PathLike[str], **options: Unpack[ConvertOptions]) -> ConversionReport:
-    """Write a log as a Parquet file; options as for ``open_log``, and these:
+    """Write a log as a Parquet file, and report what was done. Source and options are those of ``open_log``, and these:
 
-    - ``compression``: a codec of Parquet (``"zstd"``).
-    - ``row_group_size``: rows of a row group (131,072). It has fewer where their text, each repeated value counted
-      once, fills 32 MiB: that bounds memory.
-    - ``rejects``: a file for the bad records that ``on_error="quarantine"`` sets aside, ``*.parquet`` or ``*.jsonl``.
-      They are written as they come, and ``read_rejects`` reads them. With no rejects no file is written, and an old one
-      is deleted. A file of something else is not replaced: that is a ValueError.
-    - ``on_damage``: ``"raise"``, or of a damaged archive (``ArchiveError``) ``"keep"`` all records that could be read,
-      those before the damage and those of its other members: the report
-      has the error as ``damage``, the file's metadata as ``trackparse.partial``. Other errors are raised all the same,
-      and so is a fault before the first record. After a checksum that does not match, values may be wrong, too.
+    - ``compression``: the codec of the Parquet file: ``"zstd"`` (default), ``"snappy"``, ``"gzip"``, ``"brotli"``,
+      ``"lz4"`` or ``"none"``.
+    - ``row_group_size``: rows of a row group. Default: 131,072. A row group has fewer rows where their text, each
+      repeated value counted once, fills 32 MiB: that bounds memory.
+    - ``rejects``: path of a file for the bad records, ``*.parquet`` or ``*.jsonl``. For ``on_error="quarantine"`` only.
+      Bad records are written as they come, and ``read_rejects`` reads them. With no rejects no file is written, and an
+      old one is deleted.
+    - ``on_damage``: what to do about a damaged archive. ``"raise"`` (default): raise its ``ArchiveError``. ``"keep"``:
+      keep all records that could be read: those before the damage, and those of the other members. The report then has the error as ``damage``, and the metadata of the file has
+      it as ``trackparse.partial``. Other errors are raised all the same, and so is damage before the first record.
+      After a checksum that does not match, values may be wrong, too.
 
-    Text is written as strings, whatever ``string_type`` and ``dictionary`` say. The file appears under its name when it
-    is complete: a failure leaves neither half a file nor a changed old one. Its key-value metadata names trackparse's
-    version and the source. ValueError if an output is the log itself.
+    Text is written as plain strings, whatever ``string_type`` and ``dictionary`` say. The file appears under its name
+    when it is complete: after an error there is neither half a file nor a changed old one. Its key-value metadata names
+    the version of trackparse and the source.
+
+    Raises what ``open_log`` and reading raise; OptionError if an output is the log itself; TrackparseError if the file
+    of rejects would replace a file of something else; OSError if a file cannot be written.
 
     >>> report = trackparse.convert_log("tracking_log.zip", "tracking_log.parquet")
     >>> report.records
@@ -162,19 +203,19 @@ def _write(
 
 
 def _check_is_other(output: Path, source: object) -> None:
-    """ValueError if the log would be written over, whatever names it has."""
+    """OptionError if the log would be written over, whatever names it has."""
     if (found := identity(output)) and found == identity(source):
-        raise ValueError(f"{output}: that is the log itself: name another file to write")
+        raise OptionError(f"{output}: that is the log itself: name another file to write")
 
 
 def _checked(rejects: Path, dest: Path, source: object, options: ConvertOptions) -> Path:
-    """Where to write rejects; ValueError if that makes no sense, or if something else would be lost by it."""
+    """The path to write rejects to. OptionError if it cannot be used; TrackparseError if another file would be lost."""
     check_rejects_name(rejects)
     if options["on_error"] != "quarantine":
-        raise ValueError(f"rejects={str(rejects)!r}: only on_error='quarantine' sets rejects aside")
+        raise OptionError(f"rejects={str(rejects)!r}: only with on_error='quarantine' are there rejects to write")
     found = identity(rejects)
     if os.path.realpath(rejects) == os.path.realpath(dest) or (found and found == identity(dest)):
-        raise ValueError(f"rejects={str(rejects)!r}: that is the Parquet file itself: name another")
+        raise OptionError(f"rejects={str(rejects)!r}: that is the Parquet file itself: name another file")
     _check_is_other(rejects, source)
     check_old_rejects(rejects)
     return rejects

@@ -1,5 +1,5 @@
-"""Bad records: kept in memory, written to a file, read from one, and made a log again.
+"""Bad records: kept in memory, written to a file, read from a file, and turned into a log again.
 
 In come the rejects of segments; out come Arrow tables, files, and the bytes of a mended log. Imports ``records`` and
-what is above it.
+the folders above it.
 """

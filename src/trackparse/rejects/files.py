@@ -1,4 +1,4 @@
-"""Files of bad records, Parquet or JSON Lines: written batch by batch, read, and told from other files."""
+"""Files of rejects (bad records), Parquet or JSON Lines: written batch by batch, read, and recognized."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import orjson
 import pyarrow as pa
 
 from trackparse.atomic import name_errors_after
-from trackparse.errors import LimitError, TrackparseError
+from trackparse.errors import LimitError, OptionError, TrackparseError
 from trackparse.limits import Limits
 from trackparse.rejects.kept import BATCH_BYTES, BATCH_ROWS, SCHEMA, Write, array_of, batch_of
 
-_LONGEST_REPEATED_IN_FILES: Final = 128  # of a header: those of both generations are shorter
+_LONGEST_REPEATED_IN_FILES: Final = 128  # characters of a header: the headers of both generations are shorter
 
 
 @contextmanager
 def _write_parquet(path: Path, metadata: Mapping[str, str]) -> Iterator[Write]:
-    import pyarrow.parquet as pq  # every reader imports this module, and few write rejects
+    import pyarrow.parquet as pq  # imported late: most who read a log write no rejects
 
     with ExitStack() as opened:
         writer = None
@@ -32,7 +32,7 @@ def _write_parquet(path: Path, metadata: Mapping[str, str]) -> Iterator[Write]:
             nonlocal writer
             if writer is None:
                 schema = SCHEMA.with_metadata(dict(metadata))
-                # As bytes: a name that is not UTF-8 is none for pyarrow as text.
+                # As bytes: pyarrow refuses a text that is not UTF-8.
                 sink = opened.enter_context(pa.OSFile(os.fsencode(path), "wb"))
                 writer = opened.enter_context(pq.ParquetWriter(sink, schema, compression="zstd"))
             writer.write_batch(batch)
@@ -51,7 +51,7 @@ def _json_line(row: dict[str, Any]) -> bytes:
     try:
         row["raw"] = raw.decode()
     except UnicodeDecodeError:
-        # JSON is text: bytes that are none stand under a name of their own.
+        # JSON is text: bytes that are not UTF-8 are written as base64, under another name.
         row = {("raw_base64" if name == "raw" else name): value for name, value in row.items()}
         row["raw_base64"] = base64.b64encode(raw).decode()
     return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
@@ -98,20 +98,20 @@ def _read_json_lines(path: Path) -> pa.Table:
 
 
 def _row(row: Any) -> tuple[Any, ...]:
-    """The values of ``SCHEMA`` in one object of JSON."""
+    """The values for the columns of ``SCHEMA``, from one JSON object."""
     if not isinstance(row, dict):
-        raise TypeError("a JSON object was expected")
+        raise TypeError("expected a JSON object")
     text, packed = row.get("raw"), row.get("raw_base64")
     if isinstance(text, str):
         raw = text.encode()
     elif isinstance(packed, str):
         raw = base64.b64decode(packed, validate=True)
     else:
-        raise TypeError("it has neither 'raw' nor 'raw_base64'")
+        raise TypeError("expected 'raw' or 'raw_base64'")
     return tuple(raw if name == "raw" else row.get(name) for name in SCHEMA.names)
 
 
-# How a file starts that _write_json_lines wrote; nobody writes this by accident.
+# How the files of _write_json_lines start.
 _FIRST_JSON: Final = re.compile(
     rb'\{"member":(?:null|"(?:[^"\\]|\\.)*"),"record":\d+,"line":\d+,"byte_offset":\d+,"reason":"[a-z0-9_]+",'
 )
@@ -122,17 +122,18 @@ def _format(path: Path) -> Any:
     try:
         return _FORMATS[path.suffix.lower()]
     except KeyError:
-        raise ValueError(f"{path}: rejects are kept in a file named *.parquet or *.jsonl") from None
+        raise OptionError(f"{path}: a file of rejects is named *.parquet or *.jsonl") from None
 
 
 @contextmanager
 def rejects_writer(name: Path, path: Path, metadata: Mapping[str, str], limits: Limits) -> Iterator[Write]:
-    """Write rejects to ``path`` in the format of ``name``, batch by batch; without any the file stays empty.
+    """A function that writes batches of rejects to ``path``, in the format that the suffix of ``name`` says.
 
-    An OSError names ``name``, and so does the LimitError of a file that becomes too large.
+    With no rejects the file stays empty. An OSError, and the LimitError of a file that becomes too large, are about
+    ``name``.
     """
     most = limits.max_rejects_file_bytes
-    header = ""  # that was written last
+    header = ""  # the last one that was written
 
     with ExitStack() as opened:
         write: Write = opened.enter_context(_format(name)[0](path, metadata))
@@ -153,7 +154,7 @@ def rejects_writer(name: Path, path: Path, metadata: Mapping[str, str], limits: 
         try:
             yield named
         except BaseException:
-            # What it ends for is told, and not what becomes of a file that nobody wants.
+            # The first error is the one to report; the file is thrown away.
             with suppress(OSError):
                 opened.close()
             raise
@@ -162,9 +163,9 @@ def rejects_writer(name: Path, path: Path, metadata: Mapping[str, str], limits: 
 
 
 def _with_headers_once(batch: pa.RecordBatch, last: str) -> tuple[pa.RecordBatch, str]:
-    """A batch whose long headers are null where a row above has them, and its last header.
+    """The batch with each long header written once, null in the rows that repeat it; and the last header in it.
 
-    ``last`` is the one before it.
+    ``last`` is the header of the row above the batch.
     """
     headers: list[str | None] = batch["header"].to_pylist()
     for at, header in enumerate(headers):
@@ -176,21 +177,27 @@ def _with_headers_once(batch: pa.RecordBatch, last: str) -> tuple[pa.RecordBatch
 
 
 def check_rejects_name(path: Path) -> None:
-    """ValueError if the suffix is that of no format."""
+    """OptionError if the suffix is neither ``.parquet`` nor ``.jsonl``."""
     _format(path)
 
 
 def check_old_rejects(path: Path) -> None:
-    """ValueError if there is a file that rejects_writer did not write: it would be lost."""
+    """TrackparseError if a file stands there that ``rejects_writer`` did not write: it would be lost."""
+    if path.is_file() and path.stat().st_size and not holds_rejects(path):
+        raise TrackparseError(
+            f"{path}: not a file of rejects, and it would be replaced by one",
+            advice="name another file for the rejects, or move this one away",
+        )
+
+
+def holds_rejects(path: Path) -> bool:
+    """Whether ``rejects_writer`` wrote the file. OSError, with its path, if it cannot be read."""
+    if path.suffix.lower() not in _FORMATS or not path.is_file():
+        return False
     try:
-        ours = not path.is_file() or not path.stat().st_size or _FORMATS[path.suffix.lower()][2](path)
+        return bool(_format(path)[2](path))
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
-    if not ours:
-        raise ValueError(
-            f"{path}: this is no file of rejects, and would be replaced by one: "
-            "name another file for the rejects, or move this one away"
-        )
 
 
 def _are_rejects_in_parquet(path: Path) -> bool:
@@ -216,10 +223,15 @@ _FORMATS: Final = {
 
 
 def read_rejects(path: str | os.PathLike[str]) -> pa.Table:
-    """The rejects that ``convert_log`` wrote to a ``.parquet`` or ``.jsonl`` file, as ``LogReader.rejects`` has them.
+    """The bad records in a file that ``convert_log`` wrote, as a table with the columns of ``LogReader.rejects``.
 
-    In JSON Lines a row mended by hand has its text as ``"raw"``; ``"raw_base64"`` is for bytes that are not UTF-8.
-    Raises TrackparseError if the file holds something else, OSError if it cannot be read.
+    ``path`` is that of a ``.parquet`` or ``.jsonl`` file. In JSON Lines the bytes of a row are text, in ``"raw"``; bytes
+    that are not UTF-8 are base64, in ``"raw_base64"``. You may mend the text with an editor.
+
+    Raises TrackparseError if the file holds something else, OptionError for another suffix, OSError if the file cannot
+    be read.
+
+    >>> rows = trackparse.read_rejects("tracking_log.rejects.jsonl").to_pylist()
     """
     path = Path(path)
     table: pa.Table = _format(path)[1](path)

@@ -1,4 +1,4 @@
-"""Bad records, packed into batches as they come: kept as a table, or handed on. Reads no log, writes no file."""
+"""Rejects (bad records), packed into batches as they come, and kept or handed on. Reads no log, writes no file."""
 
 from __future__ import annotations
 
@@ -27,32 +27,32 @@ SCHEMA: Final = pa.schema(
         ("header", pa.string()),
     ]
 )
-# What is packed into a batch: enough for a row group, little enough to be held beside the log.
+# The largest batch: enough for a row group of Parquet, little enough to be held in memory beside the log.
 BATCH_ROWS: Final = 1 << 14
 BATCH_BYTES: Final = 4 << 20
-_ROW_BYTES: Final = 40  # of three numbers and four offsets
-# Repeated for each reject of twenty bytes, a name or a header of 64 KiB would cost three thousand times the log.
+_ROW_BYTES: Final = 40  # what three numbers and four offsets take
+# A name or a header of 64 KiB, repeated for each reject of twenty bytes, would take three thousand times the log.
 _LONGEST_NAME: Final = 255  # characters
-_LONGEST_REPEATED: Final = 1 << 10  # of a header
+_LONGEST_REPEATED: Final = 1 << 10  # characters of a header
 
 Write: TypeAlias = Callable[[pa.RecordBatch], object]
 
 
 class Quarantine:
-    """Packs rejects into batches as they come, and keeps those, or hands them to ``write``."""
+    """Packs rejects into batches as they come. It hands the batches to ``write``, or keeps them if that is None."""
 
     def __init__(self, limits: Limits, write: Write | None = None) -> None:
         self._write = write
         self._limits = limits
-        self._kept = 0  # bytes
-        self._lock = threading.RLock()  # one thread may read the log and another one look at its rejects
+        self._kept = 0  # bytes of ``_batches``
+        self._lock = threading.RLock()  # one thread may read the log while another one asks for its rejects
         self._batches: list[pa.RecordBatch] = []
-        self._columns: list[list[Any]] = [[] for _ in SCHEMA]  # of what is not packed yet
-        self._bytes = 0  # of what is not packed yet
+        self._columns: list[list[Any]] = [[] for _ in SCHEMA]  # rejects that are not packed yet
+        self._bytes = 0  # bytes of these
         self._last_header: str | None = None  # of the row above
 
     def add(self, rejects: Rejects, columns: tuple[str, ...]) -> None:
-        """Take the rejects that came under one header, no more at a time than are packed into a batch."""
+        """Take rejects that stood under one header, whose ``columns`` these are."""
         member = printable(rejects.member)[:_LONGEST_NAME]
         header = header_line(columns) if columns else None
         repeated = header if header is None or len(header) <= _LONGEST_REPEATED else None
@@ -71,7 +71,7 @@ class Quarantine:
         with self._lock:
             self._bytes += len(first or "")
             start, count = 0, len(rejects)
-            last = BATCH_ROWS - len(self._columns[0])  # that has room in the batch
+            last = BATCH_ROWS - len(self._columns[0])  # rejects up to here fit into the batch
             for stop, raw in enumerate(rejects.raws, 1):
                 self._bytes += len(raw) + each
                 full = self._bytes >= BATCH_BYTES or stop >= last
@@ -84,7 +84,7 @@ class Quarantine:
                     last = stop + BATCH_ROWS
 
     def flush(self) -> None:
-        """Make a batch of what came since the last one."""
+        """Make a batch of the rejects that came since the last batch."""
         with self._lock:
             if not self._columns[0]:
                 return
@@ -98,7 +98,7 @@ class Quarantine:
         self._kept += batch.nbytes
 
     def check(self) -> None:
-        """LimitError if more is kept than may be."""
+        """LimitError if more is kept than ``Limits.max_rejects_bytes``."""
         most = self._limits.max_rejects_bytes
         if most is not None and self._kept + (0 if self._write else self._bytes) > most:
             raise LimitError(
@@ -108,25 +108,26 @@ class Quarantine:
             )
 
     def table(self) -> pa.Table:
-        """All that is kept."""
+        """All rejects that are kept."""
         self.flush()
         return pa.Table.from_batches(self._batches, schema=SCHEMA)
 
 
 def batch_of(columns: Iterable[Any]) -> pa.RecordBatch:
+    """A batch of rejects, from a sequence of values for each column of ``SCHEMA``."""
     arrays = [pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
 
 
 def array_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
-    """Made from buffers: pa.array would import pandas, where there is one, for longer than it takes to read the log."""
+    """An array, made from buffers: pa.array would import pandas where that is installed, which takes a second."""
     if kind == pa.int64():
         return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(array("q", values))])
     validity, nulls = None, 0
     if None in values:
         validity, nulls = kernel.validity_of(array("i", (-(value is None) for value in values)).tobytes())
         values = ["" if value is None else value for value in values]
-    # All of one kind, and without a step of Python for each: a log may be nothing but rejects of three bytes.
+    # No Python loop over the values: a log may hold nothing but rejects of three bytes.
     texts = [*map(str.encode, values)] if kind == pa.string() else values
     offsets = array("i", accumulate(map(len, texts), initial=0))
     buffers = [None if validity is None else pa.py_buffer(validity), *map(pa.py_buffer, (offsets, b"".join(texts)))]

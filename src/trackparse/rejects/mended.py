@@ -1,4 +1,4 @@
-"""Bad records that somebody has mended, made a log again. Reads no file."""
+"""Makes a log of rejects (bad records) that somebody has mended. Reads no file."""
 
 from __future__ import annotations
 
@@ -13,20 +13,26 @@ from trackparse.schema import COLUMNS
 
 
 def mended_log(rejects: pa.Table | Iterable[Mapping[str, Any]]) -> bytes:
-    """A log of the rejects' ``raw`` bytes, each under its ``header``: a source for ``open_log`` and its kin.
+    """The bytes of a log that holds the ``raw`` bytes of each reject under its ``header``.
+
+    Hand them to ``open_log``, ``read_log``, ``iter_events`` or ``convert_log``.
 
     ``rejects`` is a table as ``LogReader.rejects`` and ``read_rejects`` give it, or its rows (``table.to_pylist()``).
-    What was not mended is bad again; a row whose ``raw`` is None is left out. One without a header is under that of
-    the row above: a header of more than 1 KiB stands once for the rejects of a block.
+    A record that was not mended is bad again. A row whose ``raw`` is None is left out. A row whose ``header`` is None
+    has that of the row above: a header of more than 1 KiB is written once for many rejects.
 
-    Below a damaged header (``bad_header``) mend it once, in the ``raw`` of its own row, or in the ``header`` of each
-    row below it. HeaderError if neither was done: the values would come into the wrong columns.
+    If the header itself was damaged (``bad_header``), mend it once, in the ``raw`` of its own row, or in the ``header``
+    of each row below it. Raises HeaderError if neither was done, because the values would come into wrong columns.
+
+    >>> rows = trackparse.read_rejects("tracking_log.rejects.jsonl").to_pylist()
+    >>> rows[0]["raw"] = rows[0]["raw"].replace(b'"user', b"user")
+    >>> table = trackparse.read_log(trackparse.mended_log(rows))
     """
     if isinstance(rejects, pa.Table):
         rejects = rejects.to_pylist()
     rows = [*_under_good_headers(row for row in rejects if row["raw"] is not None)]
     headers = [*dict.fromkeys(header for header, _ in rows if header)]
-    # The first header makes the schema: it has to name all columns.
+    # The schema is that of the first header, so the first header has to name all columns.
     current = headers[0] if len(headers) == 1 else _header_of_all(headers)
     parts = [current.encode(), b"\n"]
     for header, raw in rows:
@@ -38,14 +44,14 @@ def mended_log(rejects: pa.Table | Iterable[Mapping[str, Any]]) -> bytes:
 
 
 def _under_good_headers(rejects: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str | None, bytes]]:
-    """Header and raw bytes of each reject. A damaged header that was mended in its own row is that of those below."""
+    """Header and raw bytes of each reject. A header that was mended in its own row counts for the rows below it."""
     header: str | None = None
     mended: str | None = None
     for row in rejects:
         header = row.get("header") or header
         raw = row["raw"].encode() if isinstance(row["raw"], str) else bytes(row["raw"])
-        refused = row.get("reason") == Reason.BAD_HEADER
-        own = parse_header(raw.rstrip(b"\r\n")) if refused else None
+        below_bad_header = row.get("reason") == Reason.BAD_HEADER  # or the header itself
+        own = parse_header(raw.rstrip(b"\r\n")) if below_bad_header else None
         above = parse_header(header.encode()) if header else None
         if own and len(set(own.columns).intersection(COLUMNS)) >= 2:
             mended = None if is_damaged(own) else header_line(own.columns)
@@ -55,7 +61,7 @@ def _under_good_headers(rejects: Iterable[Mapping[str, Any]]) -> Iterator[tuple[
             yield header, raw
         elif mended:
             yield mended, raw
-        elif refused or above.fault:
+        elif below_bad_header or above.fault:
             raise HeaderError(
                 f"the header {str(header)[:80]!r} was damaged",
                 advice="mend it in 'raw' of its own row, or in 'header' of each row below it",
@@ -65,10 +71,11 @@ def _under_good_headers(rejects: Iterable[Mapping[str, Any]]) -> Iterator[tuple[
 
 
 def _header_of_all(headers: Iterable[str]) -> str:
+    """A header with the columns of all of these."""
     columns = dict.fromkeys(COLUMNS)
     for header in headers:
         parsed = parse_header(header.encode())
         if not names_a_log(parsed):
-            raise ValueError(f"header {header!r}: it does not name the columns of a log")
+            raise HeaderError(f"header {header[:80]!r}: not the header of a tracking log")
         columns.update(dict.fromkeys(parsed.columns))
     return header_line(tuple(columns))
