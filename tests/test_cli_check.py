@@ -10,7 +10,7 @@ import pytest
 from cli_common import BAD, HEADER, ROW, csv_of, ended, good, run, with_bad, with_text
 from conftest import SLOW
 
-from trackparse.cli import faults, output
+from trackparse.cli import findings, output
 from trackparse.testing.sample import encode_row, write_sample
 
 
@@ -52,7 +52,7 @@ def test_only_the_first_of_very_many_bad_records_are_looked_at(
         looked.append(text)
         return output.of_log(log, text)
 
-    monkeypatch.setattr(faults, "of_log", of_log)
+    monkeypatch.setattr(findings, "of_log", of_log)
     path = tmp_path / "log.csv"
     path.write_bytes(HEADER + (b"//\n" * 2 + encode_row(with_text(hwid="\0")).replace(b"\0", b"\xe9")) * 10_000)
     facts = json.loads(ended(3 if command == "check" else 0, command, path, "--json").stdout)

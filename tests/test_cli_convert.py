@@ -133,7 +133,7 @@ def test_the_file_for_bad_records_may_be_named(bad_log: Path, tmp_path: Path) ->
     rejects = tmp_path / "other.parquet"
     good("convert", bad_log, "--rejects", rejects)
     assert trackparse.read_rejects(rejects)["raw"].to_pylist() == [BAD]
-    assert "*.jsonl" in failed(1, "convert", bad_log, "--rejects", tmp_path / "rejects.txt")
+    assert ".jsonl" in failed(2, "convert", bad_log, "--rejects", tmp_path / "rejects.txt")
 
 
 def test_without_bad_records_there_is_no_such_file(bad_log: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_damaged_archive_is_an_error_or_kept_in_part(log: Path) -> None:
     result = ended(4, "convert", log, "--keep-partial")
     *_, damage = result.stderr.splitlines()
     assert damage.startswith(f"trackparse: {log}: ")
-    assert damage.endswith("; what stands before that was kept")
+    assert damage.endswith("; the records before the damage were kept")
     assert 0 < rows_in(log.with_suffix(".parquet")) < 3_000
     assert b"trackparse.partial" in pq.read_schema(log.with_suffix(".parquet")).metadata
 
@@ -194,7 +194,7 @@ def test_an_unreadable_log_is_graver_than_a_bad_record(bad_log: Path, tmp_path: 
 
 
 def test_a_glob_without_files_is_an_error(tmp_path: Path) -> None:
-    assert f"{tmp_path}/*.zip: no file is named like this" in failed(1, "convert", tmp_path / "*.zip")
+    assert f"{tmp_path}/*.zip: no file matches this pattern" in failed(1, "convert", tmp_path / "*.zip")
 
 
 def test_a_file_whose_name_looks_like_a_glob_is_that_file(tmp_path: Path) -> None:
@@ -210,13 +210,14 @@ def test_two_logs_never_become_one_file(log: Path, tmp_path: Path) -> None:
     twin = csv_of(tmp_path / "log.csv", ROW)
     assert "would both become" in failed(2, "convert", log, twin)
     assert "one log, not 2" in failed(2, "convert", log, twin, "-o", tmp_path / "out.parquet")
-    assert "one of them" in failed(2, "convert", log, "-o", tmp_path / "out.parquet", "--to", tmp_path)
+    assert "exclude each other" in failed(2, "convert", log, "-o", tmp_path / "out.parquet", "--to", tmp_path)
     assert not list(tmp_path.glob("*.parquet"))
 
 
 def test_an_output_that_cannot_be_written_is_one_line(log: Path, tmp_path: Path) -> None:
     assert "missing" in failed(1, "convert", log, "-o", tmp_path / "missing" / "out.parquet")
-    assert "statsu" in failed(1, "convert", log, "--columns", "statsu")
+    assert "did you mean 'status'?" in failed(2, "convert", log, "--columns", "statsu")
+    assert "did you mean 'gzip'?" in failed(2, "convert", log, "--compression", "zip")
 
 
 def test_a_log_cannot_steer_the_terminal_by_its_name(tmp_path: Path) -> None:
@@ -300,7 +301,8 @@ def test_a_worker_that_is_killed_costs_its_log_only(tmp_path: Path) -> None:
         assert process.communicate()[1] == b""
         assert process.returncode == 143
     assert first in [
-        f"trackparse: {tmp_path / name}: a process died, of too little memory perhaps: try fewer --jobs\n"
+        f"trackparse: {tmp_path / name}: the process that converted it was killed by signal 9, "
+        "perhaps for lack of memory: try fewer --jobs\n"
         for name in ("one.csv", "two.csv")
     ]
     # The one that was killed may have left files behind; the other one tidied up.

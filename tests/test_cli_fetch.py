@@ -106,6 +106,9 @@ def test_the_token_may_stand_in_a_file(service: FakeService, tmp_path: Path) -> 
     file.write_text("")
     assert "is empty" in fetch(service, "--token-file", file, token="", code=2).stderr
     assert "TRACKPARSE_TOKEN is not set" in fetch(service, token="", code=2).stderr
+    assert "does not hold a token" in fetch(service, token="two words", code=2).stderr
+    file.write_bytes(b"\xff")
+    assert "is not text" in fetch(service, "--token-file", file, token="", code=2).stderr
 
 
 def test_bad_records_and_damage_are_treated_as_by_convert(service: FakeService, tmp_path: Path) -> None:
@@ -142,6 +145,7 @@ def test_filters_and_columns_are_as_for_convert(service: FakeService, tmp_path: 
         ["--days", "3", "-o", "out.parquet"],
         ["-o", "/"],
         ["-o", "missing/out.parquet"],
+        ["--wait", "nan"],
     ],
 )
 def test_wrong_usage_ends_with_2_and_asks_nobody(arguments: list[str], service: FakeService) -> None:
@@ -151,7 +155,9 @@ def test_wrong_usage_ends_with_2_and_asks_nobody(arguments: list[str], service: 
 
 def test_without_allow_http_no_token_is_sent_in_the_clear(service: FakeService) -> None:
     result = run("fetch", TRACKPARSE_TOKEN=TOKEN, TRACKPARSE_BASE_URL=service.url)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
+    assert "--allow-http" in result.stderr
+    assert "allow_http=" not in result.stderr
     assert service.requests == []
 
 
@@ -187,8 +193,9 @@ def test_an_empty_url_is_not_the_real_service(
 ) -> None:
     monkeypatch.setattr("trackparse.client.BASE_URL", "https://127.0.0.1:9/the-real-one")
     result = run("fetch", *arguments, "--to", tmp_path, TRACKPARSE_TOKEN=TOKEN, **variables)
-    assert result.exit_code == 1
-    assert result.stderr == "trackparse: base_url is not an https:// URL: ''\n"
+    assert result.exit_code == 2
+    assert "--base-url '' (or TRACKPARSE_BASE_URL): expected an https:// URL" in result.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_link_by_http_can_be_taken_as_it_is(

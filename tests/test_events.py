@@ -174,7 +174,10 @@ class TestPayload:
             payload["x"]
         with pytest.raises(TypeError):
             hash(payload)
-        assert repr(payload) == 'Payload(\'{"a":1,"b":{"c":[true,null]}}\')'
+        assert repr(payload) == '<Payload \'{"a":1,"b":{"c":[true,null]}}\', 29 characters: dict(payload) decodes it>'
+        large = payload_of(b'{"a":"' + b"x" * 10_000 + b'"}')
+        assert len(repr(large)) < 150
+        assert "10,008 characters" in repr(large)
 
     def test_nothing_is_decoded_before_it_is_looked_into_and_then_once(
         self, kernel: str, monkeypatch: pytest.MonkeyPatch

@@ -144,7 +144,9 @@ def test_row_groups_are_filled_with_the_rows_that_were_wanted(block_size: int, t
     ("arguments", "error", "text"),
     [
         ({"statuses": "opened"}, TypeError, r"\['opened'\]"),
-        ({"tracking_codes": b"T-1"}, TypeError, "collection"),
+        ({"tracking_codes": b"T-1"}, TypeError, "a list of strings"),
+        ({"app_codes": 7}, TypeError, "app_codes=7: expected a list of strings"),
+        ({"app_codes": ["A-1", None]}, TypeError, "app_codes: None is not a string"),
         ({"since": "2021-04-20"}, TypeError, "datetime"),
         ({"until": datetime(2021, 4, 20, tzinfo=UTC)}, ValueError, "no zone"),
     ],

@@ -1,4 +1,4 @@
-"""No output is ever an input, whatever names both have, and no file is replaced by rejects that is none of ours."""
+"""No output is ever an input, whatever names both have, and rejects replace no file but a file of rejects."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ class TestTheLibrary:
         else:
             rejects.write_bytes(old)
         before = content(tmp_path)
-        with pytest.raises(ValueError, match="this is no file of rejects") as caught:
+        with pytest.raises(trackparse.TrackparseError, match="not a file of rejects") as caught:
             trackparse.convert_log(data, tmp_path / "out.parquet", on_error="quarantine", rejects=rejects)
         assert str(rejects) in str(caught.value)
         assert content(tmp_path) == before
@@ -204,7 +204,7 @@ class TestTheLibrary:
             yield LOG
             rejects.write_bytes(b"notes of mine")
 
-        with pytest.raises(ValueError, match="this is no file of rejects"):
+        with pytest.raises(trackparse.TrackparseError, match="not a file of rejects"):
             trackparse.convert_log(body(), tmp_path / "out.parquet", on_error="quarantine", rejects=rejects)
         assert content(tmp_path) == {name: b"notes of mine"}
 

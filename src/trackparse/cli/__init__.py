@@ -1,6 +1,7 @@
 """The command line, a module for each command. In come arguments; out come lines and an exit code.
 
-It does nothing that the library does not do, and imports public names only: of everything above it.
+It does nothing that the library does not do. Imports public names of the library only, but for a few that
+``tests/test_layering.py`` lists with the reason.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ def main() -> None:
     """Run the command line; the console entry point."""
     from trackparse.cli.signals import ended, listen
 
-    # Before all else is imported, which takes long enough for Ctrl-C.
+    # First of all: the imports below take long enough for a user to press Ctrl-C.
     listen()
     try:
         from trackparse.cli.app import run

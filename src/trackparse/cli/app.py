@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-# The library is imported inside the commands: --help need not wait for pyarrow.
+# Most of the library is imported inside the commands: --help need not wait for pyarrow.
 from trackparse import __version__
 from trackparse.cli.cat import cat
 from trackparse.cli.check import check
@@ -18,36 +18,39 @@ from trackparse.cli.convert import convert
 from trackparse.cli.exits import Exit, exit_for
 from trackparse.cli.fetch import fetch
 from trackparse.cli.head import head
-from trackparse.cli.output import EXPECTED, OutputError, flush, one_line, warn, writing
+from trackparse.cli.output import OutputError, expected, flush, one_line, warn, writing
 from trackparse.cli.sample import sample
 from trackparse.cli.schema import schema
 from trackparse.cli.stats import stats
 
 
 class _Commands(click.Group):
-    """Turns what a command returns, or every expected error, into an exit code; an error into one line as well."""
+    """Turns the result of a command into its exit code, and an expected error into one line and an exit code."""
 
     def main(self, *args: Any, **extra: Any) -> Any:
-        with _told(), writing():  # help and the version are printed outside of all commands
+        with _errors_told(), writing():  # help and the version are printed before a command is invoked
             return super().main(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with _told():
+        with _errors_told():
             code = super().invoke(ctx) or Exit.DONE
-            # A reader that has gone away, or a disk that is full, is met here, not when the interpreter exits.
+            # A closed pipe or a full disk is an error here, and not when the interpreter exits.
             flush()
             ctx.exit(code)
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """An expected error in it is one line and an exit code."""
+def _errors_told() -> Iterator[None]:
+    """Ends the process with one line and an exit code at an expected error in the block."""
     try:
         yield
     except BrokenPipeError:
         _abandon_output()
         sys.exit(Exit.DONE)
-    except EXPECTED as error:
+    except Exception as error:
+        # click tells wrong usage itself, with the usage of the command.
+        if not expected(error) or isinstance(error, click.UsageError):
+            raise
         warn(one_line(error))
         if isinstance(error, OutputError):
             _abandon_output()
@@ -55,7 +58,7 @@ def _told() -> Iterator[None]:
 
 
 def _abandon_output() -> None:
-    """What is still to be written goes nowhere: the interpreter would fail with it."""
+    """Throw away what is still buffered: the interpreter would fail with it when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -75,7 +78,7 @@ def cli() -> None:
 
     Exit codes: 0 done; 1 a log cannot be read or a file not written; 2 wrong usage; 3 bad records under --strict, or
     check found something; 4 a damaged log was kept in part; 5 the service does not accept the token; 6 it had no log in
-    time; 7 it failed; 130 interrupted.
+    time; 7 it failed; 130 interrupted. TRACKPARSE_DEBUG=1 in the environment shows the traceback of every error.
     """
 
 
@@ -84,10 +87,10 @@ for command in (fetch, convert, stats, head, cat, check, schema, sample):
 
 
 def run() -> None:
-    """Run the command line in a process of its own, which listens to signals already."""
+    """Run the command line. The process listens to signals already."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by whoever started us
+        if getattr(sys, name) is None:  # the process was started with the stream closed
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
-        # What the terminal cannot show must not end the run.
+        # A character that the terminal cannot show must not end the run.
         getattr(sys, name).reconfigure(errors="backslashreplace")
     cli(prog_name="trackparse")

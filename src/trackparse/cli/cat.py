@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     type=click.Choice(["jsonl", "csv"]),
     default="jsonl",
     show_default=True,
-    help="JSON lines, or RFC 4180 with commas and one header line.",
+    help="JSON lines, or CSV as in RFC 4180, with commas and one header line.",
 )
 @columns_option
 @filter_options
@@ -53,12 +53,12 @@ def cat(
     dialect: Dialect,
     quiet: bool,
 ) -> Exit:
-    """Print all records of each LOG, clean, for other programs.
+    """Print all good records of each LOG, for other programs.
 
-    Both formats are UTF-8 with LF at line ends, whatever the log or the locale says. jsonl has a payload as the object
-    that it is (as a text, if it is not a JSON object). csv quotes every text, so that an absent value, which has no
-    quotes, is not an empty one; a payload is its JSON text; a line break in a value stays one. A bad record is left out
-    and counted on standard error.
+    Both formats are UTF-8 with LF at line ends, whatever the log and the locale use. In jsonl a payload is a JSON
+    object, or text if it is not a JSON object in the log. In csv a payload is its JSON text. Every text in csv has
+    quotes, and a missing value has none, so that both can be told apart; line breaks in values are kept. Bad records
+    are left out, and their number is printed on standard error.
 
     \b
     Examples:
@@ -79,7 +79,7 @@ def cat(
         return Exit.DONE
 
     options: dict[str, Any] = {"columns": columns, "where": where, "dialect": dialect}
-    # Records on the terminal say how far it is.
+    # No bar where the records themselves appear on the terminal.
     shown = not quiet and not is_terminal(sys.stdout)
     return for_each("reading", inputs_of(logs), copy, shown=shown, on_error="raise" if strict else "skip", **options)
 
@@ -89,20 +89,22 @@ class _Writer:
 
     def __init__(self, format_: Literal["jsonl", "csv"]) -> None:
         self._csv = format_ == "csv"
-        self._schema: pa.Schema | None = None  # of the one header line
+        self._schema: pa.Schema | None = None  # of the header line, once that is printed
 
     def start(self, schema: pa.Schema) -> bytes:
-        """What stands before a log's rows: a header line before the first one's, nothing before the others'."""
+        """What to print before the rows of a log: a header line before the first log, nothing before the others."""
         if not self._csv or schema == self._schema:
             return b""
         if self._schema is not None:
             names = ", ".join(self._schema.names)
-            raise ValueError(f"its columns are not those of the first log ({names}): name those wanted with --columns")
+            raise click.ClickException(
+                f"its columns are not those of the first log ({names}): name the columns that you want with --columns"
+            )
         self._schema = schema
         return _csv(schema.empty_table(), header=True)
 
     def rows(self, batch: pa.RecordBatch) -> Iterable[bytes]:
-        """The rows of a batch, some at a time."""
+        """The rows of a batch, in pieces."""
         from trackparse.cli.jsonl import lines_of
 
         return [_csv(batch, header=False)] if self._csv else lines_of(batch)

@@ -30,6 +30,12 @@ from trackparse.cli.output import Command, check_is_no_output
 from trackparse.cli.progress import progress_bar
 
 
+def _rejects_name(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    if value is not None and value.suffix.lower() not in (".jsonl", ".parquet"):
+        raise click.BadParameter(f"{value}: expected a name that ends in .jsonl or .parquet")
+    return value
+
+
 @click.command(cls=Command)
 @logs_argument
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Parquet file to write, of one LOG.")
@@ -38,7 +44,7 @@ from trackparse.cli.progress import progress_bar
     "directory",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Directory to write to; it is made if need be. [default: beside each log; of a URL, here]",
+    help="Directory to write to; it is made if missing. [default: that of the log; for a URL, this one]",
 )
 @click.option(
     "-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Logs read at a time."
@@ -49,6 +55,7 @@ from trackparse.cli.progress import progress_bar
 @click.option(
     "--rejects",
     type=click.Path(path_type=Path, dir_okay=False),
+    callback=_rejects_name,
     metavar="FILE",
     help="File for bad records, *.jsonl or *.parquet, of one LOG. [default: beside the Parquet file, *.rejects.jsonl]",
 )
@@ -68,14 +75,15 @@ def convert(
     quiet: bool,
     **options: Any,
 ) -> Exit:
-    """Write each LOG as a Parquet file, and say so in one line.
+    """Write each LOG as a Parquet file, and print one line about it.
 
-    The file has the log's name with .parquet in place of .zip, .csv or .csv.gz, and appears when it is complete. A log
-    that cannot be read does not stop the others; the exit code tells.
+    The file has the name of the log with .parquet in place of .zip, .csv or .csv.gz. It appears when it is complete. A
+    log that cannot be read does not stop the others, but the exit code is not 0 then.
 
-    Bad records are left out, and set aside in a file beside it, log.rejects.jsonl for log.parquet, each with its place,
-    the reason and its bytes; how many is said on standard error. That is no failure, unless --strict makes it one. A
-    damaged archive is one, unless --keep-partial keeps the records before the damage; the exit code is 4 then.
+    Bad records are written to a file beside the Parquet file, log.rejects.jsonl for log.parquet, each with its place,
+    the reason and its bytes. Their number is printed on standard error. The exit code is 0 all the same; with --strict
+    a bad record is an error. A damaged archive is an error; with --keep-partial the records before the damage are kept,
+    and the exit code is 4.
 
     \b
     Examples:
@@ -86,7 +94,7 @@ def convert(
     """
     inputs = inputs_of(logs)
     if rejects is not None and (strict or len(inputs) > 1):
-        raise click.UsageError("--rejects is the file of one log, and with --strict there are none")
+        raise click.UsageError("--rejects is for one log, and not for --strict, which writes no rejects")
     outputs = _destinations(inputs, output, directory, rejects, strict)
     options = options_of(strict, keep_partial, options)
     todo = [Job(log, dest, rejects, options) for log, (dest, rejects) in zip(inputs, outputs, strict=True)]
@@ -102,9 +110,12 @@ def convert(
 def _destinations(
     inputs: Sequence[Input], output: Path | None, directory: Path | None, rejects: Path | None, strict: bool
 ) -> list[tuple[Path, Path | None]]:
-    """Where each log and its rejects go; UsageError where two would meet, or a log would be written over."""
+    """The Parquet file and the file of rejects of each log.
+
+    UsageError if two logs would be written to one file, or a log would be written over.
+    """
     if output is not None and directory is not None:
-        raise click.UsageError("-o names a file and --to a directory: one of them")
+        raise click.UsageError("-o and --to exclude each other: give one of them")
     if output is not None and len(inputs) > 1:
         raise click.UsageError(f"-o {output} takes one log, not {len(inputs)}: name a directory with --to")
     logs = {found: log for log in inputs if (found := identity(log.file))}
@@ -123,7 +134,7 @@ def _destinations(
                 raise click.UsageError(f"{path} is the log {of}: name another file with {option}")
             first = taken.setdefault(found or os.path.realpath(path), log)
             if first is not log:
-                raise click.UsageError(f"{first.name} and {log.name} would both become {path}: convert them apart")
+                raise click.UsageError(f"{first.name} and {log.name} would both become {path}: convert them one by one")
     return outputs
 
 

@@ -1,32 +1,48 @@
-"""The exit codes, and which error ends with which. docs/exit-codes.md says what to do about each."""
+"""The exit codes, and which error has which code. docs/exit-codes.md says what to do about each."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import IntEnum
 
-from trackparse.errors import ApiError, AuthError, DownloadError, NotReadyError, RecordError
+import click
+
+from trackparse import ApiError, AuthError, DownloadError, NotReadyError, OptionError, RecordError
 
 
 class Exit(IntEnum):
-    """How a command ended."""
+    """How a command ended.
+
+    DONE: it did what it was told.
+    FAILED: a log cannot be read, or a file cannot be written.
+    USAGE: the command line itself is wrong.
+    REJECTED: ``--strict`` met a bad record, or ``check`` found something.
+    PARTIAL: ``--keep-partial`` kept the records before the damage.
+    DENIED: the service does not accept the token.
+    NOT_READY: the service had no log in time.
+    SERVICE: the service refused or failed, or the download failed.
+    INTERRUPTED: Ctrl-C.
+    TERMINATED: SIGTERM or SIGHUP.
+    """
 
     DONE = 0
-    FAILED = 1  # a log cannot be read, or a file not written
+    FAILED = 1
     USAGE = 2
-    REJECTED = 3  # --strict met a bad record, or check found a fault
-    PARTIAL = 4  # --keep-partial kept what stands before the damage
-    DENIED = 5  # the service does not accept the token
-    NOT_READY = 6  # the service had no log in time
-    SERVICE = 7  # the service refused or failed, or the download did
+    REJECTED = 3
+    PARTIAL = 4
+    DENIED = 5
+    NOT_READY = 6
+    SERVICE = 7
     INTERRUPTED = 130
     TERMINATED = 143
 
 
-# What a run of several logs ends with: the first of these that any of them had.
-_GRAVEST = (Exit.FAILED, Exit.DENIED, Exit.SERVICE, Exit.NOT_READY, Exit.REJECTED, Exit.PARTIAL)
-# The first that the error is one of.
+# From the gravest on: a run of several logs ends with the first of these codes that one of the logs had.
+_GRAVEST = (Exit.FAILED, Exit.USAGE, Exit.DENIED, Exit.SERVICE, Exit.NOT_READY, Exit.REJECTED, Exit.PARTIAL)
+# An error has the code of the first class here that it is an instance of.
 _ERRORS: tuple[tuple[type[Exception], Exit], ...] = (
+    (OptionError, Exit.USAGE),
+    (click.UsageError, Exit.USAGE),
     (RecordError, Exit.REJECTED),
     (AuthError, Exit.DENIED),
     (NotReadyError, Exit.NOT_READY),
@@ -36,11 +52,11 @@ _ERRORS: tuple[tuple[type[Exception], Exit], ...] = (
 
 
 def exit_for(error: Exception) -> Exit:
-    """The code for an expected error."""
+    """The code for an expected error; ``FAILED`` where no other code fits."""
     return next((code for kind, code in _ERRORS if isinstance(error, kind)), Exit.FAILED)
 
 
 def gravest(codes: Iterable[Exit]) -> Exit:
-    """The code of a run whose parts ended with these."""
+    """The code of a run of several logs that ended with these codes."""
     met = set(codes)
     return next((code for code in _GRAVEST if code in met), Exit.DONE)

@@ -1,8 +1,9 @@
-"""``trackparse fetch``: from the service to Parquet, a file a day."""
+"""``trackparse fetch``: from the service to Parquet, a file for each day."""
 
 from __future__ import annotations
 
 import datetime
+import math
 import os
 from collections.abc import Iterator
 from contextlib import closing
@@ -22,16 +23,25 @@ from trackparse.cli.options import (
     strict_option,
 )
 from trackparse.cli.outcomes import Outcome, convert, failure, rejects_beside, tell
-from trackparse.cli.output import EXPECTED, Command
+from trackparse.cli.output import Command, expected
 from trackparse.cli.progress import Bar, progress_bar
-from trackparse.cli.signals import held
-from trackparse.client.calendar import days as days_between
-from trackparse.client.calendar import kept_day
+from trackparse.cli.signals import signals_held
+from trackparse.client import days as days_between
 
 if TYPE_CHECKING:
     from trackparse.client import TrackingLogClient, Waiting
 
 Day = datetime.date
+
+
+class _Seconds(click.FloatRange):
+    """A number of seconds."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds: float = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is not a number of seconds", param, ctx)
+        return seconds
 
 
 class _Date(click.ParamType):  # type: ignore[type-arg] # generic in newer versions only
@@ -41,7 +51,7 @@ class _Date(click.ParamType):  # type: ignore[type-arg] # generic in newer versi
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Day:
         try:
-            return kept_day(value)
+            return days_between(value, value)[0]
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
@@ -49,7 +59,7 @@ class _Date(click.ParamType):  # type: ignore[type-arg] # generic in newer versi
 @click.command(cls=Command)
 @click.option("--date", type=_Date(), help="Day of the log: one of the last 14. [default: what the service gives]")
 @click.option("--until-date", type=_Date(), help="Last day, for the logs of several days.")
-@click.option("--days", type=click.IntRange(min=1), metavar="N", help="So many days up to --date, or to yesterday.")
+@click.option("--days", type=click.IntRange(min=1), metavar="N", help="Number of days up to --date, or to yesterday.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Parquet file to write, of one day.")
 @click.option(
     "--to",
@@ -63,28 +73,31 @@ class _Date(click.ParamType):  # type: ignore[type-arg] # generic in newer versi
     "--token-file",
     type=click.File("r", encoding="utf-8"),
     metavar="FILE",
-    help="File that holds the API token. [default: the token is in the variable TRACKPARSE_TOKEN]",
+    help="File that holds the API token. [default: the token is in the environment variable TRACKPARSE_TOKEN]",
 )
 @click.option(
     "--wait",
-    type=click.FloatRange(min=0),
+    type=_Seconds(min=0),
     default=900,
     show_default=True,
     metavar="SECONDS",
-    help="How long the service may take to make a log.",
+    help="How long the service may take to make a log, and how long the download may stand still.",
 )
 @columns_option
 @filter_options
 @strict_option
 @keep_partial_option
 @click.option(
-    "--base-url", envvar="TRACKPARSE_BASE_URL", metavar="URL", help="Another service; also TRACKPARSE_BASE_URL."
+    "--base-url",
+    envvar="TRACKPARSE_BASE_URL",
+    metavar="URL",
+    help="URL of another service. [env: TRACKPARSE_BASE_URL]",
 )
-@click.option("--allow-http", is_flag=True, help="Talk to it without encryption: for tests on this machine.")
+@click.option("--allow-http", is_flag=True, help="Send the token without encryption: for tests on this machine.")
 @click.option(
     "--allow-http-download",
     is_flag=True,
-    help="Take a link that the service gives as http:// as it is, instead of asking for it by https.",
+    help="If the service gives an http:// link, download by http. [default: try the same link by https]",
 )
 @quiet_option
 def fetch(
@@ -105,10 +118,11 @@ def fetch(
 ) -> Exit:
     """Ask the service for the log of a day, wait until it is made, and write it as Parquet while it arrives.
 
-    Nothing else is stored; a download that breaks goes on where it stopped. Bad records and damage are treated as by
-    convert. The token comes from the environment or a file, never from the command line, which others can see.
+    Nothing else is stored. A download that breaks goes on where it stopped. Bad records and damage are treated as by
+    convert. The token is read from the environment or a file, never from the command line, which others can see.
 
-    Of several days each becomes a file; all are asked for at first. A day that fails does not stop the others.
+    Each of several days becomes a file. The service is asked for all of them first. A day that fails does not stop the
+    others.
 
     \b
     Examples:
@@ -121,26 +135,21 @@ def fetch(
     if output is not None and len(wanted) > 1:
         raise click.UsageError(f"-o {output} takes one day, not {len(wanted)}: name a directory with --to")
     if output is not None and (output.is_dir() or not output.parent.is_dir()):
-        # Found now, not after minutes of waiting.
-        raise click.UsageError(f"-o {output}: a file in a directory that exists is wanted")
+        # Checked now, and not after minutes of waiting.
+        raise click.UsageError(f"-o {output}: expected a file in a directory that exists")
     outputs = _outputs(wanted, output, directory, strict)
     for path in (path for _, *paths in outputs.values() for path in paths):
         if path is not None and token_file is not None and (found := identity(path)) and found == identity(token_file):
-            raise click.UsageError(f"{path} is the file with the token: name another one to write")
+            raise click.UsageError(f"{path} is the file with the token: name another file to write")
     token = _token(token_file)
-    with held():  # others' modules make another error of a signal
-        from trackparse.client import BASE_URL, TrackingLogClient
+    # An empty URL is a mistake, and no reason to send the token to the real service. click ignores an empty variable.
+    url = os.environ.get("TRACKPARSE_BASE_URL") if base_url is None else base_url
+    client = _client(token, url, allow_http=allow_http, allow_http_download=allow_http_download)
 
     if output is None:
         directory.mkdir(parents=True, exist_ok=True)
     with (
-        TrackingLogClient(
-            token,
-            # An empty one is a mistake, and no reason to send a token to the real service; click takes it for none.
-            base_url=os.environ.get("TRACKPARSE_BASE_URL", BASE_URL) if base_url is None else base_url,
-            allow_http=allow_http,
-            allow_http_download=allow_http_download,
-        ) as client,
+        client,
         progress_bar("asking for the log", None, shown=not quiet) as bar,
     ):
         run = _Run(client, bar, wait, options_of(strict, keep_partial, options))
@@ -150,7 +159,7 @@ def fetch(
 def _outputs(
     days: list[Day | None], output: Path | None, directory: Path, strict: bool
 ) -> dict[Day | None, tuple[str, Path, Path | None]]:
-    """Of each day its name, its Parquet file, and the file for its bad records."""
+    """For each day its name, its Parquet file, and the file for its bad records, None with ``--strict``."""
     found = {}
     for day in days:
         name = str(day or "tracking_log")
@@ -160,9 +169,9 @@ def _outputs(
 
 
 def _wanted(date: Day | None, until: Day | None, number: int | None) -> list[Day | None]:
-    """The days to ask for; None is the day that the service gives without."""
+    """The days to ask for. None stands for the day that the service chooses."""
     if until is not None and number is not None:
-        raise click.UsageError("--until-date and --days: one of them")
+        raise click.UsageError("--until-date and --days exclude each other: give one of them")
     if until is not None and date is None:
         raise click.UsageError("--until-date needs --date, the first of the days")
     try:
@@ -177,15 +186,41 @@ def _wanted(date: Day | None, until: Day | None, number: int | None) -> list[Day
 
 
 def _token(file: Any) -> str:
-    token: str = file.read() if file is not None else os.environ.get("TRACKPARSE_TOKEN", "")
+    try:
+        token: str = file.read() if file is not None else os.environ.get("TRACKPARSE_TOKEN", "")
+    except UnicodeDecodeError:
+        raise click.UsageError(f"{file.name} is not text: expected a file that holds the API token") from None
     if not token.strip():
         source = f"{file.name} is empty" if file is not None else "TRACKPARSE_TOKEN is not set"
         raise click.UsageError(f"there is no token: {source}; set it, or name a file with --token-file")
-    return token.strip()
+    token = token.strip()
+    if not token.isascii() or not token.isprintable() or " " in token:
+        source = file.name if file is not None else "TRACKPARSE_TOKEN"
+        raise click.UsageError(f"{source} does not hold a token: a token has no blanks, line breaks or special letters")
+    return token
+
+
+def _client(token: str, url: str | None, *, allow_http: bool, allow_http_download: bool) -> TrackingLogClient:
+    """The client. UsageError if the URL of the service cannot be used."""
+    with signals_held():  # imports modules, some of which turn the exception of a signal into another error
+        from trackparse.client import BASE_URL, TrackingLogClient
+    try:
+        return TrackingLogClient(
+            token,
+            base_url=BASE_URL if url is None else url,
+            allow_http=allow_http,
+            allow_http_download=allow_http_download,
+        )
+    except ValueError:
+        if url and url.startswith("http://") and not allow_http:
+            problem = "the token would be sent without encryption: use https, or --allow-http for tests on this machine"
+        else:
+            problem = "expected an https:// URL without user, query or fragment, such as https://example.com/json/1.3"
+        raise click.UsageError(f"--base-url {url!r} (or TRACKPARSE_BASE_URL): {problem}") from None
 
 
 class _Run:
-    """Fetches days with one client."""
+    """Fetches the logs of all days with one client."""
 
     def __init__(self, client: TrackingLogClient, bar: Bar, wait: float, options: dict[str, Any]) -> None:
         self._client = client
@@ -194,20 +229,24 @@ class _Run:
         self._options = options
 
     def outcomes(self, outputs: dict[Day | None, tuple[str, Path, Path | None]]) -> Iterator[Outcome]:
-        """The outcome of each day. A token that is not accepted ends all."""
+        """The outcome of each day. If the token is not accepted, no other day is tried."""
         asked: list[tuple[Day | None, str]] = []
         for day in outputs:
-            # The service makes one while another is read.
+            # All are asked for first: the service makes one log while another is read.
             try:
                 asked.append((day, self._client.request_log(day, deadline=self._wait)))
-            except EXPECTED as error:
+            except Exception as error:
+                if not expected(error):
+                    raise
                 yield failure(error, str(day or ""))
                 if exit_for(error) is Exit.DENIED:
                     return
         for day, request_id in asked:
             try:
                 yield self._fetch(*outputs[day], request_id)
-            except EXPECTED as error:
+            except Exception as error:
+                if not expected(error):
+                    raise
                 yield failure(error, str(day or ""))
 
     def _fetch(self, name: str, dest: Path, rejects: Path | None, request_id: str) -> Outcome:

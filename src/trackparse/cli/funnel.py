@@ -1,4 +1,4 @@
-"""The report of ``stats`` as text: with bars and colour on a terminal, plain lines in a pipe. Counts nothing."""
+"""Prints the report of ``stats``: with bars and colours on a terminal, as plain lines elsewhere. Counts nothing."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from trackparse.cli.output import aligned, is_terminal, printable, say, shortene
 from trackparse.cli.tally import FAILED, FUNNEL, Tally
 
 if TYPE_CHECKING:
-    from trackparse.cli.faults import Faults
+    from trackparse.cli.findings import Findings
     from trackparse.cli.tally import Totals
 
 _WIDEST = 60  # characters of a value
 _BAR = 30  # cells of the longest bar
+_SHOWN_IF_ANY = ("filtered", "members_left_out")
 _COLOURS = {"created": "blue", "sent": "cyan", "delivered": "green", "opened": "magenta", FAILED: "red"}
 
-Row = tuple[str, str, str]  # what, how many, and what that means
+Row = tuple[str, str, str]  # what was counted, how many, and a remark
 
 
-def print_report(numbers: Mapping[str, int], totals: Totals, faults: Faults, top: int) -> None:
-    """Print all that was counted, of each list the first ``top``."""
+def print_report(numbers: Mapping[str, int], totals: Totals, findings: Findings, top: int) -> None:
+    """Print all that was counted; at most ``top`` lines of each list."""
     _print("", _overview(numbers, totals))
-    rejected = faults.ranked().items()
-    _print("rejected", [(reason, f"{count:,}", printable(faults.places[reason][0])) for reason, count in rejected])
+    rejected = findings.ranked().items()
+    _print("rejected", [(reason, f"{count:,}", printable(findings.places[reason][0])) for reason, count in rejected])
     _print("funnel", _funnel(totals), bars=[totals.statuses.ranked().get(step, 0) for step in (*FUNNEL, FAILED)])
     _print("other statuses", _listed(_others(totals), totals.statuses.others, top))
     _print("failures", _listed(totals.failures.ranked(), totals.failures.others, top))
     _print("apps", _by_status(totals.apps, totals.apps.ranked(), top))
-    # The last days: of many, those are asked for.
+    # Of many days the last ones are the interesting ones.
     days = sorted(totals.days.ranked().items())
     _print("days", _by_status(totals.days, dict(days[-top:]), top, before=sum(count for _, count in days[:-top])))
 
 
 def _overview(numbers: Mapping[str, int], totals: Totals) -> list[Row]:
-    # Nothing is filtered where nobody asked for it.
-    shown = ((name, number) for name, number in numbers.items() if number or name != "filtered")
+    shown = ((name, number) for name, number in numbers.items() if number or name not in _SHOWN_IF_ANY)
     rows = [(name.replace("_", " "), f"{number:,}", "") for name, number in shown]
     span = [("first", totals.first), ("last", totals.last)]
     return rows + [(name, "-" if moment is None else moment.isoformat(" "), "") for name, moment in span]
@@ -76,7 +76,7 @@ def _value(value: str) -> str:
 
 
 def _print(title: str, rows: Sequence[Row], bars: Sequence[int] = ()) -> None:
-    """A titled list, if there is anything in it."""
+    """Print a list with its title, unless the list is empty."""
     if not rows:
         return
     if is_terminal(sys.stdout):
@@ -111,5 +111,5 @@ def _draw(title: str, rows: Sequence[Row], bars: Sequence[int]) -> None:
 
 
 def _cells(bars: Sequence[int], number: int) -> int:
-    """The length of a bar: what there is at all is seen."""
+    """The length of a bar in cells: at least one, unless the number is 0."""
     return -(-bars[number] * _BAR // max(*bars, 1))

@@ -1,4 +1,4 @@
-"""``trackparse head``: the first events of a log, for the eye."""
+"""``trackparse head``: the first events of a log, for people."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from trackparse.cli.runner import for_each
 if TYPE_CHECKING:
     from trackparse import Event, Filter, LogReader
 
-_ALIGNED_AT_ONCE = 100  # rows: memory does not grow with N
-_WIDEST = 24  # characters of one column; tokens are far longer
+_ALIGNED_AT_ONCE = 100  # rows; more at once would take memory that grows with N
+_WIDEST = 24  # characters of one column; push tokens are far longer
 _WIDEST_PAYLOAD = 80
-_BLOCK_SIZE = 1 << 16  # bytes: little is read for a few rows
+_BLOCK_SIZE = 1 << 16  # bytes: a few rows do not need more
 
 
 @click.command(cls=Command)
 @log_argument
 @click.option("-n", "--rows", type=click.IntRange(min=0), default=10, show_default=True, metavar="N")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, nothing shortened.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object for each row; nothing is shortened.")
 @filter_options
 @dialect_option
 def head(log: str, rows: int, as_json: bool, where: Filter | None, dialect: Dialect) -> Exit:
     """Print the first events of LOG.
 
-    With a filter, the first that meet it. Long values lose their middle; --json has all of them.
+    With a filter, the first events that meet it. Long values are shortened, but not with --json.
 
     \b
     Examples:
@@ -49,8 +49,8 @@ def head(log: str, rows: int, as_json: bool, where: Filter | None, dialect: Dial
             for line in _lines(reader.schema.names, islice(reader.events(), rows)):
                 say(line)
         if reader.stats.rejected:
-            # Met, not skipped: some may stand after the last row printed, a block is read whole.
-            warn(f"{counted(reader.stats.rejected, 'bad record')} met and left out")
+            # A block is read whole, so some of them may stand behind the last row that was printed.
+            warn(f"{counted(reader.stats.rejected, 'bad record')} found and left out")
         return Exit.DONE
 
     options: dict[str, Any] = {"where": where, "dialect": dialect, "block_size": _BLOCK_SIZE, "on_error": "skip"}
@@ -67,9 +67,9 @@ def _print_json(reader: LogReader, rows: int) -> None:
 
 
 def _lines(columns: Sequence[str], events: Iterator[Event]) -> Iterator[str]:
-    """A header and a row an event; a column widens where it must and never narrows.
+    """A header line, and a line for each event. A column becomes wider where it must, and never narrower.
 
-    Known columns are the first of the schema, as they are in an event.
+    The first of ``columns`` are those of an event, in the same order.
     """
     widths: list[int] = []
     while batch := list(islice(events, _ALIGNED_AT_ONCE)):

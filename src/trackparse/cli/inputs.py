@@ -1,4 +1,4 @@
-"""What a command is told to read: files, globs, URLs, standard input. Opens nothing before its turn."""
+"""The logs that a command reads: files, globs, URLs, standard input. Each is opened when its turn comes."""
 
 from __future__ import annotations
 
@@ -19,18 +19,21 @@ STDIN = "-"
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One log to read."""
+    """One log to read.
 
-    text: str  # as it was given, or as its glob found it
+    text: as it was typed, or as a glob found it.
+    """
+
+    text: str
 
     @property
     def name(self) -> str:
-        """What messages call it. What follows ? in a URL may open the file for whoever reads the message."""
+        """The name in messages. The query of a URL is left out: it may be the key to the file."""
         return "<stdin>" if self.is_stdin else self.text.partition("?")[0] if self.is_url else self.text
 
     @property
     def is_stdin(self) -> bool:
-        """Whether it is standard input, which no other process can read."""
+        """Whether it is standard input."""
         return self.text == STDIN
 
     @property
@@ -40,17 +43,17 @@ class Input:
 
     @property
     def path(self) -> Path | None:
-        """The file, if it is one."""
+        """The path of a file. None for a URL and for standard input."""
         return None if self.is_stdin or self.is_url else Path(self.text)
 
     @property
     def file(self) -> Any:
-        """What tells it from other files; None where it is none."""
+        """The open file or the path, to compare it with other files. None for a URL."""
         return sys.stdin if self.is_stdin else self.path
 
     @property
     def size(self) -> int | None:
-        """Bytes, None where nobody knows."""
+        """Bytes; None if the size is not known."""
         try:
             status = os.fstat(sys.stdin.fileno()) if self.is_stdin else Path(self.text).stat()
         except (OSError, ValueError, AttributeError):
@@ -59,24 +62,28 @@ class Input:
 
     @contextmanager
     def source(self) -> Iterator[Any]:
-        """A source for the library."""
+        """A source for ``trackparse.open_log``. UsageError for a URL that is not valid, and for a terminal."""
         if self.is_stdin:
             if sys.stdin is None:
-                raise ValueError("<stdin>: standard input is closed: name a file")
+                raise click.ClickException("<stdin>: standard input is closed: name a file")
             if sys.stdin.isatty():
                 raise click.UsageError("standard input is a terminal: pipe a log into it, or name a file")
             yield sys.stdin.buffer
         elif self.is_url:
             from trackparse.client import open_url
 
-            with closing(open_url(self.text, allow_http=self.text.startswith("http://"))) as source:
+            try:
+                opened = open_url(self.text, allow_http=self.text.startswith("http://"))
+            except ValueError as error:
+                raise click.UsageError(str(error)) from None
+            with closing(opened) as source:
                 yield source
         else:
             yield self.text
 
 
 def inputs_of(texts: Sequence[str]) -> list[Input]:
-    """The logs that were named: a glob that the shell left alone becomes its files, in order; each log once."""
+    """The logs that were named, each once. A glob that the shell did not expand becomes its files, sorted."""
     found: dict[str, None] = {}
     for text in texts:
         found.update(dict.fromkeys(_globbed(text)))
@@ -88,11 +95,11 @@ def _globbed(text: str) -> list[str]:
         return [text]
     files = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - Path knows no absolute globs
     if not files:
-        raise FileNotFoundError(2, "no file is named like this", text)
+        raise FileNotFoundError(2, "no file matches this pattern", text)
     return files
 
 
 def total_size(inputs: Sequence[Input]) -> int | None:
-    """Bytes of all of them, None where nobody knows."""
+    """Bytes of all logs; None if one of the sizes is not known."""
     sizes = [log.size for log in inputs]
     return None if None in sizes else sum(size for size in sizes if size is not None)

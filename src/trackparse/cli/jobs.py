@@ -15,30 +15,36 @@ from typing import TYPE_CHECKING, Any
 from trackparse.cli.exits import Exit
 from trackparse.cli.inputs import Input
 from trackparse.cli.outcomes import Outcome, convert, failure
-from trackparse.cli.output import EXPECTED
+from trackparse.cli.output import expected
 from trackparse.cli.progress import Bar
-from trackparse.cli.signals import held
+from trackparse.cli.signals import signals_held
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-_PATIENCE = 12.0  # seconds that workers have to put things away; they take 10 s at most
-# A worker imports what this process does, from where this one does.
+_CLEANUP = 12.0  # seconds that workers have to remove their files; they take 10 s at most
+# A worker imports the same modules from the same places as this process.
 _PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from trackparse.cli.worker import work; work(int(sys.argv[1]))"
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One log to convert."""
+    """One log to convert.
+
+    log: what to read.
+    dest: the Parquet file.
+    rejects: the file for bad records. None: a bad record is an error.
+    options: the other options of ``convert_log``.
+    """
 
     log: Input
     dest: Path
-    rejects: Path | None  # None: there are to be none
-    options: dict[str, Any]  # of convert_log
+    rejects: Path | None
+    options: dict[str, Any]
 
 
 def run_jobs(jobs: Sequence[Job], processes: int, bar: Bar) -> Generator[Outcome]:
-    """The outcome of each job as it ends. Close the generator, and what still runs stops and leaves no file."""
+    """The outcome of each job as it ends. If you close the generator, running jobs stop and leave no file."""
     if processes > 1 and len(jobs) > 1:
         yield from _side_by_side(jobs, processes, bar)
         return
@@ -49,12 +55,14 @@ def run_jobs(jobs: Sequence[Job], processes: int, bar: Bar) -> Generator[Outcome
 
 
 def run_job(job: Job, advance: Callable[[int], object]) -> Outcome:
-    """The outcome of one job; ``advance`` is called with the bytes read."""
+    """The outcome of one job. ``advance`` is called with the number of bytes read so far."""
     try:
         with job.log.source() as source:
             options = {**job.options, "progress": lambda stats: advance(stats.bytes_read)}
             return convert(source, job.log.name, job.dest, job.rejects, **options)
-    except EXPECTED as error:
+    except Exception as error:
+        if not expected(error):
+            raise
         return failure(error, job.log.name)
 
 
@@ -71,43 +79,49 @@ def _side_by_side(jobs: Sequence[Job], processes: int, bar: Bar) -> Generator[Ou
     try:
         while left or at_work:
             while left and len(at_work) < processes:
-                # A signal would end the new process with a traceback, or be raised before anybody knows of it.
-                with held():
+                # A signal now would end the new process with a traceback, or be raised before it is in ``started``.
+                with signals_held():
                     started.append(_Worker())
                 at_work[started[-1].connection] = started[-1]
                 started[-1].begin(*left.popleft())
             for connection in wait(list(at_work)):
                 worker = at_work[connection]
-                word = worker.next_word()
-                if isinstance(word, int):
-                    done[worker.number] = word
+                message = worker.receive()
+                if isinstance(message, int):
+                    done[worker.number] = message
                     bar.update(sum(done))
                     continue
-                if word is None or not left:
+                if message is None or not left:
                     del at_work[connection]
-                outcome = word or _died(worker.job)
+                outcome = message or _died(worker)
                 if connection in at_work:
                     worker.begin(*left.popleft())
                 yield outcome
     finally:
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _CLEANUP
         for worker in started:
             worker.connection.close()
         for worker in started:
             worker.wait(deadline)
 
 
-def _died(job: Job) -> Outcome:
-    died = f"{job.log.name}: a process died, of too little memory perhaps: try fewer --jobs"
-    return Outcome(Exit.FAILED, complaints=(died,))
+def _died(worker: _Worker) -> Outcome:
+    """The outcome of a job whose process ended without one."""
+    code = worker.wait(time.monotonic() + _CLEANUP)
+    why = (
+        f"was killed by signal {-code}, perhaps for lack of memory: try fewer --jobs"
+        if code < 0
+        else "ended with an unexpected error: its traceback is printed above"
+    )
+    return Outcome(Exit.FAILED, warnings=(f"{worker.job.log.name}: the process that converted it {why}",))
 
 
 class _Worker:
-    """A worker process, seen from here. It ends when its connection does. Start it while signals are held."""
+    """A worker process. It ends when its connection is closed. Start it while signals are held."""
 
     connection: Connection
     job: Job
-    number: int  # of the job
+    number: int  # which job it is, 0-based
 
     def __init__(self) -> None:
         from multiprocessing import Pipe
@@ -123,23 +137,23 @@ class _Worker:
             )
 
     def begin(self, number: int, job: Job) -> None:
-        """Have it do a job."""
+        """Send it a job."""
         self.number, self.job = number, job
-        with suppress(OSError):  # it is dead, and the next word will tell
+        with suppress(OSError):  # it is dead: the next ``receive`` says so
             self.connection.send(job)
 
-    def next_word(self) -> int | Outcome | None:
-        """Bytes done, the outcome, or None if it is dead. Waits for it."""
+    def receive(self) -> int | Outcome | None:
+        """Wait for its next message: bytes read so far, the outcome of its job, or None if it is dead."""
         try:
-            word: int | Outcome = self.connection.recv()
+            message: int | Outcome = self.connection.recv()
         except (EOFError, OSError):
             return None
-        return word
+        return message
 
-    def wait(self, deadline: float) -> None:
-        """Wait for its end, which is near when the connection is closed."""
+    def wait(self, deadline: float) -> int:
+        """Wait until it has ended, and kill it after the deadline. Its exit code; negative for a signal."""
         try:
-            self._process.wait(max(0.0, deadline - time.monotonic()))
+            return self._process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            return self._process.wait()

@@ -1,4 +1,4 @@
-"""Record batches as JSON lines. Nothing is printed here."""
+"""Record batches as JSON lines. Prints nothing."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _BREAKS = str.maketrans("\r\n", "  ")
 
 
 def lines_of(batch: pa.RecordBatch) -> Iterator[bytes]:
-    """One JSON object a row, some rows at a time: each repeats the columns' names, and these may be long.
+    """The rows as JSON objects, one a line, in pieces of about 1 MiB. Each row repeats the names of the columns.
 
-    A payload that is a JSON object stands in it as it stands in the log, others are text.
+    A payload that is a JSON object is written as it stands in the log; any other payload is text.
     """
     names = batch.schema.names
     columns = [_values(name, batch.column(number)) for number, name in enumerate(names)]
@@ -43,9 +43,9 @@ def _payload(text: str | None) -> Any:
     if not _is_object(text):
         return text
     if "\n" in text or "\r" in text:
-        # In JSON a bare line break can only stand between tokens.
+        # In valid JSON a line break only stands between tokens, where a blank means the same.
         text = text.translate(_BREAKS)
-    # Decoded and encoded again, numbers would lose digits.
+    # As it stands: decoded and encoded again, numbers would lose digits.
     return orjson.Fragment(text)
 
 

@@ -1,4 +1,4 @@
-"""Options that several commands have, and what becomes of them. The same word means the same in all of them."""
+"""Options that several commands have. An option means the same in all of them."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ _STATUSES = ("created", "sent", "delivered", "failed", "opened")
 
 
 class Moment(click.ParamType):  # type: ignore[type-arg] # generic in newer versions only
-    """A date or a date with a time, as the log has them: without a zone."""
+    """A date, or a date with a time, without a zone."""
 
     name = "TIME"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """The moment; a date alone is its midnight."""
+        """The moment. A date alone means midnight, when that day begins."""
         if isinstance(value, datetime):
             return value
         try:
             moment = datetime.fromisoformat(value)
         except ValueError:
-            self.fail(f"{value!r} is no time: 2021-04-20 or '2021-04-20 13:01:01' is wanted", param, ctx)
+            self.fail(f"{value!r} is not a time: expected 2021-04-20 or '2021-04-20 13:01:01'", param, ctx)
         if moment.tzinfo is not None:
-            self.fail(f"{value!r} has a zone, and the log's timestamps have none: leave it out", param, ctx)
+            self.fail(f"{value!r} has a zone, but the timestamps of a log have no zone: leave it out", param, ctx)
         return moment
 
 
@@ -41,7 +41,16 @@ def _statuses(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
     return [CompletionItem(status) for status in _STATUSES if status.startswith(incomplete)]
 
 
-# The type completes names of files; "-" and URLs are no files, so it must not check.
+def _column_names(ctx: click.Context, param: click.Parameter, value: str | None) -> list[str] | None:
+    if value is None:
+        return None
+    names = [name.strip() for name in value.split(",")]
+    if not all(names) or len(set(names)) < len(names):
+        raise click.BadParameter(f"{value!r}: expected names with commas between them, each name once")
+    return names
+
+
+# For the completion of file names. It must not check that the file exists: "-" and URLs are not files.
 log_argument = click.argument("log", type=click.Path())
 logs_argument = click.argument("logs", metavar="LOG...", type=click.Path(), nargs=-1, required=True)
 dialect_option = click.option(
@@ -54,26 +63,28 @@ dialect_option = click.option(
 columns_option = click.option(
     "--columns",
     metavar="A,B",
-    callback=lambda ctx, param, value: value and [name.strip() for name in value.split(",")],
-    help="Columns to keep, by name, in that order. [default: all]",
+    callback=_column_names,
+    help="Names of the columns to keep, in that order. [default: all]",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON instead of text; nothing is shortened.")
-quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress bar; say only what went wrong.")
-strict_option = click.option("--strict", is_flag=True, help="Fail at the first bad record, with exit code 3.")
+quiet_option = click.option(
+    "-q", "--quiet", is_flag=True, help="No progress bar, and no lines but about what went wrong."
+)
+strict_option = click.option("--strict", is_flag=True, help="Stop at the first bad record, with exit code 3.")
 
 keep_partial_option = click.option(
-    "--keep-partial", is_flag=True, help="Of a damaged archive keep the records before the damage; exit code 4."
+    "--keep-partial", is_flag=True, help="Keep the records before the damage of an archive; exit code 4."
 )
 
 
 def options_of(strict: bool, keep_partial: bool, others: dict[str, Any]) -> dict[str, Any]:
-    """The options of convert_log; what was not given is the library's to choose."""
+    """The options of ``trackparse.convert_log``. It has its own defaults for what was not given."""
     given = {name: value for name, value in others.items() if value is not None}
     return {"on_error": "raise" if strict else "quarantine", "on_damage": "keep" if keep_partial else "raise", **given}
 
 
 def filter_options(command: Command) -> Command:
-    """Adds the options that say which records are wanted; the command gets ``where``, a Filter or None."""
+    """Add the options of a filter to a command, which gets them as ``where``: a ``Filter``, or None."""
 
     @wraps(command)
     def filtered(
@@ -95,16 +106,28 @@ def filter_options(command: Command) -> Command:
                 multiple=True,
                 metavar="STATUS",
                 shell_complete=_statuses,
-                help="Only of this status; may be repeated.",
+                help="Only records with this status; may be repeated.",
             ),
             click.option(
-                "--app", "apps", multiple=True, metavar="CODE", help="Only of this application; may be repeated."
+                "--app",
+                "apps",
+                multiple=True,
+                metavar="CODE",
+                help="Only records of this application; may be repeated.",
             ),
             click.option(
-                "--code", "codes", multiple=True, metavar="T-...", help="Only of this message; may be repeated."
+                "--code",
+                "codes",
+                multiple=True,
+                metavar="T-...",
+                help="Only records with this tracking code; may be repeated.",
             ),
-            click.option("--since", type=Moment(), help="Only of this TIME or later: a date, a date and time."),
-            click.option("--until", type=Moment(), help="Only before this TIME."),
+            click.option(
+                "--since",
+                type=Moment(),
+                help="Only records of this TIME or later.",
+            ),
+            click.option("--until", type=Moment(), help="Only records before this TIME."),
         )
     ):
         filtered = option(filtered)

@@ -1,4 +1,4 @@
-"""What became of one log that was to be Parquet, and how that is told."""
+"""How the conversion of one log ended, and the lines that say so."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from trackparse.cli.exits import Exit, exit_for, gravest
 from trackparse.cli.output import counted, megabytes, one_line, printable, say, warn
 from trackparse.cli.progress import Bar
-from trackparse.cli.signals import held
+from trackparse.cli.signals import signals_held
 
 if TYPE_CHECKING:
     from trackparse import ConversionReport
@@ -18,32 +18,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How it ended."""
+    """How the conversion of one log ended.
+
+    code: its exit code.
+    done: the line that says what was written; empty if nothing was.
+    warnings: lines that say what went wrong.
+    """
 
     code: Exit
-    done: str = ""  # the line that says what was written
-    complaints: tuple[str, ...] = ()
+    done: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 def rejects_beside(dest: Path) -> Path:
-    """Where bad records go, unless told otherwise."""
+    """The default file for bad records, beside the Parquet file."""
     return dest.with_suffix(".rejects.jsonl")
 
 
 def convert(source: Any, name: str, dest: Path, rejects: Path | None, **options: Any) -> Outcome:
-    """Convert what messages call ``name``; bad records go to ``rejects``, where there may be any."""
+    """Convert a log, which messages call ``name``. Bad records go to ``rejects``; with None they are errors."""
     import trackparse
 
-    with held():  # it is imported now, and others' modules make another error of a signal
+    with signals_held():  # imports modules, some of which turn the exception of a signal into another error
         convert_log = trackparse.convert_log
     report = convert_log(source, dest, rejects=rejects, **options)
-    complaints = []
+    warnings = []
     if report.rejected:
-        complaints.append(f"{name}: {counted(report.rejected, 'bad record')} set aside in {report.rejects_path}")
+        warnings.append(f"{name}: {counted(report.rejected, 'bad record')} set aside in {report.rejects_path}")
     if report.damage is not None:
-        complaints.append(f"{one_line(report.damage, name)}; what stands before that was kept")
+        warnings.append(f"{one_line(report.damage, name)}; the records before the damage were kept")
     code = Exit.DONE if report.damage is None else Exit.PARTIAL
-    return Outcome(code, _done(report), tuple(complaints))
+    return Outcome(code, _done(report), tuple(warnings))
 
 
 def _done(report: ConversionReport) -> str:
@@ -55,19 +60,19 @@ def _done(report: ConversionReport) -> str:
 
 
 def failure(error: Exception, name: str) -> Outcome:
-    """The outcome where an expected error was all that came of it."""
-    return Outcome(exit_for(error), complaints=(one_line(error, name),))
+    """The outcome of a log that was not converted because of an expected error."""
+    return Outcome(exit_for(error), warnings=(one_line(error, name),))
 
 
 def tell(outcomes: Iterable[Outcome], bar: Bar, *, quiet: bool) -> Exit:
-    """Say of each how it ended, as it comes; the code for all of them."""
+    """Print how each conversion ended, as they come. Returns the exit code for all of them."""
     codes = []
     failed = 0
     for outcome in outcomes:
         codes.append(outcome.code)
         failed += not outcome.done
         with bar.aside():
-            for line in outcome.complaints:
+            for line in outcome.warnings:
                 warn(line)
             if outcome.done and not quiet:
                 say(outcome.done)

@@ -1,4 +1,7 @@
-"""What is printed: text with which no log can steer a terminal, and bytes for other programs. No log is read here."""
+"""Everything that is printed: lines for people, bytes for other programs, errors. Reads no log.
+
+Lines for people hold no control characters, so that no log can send commands to the terminal.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import json
 import os
 import stat
 import sys
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import PurePath
@@ -13,12 +17,12 @@ from typing import IO, Any
 
 import click
 
+from trackparse import RecordError, TrackparseError
 from trackparse.atomic import identity
-from trackparse.errors import RecordError, TrackparseError
 
 
 class Command(click.Command):
-    """A command whose help is output as any other."""
+    """A command whose help is printed like any other output, with the same errors."""
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         with writing():
@@ -26,27 +30,34 @@ class Command(click.Command):
 
 
 class OutputError(OSError):
-    """Standard output cannot be written: a full disk, say. A reader that has gone away is BrokenPipeError."""
+    """Standard output cannot be written, because the disk is full, say. A closed pipe is a BrokenPipeError instead."""
 
 
-# What a command may end with; anything else is a fault of ours and keeps its traceback.
-EXPECTED = (TrackparseError, OSError, ValueError, ImportError, MemoryError)
+# What a command may end with: one line and an exit code. Any other error is a bug and keeps its traceback.
+_EXPECTED = (TrackparseError, OSError, MemoryError, click.ClickException)
+_EXTRAS = ("click", "rich", "urllib3")  # what the extras of the distribution install
+# Advice of the library that names something of Python, by that name; and the advice for the command line.
+_ADVICE = {
+    "Limits.": "the command line has the default limits: read the log in Python, with other trackparse.Limits",
+    "columns=": "name the columns that you want: cat, convert and fetch take --columns",
+    "members=": "unpack the archive, and name the log",
+}
 
 
 def is_terminal(stream: IO[Any] | None) -> bool:
-    """Whether someone looks at it."""
+    """Whether the stream is a terminal, so that a person reads it."""
     return stream is not None and not stream.closed and stream.isatty()
 
 
 def printable(text: str) -> str:
-    """A text in one line that neither breaks it nor steers the terminal."""
+    """The text with escapes for line breaks and for control characters, which could send commands to a terminal."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def shortened(text: str, width: int) -> str:
-    """Both ends of a token tell it from others; its middle does not."""
+    """At most ``width`` characters. The middle is left out: tokens differ at both ends."""
     if len(text) <= width:
         return text
     half = (width - 1) // 2
@@ -54,7 +65,7 @@ def shortened(text: str, width: int) -> str:
 
 
 def put(data: bytes) -> None:
-    """Whole lines of UTF-8 to standard output as they are; what a terminal would obey becomes an escape of JSON."""
+    """Write whole lines of UTF-8 to standard output. On a terminal control characters become escapes of JSON."""
     with writing():
         if is_terminal(sys.stdout):
             sys.stdout.write("".join(map(_shown, data.decode())))
@@ -63,14 +74,14 @@ def put(data: bytes) -> None:
 
 
 def flush() -> None:
-    """Write what is still held back, or meet the error of that here."""
+    """Write what is still buffered. An error of that is raised here."""
     with writing():
         sys.stdout.flush()
 
 
 @contextmanager
 def writing() -> Iterator[None]:
-    """An OSError in it is an OutputError: it is about standard output, and not about a log."""
+    """Turns an OSError in the block into an OutputError, because it is about standard output and not about a log."""
     try:
         yield
     except BrokenPipeError:
@@ -80,21 +91,21 @@ def writing() -> Iterator[None]:
 
 
 def put_json(value: object) -> None:
-    """One line of JSON. What is not UTF-8 in a name is an escape of JSON."""
+    """Write one line of JSON. Bytes of a name that are not UTF-8 become escapes."""
     put(json.dumps(value, ensure_ascii=False).encode(errors="backslashreplace") + b"\n")
 
 
 def say(text: str) -> None:
-    """One line to standard output."""
+    """Write one line to standard output."""
     with writing():
         click.echo(text)
 
 
 def check_is_no_output(file: Any, name: str) -> None:
-    """ValueError if standard output or standard error goes to that file: a log would be written over, or grow."""
+    """ClickException if standard output or standard error is that file: the log would be written over, or grow."""
     found = identity(file)
     if found and any(found == identity(stream) and _is_file(stream) for stream in (sys.stdout, sys.stderr)):
-        raise ValueError(f"{name}: that is where the output goes: send it to another file")
+        raise click.ClickException(f"{name}: the output goes into the log itself: send it to another file")
 
 
 def _is_file(stream: IO[Any]) -> bool:
@@ -106,35 +117,55 @@ def _shown(char: str) -> str:
 
 
 def warn(text: str) -> None:
-    """One line to standard error. Where that cannot be written the exit code has to do."""
+    """Write one line to standard error. If that cannot be written, the exit code alone says that something is wrong."""
     with suppress(OSError):
         click.echo(f"trackparse: {printable(text)}", err=True)
 
 
+def expected(error: Exception) -> bool:
+    """Whether a command may end with the error. If not, raise it again, so that its traceback is seen.
+
+    With ``TRACKPARSE_DEBUG=1`` in the environment the traceback of an expected error is printed, too.
+    """
+    extra_is_missing = isinstance(error, ImportError) and (error.name or "").partition(".")[0] in _EXTRAS
+    if not (extra_is_missing or isinstance(error, _EXPECTED)):
+        return False
+    if os.environ.get("TRACKPARSE_DEBUG", "") not in ("", "0"):
+        traceback.print_exception(error)
+    return True
+
+
 def one_line(error: BaseException, name: str = "") -> str:
-    """An error as one line that begins with the name of its log, if it has one."""
+    """An error as one line, which begins with ``name``, that of its log."""
     if isinstance(error, OSError) and error.filename is not None:
-        # The file that it is about, which may be another one than the log.
+        # The file of the error may be another one than the log.
         return printable(f"{os.fsdecode(error.filename)}: {error.strerror}")
     if isinstance(error, ModuleNotFoundError):
         text = f"this needs {error.name}: pip install 'trackparse[cli]'"
     elif isinstance(error, MemoryError):
         text = "not enough memory: give it more, or convert with fewer --jobs or a smaller --row-group-size"
     else:
-        # A bad record's advice names an option of the library; here every command without --strict does that already.
-        told = error.message if isinstance(error, RecordError) else str(error)
-        text = " ".join(told.split()) or type(error).__name__
+        message = _message(error) if isinstance(error, TrackparseError) else str(error)
+        text = " ".join(message.split()) or type(error).__name__
     return printable(of_log(name, text) if name else text)
 
 
+def _message(error: TrackparseError) -> str:
+    """What is wrong, and what to do about it on the command line."""
+    if isinstance(error, RecordError):
+        return error.message  # its advice is what every command does without --strict
+    advice = next((ours for named, ours in _ADVICE.items() if named in error.advice), error.advice)
+    return f"{error.message}; {advice}" if advice else error.message
+
+
 def of_log(name: str, text: str) -> str:
-    """A text that begins with the name of its log, once: a member of a bare log has that of its file."""
+    """The text with the name of its log in front. The member of a bare log is called like its file: said once."""
     if text.startswith(name):
         return text
     member = PurePath(name).name
-    # What is not UTF-8 in it stands as an escape in the text.
-    for called in (member, member.encode(errors="backslashreplace").decode()):
-        text = text.removeprefix(f"{called}: ")
+    # Bytes of the name that are not UTF-8 are escapes in the text.
+    for beginning in (member, member.encode(errors="backslashreplace").decode()):
+        text = text.removeprefix(f"{beginning}: ")
     return f"{name}: {text}"
 
 
@@ -144,12 +175,12 @@ def counted(count: int, noun: str) -> str:
 
 
 def megabytes(size: int) -> str:
-    """Of 1,000,000 bytes."""
+    """``4.8 MB``; a megabyte has 1,000,000 bytes."""
     return f"{size / 1e6:,.1f} MB"
 
 
 def aligned(rows: Iterable[Sequence[str]], widths: list[int]) -> Iterable[str]:
-    """Rows as lines; a column is as wide as the widest cell it has had, which ``widths`` remembers."""
+    """Rows as lines with aligned columns. ``widths`` are the widest cells so far; this call updates them."""
     rows = list(rows)
     if not widths:
         widths += [0] * max(map(len, rows), default=0)

@@ -1,4 +1,4 @@
-"""A bar on a terminal with rate and time left; elsewhere nothing. Nothing is counted here."""
+"""A progress bar with rate and time left, on a terminal only. Counts nothing."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class Bar:
-    """Says how far the work is; without a drawing it is silent."""
+    """Shows how far the work is. Without a drawing it does nothing."""
 
     def __init__(self, drawing: Progress | None = None, task: TaskID | None = None) -> None:
         self._drawing = drawing
         self._task = task
 
     def update(self, done: int, total: int | None = None) -> None:
-        """So many bytes of all are done; ``total`` where it is known only now."""
+        """``done`` bytes are done; ``total`` is given where it was not known at the start."""
         if self._drawing is not None and self._task is not None:
             self._drawing.update(self._task, completed=done, total=total)
 
@@ -33,7 +33,7 @@ class Bar:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """Out of the way while lines are printed: both are on one terminal."""
+        """Hide the bar in the block, which prints lines to the same terminal."""
         if self._drawing is None:
             yield
             return
@@ -44,9 +44,9 @@ class Bar:
 
 @contextmanager
 def progress_bar(title: str, total: int | None, *, shown: bool) -> Iterator[Bar]:
-    """A bar for ``total`` bytes (None: nobody knows how many there are).
+    """A bar for ``total`` bytes; None if the number is not known.
 
-    It is drawn on standard error if that is a terminal and ``shown``, and leaves nothing behind.
+    It is drawn on standard error, if that is a terminal and ``shown`` is true, and removed at the end.
     """
     if not shown or not is_terminal(sys.stderr) or os.environ.get("TERM") == "dumb":
         yield Bar()
@@ -75,7 +75,7 @@ def progress_bar(title: str, total: int | None, *, shown: bool) -> Iterator[Bar]
     )
     task = drawing.add_task(printable(title), total=total)
     try:
-        # Not its context manager: interrupted while it starts, that would not give the cursor back.
+        # Not as a context manager: an interrupt while it starts would leave the cursor hidden.
         drawing.start()
         yield Bar(drawing, task)
     finally:

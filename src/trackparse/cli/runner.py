@@ -1,4 +1,4 @@
-"""One log after the other: what goes wrong with one is said and costs that one only."""
+"""Reads one log after the other. An expected error is printed, and ends its own log only."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from trackparse.cli.exits import Exit, exit_for, gravest
 from trackparse.cli.inputs import Input, total_size
-from trackparse.cli.output import EXPECTED, OutputError, check_is_no_output, flush, one_line, warn
+from trackparse.cli.output import OutputError, check_is_no_output, expected, flush, one_line, warn
 from trackparse.cli.progress import Bar, progress_bar
-from trackparse.cli.signals import held
+from trackparse.cli.signals import signals_held
 
 if TYPE_CHECKING:
     from trackparse import LogReader, Stats
-    from trackparse.cli.faults import Faults
+    from trackparse.cli.findings import Findings
 
-# Does its work with a reader; what it returns is how that ended.
+# What a command does with the reader of each log. It returns how that ended.
 Work = Callable[[Input, "LogReader", Bar], Exit]
 
 
@@ -26,12 +26,12 @@ def for_each(
     work: Work,
     *,
     shown: bool,
-    faults: Callable[[Input], Faults] | None = None,
+    findings: Callable[[Input], Findings] | None = None,
     **options: Any,
 ) -> Exit:
-    """Open each log with these options and do the work; the code for all of them.
+    """Open each log with ``options`` and do the work. Returns the exit code for all of them.
 
-    With ``faults`` bad records are counted there, by their log.
+    ``findings`` gives the ``Findings`` of a log, in which its bad records are counted.
     """
     codes = []
     before = 0
@@ -44,16 +44,18 @@ def for_each(
                 before = start + stats.bytes_read
                 bar.update(before, stats.bytes_total if len(inputs) == 1 else None)
 
-            if faults is not None:
-                options["on_error"], options["on_rejects"] = "quarantine", partial(faults(log).add_rejects, log.name)
+            if findings is not None:
+                options["on_error"], options["on_rejects"] = "quarantine", partial(findings(log).add_rejects, log.name)
             try:
                 codes.append(_read(log, work, bar, progress=advance, **options))
             except (BrokenPipeError, OutputError):
                 raise
-            except EXPECTED as error:
+            except Exception as error:
+                if not expected(error):
+                    raise
                 codes.append(exit_for(error))
                 with bar.aside():
-                    flush()  # what came before the error stands before it
+                    flush()  # first the output from before the error, then the error
                     warn(one_line(error, log.name))
     return gravest(codes)
 
@@ -62,7 +64,7 @@ def _read(log: Input, work: Work, bar: Bar, **options: Any) -> Exit:
     import trackparse
 
     check_is_no_output(log.file, log.name)
-    with held():  # it is imported now, and others' modules make another error of a signal
+    with signals_held():  # imports modules, some of which turn the exception of a signal into another error
         open_log = trackparse.open_log
     with log.source() as source, open_log(source, **options) as reader:
         return work(log, reader, bar)

@@ -1,4 +1,4 @@
-"""``trackparse sample``: a made-up log for whoever has none."""
+"""``trackparse sample``: writes a made-up log."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from trackparse.cli.output import Command, counted, megabytes, printable, say
     show_default=True,
     help="How quotes are written.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Another number, another log.")
+@click.option("--seed", type=int, default=0, show_default=True, help="The same number gives the same log.")
 def sample(out: Path, rows: int, dialect: Literal["php", "rfc4180"], seed: int) -> None:
     """Write a made-up log of N records to OUT, a ZIP.
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 def schema(log: str, as_json: bool, dialect: Dialect) -> Exit:
     """Print the columns of LOG and their Arrow types.
 
-    Only as much of it is read as it takes to know. Columns behind the first eight are not known to trackparse; they are
-    kept as strings.
+    Only the beginning of the log is read. Columns behind the first eight are not known to trackparse; it keeps them as
+    strings.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""Signals that ask the process to end: the first becomes an exception, so that whoever writes a file removes it."""
+"""Signals that ask the process to end. The first becomes an exception, so that unfinished files are removed."""
 
 from __future__ import annotations
 
@@ -17,26 +17,33 @@ _CODES: Final = {
     signal.SIGTERM: Exit.TERMINATED,
     signal.SIGHUP: Exit.TERMINATED,  # the terminal went away
 }
-_PATIENCE: Final = 20.0  # seconds to put things away; a reader waits 5 s for its thread, and workers have 10 s
+_CLEANUP: Final = 20.0  # seconds to remove files; a reader waits 5 s for its thread, and workers have 10 s
 _SOON: Final = 0.01  # seconds
 _LONGEST_IMPORT: Final = 5.0  # seconds
 
 
 class _State:
-    """What came so far."""
+    """What came so far; times are those of ``time.monotonic``.
 
-    asked: float | None = None  # when the exception was raised
-    number = 0  # the signal that it was raised for
-    deferred: float | None = None  # when it came, while a module was imported
+    raised: when the exception was raised.
+    number: the signal that the exception is for.
+    deferred: when the first signal came that was put off because a module was being imported.
+    held: whether ``signals_held`` is active.
+    waiting: a signal that came meanwhile, 0 if there was none.
+    """
+
+    raised: float | None = None
+    number = 0
+    deferred: float | None = None
     held = False
-    waiting = 0  # a signal that came while they were held
+    waiting = 0
 
 
 def listen(*, interrupts: bool = True) -> None:
-    """From now on a signal is a SystemExit with its exit code, once: another one must not disturb the tidying up.
+    """From now on the first signal raises SystemExit with its exit code. Later ones must not disturb the clean-up.
 
-    Without ``interrupts`` Ctrl-C is ignored. A signal that was ignored when the process started stays so, as nohup
-    wants it.
+    Without ``interrupts`` Ctrl-C is ignored. A signal that was ignored when the process started stays ignored: nohup
+    relies on that.
     """
     for number in _CODES:
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -46,15 +53,15 @@ def listen(*, interrupts: bool = True) -> None:
 
 
 def ended() -> None:
-    """All is done, and signals change nothing any more, the exit code neither."""
+    """Ignore signals from now on: the work is done, and they must not change the exit code."""
     for number in _CODES:
-        # Only what is ignored stays so while the interpreter ends.
+        # Not back to the default: while the interpreter exits, only ignored signals do no harm.
         signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager
-def held() -> Iterator[None]:
-    """Signals wait meanwhile, and a process that is started in it starts with them blocked."""
+def signals_held() -> Iterator[None]:
+    """Signals wait until the block ends. A process that is started in the block starts with them blocked."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _CODES)
     _State.held = True
     try:
@@ -68,7 +75,7 @@ def held() -> Iterator[None]:
 
 
 def unblock() -> None:
-    """Let the signals come that were blocked when this process was started."""
+    """Unblock the signals that were blocked when this process was started."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _CODES)
 
 
@@ -77,18 +84,18 @@ def _end(number: int, frame: FrameType | None) -> None:
         _State.waiting = number
         return
     now = time.monotonic()
-    if _State.asked is not None and now - _State.asked < _PATIENCE:
+    if _State.raised is not None and now - _State.raised < _CLEANUP:
         return
     if _is_importing(frame) and now - (_State.deferred or now) < _LONGEST_IMPORT:
         _State.deferred, _State.number = _State.deferred or now, number
         signal.setitimer(signal.ITIMER_REAL, _SOON)
         return
-    _State.asked, _State.number, _State.deferred = now, number, None
+    _State.raised, _State.number, _State.deferred = now, number, None
     raise SystemExit(_CODES[signal.Signals(number)])
 
 
 def _is_importing(frame: FrameType | None) -> bool:
-    """Whether a module is imported: what is raised there may come out as another error, a class made in part as one."""
+    """Whether a module is being imported: an exception would turn into another error, or leave it half made."""
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
             return True
@@ -97,9 +104,9 @@ def _is_importing(frame: FrameType | None) -> bool:
 
 
 def _raise_again(lost: Any) -> None:
-    """Where it came while an object was cleared away, Python reports the exception and goes on."""
+    """Raise the exception again that Python dropped: it does so when a finalizer raises."""
     if isinstance(lost.exc_value, SystemExit):
-        _State.asked = None
+        _State.raised = None
         signal.setitimer(signal.ITIMER_REAL, _SOON)
     else:
         sys.__unraisablehook__(lost)

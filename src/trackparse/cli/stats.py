@@ -1,4 +1,4 @@
-"""``trackparse stats``: how far the notifications came, and what went wrong."""
+"""``trackparse stats``: how many notifications were sent, delivered and opened, and why others failed."""
 
 from __future__ import annotations
 
@@ -15,10 +15,19 @@ from trackparse.cli.runner import for_each
 
 if TYPE_CHECKING:
     from trackparse import Filter, LogReader
-    from trackparse.cli.faults import Faults
+    from trackparse.cli.findings import Findings
     from trackparse.cli.tally import Totals
 
-_NUMBERS = ("records", "filtered", "rejected", "blank_lines", "bytes_read", "bytes_inflated", "members")
+_NUMBERS = (
+    "records",
+    "filtered",
+    "rejected",
+    "blank_lines",
+    "bytes_read",
+    "bytes_inflated",
+    "members",
+    "members_left_out",
+)
 
 
 @click.command(cls=Command)
@@ -33,13 +42,13 @@ _NUMBERS = ("records", "filtered", "rejected", "blank_lines", "bytes_read", "byt
 def stats(logs: tuple[str, ...], as_json: bool, top: int, where: Filter | None, dialect: Dialect, quiet: bool) -> Exit:
     """Count what is in the LOGs, all of them together.
 
-    The funnel: how many notifications were created, sent, delivered and opened, each with its rate over the step
-    before; why they failed; how many by application and by day. What was sent before midnight may be delivered after
-    it: the rates of one day are near, and not exact.
+    The funnel shows how many notifications were created, sent, delivered and opened, each as a share of the step
+    before. The lists show why notifications failed, and how many there are by application and by day. What was sent
+    before midnight may be delivered after it, so the shares of a single day are not exact.
 
-    Memory stays flat: 50 statuses, 1,000 applications, 1,000 days and 10,000 descriptions, told apart by their first
-    200 characters, are counted one by one, and what comes after them together, as (others). Of a damaged log what
-    stands before the damage is counted.
+    Memory has an upper limit: the first 50 statuses, 1,000 applications, 1,000 days and 10,000 descriptions are counted
+    one by one, and all others together, as (others). Values with the same first 200 characters count as one. In a
+    damaged log the records before the damage are counted.
 
     \b
     Examples:
@@ -47,10 +56,10 @@ def stats(logs: tuple[str, ...], as_json: bool, top: int, where: Filter | None, 
       trackparse stats '2021-04-*.zip' --app C90C0-0E786 --json
       trackparse stats tracking_log.zip --code T-D6C2-ABC2228F-C9C305A9 --top 3
     """
-    from trackparse.cli.faults import Faults
+    from trackparse.cli.findings import Findings
     from trackparse.cli.tally import Totals
 
-    totals, faults = Totals(), Faults()
+    totals, findings = Totals(), Findings()
     numbers = dict.fromkeys(_NUMBERS, 0)
 
     def count(log: Input, reader: LogReader, bar: Bar) -> Exit:
@@ -63,25 +72,25 @@ def stats(logs: tuple[str, ...], as_json: bool, top: int, where: Filter | None, 
         return Exit.DONE
 
     options: dict[str, Any] = {"columns": Totals.columns, "where": where, "dialect": dialect}
-    code = for_each("counting", inputs_of(logs), count, shown=not quiet, faults=lambda _: faults, **options)
+    code = for_each("counting", inputs_of(logs), count, shown=not quiet, findings=lambda _: findings, **options)
     if numbers["bytes_read"]:
-        _show(numbers, totals, faults, as_json, top)
+        _show(numbers, totals, findings, as_json, top)
     return code
 
 
-def _show(numbers: dict[str, int], totals: Totals, faults: Faults, as_json: bool, top: int) -> None:
+def _show(numbers: dict[str, int], totals: Totals, findings: Findings, as_json: bool, top: int) -> None:
     if as_json:
-        put_json(_facts(numbers, totals, faults))
+        put_json(_facts(numbers, totals, findings))
         return
     from trackparse.cli.funnel import print_report
 
-    print_report(numbers, totals, faults, top)
+    print_report(numbers, totals, findings, top)
 
 
-def _facts(numbers: dict[str, int], totals: Totals, faults: Faults) -> dict[str, Any]:
+def _facts(numbers: dict[str, int], totals: Totals, findings: Findings) -> dict[str, Any]:
     return {
         **numbers,
-        "reasons": faults.ranked(),
+        "reasons": findings.ranked(),
         "first": None if totals.first is None else totals.first.isoformat(" "),
         "last": None if totals.last is None else totals.last.isoformat(" "),
         "statuses": totals.statuses.ranked(),

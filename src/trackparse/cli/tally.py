@@ -1,4 +1,4 @@
-"""Counts what is in a log, in memory that hostile values cannot make grow. Prints nothing."""
+"""Counts what is in logs. Memory has an upper limit, whatever values a log holds. Prints nothing."""
 
 from __future__ import annotations
 
@@ -9,29 +9,30 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trackparse.columns.filters import Filter
+from trackparse import Filter
 
 FUNNEL: Final = ("created", "sent", "delivered", "opened")
 FAILED: Final = "failed"
 
 _ONLY_FAILED: Final = Filter(statuses=[FAILED])
-_LONGEST: Final = 200  # characters: what tells a value from others
-_STATUSES: Final = 50  # so many distinct values are counted each by itself
+_LONGEST: Final = 200  # characters of a value; values that begin with the same 200 count as one
+# Distinct values that are counted one by one.
+_STATUSES: Final = 50
 _DAYS: Final = 1_000
 _APPS: Final = 1_000
 _FAILURES: Final = 10_000
 
 
 class Tally:
-    """Counts by value and status. The first ``most`` distinct values count each by itself, the rest together."""
+    """Counts by value and status. The first ``most`` distinct values are counted one by one, all others together."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._counts: dict[str, Counter[str]] = {}
-        self.others = 0  # records whose value came when there were ``most`` already
+        self.others = 0  # records whose value is not among the first ``most``
 
     def add(self, value: str, status: str, count: int) -> None:
-        """Count so many records of a value."""
+        """Count ``count`` records with this value."""
         value = value[:_LONGEST]
         if value not in self._counts:
             if len(self._counts) == self._most:
@@ -54,7 +55,7 @@ class Tally:
 
 
 class Totals:
-    """What a person asks of logs: how many of each status, by app, by day, and why they failed."""
+    """The counts of ``stats``: records by status, by application and by day, and failures by description."""
 
     columns: Final = ("timestamp", "status", "description", "appCode")
 
@@ -74,7 +75,7 @@ class Totals:
         self.first = span["min"] if self.first is None else min(self.first, span["min"])
         self.last = span["max"] if self.last is None else max(self.last, span["max"])
         day = batch["timestamp"].cast(pa.date32()).cast(pa.string())
-        # A column that the log does not have is null, and counts as an empty value.
+        # A column that the log lacks is null, and counts as an empty value.
         for day_, status, app, count in _counts(day, batch["status"], batch["appCode"]):
             known = self._known(status or "", count)
             self.days.add(day_, known, count)
@@ -83,20 +84,20 @@ class Totals:
             self.failures.add(description or "", FAILED, count)
 
     def _known(self, status: str, count: int) -> str:
-        """The status as it is counted elsewhere: what has no count of its own here has none there."""
+        """Count a status. Returns its name in the other lists: ``(others)`` if it is not counted by itself."""
         others = self.statuses.others
         self.statuses.add(status, "", count)
         return status[:_LONGEST] if self.statuses.others == others else "(others)"
 
     def rates(self) -> dict[str, float | None]:
-        """Each step over the one before it, failures over what was sent; None where there is nothing to divide by."""
+        """Each step of the funnel divided by the step before it; failed, by sent. None instead of a division by 0."""
         count = self.statuses.ranked()
         steps = [*zip(FUNNEL[1:], FUNNEL, strict=False), (FAILED, "sent")]
         return {step: count.get(step, 0) / count[before] if count.get(before) else None for step, before in steps}
 
 
 def _counts(*columns: pa.Array) -> list[tuple[Any, ...]]:
-    """Each combination of values that occurs, and how often."""
+    """Each combination of values that occurs, and how often it does."""
     names = [str(number) for number in range(len(columns))]
     table = pa.Table.from_arrays(list(columns), names=names)
     counted = table.group_by(names, use_threads=False).aggregate([([], "count_all")])

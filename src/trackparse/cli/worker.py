@@ -1,4 +1,4 @@
-"""A process that converts logs for another one. It ends with that one, however that ends, and leaves no half file."""
+"""A process that converts logs for another process. It ends when that process ends, and leaves no half file."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from trackparse.cli.exits import Exit
 from trackparse.cli.jobs import Job, run_job
 from trackparse.cli.signals import listen, unblock
 
-_PATIENCE = 10.0  # seconds to put things away; a reader waits 5 s for its thread
-_TOLD = 0.1  # seconds between two words about how far it is
+_CLEANUP = 10.0  # seconds to remove temporary files; a reader waits 5 s for its thread
+_INTERVAL = 0.1  # seconds between two messages about progress
 
 
 def work(descriptor: int) -> None:
-    """Receive jobs from the connection, and send bytes done and, of each job, the outcome."""
-    # It comes to all processes of a terminal: the first one says what becomes of it.
+    """Receive jobs from the connection; send the bytes read so far, and at the end of each job its outcome."""
+    # Ctrl-C comes to all processes of a terminal: the first process decides what it does.
     listen(interrupts=False)
     unblock()
     connection: Connection = Connection(descriptor)
     jobs: SimpleQueue[Job] = SimpleQueue()
     Thread(target=_receive, args=(connection, jobs), daemon=True).start()
-    with suppress(OSError):  # nobody listens any more
+    with suppress(OSError):  # the other process has ended
         while True:
-            connection.send(run_job(jobs.get(), _Teller(connection)))
+            connection.send(run_job(jobs.get(), _Progress(connection)))
 
 
 def _receive(connection: Connection, jobs: SimpleQueue[Job]) -> None:
@@ -37,14 +37,14 @@ def _receive(connection: Connection, jobs: SimpleQueue[Job]) -> None:
         while True:
             jobs.put(connection.recv())
     except (EOFError, OSError):
-        # To that thread alone: only there does it end a read from a source that never answers.
+        # To the main thread alone: a signal there ends even a read from a source that never answers.
         signal.pthread_kill(main_thread().ident or 0, signal.SIGTERM)
-    time.sleep(_PATIENCE)
+    time.sleep(_CLEANUP)
     os._exit(Exit.TERMINATED)
 
 
-class _Teller:
-    """Tells the first process how far the job is, and not too often."""
+class _Progress:
+    """Sends how far the job is to the other process, at most ten times a second."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection: Any = connection
@@ -53,5 +53,5 @@ class _Teller:
     def __call__(self, done: int) -> None:
         now = time.monotonic()
         if now >= self._next:
-            self._next = now + _TOLD
+            self._next = now + _INTERVAL
             self._connection.send(done)

@@ -95,8 +95,8 @@ class ConversionReport:
         damage = "" if self.damage is None else f", damage={type(self.damage).__name__}"
         return (
             f"<ConversionReport {str(self.path)!r}: records={self.records}, filtered={self.filtered}, "
-            f"{rejected}{damage}\n members={self.members}, bytes_in={self.bytes_in}, bytes_inflated={self.bytes_inflated}, "
-            f"bytes_out={self.bytes_out}, {seconds}>"
+            f"{rejected}{damage}\n members={self.members}, bytes_in={self.bytes_in}, "
+            f"bytes_inflated={self.bytes_inflated}, bytes_out={self.bytes_out}, {seconds}>"
         )
 
 

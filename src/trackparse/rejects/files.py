@@ -225,8 +225,8 @@ _FORMATS: Final = {
 def read_rejects(path: str | os.PathLike[str]) -> pa.Table:
     """The bad records in a file that ``convert_log`` wrote, as a table with the columns of ``LogReader.rejects``.
 
-    ``path`` is that of a ``.parquet`` or ``.jsonl`` file. In JSON Lines the bytes of a row are text, in ``"raw"``; bytes
-    that are not UTF-8 are base64, in ``"raw_base64"``. You may mend the text with an editor.
+    ``path`` is that of a ``.parquet`` or ``.jsonl`` file. In JSON Lines the bytes of a row are text, in ``"raw"``,
+    which you may mend with an editor; bytes that are not UTF-8 are base64, in ``"raw_base64"``.
 
     Raises TrackparseError if the file holds something else, OptionError for another suffix, OSError if the file cannot
     be read.

@@ -1,36 +1,36 @@
-"""Faults by their reason, and where the first of each stand. Prints nothing."""
+"""What is wrong with logs: how often, by reason, and where it stands for the first time. Prints nothing."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from trackparse import Position
 from trackparse.cli.output import of_log
-from trackparse.errors import Position
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_PLACES: Final = 3
+_PLACES: Final = 3  # of each reason
 
 
-class Faults:
-    """Counts faults; memory does not grow with them."""
+class Findings:
+    """Counts findings by reason, and keeps the places of the first three of each, so that memory does not grow."""
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
         self.places: dict[str, list[str]] = {}
 
     def add(self, reason: str, place: str) -> None:
-        """Count a fault that stands there."""
+        """Count one finding; ``place`` says where it is."""
         self.counts[reason] = self.counts.get(reason, 0) + 1
         places = self.places.setdefault(reason, [])
         if len(places) < _PLACES:
             places.append(place)
 
     def add_rejects(self, log: str, rejects: pa.RecordBatch) -> None:
-        """Count bad records of a log."""
-        # A log may be nothing but rejects of three bytes: they are counted together, and few are looked at.
+        """Count the bad records of the log with this name."""
+        # Counted together, and few are looked at one by one: a log may hold nothing but rejects of three bytes.
         reasons = rejects["reason"].to_pylist()
         for reason, count in Counter(reasons).items():
             self.counts[reason] = self.counts.get(reason, 0) + count
