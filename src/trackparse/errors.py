@@ -79,7 +79,7 @@ class Reason(enum.StrEnum):
     BAD_HEADER = "bad_header", "a header that cannot be used, or a record below one"
     TRUNCATED = "truncated", "the log ends in the middle of it"
 
-    def __new__(cls, code: str, explanation: str) -> Reason:
+    def __new__(cls, code: str, explanation: str = "") -> Reason:
         """The reason with this code, which is its value as a text."""
         reason = str.__new__(cls, code)
         reason._value_ = code

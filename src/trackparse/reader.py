@@ -86,7 +86,7 @@ class LogReader:
         except BaseException as fault:
             self._fail(fault)
             self.close()
-            if isinstance(fault, HeaderError) and isinstance(source, str | os.PathLike) and holds_rejects(Path(source)):
+            if isinstance(fault, HeaderError) and holds_rejects(Path(self.name)):
                 raise HeaderError(
                     f"{self.name}: a file of rejects, not a tracking log",
                     advice="read it with trackparse.read_rejects, mend the rows, and make a log of them with "

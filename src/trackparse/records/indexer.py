@@ -121,7 +121,8 @@ class Indexer:
         yield from self._index(data, 0, len(data), final=True)
         if self.columns is None:
             raise HeaderError(
-                f"{self._member}: it is empty", advice="a tracking log starts with a header: ask for the log again"
+                f"{self._member}: the member is empty",
+                advice="a tracking log starts with a header: ask for the log again",
             )
         yield from self._flush_counts()
 
