@@ -33,6 +33,17 @@ ORDER = [
 RANK = {place: rank for rank, places in enumerate(ORDER) for place in places}
 # For their types only: nothing is run of them.
 TYPES_ONLY = {("columns", "events")}
+# The command line imports public names only, but for these: what it takes from inside, and why.
+PUBLIC_FOLDERS = {"client", "testing", "testing.sample"}
+INSIDE_FOR_CLI = {
+    # "-o is the log itself" has to mean the same as in convert_log, which compares files by this function.
+    ("cli.convert", "atomic", "identity"),
+    ("cli.fetch", "atomic", "identity"),
+    ("cli.output", "atomic", "identity"),
+    # JSON lines of columns have no events, and a large payload must not be decoded to see that it is an object.
+    ("cli.jsonl", "events", "LARGE_PAYLOAD"),
+    ("cli.jsonl", "events", "is_large_object"),
+}
 # What these leave alone, so that each can be used without it.
 FOREIGN = {
     "sources": {"pyarrow", "orjson", "isal", "click"},
@@ -109,6 +120,25 @@ def test_no_module_imports_one_that_imports_it(module: str) -> None:
             if imported not in seen and place_of(imported) == place_of(module):
                 seen.add(imported)
                 queue.append(imported)
+
+
+def test_the_command_line_uses_public_names_only() -> None:
+    taken: set[tuple[str, str, str]] = set()
+    for module in (name for name in modules() if place_of(name) == "cli"):
+        for node in ast.walk(ast.parse(source_of(module).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "trackparse":
+                imported = (node.module or "").removeprefix("trackparse").removeprefix(".")
+                if place_of(imported) != "cli":
+                    taken.update((module, imported, alias.name) for alias in node.names)
+    inside = set()
+    for module, imported, name in taken:
+        if imported == "":
+            assert name in trackparse.__all__, f"{module} imports {name}"
+        elif imported in ("client", "testing"):
+            assert name in getattr(trackparse, imported).__all__, f"{module} imports {imported}.{name}"
+        elif imported not in PUBLIC_FOLDERS:
+            inside.add((module, imported, name))
+    assert inside == INSIDE_FOR_CLI
 
 
 @pytest.mark.parametrize("module", ["schema", "errors", "limits", "version", "atomic"])

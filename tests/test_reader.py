@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import gzip
 import io
+import json
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pyarrow as pa
 import pytest
 from archives_common import Unseekable, python_zip, random_chunks
@@ -461,6 +465,72 @@ class TestLimits:
             trackparse.open_log(iter([b"//timestamp;tracking_code;" + b"x" * (1 << 20)] * 4))
         with pytest.raises(trackparse.HeaderError, match="not a tracking log"):
             trackparse.open_log(iter([b"x" * (1 << 20)] * 4))
+
+
+class TestRepr:
+    def test_a_reader_shows_its_name_its_columns_and_how_far_it_is(self, tmp_path: Path) -> None:
+        path = tmp_path / "log.csv"
+        path.write_bytes(SMALL)
+        with trackparse.open_log(path, columns=["status", "hwid"], block_size=5000) as log:
+            assert repr(log) == f"<LogReader '{path}': columns status, hwid; 0 records so far>"
+            read = next(log).num_rows
+            assert repr(log) == f"<LogReader '{path}': columns status, hwid; {read} records so far>"
+        assert repr(log).endswith(" records so far, closed>")
+
+    def test_of_many_columns_the_first_are_shown(self) -> None:
+        header = H8.strip() + b"".join(b";column%d" % number for number in range(500)) + b"\n"
+        with trackparse.open_log(header) as log:
+            assert "payload and 500 more; 0 records so far" in repr(log)
+            assert len(repr(log)) < 200
+
+    @pytest.mark.parametrize("name", ["a.parquet", "caf\udce9.parquet"])
+    def test_a_report_fits_on_two_lines_and_in_json(self, name: str, tmp_path: Path) -> None:
+        packed = python_zip({"a.csv": SMALL + line(b"{};")})
+        rejects = tmp_path / "rejects.jsonl"
+        report = trackparse.convert_log(packed, tmp_path / name, on_error="quarantine", rejects=rejects)
+        assert repr(report).count("\n") == 1
+        assert "records=300, filtered=0, rejected=1 in " in repr(report)
+        facts = json.loads(orjson.dumps(report.to_dict()))
+        assert facts == json.loads(json.dumps(report.to_dict()))
+        assert (facts["records"], facts["rejected"], facts["damage"]) == (300, 1, None)
+        assert facts["rejects_path"] == str(rejects)
+        assert facts["path"].startswith(str(tmp_path))
+        fields = {field.name for field in dataclasses.fields(trackparse.ConversionReport)}
+        assert {*facts} == fields - {"rejects"}
+
+    def test_a_report_of_a_damaged_archive_says_so(self, tmp_path: Path) -> None:
+        packed = gzip.compress(SMALL)[:-4000]
+        report = trackparse.convert_log(packed, tmp_path / "a.parquet", on_error="skip", on_damage="keep")
+        assert "damage=TruncatedError" in repr(report)
+        assert report.to_dict()["damage"] == str(report.damage)
+
+
+@pytest.mark.parametrize("kind", ["ConversionReport", "Event", "Filter", "Stats"])
+def test_every_field_is_documented_where_help_shows_it(kind: str) -> None:
+    public: Any = getattr(trackparse, kind)
+    names = getattr(public, "_fields", None) or [field.name for field in dataclasses.fields(public)]
+    for name in names:
+        assert re.search(rf"^ *{name}: \S", public.__doc__, re.MULTILINE), name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ConversionReport",
+        "Event",
+        "Filter",
+        "LogReader",
+        "Payload",
+        "convert_log",
+        "iter_events",
+        "mended_log",
+        "open_log",
+        "read_log",
+        "read_rejects",
+    ],
+)
+def test_every_public_name_has_an_example(name: str) -> None:
+    assert "\n    >>> " in getattr(trackparse, name).__doc__
 
 
 def test_a_record_across_very_many_blocks() -> None:

@@ -19,26 +19,40 @@ OnError = Literal["raise", "quarantine", "skip"]
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """What was read so far.
+    """Counts of what was read so far.
+
+    records: good records, including those that a filter left out.
+    filtered: good records that ``where`` left out.
+    rejected: bad records.
+    blank_lines: blank lines.
+    bytes_read: bytes read from the source.
+    bytes_total: size of the source in bytes. None if it is not known.
+    bytes_inflated: bytes of the members, unpacked.
+    members: files of the archive that were begun.
+    members_left_out: files of the archive that are not read because of their names.
+    bytes_in_records: bytes of good records, with their line ends.
+    bytes_in_rejects: bytes of bad records, with their line ends.
+    bytes_in_blank_lines: bytes of blank lines.
+    bytes_in_headers: bytes of header lines, with their line ends, and of byte order marks.
+    unresolved: records and rejects that can be read in so many ways that not all of them were compared.
 
     When a log was read to its end, ``bytes_in_records + bytes_in_rejects + bytes_in_blank_lines + bytes_in_headers``
-    is ``bytes_inflated``: every byte has its place. Line ends count with what they end.
+    is ``bytes_inflated``: every byte is accounted for.
     """
 
-    records: int = 0  # good ones
-    filtered: int = 0  # of these, left out by where=
+    records: int = 0
+    filtered: int = 0
     rejected: int = 0
     blank_lines: int = 0
-    bytes_read: int = 0  # of the source
-    bytes_total: int | None = None  # size of the source, None where nobody knows
-    bytes_inflated: int = 0  # of the members
-    members: int = 0  # begun
-    members_left_out: int = 0  # files of the archive that are not read because of their names
+    bytes_read: int = 0
+    bytes_total: int | None = None
+    bytes_inflated: int = 0
+    members: int = 0
+    members_left_out: int = 0
     bytes_in_records: int = 0
     bytes_in_rejects: int = 0
     bytes_in_blank_lines: int = 0
-    bytes_in_headers: int = 0  # byte order marks among them
-    # Of records and rejects: so ambiguous that not all readings were weighed, within the bounds of work.
+    bytes_in_headers: int = 0
     unresolved: int = 0
 
 
