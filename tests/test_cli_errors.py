@@ -180,6 +180,23 @@ def test_an_archive_without_a_log_is_not_told_of_members(tmp_path: Path) -> None
         assert "unpack the archive, and name the log" in line
 
 
+@pytest.mark.parametrize("more", [[], ["--jobs", "2"]], ids=["one process", "two"])
+def test_a_warning_of_the_library_is_a_line_as_errors_are(more: list[str], tmp_path: Path) -> None:
+    for name in ("one.zip", "two.zip"):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr("day.csv", csv_of(tmp_path / "day.csv", ROW).read_bytes())
+            archive.writestr("day.txt", csv_of(tmp_path / "day.csv", ROW).read_bytes())
+    done = subprocess.run(
+        [*PROGRAM, "convert", "one.zip", "two.zip", *more], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0
+    assert sorted(done.stderr.splitlines()) == [
+        f"trackparse: {name}: not read because of the name, but it starts like a log: 'day.txt'; "
+        "unpack the archive, and name the log"
+        for name in ("one.zip", "two.zip")
+    ]
+
+
 @pytest.mark.parametrize("name", ["log.rejects.jsonl", "log.rejects.parquet"])
 @pytest.mark.parametrize("command", READING)
 def test_a_file_of_rejects_is_not_taken_for_a_log(

@@ -276,7 +276,7 @@ class TestReading:
         ("text", "said"),
         [
             ("{", "line 1"),
-            ('{"raw":"a"}\n[1]', "line 2: not a reject: a JSON object"),
+            ('{"raw":"a"}\n[1]', "line 2: not a reject: expected a JSON object"),
             ('{"raw":7}', "neither 'raw' nor 'raw_base64'"),
             ('{"raw_base64":"~"}', "line 1"),
             ('{"raw":"a","line":"two"}', "line 1"),

@@ -85,8 +85,8 @@ class Payload(kernel.Field, Mapping[str, Any]):
             return json.loads(text.decode(), parse_constant=_refuse)
         except RecursionError:
             problem = "nested too deeply"
-        except ValueError as fault:
-            problem = f"not JSON: {fault}"
+        except ValueError as error:
+            problem = f"not JSON: {error}"
         raise self._error(problem) from None
 
     def check(self) -> None:

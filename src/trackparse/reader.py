@@ -63,7 +63,7 @@ class LogReader:
         self._lock = threading.RLock()
         self._reading = False  # whether the thread that has the lock is reading
         self._closed = False
-        self._fault: Exception | None = None
+        self._error: Exception | None = None
         self._interrupted = TrackparseError(f"{self.name}: reading was interrupted", advice="open the log again")
         self._pending: list[Segment] = []
         self._quarantine = Quarantine(limits, asked["on_rejects"])
@@ -83,10 +83,10 @@ class LogReader:
             where = asked["where"]
             self._where = where if where and where.columns else None  # a filter without a condition is no filter
             self.builder = self._open(asked["columns"], asked["string_type"], asked["dictionary"])
-        except BaseException as fault:
-            self._fail(fault)
+        except BaseException as error:
+            self._fail(error)
             self.close()
-            if isinstance(fault, HeaderError) and holds_rejects(Path(self.name)):
+            if isinstance(error, HeaderError) and holds_rejects(Path(self.name)):
                 raise HeaderError(
                     f"{self.name}: a file of rejects, not a tracking log",
                     advice="read it with trackparse.read_rejects, mend the rows, and make a log of them with "
@@ -102,7 +102,7 @@ class LogReader:
         self._pending = first
         found = self._indexer.first_columns or ()
         if self._where is not None:
-            self._looked_at = ColumnBuilder(found, self._where.columns, "string", (), self._limits)
+            self._filter_columns = ColumnBuilder(found, self._where.columns, "string", (), self._limits)
         return ColumnBuilder(found, columns, string_type, dictionary, self._limits)
 
     # ---- what the caller sees ---------------------------------------------------------------------------
@@ -166,7 +166,7 @@ class LogReader:
     def close(self) -> None:
         """End the reading thread and close what was opened. It may be called more than once."""
         self._closed = True
-        self._ahead.close(_INTERRUPTED_WAIT if self._fault is self._interrupted else None)
+        self._ahead.close(_INTERRUPTED_WAIT if self._error is self._interrupted else None)
 
     def __repr__(self) -> str:
         names = self.schema.names
@@ -204,8 +204,8 @@ class LogReader:
                         del events  # frees their memory before the next list is made
         except GeneratorExit:
             raise
-        except BaseException as fault:
-            self._fail(fault)
+        except BaseException as error:
+            self._fail(error)
             raise
 
     def _guarded(self, make: Callable[[], _T]) -> _T:
@@ -226,22 +226,22 @@ class LogReader:
                     self._reading = False
         except StopIteration:
             raise
-        except BaseException as fault:
-            self._fail(fault)
+        except BaseException as error:
+            self._fail(error)
             raise
         return made
 
     def _check(self) -> None:
         if self._closed:
             raise ValueError(f"{self.name}: the log is closed: open it again")
-        if self._fault is not None:
-            raise self._fault
+        if self._error is not None:
+            raise self._error
         if self._reading:
             raise RuntimeError(f"{self.name}: the log is being read: neither progress nor a signal handler may read it")
 
-    def _fail(self, fault: BaseException) -> None:
-        if self._fault is None:
-            self._fault = fault if isinstance(fault, Exception) else self._interrupted
+    def _fail(self, error: BaseException) -> None:
+        if self._error is None:
+            self._error = error if isinstance(error, Exception) else self._interrupted
         # Ended now, because the traceback may keep the reader alive for long.
         self._ahead.close(0)
 
@@ -252,7 +252,7 @@ class LogReader:
         group = self._next_group(self.builder.matching_schema)
         if self._where is None:
             return group
-        selected = self._where.select(group, self._looked_at.build(group))
+        selected = self._where.select(group, self._filter_columns.build(group))
         before, after = (sum(segment.records for segment in segments) for segments in (group, selected))
         self._stream.count_filtered(before - after)
         return selected

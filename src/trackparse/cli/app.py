@@ -18,7 +18,7 @@ from trackparse.cli.convert import convert
 from trackparse.cli.exits import Exit, exit_for
 from trackparse.cli.fetch import fetch
 from trackparse.cli.head import head
-from trackparse.cli.output import OutputError, expected, flush, one_line, warn, writing
+from trackparse.cli.output import OutputError, expected, flush, one_line, warn, warnings_printed, writing
 from trackparse.cli.sample import sample
 from trackparse.cli.schema import schema
 from trackparse.cli.stats import stats
@@ -33,7 +33,8 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         with _errors_told():
-            code = super().invoke(ctx) or Exit.DONE
+            with warnings_printed():
+                code = super().invoke(ctx) or Exit.DONE
             # A closed pipe or a full disk is an error here, and not when the interpreter exits.
             flush()
             ctx.exit(code)

@@ -6,6 +6,7 @@ Lines for people hold no control characters, so that no log can send commands to
 from __future__ import annotations
 
 import json
+import logging
 import os
 import stat
 import sys
@@ -154,8 +155,32 @@ def _message(error: TrackparseError) -> str:
     """What is wrong, and what to do about it on the command line."""
     if isinstance(error, RecordError):
         return error.message  # its advice is what every command does without --strict
-    advice = next((ours for named, ours in _ADVICE.items() if named in error.advice), error.advice)
-    return f"{error.message}; {advice}" if advice else error.message
+    return f"{error.message}; {_advice(error.advice)}" if error.advice else error.message
+
+
+def _advice(advice: str) -> str:
+    """The advice of the library, or that for the command line where it names something of Python."""
+    return next((ours for named, ours in _ADVICE.items() if named in advice), advice)
+
+
+class _Warnings(logging.Handler):
+    """Prints the warnings of the library. They are written as its errors are: ``message; advice``."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one of them as a line."""
+        message, semicolon, advice = record.getMessage().rpartition("; ")
+        warn(f"{message}{semicolon}{_advice(advice)}")
+
+
+@contextmanager
+def warnings_printed() -> Iterator[None]:
+    """Prints the warnings that the library logs in the block, in the same form as errors."""
+    logger, handler = logging.getLogger("trackparse"), _Warnings()
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def of_log(name: str, text: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from trackparse.cli.exits import Exit
 from trackparse.cli.jobs import Job, run_job
+from trackparse.cli.output import warnings_printed
 from trackparse.cli.signals import listen, unblock
 
 _CLEANUP = 10.0  # seconds to remove temporary files; a reader waits 5 s for its thread
@@ -27,7 +28,7 @@ def work(descriptor: int) -> None:
     connection: Connection = Connection(descriptor)
     jobs: SimpleQueue[Job] = SimpleQueue()
     Thread(target=_receive, args=(connection, jobs), daemon=True).start()
-    with suppress(OSError):  # the other process has ended
+    with warnings_printed(), suppress(OSError):  # the other process has ended
         while True:
             connection.send(run_job(jobs.get(), _Progress(connection)))
 

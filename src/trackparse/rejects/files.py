@@ -69,8 +69,8 @@ def _read_parquet(path: Path) -> pa.Table:
             else pa.nulls(found.num_rows, field.type)
             for field in SCHEMA
         ]
-    except pa.ArrowException as fault:
-        raise TrackparseError(f"{path}: not a file of rejects: {fault}") from None
+    except pa.ArrowException as error:
+        raise TrackparseError(f"{path}: not a file of rejects: {error}") from None
     if "raw" not in found.column_names:
         raise TrackparseError(f"{path}: not a file of rejects: it has no column 'raw', only {found.column_names}")
     return pa.Table.from_arrays(columns, schema=SCHEMA)
@@ -92,8 +92,8 @@ def _read_json_lines(path: Path) -> pa.Table:
                     rows, size = [], 0
         if rows:
             batches.append(batch_of(zip(*rows, strict=True)))
-    except (ValueError, TypeError, pa.ArrowException) as fault:
-        raise TrackparseError(f"{path}: line {number}: not a reject: {fault}") from None
+    except (ValueError, TypeError, pa.ArrowException) as error:
+        raise TrackparseError(f"{path}: line {number}: not a reject: {error}") from None
     return pa.Table.from_batches(batches, schema=SCHEMA)
 
 
@@ -107,7 +107,7 @@ def _row(row: Any) -> tuple[Any, ...]:
     elif isinstance(packed, str):
         raw = base64.b64decode(packed, validate=True)
     else:
-        raise TypeError("expected 'raw' or 'raw_base64'")
+        raise TypeError("neither 'raw' nor 'raw_base64' is a text")
     return tuple(raw if name == "raw" else row.get(name) for name in SCHEMA.names)
 
 
