@@ -12,6 +12,7 @@ import orjson
 
 from trackparse.errors import PayloadError
 from trackparse.records.kernel.chooser import kernel
+from trackparse.records.kernel.codes import NO_COLUMN
 from trackparse.records.segments import Segment
 from trackparse.schema import KNOWN, Status
 
@@ -157,7 +158,7 @@ def _moment(microseconds: int) -> datetime:
 def events_of(segment: Segment) -> Iterator[list[Event]]:
     """The events of a segment, a short list at a time."""
     columns = segment.columns
-    numbers = tuple(columns.index(one.name) if one.name in columns else -1 for one in KNOWN)
+    numbers = tuple(columns.index(one.name) if one.name in columns else NO_COLUMN for one in KNOWN)
     for start in range(0, segment.records, _AT_ONCE):
         part = segment.part(start, start + _AT_ONCE)
         yield kernel.events(

@@ -55,7 +55,7 @@ def _under_good_headers(rejects: Iterable[Mapping[str, Any]]) -> Iterator[tuple[
             yield header, raw
         elif mended:
             yield mended, raw
-        elif refused or above.fault:
+        elif refused or above.problem:
             raise HeaderError(
                 f"the header {str(header)[:80]!r} was damaged: mend it in 'raw' of its own row, or in 'header' of each "
                 "row below it"
