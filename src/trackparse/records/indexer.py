@@ -241,7 +241,7 @@ class Indexer:
             elif result.status == codes.LIMIT:
                 yield from self._flush_counts()
                 raise LimitError(
-                    f"{self._position(self._record)}: no end of the record within "
+                    f"{self._position(self._record)}: the record does not end within "
                     f"{self._limits.max_record_bytes} bytes: raise Limits.max_record_bytes if this is meant"
                 )
         return at
@@ -405,7 +405,7 @@ class Indexer:
             if result.records or reason in (codes.BAD_TIMESTAMP, codes.BAD_UTF8):
                 found.append((not result.records, result.position, columns))
         if found:
-            # If both generations fit, the one whose record is shorter: the other record has swallowed a line.
+            # If both generations fit, take the one with the shorter record: the longer record has swallowed a line.
             _, _, columns = min(found, key=lambda one: one[:2])
             return columns
         line = bytes(data[at : at + HEADER_BYTES]).partition(b"\n")[0]

@@ -70,9 +70,9 @@ class Question(NamedTuple):
     payload: int  # number of the field with the payload, or NO_COLUMN
     names: bytes  # names of the known columns with ";" between them; the first two are those that each log has
     auto: bool  # whether a record may be in the other dialect
-    dialect: int  # the dialect in force: as the stretch before this one ended
+    dialect: int  # the dialect in force: that of the Indexed before this, or the one that a member starts with
     max_record_bytes: int
-    credit: int  # as the stretch before this one ended; index.py says what it is
+    credit: int  # that of the Indexed before this, or credit_limit; index.py says what credit is
 
 
 class BadRecord(NamedTuple):

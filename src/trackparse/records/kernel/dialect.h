@@ -55,7 +55,7 @@ static void resolve(const window_t *wide, size_t start, int automatic, int diale
      * many fields the furthest had. */
     int best_misses = NO_READING, whole_misses = NO_READING, whole_reason = 0, furthest_reason = 0;
     int64_t furthest = NO_READING;
-    /* Then only one reading in each dialect is weighed: the one in which no \" closes a field. */
+    /* With too many columns or no credit, only the reading in force is weighed, in which no \" closes a field. */
     int bounded = w->width > SANE_WIDTH || credit <= 0;
     int fixed = !automatic && dialect == RFC4180;
     readings_t next = {automatic, dialect, bounded, 0, IN_FORCE, 0, 0};

@@ -55,7 +55,7 @@ def resolve(window: Window, start: int, auto: bool, dialect: int, credit: int) -
     furthest: tuple[int, Reading, int] | None = None  # of the others
     bytes_read = 0
     unresolved = False
-    # Then only one reading in each dialect is weighed: the one in which no \" closes a field.
+    # With too many columns or no credit, only the reading in force is weighed, in which no \" closes a field.
     bounded = window.width > SANE_WIDTH or credit <= 0
     fixed = not auto and dialect == RFC4180
     if credit <= 0:
