@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 setup: $(BIN)/.installed
 
-$(BIN)/.installed: pyproject.toml setup.py $(wildcard src/trackparse/records/kernel/*.[ch])
+$(BIN)/.installed: pyproject.toml setup.py $(wildcard src/trackparse/records/kernel/*.[ch] src/trackparse/records/kernel/*.inc)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	touch $@

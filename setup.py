@@ -1,5 +1,7 @@
 """Builds the one extension module; everything else stands in pyproject.toml."""
 
+from pathlib import Path
+
 from setuptools import Extension, setup
 
 KERNEL = "src/trackparse/records/kernel"
@@ -9,7 +11,7 @@ setup(
         Extension(
             "trackparse.records.kernel.native",
             sources=[f"{KERNEL}/native.c"],
-            depends=[f"{KERNEL}/{name}.h" for name in ("isa", "scan", "grammar", "index", "values")],
+            depends=[str(path) for pattern in ("*.h", "*.inc") for path in sorted(Path(KERNEL).glob(pattern))],
             define_macros=[("Py_LIMITED_API", "0x030B0000")],
             extra_compile_args=["-O3", "-std=c11", "-Wall", "-Wextra", "-fno-strict-aliasing"],
             py_limited_api=True,

@@ -1,5 +1,8 @@
 /* What the C targets share: the kernel without Python, memory that ends where the data ends, memory that runs out. */
 
+#ifndef TRACKPARSE_HARNESS_H
+#define TRACKPARSE_HARNESS_H
+
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -32,12 +35,8 @@ static void *rationed_realloc(void *old, size_t size)
 #define malloc rationed_malloc
 #define calloc rationed_calloc
 #define realloc rationed_realloc
-#include "isa.h"
-
-#include "grammar.h"
-
+#include "dictionary.h"
 #include "index.h"
-
 #include "values.h"
 #undef malloc
 #undef calloc
@@ -76,3 +75,5 @@ static uint32_t knob(knobs_t *k, uint32_t below)
         value = value << 8 | *k->at++;
     return below ? value % below : 0;
 }
+
+#endif

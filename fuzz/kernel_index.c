@@ -29,11 +29,11 @@ static void drop(result_t *r)
 
 #define KNOWN "timestamp;tracking_code;target_id;hwid;status;description;appCode;payload"
 
-/* What the binding does, without Python. A status of -1: no memory. */
+/* What the binding does, without Python. The status may be NO_MEMORY. */
 static result_t ask(const question_t *q, const isa_t *isa, const uint8_t *data, size_t size, size_t start, size_t stop,
                     int final, int dialect, int64_t credit)
 {
-    result_t r = {-1, start, dialect, credit, {0}};
+    result_t r = {NO_MEMORY, start, dialect, credit, {0}};
     indexer_t *x = calloc(1, sizeof *x);
     CHECK(x, "no memory");
     x->data = data;
@@ -49,11 +49,11 @@ static result_t ask(const question_t *q, const isa_t *isa, const uint8_t *data, 
     x->credit = credit;
     x->isa = isa;
     CHECK(take_names(x, KNOWN, sizeof KNOWN - 1), "names");
-    if (take_room(x))
+    if (new_workspace(x))
         r.status = index_records(x, &r.position, &r.found);
     r.dialect = x->dialect;
     r.credit = x->credit;
-    drop_room(x);
+    release_workspace(x);
     free(x);
     return r;
 }
@@ -88,7 +88,7 @@ static void check_cover(const question_t *q, const result_t *r, const uint8_t *d
         int rejects_left = reject < f->reject_count, records_left = record < f->records;
         int is_reject = rejects_left && f->rejects[reject].records <= record;
         const uint32_t *row = records_left ? f->fields + record * (q->width + 1) : NULL;
-        size_t next = is_reject ? f->rejects[reject].start : records_left ? row[0] & ~LINE_END : r->position;
+        size_t next = is_reject ? f->rejects[reject].start : records_left ? row[0] & START_MASK : r->position;
         while (at < next) {
             size_t crs = 0;
             if (next - at >= sizeof BOM && !memcmp(data + at, BOM, sizeof BOM)) {
@@ -187,7 +187,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
 
     const isa_t *portable = ISAS + ISA_COUNT - 1;
     result_t whole = ask(&q, portable, data, size, 0, size, final, q.dialect, q.credit);
-    CHECK(whole.status >= 0, "no memory");
+    CHECK(whole.status != NO_MEMORY, "no memory");
     check_cover(&q, &whole, data, size, 0, final);
     uint8_t *head = exact_copy(data, cut);
     for (size_t i = 0; i < ISA_COUNT; i++) {
@@ -213,7 +213,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
     granted = memory;
     result_t poor = ask(&q, portable, data, size, 0, size, final, q.dialect, q.credit);
     granted = -1;
-    if (poor.status >= 0)
+    if (poor.status != NO_MEMORY)
         check_same(&q, &poor, &whole, "short of memory");
     drop(&poor);
     drop(&whole);

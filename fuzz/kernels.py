@@ -6,7 +6,9 @@ from typing import Any, Final
 
 from harness import MAX, Knobs, fuzz
 
-from trackparse.records.kernel import native, reference
+from trackparse.records.kernel import codes, native, reference
+from trackparse.records.kernel.codes import Question, Run
+from trackparse.records.kernel.index import credit_limit
 from trackparse.schema import COLUMNS
 
 SETS: Final = native.instruction_sets()
@@ -23,26 +25,26 @@ def check(data: bytes, knobs: Knobs) -> None:
     stop = size if knobs.often() else knobs.randrange(size + 2)
     most = knobs.choice((MAX, MAX, 60, 200, size or 1))
     final, auto, dialect = knobs.choice((True, False)), knobs.often(), knobs.randrange(2)
-    limit = reference.credit_limit(most)
+    limit = credit_limit(most)
     credit = limit if knobs.often() else min(limit, knobs.randrange(1000) - 100)
-    arguments = (start, stop, final, width, timestamp, payload, KNOWN, auto, dialect, most, credit)
-    expected = tuple(reference.index(data, *arguments))
+    question = Question(data, start, stop, final, width, timestamp, payload, KNOWN, auto, dialect, most, credit)
+    expected = reference.index(question)
     field = knobs.randrange(width + 1) - 1
-    runs: Any = [(data, expected[5], expected[3], width, field)] * knobs.choice((1, 1, 2))
+    runs = [Run(data, expected.fields, expected.records, width, field)] * knobs.choice((1, 1, 2))
     empty_is_null = knobs.choice((False, True))
     columns = made(reference, runs, empty_is_null)
     values = values_of(reference, data, dialect)
     for name in SETS:
         native.select(name)
-        found = tuple(native.index(data, *arguments))
-        assert found == expected, f"index(data, {arguments}): {name} says {found}, the reference {expected}"
+        found = native.index(question)
+        assert found == expected, f"index({question}): {name} says {found}, the reference {expected}"
         same = made(native, runs, empty_is_null)
         assert same == columns, f"field {field}: {name} makes {same}, the reference {columns}"
         ours = values_of(native, data, dialect)
         assert ours == values, f"{name} says {ours}, the reference {values}"
 
 
-def made(kernel: Any, runs: Any, empty_is_null: bool) -> list[Any]:
+def made(kernel: Any, runs: list[Run], empty_is_null: bool) -> list[Any]:
     """The column, in each of its forms."""
     found: list[Any] = []
     for function in (kernel.strings, kernel.views):
@@ -58,7 +60,7 @@ def made(kernel: Any, runs: Any, empty_is_null: bool) -> list[Any]:
 def values_of(kernel: Any, data: bytes, dialect: int) -> list[Any]:
     """What the small functions say of the data; unescaping is for quotes that come in pairs."""
     said: list[Any] = [kernel.is_json(data), kernel.count_lines(data, 0, len(data)), kernel.parse_timestamp(data)]
-    escaped = data.replace(b'\\"', b"") if dialect == reference.PHP else data
+    escaped = data.replace(b'\\"', b"") if dialect == codes.PHP else data
     if b'"' not in escaped.replace(b'""', b""):
         said.append(kernel.unescape(data, dialect))
     return said

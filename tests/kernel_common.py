@@ -4,39 +4,43 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from trackparse.records.kernel import reference
+from trackparse.records.kernel import codes
+from trackparse.records.kernel.codes import Indexed, Question, Run
+from trackparse.records.kernel.index import credit_limit
 from trackparse.schema import COLUMNS
 
 KNOWN = ";".join(COLUMNS).encode()
 MAX = 1 << 20
 
 
-class Question(NamedTuple):
-    """The arguments of ``index``, in their order; by themselves one block of eight columns."""
-
-    data: Any
-    start: int
-    stop: int
-    final: bool = True
-    width: int = 8
-    timestamp: int = 0
-    payload: int = 7
-    names: bytes = KNOWN
-    auto: bool = True
-    dialect: int = reference.PHP
-    most: int = MAX
-    credit: int = reference.credit_limit(MAX)
-
-
 def question(data: Any, **more: Any) -> Question:
-    """What is asked about all of ``data``, with the credit that its limit gives."""
-    asked = Question(data, 0, len(data))._replace(**more)
-    return asked if "credit" in more else asked._replace(credit=reference.credit_limit(asked.most))
+    """What is asked about all of ``data``: eight columns, and the credit that its limit gives."""
+    asked = Question(
+        data,
+        start=0,
+        stop=len(data),
+        final=True,
+        width=8,
+        timestamp=0,
+        payload=7,
+        names=KNOWN,
+        auto=True,
+        dialect=codes.PHP,
+        max_record_bytes=MAX,
+        credit=0,
+    )._replace(**more)
+    return asked if "credit" in more else asked._replace(credit=credit_limit(asked.max_record_bytes))
 
 
-def indexed(kernel: Any, data: Any, **more: Any) -> reference.Indexed:
+def indexed(kernel: Any, data: Any, **more: Any) -> Indexed:
     """What a kernel finds in all of ``data``."""
-    return reference.Indexed._make(kernel.index(*question(data, **more)))
+    found: Indexed = kernel.index(question(data, **more))
+    return found
+
+
+def run_of(data: Any, found: Indexed, width: int, field: int) -> Run:
+    """One column of what a kernel found."""
+    return Run(data, found.fields, found.records, width, field)
 
 
 class Made(NamedTuple):

@@ -19,21 +19,21 @@ TARGETS = ["kernel_index", "kernel_values", "kernels", "log", "archive", "writte
 PLANTED = {
     "a byte past the buffer": (
         "kernel_values",
-        "records/kernel/isa.h",
+        "records/kernel/isa_portable.h",
         "#define load_part(p, n, space) load64_portable(pad(p, n, space))",
         "#define load_part(p, n, space) load64_portable(((void)(n), (void)(space), p))",
         "heap-buffer-overflow",
     ),
     "one instruction set that differs": (
         "kernel_index",
-        "records/kernel/isa.h",
+        "records/kernel/isa_avx2.h",
         "#define prefix_xor prefix_xor_clmul",
         "#define prefix_xor(m) (m)",
         "avx",
     ),
     "memory that is not freed": (
         "kernel_index",
-        "records/kernel/grammar.h",
+        "records/kernel/dialect.h",
         "    free(value);\n",
         "",
         "LeakSanitizer: detected memory leaks",

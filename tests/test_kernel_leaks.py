@@ -19,6 +19,7 @@ from conftest import SLOW
 from kernel_common import Made, indexed, question
 
 import trackparse
+from trackparse.records.kernel.codes import Run
 
 TESTS = Path(__file__).parent
 PACKAGE = Path(trackparse.__file__).parent
@@ -43,14 +44,13 @@ BLOCK = b"".join(
 def calls(kernel: Any) -> Iterator[tuple[str, Callable[[], object]]]:
     """Every function of the kernel, as it should be called and as it should not."""
     found = indexed(kernel, BLOCK)
-    fields, times = found[5], found[6]
-    records, no_table = found[3], b"\xff" * len(found[5])
+    times, no_table = found.timestamps, b"\xff" * len(found.fields)
 
     class Field(kernel.Field):  # type: ignore[misc]
         __slots__ = ()
 
-    def run(field: int, table: bytes = fields) -> Any:
-        return BLOCK, table, records, 8, field
+    def run(field: int, table: bytes = found.fields) -> Any:
+        return Run(BLOCK, table, found.records, 8, field)
 
     def fail(*_: object) -> None:
         raise KeyError
@@ -72,8 +72,8 @@ def calls(kernel: Any) -> Iterator[tuple[str, Callable[[], object]]]:
         return kernel.events(*(arguments | changed).values())
 
     def index(data: Any = BLOCK, **more: Any) -> Callable[[], object]:
-        asked = question(BLOCK, payload=-1, **more)[1:]
-        return lambda: kernel.index(data, *asked)
+        asked = question(BLOCK, payload=-1, **more)._replace(data=data)
+        return lambda: kernel.index(asked)
 
     yield "index", index()
     yield "index: nothing but rejects", index(line(b"{};x") * 40)
@@ -82,7 +82,9 @@ def calls(kernel: Any) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "index: a header", index(H8)
     yield "index: out of range", index(width=0)
     yield "index: no buffer", index("text")
-    yield "index: a limit", index(most=9)
+    yield "index: a limit", index(max_record_bytes=9)
+    yield "index: no question", lambda: kernel.index(BLOCK)
+    yield "index: a short question", lambda: kernel.index((BLOCK, 0))
     for name in ("strings", "views"):
         make = getattr(kernel, name)
         for column in (-1, 4, 5, 7):
@@ -237,16 +239,18 @@ def ration(library: str) -> None:
 
 
 @pytest.fixture
-def rationed(tmp_path: Path) -> Callable[[str, str], str]:
+def rationed(tmp_path: Path) -> Callable[..., str]:
     """Runs a kernel with its memory rationed, changed in one place, and says what it kept."""
 
-    def run(before: str = "", after: str = "") -> str:
+    def run(file: str = "native.c", before: str = "", after: str = "") -> str:
         package = tmp_path / "trackparse"
         shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
         source = package / "records/kernel/native.c"
-        text = source.read_text()
+        changed = source.with_name(file)
+        text = changed.read_text()
         assert before in text
-        source.write_text(RATIONED + text.replace(before, after) if before else RATIONED + text)
+        changed.write_text(text.replace(before, after) if before else text)
+        source.write_text(RATIONED + source.read_text())
         library = source.with_name("native.abi3.so")
         include = sysconfig.get_paths()["include"]
         subprocess.run(
@@ -285,7 +289,7 @@ def test_no_call_keeps_memory_when_it_runs_out(rationed: Callable[..., str]) -> 
 
 
 def test_memory_that_is_kept_is_seen(rationed: Callable[..., str]) -> None:
-    assert "strings: column 4" in rationed("    free(validity.bits);\n", "")
+    assert "strings: column 4" in rationed("native_values.h", "    free(m->validity.bits);\n", "")
 
 
 def test_no_object_that_cannot_be_made_keeps_another(kernel: ModuleType) -> None:

@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 from cases import CASES, H6, H8, line, line6
-from kernel_common import MAX, Made, Question, indexed, question
+from kernel_common import MAX, Made, indexed, question, run_of
 
 from trackparse.records.kernel import reference
+from trackparse.records.kernel.codes import BadRecord, Indexed, Question, Run
 from trackparse.testing.sample import encode_row, sample_rows
 
 ROUNDS = 20 if os.environ.get("HYPOTHESIS_PROFILE") == "reduced" else 160
-WINDOW = 32 << 10  # bytes of one structural scan, at most
+SCAN = 32 << 10  # bytes of one structural scan, at most
 ALPHABET = b'";\\\n\r a0{}:,\x00/-T' + "é".encode()
 PIECES = [
     b'"',
@@ -114,15 +115,18 @@ def indexes(dice: random.Random, data: bytes) -> Iterator[Question]:
             payload=payload,
             auto=auto,
             dialect=dialect,
-            most=most,
+            max_record_bytes=most,
         )
         yield asked if dice.random() < 0.8 else asked._replace(credit=dice.choice([0, -9, min(300, asked.credit)]))
 
 
-def compare(kernel: ModuleType, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+def compare(kernel: ModuleType, asked: Question) -> Indexed:
     """Index with both; what the reference says."""
-    expected = tuple(reference.index(*arguments))
-    assert kernel.index(*arguments) == expected, arguments
+    expected = reference.index(asked)
+    found = kernel.index(asked)
+    assert found == expected, asked
+    assert type(found) is Indexed
+    assert all(type(bad) is BadRecord for bad in found.rejects)
     return expected
 
 
@@ -149,26 +153,26 @@ def compare_columns(kernel: ModuleType, runs: list[Any]) -> None:
 
 
 def events(
-    kernel: ModuleType, data: Any, found: tuple[Any, ...], columns: tuple[int, ...], kinds: str = "mtttsttj"
+    kernel: ModuleType, data: Any, found: Indexed, columns: tuple[int, ...], kinds: str = "mtttsttj"
 ) -> list[Any]:
     """The events of an index, told by the kernel."""
-    width = len(found[5]) // 4 // found[3] - 1
+    width = len(found.fields) // 4 // found.records - 1
 
     class Field(kernel.Field):  # type: ignore[name-defined, misc]
         __slots__ = ()
 
     made = kernel.events(
-        (data, found[5], found[3], width, -1),
+        run_of(data, found, width, -1),
         columns,
         kinds,
-        found[6],
+        found.timestamps,
         lambda time: -time,
         {"sent": 1, "created": 2},
         Made,
         Field,
         "log.csv",
         1 << 40,
-        [reject[0] for reject in found[7]],
+        [bad.records for bad in found.rejects],
     )
     assert all(type(event) is Made for event in made)
     return [
@@ -177,19 +181,18 @@ def events(
     ]
 
 
-def compare_events(kernel: ModuleType, data: Any, found: tuple[Any, ...], columns: tuple[int, ...]) -> None:
+def compare_events(kernel: ModuleType, data: Any, found: Indexed, columns: tuple[int, ...]) -> None:
     for kinds in ("mtttsttj", "mtntstnj"):
         ours, theirs = events(kernel, data, found, columns, kinds), events(reference, data, found, columns, kinds)
         assert ours == theirs, (data, columns, kinds)
 
 
 def check_block(kernel: ModuleType, dice: random.Random, data: bytes) -> None:
-    for arguments in indexes(dice, data):
-        found = compare(kernel, arguments)
-        if found[3]:
-            width = arguments[4]
-            fields = [-1, *range(width)]
-            compare_columns(kernel, [(data, found[5], found[3], width, field) for field in fields])
+    for asked in indexes(dice, data):
+        found = compare(kernel, asked)
+        if found.records:
+            fields = [-1, *range(asked.width)]
+            compare_columns(kernel, [run_of(data, found, asked.width, field) for field in fields])
             compare_events(kernel, data, found, tuple(dice.choice(fields) for _ in range(8)))
 
 
@@ -205,20 +208,20 @@ def test_noise(instruction_set: ModuleType) -> None:
         check_block(instruction_set, dice, noise(dice, dice.choice([1, 5, 30, 64, 65, 150, 300])))
 
 
-def test_blocks_of_many_scan_windows(instruction_set: ModuleType) -> None:
+def test_blocks_of_many_scans(instruction_set: ModuleType) -> None:
     dice = random.Random(3)
     for _ in range(ROUNDS // 20):
         data = mutated(dice, 800)
         for asked in indexes(dice, data):
-            compare(instruction_set, asked._replace(width=8, timestamp=0, payload=7, most=MAX))
-            compare(instruction_set, asked._replace(width=6, timestamp=0, payload=-1, most=MAX))
+            compare(instruction_set, asked._replace(width=8, timestamp=0, payload=7, max_record_bytes=MAX))
+            compare(instruction_set, asked._replace(width=6, timestamp=0, payload=-1, max_record_bytes=MAX))
 
 
-def test_faults_at_the_edges_of_windows_and_steps(instruction_set: ModuleType) -> None:
+def test_faults_at_the_edges_of_scans_and_steps(instruction_set: ModuleType) -> None:
     dice = random.Random(4)
     long = line(b'"' + b"x" * 300 + b'"') * 120
     for _ in range(ROUNDS):
-        edge = dice.choice([64, 128, WINDOW])
+        edge = dice.choice([64, 128, SCAN])
         at = edge + dice.randrange(-3, 4)
         data = long[:at] + dice.choice(PIECES) + long[at + dice.randrange(3) :]
         data = data[: dice.choice([len(data), edge + 400])]
@@ -226,19 +229,19 @@ def test_faults_at_the_edges_of_windows_and_steps(instruction_set: ModuleType) -
             compare(instruction_set, question(data, final=dice.random() < 0.5, auto=auto, dialect=dialect))
 
 
-def test_one_record_longer_than_a_window(instruction_set: ModuleType) -> None:
+def test_one_record_longer_than_a_scan(instruction_set: ModuleType) -> None:
     dice = random.Random(5)
-    for size in (WINDOW, WINDOW + 1, 50_000):
+    for size in (SCAN, SCAN + 1, 50_000):
         text = dice.choice(['\\"', '""', "é", "x\n"]).encode() * (size // 2)
         for data in (line() + line(b'"' + text + b'"') + line(), line(text) * 2):
             for final in (False, True):
                 compare(instruction_set, question(data, final=final))
 
 
-def test_bytes_that_are_no_utf8_anywhere_in_a_window(instruction_set: ModuleType) -> None:
+def test_bytes_that_are_no_utf8_anywhere_in_a_scan(instruction_set: ModuleType) -> None:
     dice = random.Random(6)
     for width in (1, 30, 300):
-        lines = [line(b'"' + b"x" * width + b'"', description="é".encode())] * (2 * WINDOW // (width + 80))
+        lines = [line(b'"' + b"x" * width + b'"', description="é".encode())] * (2 * SCAN // (width + 80))
         for _ in range(ROUNDS // 20):
             bad = dict.fromkeys(dice.sample(range(len(lines)), dice.choice([1, 2, 9])), line(description=b"\xff"))
             data = b"".join(bad.get(number, good) for number, good in enumerate(lines))
@@ -269,8 +272,8 @@ def test_samples(dialect: Any, instruction_set: ModuleType) -> None:
     data = b"".join(encode_row(fields, dialect) for fields in sample_rows(400))
     for auto in (False, True):
         found = compare(instruction_set, question(data, auto=auto, dialect=1 - (dialect == "rfc4180")))
-        assert found[3] == 400
-        compare_columns(instruction_set, [(data, found[5], found[3], 8, field) for field in range(8)])
+        assert found.records == 400
+        compare_columns(instruction_set, [run_of(data, found, 8, field) for field in range(8)])
         compare_events(instruction_set, data, found, tuple(range(8)))
 
 
@@ -281,7 +284,7 @@ def test_runs_of_several_blocks(instruction_set: ModuleType) -> None:
         for _ in range(dice.randrange(4)):
             data = mutated(dice, 4)
             found = indexed(reference, data)
-            runs.append((data, found.fields, found.records, 8, dice.choice([-1, 0, 5, 7])))
+            runs.append(run_of(data, found, 8, dice.choice([-1, 0, 5, 7])))
         compare_columns(instruction_set, runs)
 
 
@@ -291,7 +294,7 @@ def test_dictionaries_that_grow(instruction_set: ModuleType) -> None:
     for count in (1, 10, 100, 1000, 3000):
         data = b"".join(line(b"%d" % dice.randrange(count)) for _ in range(count))
         found = indexed(reference, data)
-        runs = [(data, found.fields, found.records, 8, 7)]
+        runs = [run_of(data, found, 8, 7)]
         assert c.encode(runs, True) == python.encode(runs, True)
         assert c.strings() == python.strings()
 
@@ -302,7 +305,7 @@ def test_what_was_taken_from_a_dictionary_stays_as_it_is(instruction_set: Module
     for number in range(4):
         data = b"".join(line(b"%d" % (row % (100 * number + 1))) for row in range(500))
         found = indexed(reference, data)
-        runs = [(data, found.fields, found.records, 8, 7)]
+        runs = [run_of(data, found, 8, 7)]
         assert c.encode(runs, True) == python.encode(runs, True)
         assert (len(c), c.size) == (len(python), python.size)
         taken.append((c.take(), python.take()))
@@ -416,17 +419,18 @@ def test_tables_that_do_not_fit_their_block_are_refused(instruction_set: ModuleT
         (data, fields, 2, 8, 7),
         (data, fields[:-4], 1, 8, 7),
         (data, fields, 1, 8, 8),
+        (data, fields, 1, 8, -2),
         (data, fields, -1, 8, 0),
         (data, fields, 1, 0, 0),
         (data, b"\xff" * len(fields), 1, 8, 3),
     ):
-        run = (block, table, records, width, field)
+        run = Run(block, table, records, width, field)
         for call in (
             lambda run: instruction_set.strings([run], True, bytearray),
             lambda run: instruction_set.views([run], True, bytearray),
             lambda run: instruction_set.Dictionary().encode([run], True),
             lambda run: instruction_set.events(
-                run, (run[4],) * 8, "mtttsttj", b"\0" * 16, int, {}, Made, instruction_set.Field, "", 0, []
+                run, (run.field,) * 8, "mtttsttj", b"\0" * 16, int, {}, Made, instruction_set.Field, "", 0, []
             ),
         ):
             with pytest.raises(ValueError, match=r"(run|events): "):
@@ -442,14 +446,15 @@ def test_arguments_out_of_range_are_refused(instruction_set: ModuleType) -> None
         {"timestamp": 8},
         {"timestamp": -1},
         {"payload": 8},
+        {"payload": -2},
         {"dialect": 2},
-        {"most": 0},
+        {"max_record_bytes": 0},
         {"names": b";" * 64},
         {"credit": 1 << 62},
     ]
     for wrong in bad:
         with pytest.raises(ValueError, match="index:"):
-            instruction_set.index(*good._replace(**wrong))
+            instruction_set.index(good._replace(**wrong))
 
 
 class GuardedPage:
@@ -484,11 +489,11 @@ def test_nothing_is_read_past_the_buffer(instruction_set: ModuleType) -> None:
                 for dialect in (0, 1):
                     found = indexed(instruction_set, block, final=final, dialect=dialect)
                     for field in (0, 2, 5, 7):
-                        run = (block, found[5], found[3], 8, field)
+                        run = run_of(block, found, 8, field)
                         instruction_set.strings([run], True, bytearray)
                         instruction_set.views([run], True, bytearray)
                         instruction_set.Dictionary().encode([run], True)
-                    if found[3]:
+                    if found.records:
                         events(instruction_set, block, found, (0, 1, 2, 3, 4, 5, 6, 7))
             for dialect in (0, 1):
                 instruction_set.unescape(block, dialect)
@@ -504,8 +509,8 @@ def test_the_last_field_of_a_block_ends_at_its_end(instruction_set: ModuleType) 
         data = line(b'"' + value + b'"', end=b"")
         block = page.hold(data)
         found = compare(instruction_set, question(block))
-        assert found[3] == 1
-        compare_columns(instruction_set, [(block, found[5], 1, 8, field) for field in (6, 7)])
+        assert found.records == 1
+        compare_columns(instruction_set, [run_of(block, found, 8, field) for field in (6, 7)])
 
 
 def test_records_that_have_so_many_bytes(instruction_set: ModuleType) -> None:
@@ -527,7 +532,7 @@ def test_what_a_dictionary_lent_stays_as_it_is_while_it_grows(instruction_set: M
     for number in range(12):
         data = b"".join(line(b"%d" % row) for row in range(2**number))
         found = indexed(reference, data)
-        c.encode([(data, found.fields, found.records, 8, 7)], True)
+        c.encode([run_of(data, found, 8, 7)], True)
         lent.append(c.strings())
         texts.append(b"".join(b"%d" % row for row in range(2**number)))
         if number == 6:

@@ -15,7 +15,9 @@ from trackparse.errors import TrackparseError
 from trackparse.limits import Limits
 from trackparse.records import indexer
 from trackparse.records.indexer import Indexer
-from trackparse.records.kernel import chooser, reference
+from trackparse.records.kernel import chooser, codes, reference
+from trackparse.records.kernel import index as kernel_index
+from trackparse.records.kernel.grammar import Window
 
 H8 = b"//timestamp;tracking_code;target_id;hwid;status;description;appCode;payload\n"
 H6 = b"//timestamp;tracking_code;target_id;hwid;status;description\n"
@@ -102,7 +104,7 @@ class Counted(bytes):
         return found
 
 
-class CountedWindow(reference._Window):
+class CountedWindow(Window):
     """A window on counted bytes."""
 
     _last: tuple[bytes, Counted] = (b"", Counted())
@@ -204,16 +206,16 @@ def index_all(data: bytes, block_size: int) -> None:
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The reference, counting the bytes that it looks at, those for headers among them."""
-    window = indexer._line_window
+    bytes_of_line = indexer._bytes_of_line
 
-    def line_window(data: Any, at: int) -> bytes:
-        found = window(data, at)
+    def counted_bytes(data: Any, at: int) -> bytes:
+        found = bytes_of_line(data, at)
         Counted.work += len(found)
         return found
 
     monkeypatch.setattr(indexer, "kernel", reference)
-    monkeypatch.setattr(indexer, "_line_window", line_window)
-    monkeypatch.setattr(reference, "_Window", CountedWindow)
+    monkeypatch.setattr(indexer, "_bytes_of_line", counted_bytes)
+    monkeypatch.setattr(kernel_index, "Window", CountedWindow)
     yield
     CountedWindow._last = (b"", Counted())
 
@@ -244,11 +246,10 @@ class CallsCounted:
     def __getattr__(self, name: str) -> Any:
         return getattr(chooser.kernel, name)
 
-    def index(self, data: Any, start: int, *rest: Any) -> Any:
-        found = chooser.kernel.index(data, start, *rest)
-        status, past = found[:2]
+    def index(self, question: codes.Question) -> codes.Indexed:
+        found = chooser.kernel.index(question)
         self.calls += 1
-        self.work += (len(data) if status == reference.MORE else past) - start
+        self.work += (len(question.data) if found.status == codes.MORE else found.position) - question.start
         return found
 
 

@@ -20,7 +20,7 @@ from kernel_common import MAX, indexed
 import trackparse
 from trackparse.limits import Limits
 from trackparse.records.indexer import Indexer
-from trackparse.records.kernel import reference
+from trackparse.records.kernel import codes
 from trackparse.records.kernel.chooser import kernel
 from trackparse.records.segments import Segment
 from trackparse.testing.sample import encode_row
@@ -205,7 +205,7 @@ def test_records_and_rejects_lie_end_to_end(data: bytes, auto: bool, dialect: in
     assert found.lines == data[: found.position].count(b"\n")
     for _, lines, start, _, _ in found.rejects:
         assert lines == data[:start].count(b"\n")
-    assert found.status == reference.HEADER or found.position == len(data)
+    assert found.status == codes.HEADER or found.position == len(data)
 
 
 @given(BYTES, CUTS, st.sampled_from([1, 7, 64, 1 << 20]))
@@ -221,7 +221,7 @@ def test_every_byte_inflated_has_its_place(data: bytes, cuts: list[int], block_s
     assert placed(stats) == stats.bytes_inflated == len(data)
 
 
-def verdicts(result: reference.Indexed) -> list[tuple[Any, ...]]:
+def verdicts(result: codes.Indexed) -> list[tuple[Any, ...]]:
     """Records and rejects in their order."""
     rows = [bytes(memoryview(result.fields)[at * 36 : at * 36 + 36]) for at in range(result.records)]
     found: list[tuple[Any, ...]] = list(zip(rows, memoryview(result.timestamps).cast("q").tolist(), strict=True))
@@ -240,7 +240,7 @@ def test_a_verdict_never_depends_on_later_bytes(
         part = indexed(kernel, data[:size], final=False, auto=auto, dialect=dialect)
         assert part.position <= whole.position
         assert verdicts(part) == verdicts(whole)[: len(verdicts(part))]
-        assert part.status in (reference.DONE, reference.MORE, reference.HEADER)
+        assert part.status in (codes.DONE, codes.MORE, codes.HEADER)
         # What is left goes on from there as if it had never been cut.
         rest = indexed(
             kernel, data, start=part.position, final=final, auto=auto, dialect=part.dialect, credit=part.credit
@@ -265,4 +265,4 @@ def test_the_verdict_does_not_depend_on_the_projection(data: bytes) -> None:
 @given(st.lists(st.sampled_from([b'""', b"x", b'\\"', b"\\n", "é".encode(), b";", b"\n"]), max_size=80).map(b"".join))
 def test_the_kernel_unescapes_what_php_escapes(inside: bytes) -> None:
     text = re.sub(rb'(\\")|""', lambda match: match[1] or b'"', inside)
-    assert kernel.unescape(inside, reference.PHP) == text
+    assert kernel.unescape(inside, codes.PHP) == text

@@ -22,7 +22,7 @@ from conftest import SLOW, placed
 
 import trackparse
 from trackparse.records import indexer
-from trackparse.records.kernel import reference
+from trackparse.records.kernel.codes import MOST_REJECTS
 from trackparse.testing.sample import encode_row, sample_rows, write_sample
 
 ROWS = 100_000
@@ -567,7 +567,7 @@ def test_a_header_longer_than_max_record_bytes_is_read_whole_wherever_the_blocks
 
 
 def test_more_bad_records_in_a_block_than_the_kernel_returns_at_once(kernel: str) -> None:
-    count = 2 * reference.MOST_REJECTS + 7
+    count = 2 * MOST_REJECTS + 7
     bad = [line(b"%d" % number).replace(b"-04-", b"-13-") for number in range(count)]
     with trackparse.open_log(H8 + line() + b"".join(bad) + line(), on_error="quarantine") as log:
         assert log.read_all().num_rows == 2

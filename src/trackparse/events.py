@@ -12,6 +12,7 @@ import orjson
 
 from trackparse.errors import PayloadError
 from trackparse.records.kernel.chooser import kernel
+from trackparse.records.kernel.codes import NO_COLUMN
 from trackparse.records.segments import Segment
 from trackparse.schema import KNOWN, Status
 
@@ -182,7 +183,7 @@ def _moment(microseconds: int) -> datetime:
 def events_of(segment: Segment) -> Iterator[list[Event]]:
     """The events of a segment, in short lists."""
     columns = segment.columns
-    numbers = tuple(columns.index(column.name) if column.name in columns else -1 for column in KNOWN)
+    numbers = tuple(columns.index(column.name) if column.name in columns else NO_COLUMN for column in KNOWN)
     for start in range(0, segment.records, _AT_ONCE):
         part = segment.part(start, start + _AT_ONCE)
         yield kernel.events(

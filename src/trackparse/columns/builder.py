@@ -10,7 +10,7 @@ import pyarrow as pa
 from trackparse.errors import HeaderError, LimitError, OptionError, suggestion
 from trackparse.limits import Limits
 from trackparse.records.kernel.chooser import kernel
-from trackparse.records.kernel.reference import Buffer, Run
+from trackparse.records.kernel.codes import NO_COLUMN, Buffer, Run
 from trackparse.records.segments import Segment
 from trackparse.schema import COLUMNS, NULL_IF_EMPTY
 
@@ -99,7 +99,7 @@ class ColumnBuilder:
             return self._dictionary_column(name, runs, empty_is_null)
         if self._views:
             views, data, used, validity, nulls = kernel.views(runs, empty_is_null)
-            buffers = [pa.py_buffer(run[0]) for run in runs]
+            buffers = [pa.py_buffer(run.data) for run in runs]
             buffers.append(pa.py_buffer(data).slice(0, used))
             return pa.Array.from_buffers(
                 self._string, records, [_buffer(validity), pa.py_buffer(views), *buffers], nulls
@@ -143,12 +143,12 @@ def runs_of(segments: Sequence[Segment]) -> Callable[[str], list[Run]]:
         past = 0
         for number, field in places.get(name, ()):
             if ends[number] > ends[past]:
-                found.append((b"", b"", ends[number] - ends[past], 1, -1))
+                found.append(Run(b"", b"", ends[number] - ends[past], 1, NO_COLUMN))
             segment = segments[number]
-            found.append((segment.data, segment.fields, segment.records, len(segment.columns), field))
+            found.append(Run(segment.data, segment.fields, segment.records, len(segment.columns), field))
             past = number + 1
         if ends[-1] > ends[past]:
-            found.append((b"", b"", ends[-1] - ends[past], 1, -1))
+            found.append(Run(b"", b"", ends[-1] - ends[past], 1, NO_COLUMN))
         return found
 
     return runs

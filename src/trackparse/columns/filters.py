@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from trackparse.records.kernel.reference import Buffer
+from trackparse.records.kernel.codes import Buffer
 from trackparse.records.segments import Segment
 
 if TYPE_CHECKING:

@@ -111,9 +111,9 @@ def convert_log(source: LogSource, dest: str | os.PathLike[str], **options: Unpa
       Bad records are written as they come, and ``read_rejects`` reads them. With no rejects no file is written, and an
       old one is deleted.
     - ``on_damage``: what to do about a damaged archive. ``"raise"`` (default): raise its ``ArchiveError``. ``"keep"``:
-      keep all records that could be read: those before the damage, and those of the other members. The report then has the error as ``damage``, and the metadata of the file has
-      it as ``trackparse.partial``. Other errors are raised all the same, and so is damage before the first record.
-      After a checksum that does not match, values may be wrong, too.
+      keep all records that could be read: those before the damage, and those of the other members. The report then has
+      the error as ``damage``, and the metadata of the file has it as ``trackparse.partial``. Other errors are raised all
+      the same, and so is damage before the first record. After a checksum that does not match, values may be wrong, too.
 
     Text is written as plain strings, whatever ``string_type`` and ``dictionary`` say. The file appears under its name
     when it is complete: after an error there is neither half a file nor a changed old one. Its key-value metadata names

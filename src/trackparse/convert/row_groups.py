@@ -19,7 +19,7 @@ import pyarrow as pa
 from trackparse.columns.builder import VALUE_BYTES, ColumnBuilder, encoded, runs_of
 from trackparse.errors import LimitError
 from trackparse.records.kernel.chooser import kernel
-from trackparse.records.kernel.reference import Run
+from trackparse.records.kernel.codes import Run
 from trackparse.records.segments import Segment
 from trackparse.schema import NULL_IF_EMPTY
 

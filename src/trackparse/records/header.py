@@ -7,26 +7,26 @@ from collections.abc import Collection, Iterable
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from trackparse.records.kernel.reference import header_within
+from trackparse.records.kernel.codes import HEADER_BYTES
+from trackparse.records.kernel.lines import BOM, header_within
+from trackparse.records.kernel.timestamp import record_start
 from trackparse.schema import COLUMNS, GENERATIONS, REQUIRED
 
-# A line longer than this is no header, and a wider one no tracking log.
-HEADER_BYTES: Final = 1 << 16
+# No tracking log has more columns than this.
 MAX_COLUMNS: Final = 1024
 
-BOM: Final = b"\xef\xbb\xbf"
-_INSTEAD: Final = {
+# What else a file may be, by its first bytes, and what to do about it.
+_OTHER_FORMATS: Final = {
     (b"PK\x03\x04", b"\x1f\x8b", b"7z\xbc\xaf", b"BZh", b"\xfd7zXZ", b"(\xb5/\xfd"): (
-        "it is packed, once more perhaps: unpack it first"
+        "it is compressed, perhaps for the second time: decompress it first"
     ),
     (b"\xff\xfe", b"\xfe\xff", b"/\0/\0", b"\0/\0/"): "it is UTF-16: convert it to UTF-8",
-    (b"{", b"["): "it is JSON, an answer of the service, it seems: download the file that it names",
+    (b"{", b"["): "it is JSON, perhaps an answer of the service: download the file that it names",
     (b"<",): "it is a web page: ask for the log again",
-    (b"PAR1",): "it is Parquet, which was read from a log already",
+    (b"PAR1",): "it is Parquet: a log that was converted already",
     (b"\0",): "it is NUL bytes: fetch it again",
 }
 _SLASHES: Final = re.compile(rb"\A(?://\s*)+")
-_RECORD_START: Final = re.compile(rb'"?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d', re.ASCII)
 
 
 class Header(NamedTuple):
@@ -34,33 +34,32 @@ class Header(NamedTuple):
 
     columns: tuple[str, ...]
     size: int  # bytes of the line that are the header: the first record may follow without a line break
-    fault: str  # why it cannot be used; empty if it can
+    problem: str  # why it cannot be used; empty if it can
 
 
 @lru_cache(16)
 def parse_header(line: bytes) -> Header:
-    """What a line is as a header. One that lacks the columns that every log has is none: its fault says so.
+    """A line, read as a header; ``names_a_log`` tells whether it is one.
 
-    Whether it stands first or in the middle does not matter. In the published example the first record follows its
+    It does not matter whether it stands first or in the middle. In the published example the first record follows its
     header without a line break.
     """
-    run_in = _RECORD_START.search(line)
-    size = run_in.start() if run_in else len(line)
-    # Another header may follow that way as well, and a byte order mark before either.
+    size = record_start(line)
+    # Another header may follow without a line break as well, and a byte order mark may stand before it or the record.
     another = header_within(line[:size])
-    size = another if another >= 0 else size
+    size = size if another is None else another
     if size < len(line) and line[:size].endswith(BOM):
         size -= len(BOM)
     fields = line[:size].split(b";")
     columns = tuple(_name(field).decode(errors="replace") for field in fields)
-    return Header(columns, size, _fault_of(line[:size], columns, size < len(line)))
+    return Header(columns, size, _problem_of(line[:size], columns, size < len(line)))
 
 
-def _fault_of(line: bytes, columns: tuple[str, ...], run_in: bool) -> str:
+def _problem_of(line: bytes, columns: tuple[str, ...], record_follows: bool) -> str:
     missing = [name for name in REQUIRED if name not in columns]
     if missing:
         return f"no column {missing[0]!r} in {line[:80]!r}"
-    if len(line) >= HEADER_BYTES and not run_in:
+    if len(line) >= HEADER_BYTES and not record_follows:
         return f"the header is longer than {HEADER_BYTES} bytes: {line[:80]!r}..."
     try:
         line.decode()
@@ -79,33 +78,34 @@ def _fault_of(line: bytes, columns: tuple[str, ...], run_in: bool) -> str:
 def is_damaged(
     header: Header, known: Collection[str] = COLUMNS, layouts: Iterable[Collection[str]] = GENERATIONS
 ) -> bool:
-    """Whether a header cannot be used, or has a name that is not ``known`` in place of one: as many names as one of the
-    layouts, and not those."""
+    """Whether a header cannot be used, or has a name that is not ``known`` in place of a known one.
+
+    The second is so if it has as many names as one of the ``layouts``, but other ones.
+    """
     names = set(header.columns)
     replaced = any(len(layout) == len(names) and not names.issuperset(layout) for layout in layouts)
-    return bool(header.fault) or (replaced and not names.issubset(known))
+    return bool(header.problem) or (replaced and not names.issubset(known))
 
 
 def names_a_log(header: Header) -> bool:
-    """Whether a line is a header at all, if perhaps one that cannot be used."""
+    """Whether a line is a header, though perhaps one that cannot be used: it names the columns that every log has."""
     return all(name in header.columns for name in REQUIRED)
 
 
 @lru_cache(64)
 def header_line(columns: tuple[str, ...]) -> str:
-    """The header that names these columns, without a line end: what ``parse_header`` reads as them."""
-    names = map(_written, columns)
-    return "//" + ";".join(names)
+    """The header that names these columns, without a line end; ``parse_header`` reads the same columns from it."""
+    return "//" + ";".join(map(_written, columns))
 
 
 def _written(name: str) -> str:
-    """Quotes around a name would not be part of it."""
+    """A name with quotes around it needs another pair: ``parse_header`` takes one pair away."""
     return f'"{name}"' if len(name) >= 2 and name[0] == '"' == name[-1] else name
 
 
 def diagnose(line: bytes) -> str:
-    """What a log that is none may be instead, and what to do about it; empty where that is not known."""
-    for starts, advice in _INSTEAD.items():
+    """What a file that is not a tracking log is instead, and what to do about it; empty if that is not known."""
+    for starts, advice in _OTHER_FORMATS.items():
         if line.startswith(starts):
             return advice
     if line[257:262] == b"ustar":
@@ -117,7 +117,7 @@ def diagnose(line: bytes) -> str:
 
 def starts_with_timestamp(line: bytes) -> bool:
     """Whether the line is a record rather than a header."""
-    return _RECORD_START.match(line) is not None
+    return record_start(line) == 0 < len(line)
 
 
 def _name(field: bytes) -> bytes:

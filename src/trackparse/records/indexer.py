@@ -1,6 +1,23 @@
 """Finds the records in the blocks of a member: a pure state machine, bytes in, segments out. No I/O, no threads.
 
-A block is never copied: only the record that straddles two of them is, into a seam of its own.
+How it works. Blocks end anywhere, and nothing that comes out may depend on where. Two rules see to that:
+
+- *The kernel never guesses.* ``index`` answers MORE where the bytes that are not there yet could change what a record
+  is: a quote at the end may be the first of two, a CR may belong to a CR LF, a line that breaks off may be a header.
+  The indexer then keeps all bytes from that record on: the *carry*. Only ``finish`` says that no more bytes will
+  come, and then the kernel never answers MORE.
+- *A block is not copied.* The carry is joined with the first bytes of the next block to a *seam*, 4 KiB or as long as
+  the carry, and only the records that start in the carry are indexed there. If the last of them does not end in the
+  seam, the seam doubles. The block itself is indexed from where that record ended. So one record of a block is
+  copied.
+
+A record that is longer than a block stays in the carry, and whole blocks are added to that. It is read again only
+when the carry has doubled, so the bytes read again stay proportional to its length. ``Limits.max_record_bytes`` ends
+it.
+
+*Credit* bounds what hostile logs cost: the bytes that may be read for nothing, by readings that are not taken and in
+bad records. It is counted by the kernel (kernel/index.py) and handed from one call to the next, over all members of a
+log. It depends on the bytes of the log alone, and not on how they are cut into blocks.
 """
 
 from __future__ import annotations
@@ -9,14 +26,12 @@ import re
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from itertools import accumulate, count, repeat
-from operator import add, itemgetter
+from operator import add
 from typing import Final
 
 from trackparse.errors import HeaderError, LimitError, Position, Reason
 from trackparse.limits import Limits
 from trackparse.records.header import (
-    BOM,
-    HEADER_BYTES,
     Header,
     diagnose,
     is_damaged,
@@ -24,9 +39,11 @@ from trackparse.records.header import (
     parse_header,
     starts_with_timestamp,
 )
-from trackparse.records.kernel import reference as codes
+from trackparse.records.kernel import codes
 from trackparse.records.kernel.chooser import kernel
-from trackparse.records.kernel.reference import Buffer
+from trackparse.records.kernel.codes import HEADER_BYTES, BadRecord, Buffer, Indexed, Question
+from trackparse.records.kernel.index import credit_limit
+from trackparse.records.kernel.lines import BOM, is_separator_line
 from trackparse.records.segments import Rejects, Segment
 from trackparse.schema import COLUMNS, GENERATIONS, REQUIRED
 
@@ -42,17 +59,15 @@ _REASONS: Final = {
 }
 # What may stand before a header: blank lines and byte order marks.
 _LEADING: Final = re.compile(rb"(?:\xef\xbb\xbf|\r*\n)*")
-# Names that the kernel looks for in a line to say that it may be a header.
-_MOST_NAMES: Final = 64
-# The same where only a good header makes a difference.
+# The names below a damaged header, where only a header with both of them makes a difference.
 _REQUIRED: Final = ";".join(REQUIRED).encode()
-# Bytes of credit that a header costs that cannot be used: a log of nothing else would cost a call for each.
-_REFUSED_COST: Final = 1 << 14
-# The kernel hears no signal: it is called for this many bytes at a time.
+# The credit that a header costs that cannot be used. Each costs a call of the kernel, and a log may hold nothing else.
+_BAD_HEADER_COST: Final = 1 << 14
+# The kernel cannot be interrupted by a signal, so it is called for this many bytes at a time.
 _SLICE_BYTES: Final = 1 << 22
-_NEAR: Final = 1024  # bytes in which most headers end
+_NEAR_BYTES: Final = 1024  # most headers are shorter than this
 _SEAM_BYTES: Final = 4096
-# The kernel's positions have 31 bits, and beside a piece of a block there may be a record of 1 GiB.
+# Longer blocks are fed in pieces of this size: positions of the kernel have 31 bits, and a carry of 1 GiB may be added.
 _FED_BYTES: Final = 256 << 20
 
 
@@ -63,28 +78,30 @@ class Indexer:
         self._auto = dialect == "auto"
         self._first_dialect = self._dialect = _DIALECTS[dialect]
         self._limits = limits
-        self._credit = codes.credit_limit(limits.max_record_bytes)
+        self._credit = credit_limit(limits.max_record_bytes)
         self._slice = min(block_size, _SLICE_BYTES)
-        self.columns: tuple[str, ...] | None = None  # of the records that come next
-        self._names = ";".join(COLUMNS).encode()  # those of the known columns, and of these
-        self._trusted = True  # whether the records that come next have these columns: a damaged header leaves that open
-        self.first_columns: tuple[str, ...] | None = None  # of the first header of all
+        self.columns: tuple[str, ...] | None = None  # of the records that come next; None before the member's header
+        self._names = ";".join(COLUMNS).encode()  # of the known columns, and of these
+        self._trusted = True  # False below a header that cannot be used: nobody knows what the columns are
+        self.first_columns: tuple[str, ...] | None = None  # of the first header of all members
         self._last_columns: tuple[str, ...] = ()  # of the last header that could be used
         self._member = ""
-        self._carry = bytearray()  # bytes after the last whole record
-        self._retry_at = 0  # how long the carry must be before another look is worth it
-        self._offset = 0  # of the next byte in the member
+        self._carry = bytearray()  # bytes behind the last whole record
+        self._retry_at = 0  # how long the carry must be before it is read again
+        # The place in the member of the next byte that is not indexed yet.
+        self._offset = 0
         self._line = 1
         self._record = 0
-        # Passed without a record or a reject: the next segment counts them, so that counts do not depend on the blocks.
+        # Counted since the last segment. What stands between records waits here for the next segment, so that
+        # segments do not depend on the blocks.
         self._blank_lines = 0
         self._blank_bytes = 0
         self._header_bytes = 0
         self._unresolved = 0
-        self._passed = 0  # bytes, headers and what stands before the first not among them
+        self._size = 0  # bytes indexed, without headers and what stands before the first of them
 
     def start(self, member: str) -> None:
-        """A new member: its own header, lines and records counted anew."""
+        """Begin a new member, with its own header; lines and records are counted anew."""
         self._member = member
         self.columns = None
         self._trusted = True
@@ -96,7 +113,10 @@ class Indexer:
         self._record = 0
 
     def feed(self, block: Buffer) -> Iterator[Segment]:
-        """The segments that the next block completes. The block is borrowed: segments keep it."""
+        """The segments that the next block completes.
+
+        The block is borrowed, not copied: segments keep it.
+        """
         if len(block) > _FED_BYTES:
             for start in range(0, len(block), _FED_BYTES):
                 yield from self.feed(memoryview(block)[start : start + _FED_BYTES])
@@ -115,7 +135,7 @@ class Indexer:
         self._keep(block, at)
 
     def finish(self) -> Iterator[Segment]:
-        """The segments of what is left: the member ended here."""
+        """The segments of what is left at the end of the member."""
         data = bytes(self._carry)
         self._carry = bytearray()
         yield from self._index(data, 0, len(data), final=True)
@@ -127,16 +147,19 @@ class Indexer:
         yield from self._flush_counts()
 
     def abandon(self) -> Iterator[Segment]:
-        """The segments of what is left where the member was cut off: what may go on is a reject."""
+        """The segments of what is left where the member breaks off; the record that does not end is a reject."""
         data = bytes(self._carry)
         self._carry = bytearray()
         at = yield from self._index(data, 0, len(data), final=False)
-        yield from self._cut_off(data[at:])
+        yield from self._truncated(data[at:])
         yield from self._flush_counts()
 
-    def _cut_off(self, data: bytes) -> Iterator[Segment]:
-        """What waited for bytes that never came. Its whole lines read as at a member's end: a stray quote costs no more
-        than there. What then comes last is the reject."""
+    def _truncated(self, data: bytes) -> Iterator[Segment]:
+        """The segments of bytes that were to wait for more, where no more will come.
+
+        Whole lines are read as at a member's end, so that a stray quote costs no more than there. What comes last is
+        the reject.
+        """
         whole = data[: data.rfind(b"\n") + 1] if self.columns else b""
         last = None
         for segment in self._index(whole, 0, len(whole), final=True):
@@ -147,13 +170,13 @@ class Indexer:
         if last:
             bad = last.rejects[-1] if last.rejects else None
             if bad and bad.position.byte_offset + len(bad.raw) == self._offset:
-                # Nobody knows where it would have ended.
+                # A bad record at the end might have gone on: nobody knows where it ends.
                 position, raw = bad.position, bad.raw + raw
                 last = replace(last, rejects=last.rejects.part(0, len(last.rejects) - 1))
             yield last
-        self._passed += len(data) - len(whole)
+        self._size += len(data) - len(whole)
         if raw:
-            cut = Rejects(
+            truncated = Rejects(
                 self._member,
                 (position.record,),
                 (position.line,),
@@ -162,10 +185,10 @@ class Indexer:
                 (raw,),
                 (0,),
             )
-            yield self._new_segment(data, 0, b"", b"", position.record, cut, 0)
+            yield self._new_segment(data, 0, b"", b"", position.record, truncated, 0)
 
     def _close_seam(self, block: Buffer) -> Generator[Segment, None, int | None]:
-        """Index the records that start in the carry. Returns where to go on in the block, None if it ends first."""
+        """Index the records that start in the carry; returns where to go on in the block, None to wait for the next."""
         start = len(self._carry)
         take = max(_SEAM_BYTES, start)
         while take < len(block):
@@ -174,7 +197,7 @@ class Indexer:
             if at >= start:
                 self._carry = bytearray()
                 return at - start
-            # What was indexed is gone; what is left needs a longer seam.
+            # The rest of the carry needs a longer seam.
             del self._carry[:at]
             start -= at
             take *= 2
@@ -190,7 +213,7 @@ class Indexer:
             self._keep(data, at)
         else:
             self._carry = data
-            # Looking again only when there is twice as much keeps the work linear.
+            # Reading it again only when it has doubled keeps the work linear.
             self._retry_at = 2 * len(data)
 
     def _keep(self, data: Buffer, at: int) -> None:
@@ -198,7 +221,7 @@ class Indexer:
         self._retry_at = 0
 
     def _index(self, data: Buffer, start: int, end: int, *, final: bool) -> Generator[Segment, None, int]:
-        """Index the records that start in ``data[start:end]``; returns where the first undecided one starts."""
+        """Index the records that start in ``data[start:end]``; returns where the first undecided record starts."""
         at = start
         while at < end:
             if self.columns is None:
@@ -221,33 +244,33 @@ class Indexer:
             elif result.status == codes.LIMIT:
                 yield from self._flush_counts()
                 raise LimitError(
-                    f"{self._position(self._record)}: no end of the record within "
+                    f"{self._position(self._record)}: the record does not end within "
                     f"{self._limits.max_record_bytes} bytes",
                     advice="raise Limits.max_record_bytes if a record may be that long",
                 )
         return at
 
-    def _ask(self, columns: tuple[str, ...], data: Buffer, start: int, stop: int, final: bool) -> codes.Indexed:
+    def _ask(self, columns: tuple[str, ...], data: Buffer, start: int, stop: int, final: bool) -> Indexed:
         """What the kernel finds in ``data[start:stop]``."""
-        return codes.Indexed._make(
-            kernel.index(
+        return kernel.index(
+            Question(
                 data,
                 start,
                 stop,
-                final,
-                len(columns),
-                _timestamp_of(columns),
-                columns.index("payload") if "payload" in columns else -1,
-                self._names if self._trusted else _REQUIRED,
-                self._auto,
-                self._dialect,
-                self._limits.max_record_bytes,
-                self._credit,
+                final=final,
+                width=len(columns),
+                timestamp=_timestamp_field(columns),
+                payload=columns.index("payload") if "payload" in columns else codes.NO_COLUMN,
+                names=self._names if self._trusted else _REQUIRED,
+                auto=self._auto,
+                dialect=self._dialect,
+                max_record_bytes=self._limits.max_record_bytes,
+                credit=self._credit,
             )
         )
 
-    def _segment(self, data: Buffer, result: codes.Indexed, start: int) -> Iterator[Segment]:
-        """What the kernel found from ``start`` on, with its place in the member; none if that is nothing."""
+    def _segment(self, data: Buffer, result: Indexed, start: int) -> Iterator[Segment]:
+        """The segment of what the kernel found from ``start`` on; nothing if it found neither records nor rejects."""
         if not self._trusted and (result.records or result.rejects):
             result = self._without_records(data, result, start)
         records, found, end = result.records, result.rejects, result.position
@@ -260,33 +283,33 @@ class Indexer:
         self._blank_bytes += result.blank_bytes
         self._header_bytes += result.mark_bytes
         self._unresolved += result.unresolved
-        self._passed += end - start
+        self._size += end - start
         if records or rejects:
             yield self._new_segment(
                 data, records, result.fields, result.timestamps, first_record, rejects, result.record_bytes
             )
 
-    def _without_records(self, data: Buffer, result: codes.Indexed, start: int) -> codes.Indexed:
-        """The same with a reject for each record: nobody knows which column its fields are of."""
+    def _without_records(self, data: Buffer, result: Indexed, start: int) -> Indexed:
+        """The same with a reject in place of each record: nobody knows which columns its fields belong to."""
         row = memoryview(result.fields).cast("I")
         width = len(self.columns or ()) + 1
-        # Its timestamp may be the name that was damaged.
         places = [
-            (begin, end, codes.BAD_HEADER if reason == codes.BAD_TIMESTAMP else reason)
-            for *_, begin, end, reason in result.rejects
+            # Its timestamp may stand in another field: the name of its column may be the damaged one.
+            (bad.start, bad.end, codes.BAD_HEADER if bad.reason == codes.BAD_TIMESTAMP else bad.reason)
+            for bad in result.rejects
         ]
         for begin, end in zip(row[::width], row[width - 1 :: width], strict=True):
             # Where a header follows at once there is no line end.
             past = end + (data[end : end + 1] == b"\n")
-            places.append((begin & 0x7FFFFFFF, past, codes.BAD_HEADER))
+            places.append((begin & codes.START_MASK, past, codes.BAD_HEADER))
         places.sort()
         starts = [begin for begin, *_ in places]
         lines = accumulate(map(kernel.count_lines, repeat(data), (start, *starts), starts))
-        rejects = [(0, line, *place) for line, place in zip(lines, places, strict=True)]
+        rejects = [BadRecord(0, line, *place) for line, place in zip(lines, places, strict=True)]
         return result._replace(records=0, fields=b"", timestamps=b"", rejects=rejects, record_bytes=0)
 
-    def _rejects(self, data: Buffer, start: int, found: list[tuple[int, int, int, int, int]]) -> Rejects:
-        """The bad records found behind ``start``."""
+    def _rejects(self, data: Buffer, start: int, found: list[BadRecord]) -> Rejects:
+        """The rejects found from ``start`` on, with their places in the member."""
         before, lines, starts, ends, reasons = zip(*found, strict=True)
         return Rejects(
             self._member,
@@ -299,7 +322,7 @@ class Indexer:
         )
 
     def _flush_counts(self) -> Iterator[Segment]:
-        """A segment of nothing but what was passed since the last one."""
+        """A segment without records, of the blank lines and headers since the last segment."""
         if self._header_bytes or self._blank_bytes:
             yield self._new_segment(b"", 0, b"", b"", self._record, Rejects(), 0)
 
@@ -313,7 +336,7 @@ class Indexer:
         rejects: Rejects,
         record_bytes: int,
     ) -> Segment:
-        """A segment that counts all that was passed since the last one."""
+        """A segment with all that was counted since the last one."""
         segment = Segment(
             self._member,
             data,
@@ -324,21 +347,21 @@ class Indexer:
             first_record,
             self._blank_lines,
             rejects,
-            self._passed,
+            self._size,
             record_bytes,
             self._blank_bytes,
             self._header_bytes,
             self._unresolved,
             self._trusted,
         )
-        self._blank_lines = self._blank_bytes = self._header_bytes = self._unresolved = self._passed = 0
+        self._blank_lines = self._blank_bytes = self._header_bytes = self._unresolved = self._size = 0
         return segment
 
     def _position(self, record: int) -> Position:
         return Position(self._member, record, self._line, self._offset)
 
     def _skip(self, data: Buffer, start: int, end: int, blank_bytes: int = 0) -> int:
-        """Pass over bytes that are no record: a header but for ``blank_bytes`` of them."""
+        """Count bytes that are no record: a header, and ``blank_bytes`` of blank lines. Returns ``end``."""
         self._blank_bytes += blank_bytes
         self._header_bytes += end - start - blank_bytes
         self._line += kernel.count_lines(data, start, end)
@@ -346,23 +369,23 @@ class Indexer:
         return end
 
     def _first_header(self, data: Buffer, at: int, final: bool) -> int | None:
-        """Decide the columns by the member's first line; where to go on, None if more bytes are needed."""
-        window = _line_window(data, at)
-        blank = _LEADING.match(window).end()  # type: ignore[union-attr]
-        if blank:
-            self._blank_lines += window[:blank].count(b"\n")
-            return self._skip(data, at, at + blank, blank - len(BOM) * window[:blank].count(BOM))
-        line, newline, _ = window.partition(b"\n")
-        if not (newline or final or len(window) == HEADER_BYTES):
+        """Decide the columns by the member's first line; returns where to go on, None if more bytes are needed."""
+        near = _bytes_of_line(data, at)
+        leading = _LEADING.match(near).group()  # type: ignore[union-attr]
+        if leading:
+            self._blank_lines += leading.count(b"\n")
+            return self._skip(data, at, at + len(leading), len(leading) - len(BOM) * leading.count(BOM))
+        line, newline, _ = near.partition(b"\n")
+        if not (newline or final or len(near) == HEADER_BYTES):
             return None
-        if codes.is_separator_line(line):
+        if is_separator_line(line):
             return self._skip(data, at, at + len(line) + len(newline))
         header = parse_header(line)
         if names_a_log(header):
-            if header.fault:
-                raise HeaderError(f"{self._member}: {header.fault}")
+            if header.problem:
+                raise HeaderError(f"{self._member}: {header.problem}")
             self._set_columns(header.columns)
-            return self._skip(data, at, at + _size(header, line, newline))
+            return self._skip(data, at, at + _header_size(header, line, newline))
         if starts_with_timestamp(line):
             columns = self._guess_columns(data, at, final)
             if columns is None:
@@ -376,35 +399,37 @@ class Indexer:
         )
 
     def _guess_columns(self, data: Buffer, at: int, final: bool) -> tuple[str, ...] | None:
-        """The generation that a log without a header belongs to: the one that its first record fits."""
-        found: list[tuple[bool, int, tuple[str, ...]]] = []
+        """The generation that a log without a header belongs to, by its first record; None if more bytes are needed."""
+        found: list[tuple[bool, int, tuple[str, ...]]] = []  # whether the record is bad, where it ends, the columns
         for columns in GENERATIONS:
             result = self._ask(columns, data, at, at + 1, final)
             if result.status == codes.MORE:
                 return None
-            # One with another fault has the right number of columns as well.
-            reason = result.rejects[0][-1] if result.rejects else 0
+            # A record that is bad for one of these two reasons has the right number of fields as well.
+            reason = result.rejects[0].reason if result.rejects else 0
             if result.records or reason in (codes.BAD_TIMESTAMP, codes.BAD_UTF8):
                 found.append((not result.records, result.position, columns))
         if found:
-            # Of two that fit the shorter one: the other has swallowed a line.
-            return min(found, key=itemgetter(0, 1))[2]
+            # If both generations fit, take the one with the shorter record: the longer record has swallowed a line.
+            _, _, columns = min(found, key=lambda one: one[:2])
+            return columns
         line = bytes(data[at : at + HEADER_BYTES]).partition(b"\n")[0]
         newest, oldest = GENERATIONS
         return newest if line.count(b";") >= len(newest) - 1 else oldest
 
     def _next_header(self, data: Buffer, at: int, final: bool) -> Generator[Segment, None, int | None]:
-        """Let a header in the middle (logs joined with ``cat``) decide the columns; where to go on, None to wait.
+        """Let a header in the middle decide the columns; returns where to go on, None if more bytes are needed.
 
-        Behind one that cannot be used every record is a reject, until the next one that can.
+        Headers stand in the middle where logs were joined with ``cat``. Below a header that cannot be used, every
+        record is a reject until the next one that can be used.
         """
-        line, newline, _ = _line_window(data, at).partition(b"\n")
+        line, newline, _ = _bytes_of_line(data, at).partition(b"\n")
         if not (newline or final or len(line) >= HEADER_BYTES):
-            # The kernel looks no further than max_record_bytes, and a header may be longer.
+            # The kernel answers HEADER after max_record_bytes at most, and a header may be longer than that.
             return None
         header = parse_header(line)
-        size = _size(header, line, newline)
-        if not header.fault and self._trusted and header.columns == self.columns:
+        size = _header_size(header, line, newline)
+        if not header.problem and self._trusted and header.columns == self.columns:
             return self._skip(data, at, at + size)
         # Blank lines before it belong to the columns that end here.
         yield from self._flush_counts()
@@ -413,11 +438,24 @@ class Indexer:
             self._set_columns(header.columns)
             return self._skip(data, at, at + size)
         end = at + size
-        found = [(0, 0, at, end, codes.BAD_HEADER)]
-        lines = kernel.count_lines(data, at, end)
-        refused = codes.Indexed(codes.DONE, end, self._dialect, 0, 0, b"", b"", found, 0, 0, 0, lines, 0, self._credit)
+        refused = Indexed(
+            codes.DONE,
+            position=end,
+            dialect=self._dialect,
+            records=0,
+            blank_lines=0,
+            fields=b"",
+            timestamps=b"",
+            rejects=[BadRecord(0, 0, at, end, codes.BAD_HEADER)],
+            record_bytes=0,
+            blank_bytes=0,
+            mark_bytes=0,
+            lines=kernel.count_lines(data, at, end),
+            unresolved=0,
+            credit=self._credit,
+        )
         yield from self._segment(data, refused, at)
-        self._credit -= _REFUSED_COST
+        self._credit -= _BAD_HEADER_COST
         self.columns = header.columns
         self._trusted = False
         return end
@@ -426,23 +464,29 @@ class Indexer:
         self.columns = self._last_columns = columns
         self._trusted = True
         names = (*COLUMNS, *(name for name in columns if name not in COLUMNS and ";" not in name))
-        self._names = ";".join(names[:_MOST_NAMES]).encode()
+        self._names = ";".join(names[: codes.MOST_NAMES]).encode()
         self.first_columns = self.first_columns or columns
 
 
-def _line_window(data: Buffer, at: int) -> bytes:
-    """The bytes to look for a header in: few where its line ends soon, since hostile logs hold a million of them."""
-    near = bytes(data[at : at + _NEAR])
+def _bytes_of_line(data: Buffer, at: int) -> bytes:
+    """The line at ``at``, with bytes behind it or cut to HEADER_BYTES: few bytes if it ends soon.
+
+    A hostile log holds a million lines that look like headers.
+    """
+    near = bytes(data[at : at + _NEAR_BYTES])
     return near if b"\n" in near else bytes(data[at : at + HEADER_BYTES])
 
 
-def _size(header: Header, line: bytes, newline: bytes) -> int:
-    """The bytes of a header, its line end among them where no record stands before that."""
+def _header_size(header: Header, line: bytes, newline: bytes) -> int:
+    """The bytes of a header; with its line end, unless the first record stands before that."""
     return header.size + (len(newline) if header.size == len(line) else 0)
 
 
-def _timestamp_of(columns: tuple[str, ...]) -> int:
-    """The number of the timestamp's field or, where no column is named so, of the one whose name nobody knows."""
+def _timestamp_field(columns: tuple[str, ...]) -> int:
+    """The number of the timestamp's field.
+
+    If no column has that name, the header is damaged, and the timestamp is taken to be the first unknown column.
+    """
     if "timestamp" in columns:
         return columns.index("timestamp")
     return next((number for number, name in enumerate(columns) if name not in COLUMNS), 0)

@@ -1,4 +1,4 @@
-"""What the indexer makes of a block: records by their fields, and the bad ones between them. Holds, does nothing."""
+"""What the indexer makes of a block: records by their fields, and the rejects between them. No logic of its own."""
 
 from __future__ import annotations
 
@@ -8,29 +8,33 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from trackparse.errors import Position, Reason
-from trackparse.records.kernel.reference import Buffer, Run
+from trackparse.records.kernel.codes import NO_COLUMN, START_MASK, Buffer, Run
 
 
 class Reject(NamedTuple):
-    """A bad record, kept."""
+    """A bad record, kept with its place and its bytes."""
 
     position: Position
     reason: Reason
     raw: bytes
-    before: int  # records of its segment that come before it
+    before: int  # how many records of its segment come before it
 
 
 @dataclass(frozen=True, slots=True)
 class Rejects:
-    """Bad records of one member, in columns of one length: an object for each costs more than finding it did."""
+    """Rejects of one member, as columns of equal length.
+
+    An object for each reject would cost more than finding it did.
+    """
 
     member: str = ""
-    records: Sequence[int] = ()  # these three as in Position
+    # The next three as in Position.
+    records: Sequence[int] = ()
     lines: Sequence[int] = ()
     byte_offsets: Sequence[int] = ()
     reasons: Sequence[Reason] = ()
     raws: Sequence[bytes] = ()
-    before: Sequence[int] = ()  # records of their segment that come before each
+    before: Sequence[int] = ()  # how many records of their segment come before each
 
     def __len__(self) -> int:
         return len(self.raws)
@@ -39,12 +43,12 @@ class Rejects:
         position = Position(self.member, self.records[at], self.lines[at], self.byte_offsets[at])
         return Reject(position, self.reasons[at], self.raws[at], self.before[at])
 
-    def part(self, start: int, stop: int, passed: int = 0) -> Rejects:
-        """Those from ``start`` to ``stop``, where ``passed`` records of the segment are gone."""
+    def part(self, start: int, stop: int, records_gone: int = 0) -> Rejects:
+        """Those from ``start`` to ``stop``, for a segment whose first ``records_gone`` records are gone."""
         if start >= min(stop, len(self)):
             return Rejects(self.member)
         at = slice(start, stop)
-        before = [number - passed for number in self.before[at]]
+        before = [number - records_gone for number in self.before[at]]
         return Rejects(
             self.member,
             self.records[at],
@@ -66,41 +70,39 @@ class Segment:
     records: int
     fields: Buffer  # the kernel's field table
     timestamps: Buffer  # int64 microseconds since 1970
-    first_record: int  # of all records and rejects of the member, 0-based
+    first_record: int  # its number among all records and rejects of the member, 0-based
     blank_lines: int
     rejects: Rejects
     size: int  # bytes of the member that it covers
-    # Of records, line ends among them; of blank lines and headers (byte order marks among them), those in front of
-    # the segment, too.
-    record_bytes: int
-    blank_bytes: int
-    header_bytes: int
-    unresolved: int  # of records: with readings that were not weighed
-    trusted: bool = True  # False below a header that cannot be used: then there are rejects only
+    record_bytes: int  # with line ends
+    blank_bytes: int  # of blank lines; with those in front of the segment
+    header_bytes: int  # with byte order marks, and with those in front of the segment
+    unresolved: int  # records and rejects of which not all readings were weighed
+    trusted: bool = True  # False below a header that cannot be used: all records there are rejects
 
     def until_reject(self) -> Segment:
-        """The records before its first reject, and that one."""
+        """Its records before its first reject, and that reject."""
         records = self.rejects.before[0]
         rows = memoryview(self.fields).cast("B").cast("I")
         width = len(self.columns) + 1
         starts, ends = rows[: records * width : width], rows[width - 1 : records * width : width]
-        size = sum(min(end + 1, len(self.data)) - (start & 0x7FFFFFFF) for start, end in zip(starts, ends, strict=True))
+        size = sum(min(end + 1, len(self.data)) - (start & START_MASK) for start, end in zip(starts, ends, strict=True))
         return replace(self, records=records, rejects=self.rejects.part(0, 1), record_bytes=size)
 
     def part(self, start: int, stop: int) -> Segment:
-        """Its records ``start`` to ``stop``, and the rejects between them; what the stream counts is 0."""
+        """Its records ``start`` to ``stop``, and the rejects between them. All that the stream counts is 0."""
         stop = min(stop, self.records)
         before = self.rejects.before
-        passed = bisect_right(before, start) if start else 0
+        rejects_gone = bisect_right(before, start) if start else 0
         row = 4 * (len(self.columns) + 1)  # bytes of the field table
         return replace(
             self,
             records=stop - start,
             fields=memoryview(self.fields)[start * row : stop * row],
             timestamps=memoryview(self.timestamps)[start * 8 : stop * 8],
-            first_record=self.first_record + start + passed,
+            first_record=self.first_record + start + rejects_gone,
             blank_lines=0,
-            rejects=self.rejects.part(passed, bisect_right(before, stop), start),
+            rejects=self.rejects.part(rejects_gone, bisect_right(before, stop), start),
             size=0,
             record_bytes=0,
             blank_bytes=0,
@@ -110,5 +112,5 @@ class Segment:
 
     def run(self, column: str) -> Run:
         """What the kernel needs to read one column of it."""
-        field = self.columns.index(column) if column in self.columns else -1
-        return self.data, self.fields, self.records, len(self.columns), field
+        field = self.columns.index(column) if column in self.columns else NO_COLUMN
+        return Run(self.data, self.fields, self.records, len(self.columns), field)

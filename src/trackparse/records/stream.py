@@ -1,4 +1,4 @@
-"""Pulls the blocks of all members through the indexer and takes the rejects out. No columns, no events."""
+"""Pulls the blocks of all members through the indexer, and counts. No columns, no events."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final, Literal
 from trackparse.archive.readahead import ClosedError, MemberDamaged, MemberEnd, MemberStart, ReadAhead
 from trackparse.errors import HeaderError, LimitError, Reason, RecordError
 from trackparse.records.indexer import Indexer
-from trackparse.records.kernel.reference import MOST_REJECTS
+from trackparse.records.kernel.codes import MOST_REJECTS
 from trackparse.records.segments import Reject, Rejects, Segment
 from trackparse.sources.source import Source
 
@@ -56,7 +56,7 @@ class Stats:
     unresolved: int = 0
 
 
-# All but what the source tells.
+# The fields of Stats that are counted here; the source knows the others.
 COUNTS: Final = tuple({field.name for field in fields(Stats)} - {"bytes_read", "bytes_total", "members_left_out"})
 
 
@@ -93,13 +93,16 @@ class SegmentStream:
         )
 
     def count_filtered(self, records: int) -> None:
-        """Count good records that nobody wanted."""
+        """Count good records that a filter leaves out."""
         self._count(filtered=records)
 
     def groups(self) -> Iterator[list[Segment]]:
-        """Segments, a batch at a time. The first group comes as soon as the header is known, and may be empty."""
+        """Segments, a batch at a time.
+
+        The first group comes as soon as the header is known, and may be empty.
+        """
         held: list[Segment] = []
-        size = rejected = 0  # bytes and rejects in them: added up as they come, a header a record makes very many
+        size = rejected = 0  # bytes and rejects of the held segments: there may be too many of them to add up each time
         announced = False
         try:
             for segment in self._segments():
@@ -109,21 +112,21 @@ class SegmentStream:
                     rejected += len(held[-1].rejects)
                     if held[-1] is not segment:
                         raise _record_error(held[-1].rejects[0])
-                # What a block completed is a batch, and a long stretch of a longer one. A reject of three bytes is
-                # objects of three hundred until it is packed.
+                # What a block completed is a batch. A longer block makes several, and so do many rejects: a reject of
+                # three bytes takes three hundred as Python objects.
                 if segment is None or size >= self._block_size or rejected >= MOST_REJECTS:
                     if self._indexer.first_columns and (held or not announced):
                         announced = True
                         yield held
                     held, size, rejected = [], 0, 0
         except Exception:
-            # What was cut off in the first header is no log.
+            # Without a first header there is no schema for a batch.
             if self._indexer.first_columns and (held or not announced):
                 yield held
             raise
 
     def account(self, segments: Sequence[Segment]) -> None:
-        """Count segments that are handed out, and set their rejects aside."""
+        """Count segments that are handed out, and hand on their rejects."""
         for segment in segments:
             rejected = sum(map(len, segment.rejects.raws))
             if segment.rejects and self._on_rejects is not None:
@@ -140,10 +143,10 @@ class SegmentStream:
             )
 
     def _segments(self) -> Iterator[Segment | None]:
-        """All segments of all members; None where a block ends. An error comes after all that was before it."""
+        """All segments of all members; None where a block ends. An error comes after all segments before it."""
         indexer = self._indexer
         inside = others = False
-        refused: HeaderError | LimitError | None = None  # what is wrong with the member, unless it is damaged
+        refused: HeaderError | LimitError | None = None  # raised at the member's end, unless the member is damaged
         while True:
             try:
                 item = next(self._ahead, None)
@@ -167,7 +170,7 @@ class SegmentStream:
                         try:
                             raise refused
                         finally:
-                            # The error's traceback holds this frame.
+                            # The error's traceback refers to this frame, which must not refer to the error.
                             refused = None
                     yield from indexer.finish()
                 elif isinstance(item, MemberDamaged):
@@ -178,22 +181,26 @@ class SegmentStream:
                     self._count(bytes_inflated=len(item))
                     if refused is None:
                         yield from indexer.feed(item)
-            except (HeaderError, LimitError) as fault:
-                # Damage may make a log look like something else, and is known at the member's end only.
+            except (HeaderError, LimitError) as error:
+                # A damaged member may cause this error; whether it is damaged is known at its end only. Other members
+                # may still be read, so the rest of this one is skipped.
                 if not (inside and others):
                     raise
-                refused = fault.with_traceback(None)
+                refused = error.with_traceback(None)
             yield None
             if self._progress is not None:
                 self._progress(self.stats)
 
     def _abandon(self) -> Iterator[Segment]:
-        """What was left of a damaged member; it may be damaged, too: the damage is told, not what it looks like."""
+        """The segments of what is left of a damaged member.
+
+        The caller raises the damage, so an error that the damaged bytes cause here is not raised.
+        """
         with suppress(HeaderError, LimitError):
             yield from self._indexer.abandon()
 
     def _take(self, segment: Segment) -> Segment:
-        """The segment; with ``"raise"``, what comes before its first reject, and that one."""
+        """The segment; with ``on_error="raise"``, only up to its first reject, with that one."""
         rejects = segment.rejects
         if self._on_error == "raise" and rejects and rejects.reasons[0] != Reason.TRUNCATED:
             return segment.until_reject()

@@ -61,7 +61,7 @@ def _under_good_headers(rejects: Iterable[Mapping[str, Any]]) -> Iterator[tuple[
             yield header, raw
         elif mended:
             yield mended, raw
-        elif below_bad_header or above.fault:
+        elif below_bad_header or above.problem:
             raise HeaderError(
                 f"the header {str(header)[:80]!r} was damaged",
                 advice="mend it in 'raw' of its own row, or in 'header' of each row below it",

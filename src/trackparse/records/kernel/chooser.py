@@ -1,7 +1,7 @@
-"""Chooses the kernel: the C extension, or the reference where it is missing. Decides nothing else.
+"""Chooses the kernel: the C extension, or the reference if that is missing. Decides nothing else.
 
-``TRACKPARSE_KERNEL`` forces one: ``reference``, ``c``, or an instruction set of the C kernel (``avx512``, ``avx2``,
-``sse2``, ``neon``, ``portable``).
+The environment variable ``TRACKPARSE_KERNEL`` forces one: ``reference``, ``c``, or an instruction set of the C kernel
+(``avx512``, ``avx2``, ``sse2``, ``neon``, ``portable``).
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def _choose() -> tuple[ModuleType, str]:
         if wanted:
             raise
         warnings.warn(
-            "trackparse runs without its C kernel, at about a hundredth of the speed: "
-            "install a C compiler and reinstall it",
+            "trackparse runs without its C kernel, about a hundred times slower: "
+            "install a C compiler and reinstall trackparse",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -42,7 +42,7 @@ def _choose() -> tuple[ModuleType, str]:
         return native, f"c ({native.instruction_sets()[0]})"
     if wanted not in native.instruction_sets():
         known = ", ".join(["reference", "c", *native.instruction_sets()])
-        raise ImportError(f"TRACKPARSE_KERNEL={wanted}: not to be had here, there are {known}")
+        raise ImportError(f"TRACKPARSE_KERNEL={wanted}: not available here; expected one of: {known}")
     native.select(wanted)
     return native, f"c ({wanted})"
 

@@ -1,192 +1,214 @@
-/* The distinct values of a column, each with a code: an open-addressing hash table that only grows. */
+/* Values of fields: unescaped, and as the buffers of Arrow columns. The same as values.py. */
 
-#define FEW 1024 /* values whose table stays in the cache */
-#define GROWN ((size_t)2 << 20)
-#define RESERVED ((size_t)40 << 20) /* a row group's text, and too much for malloc to keep when it is freed */
+#ifndef TRACKPARSE_VALUES_H
+#define TRACKPARSE_VALUES_H
 
-/* What code_of_tag says instead of a code. */
-#define NO_MEMORY (-1)
-#define TOO_MANY_BYTES (-2) /* Arrow's offsets have 31 bits */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
-/* Memory that grows. Where it is lent somebody reads it: then it never moves, and what outgrows it is a copy. */
+#include "codes.h"
+#include "grammar.h"
+#include "isa.h"
+
+/* One column of one segment. */
 typedef struct {
-    void *start;
-    size_t room; /* bytes */
-    int lent;
-} pile_t;
+    const uint8_t *data; /* the block */
+    size_t size;
+    const uint32_t *rows; /* its field table */
+    size_t records;
+    uint32_t width;
+    int32_t field; /* or NO_COLUMN: then there is no field table */
+    size_t bytes;  /* of the column as it stands in the log: no value is longer */
+} run_t;
 
+/* A column: its runs, and their sums. */
 typedef struct {
-    pile_t bytes;   /* the values, end to end */
-    pile_t offsets; /* int32: value i stands between offsets i and i + 1 */
-    size_t size, count;
-    uint64_t total; /* bytes of all values that were looked up, each as often as it was */
-    uint64_t *slots; /* a value's tag above its code + 1; open addressing, a power of two */
-    size_t slot_count;
-    uint64_t seed; /* of the hash, so that nobody can write a log whose values all collide */
-} values_t;
+    run_t *run;
+    size_t count;
+    size_t records;
+    size_t bytes;
+} runs_t;
 
-static inline const uint8_t *value_bytes(const values_t *d)
+static inline const uint32_t *row_of(const run_t *run, size_t record)
 {
-    return d->bytes.start;
+    return run->rows + record * ((size_t)run->width + 1);
 }
 
-static inline const int32_t *value_offsets(const values_t *d)
+static inline span_t span_of(const run_t *run, const uint32_t *row)
 {
-    return d->offsets.start;
+    return field_inside(run->data, row[0] & START_MASK, row + 1, run->width, (uint32_t)run->field);
 }
 
-/* Room for `size` bytes of which `used` are to stay. What was lent is left to whoever reads it. */
-static int grow_pile(pile_t *pile, size_t used, size_t size)
+static inline int dialect_of(const uint32_t *row)
 {
-    void *start = pile->lent ? malloc(size) : realloc(pile->start, size);
-    if (!start)
+    return (int)(row[0] >> DIALECT_SHIFT);
+}
+
+/* Whether all fields of the column lie in the block, so that nothing is read behind it, whatever table comes in. Sums
+ * up the column's bytes. */
+static int check_run(run_t *run)
+{
+    uint32_t size = (uint32_t)run->size, bad = run->size > INT32_MAX;
+    uint64_t bytes = 0;
+    for (size_t i = 0; run->field != NO_COLUMN && i < run->records; i++) {
+        const uint32_t *row = row_of(run, i);
+        uint32_t first = run->field ? row[run->field] + 1 : row[0] & START_MASK;
+        uint32_t last = row[run->field + 1];
+        bad |= (first > last) | (last > size);
+        bytes += last - first;
+    }
+    run->bytes = (size_t)bytes;
+    return !bad;
+}
+
+/* How many of the first `records` it takes to have `size` bytes of log; `*bytes` is set to the bytes that these have.
+ * */
+static size_t records_in(const uint32_t *row, size_t records, size_t width, int64_t size, int64_t *bytes)
+{
+    size_t count = 0;
+    for (*bytes = 0; count < records && *bytes < size; count++, row += width + 1)
+        *bytes += (int64_t)row[width] + 1 - (int64_t)(row[0] & START_MASK);
+    return count;
+}
+
+/* Arrow's validity bitmap. */
+typedef struct {
+    uint8_t *bits;
+    size_t nulls;
+} validity_t;
+
+static inline void set_null(validity_t *v, size_t record)
+{
+    v->bits[record / 8] &= (uint8_t)~(1 << record % 8);
+    v->nulls++;
+}
+
+/* A bitmap without nulls; 0 without memory. */
+static int new_validity(validity_t *v, size_t records)
+{
+    v->bits = malloc(records / 8 + 1);
+    v->nulls = 0;
+    if (!v->bits)
         return 0;
-    if (pile->lent && used)
-        memcpy(start, pile->start, used);
-    *pile = (pile_t){start, size, 0};
+    memset(v->bits, 0xFF, records / 8 + 1);
+    if (records % 8)
+        v->bits[records / 8] = (uint8_t)((1 << records % 8) - 1);
     return 1;
 }
 
-static inline uint64_t folded_product(uint64_t a, uint64_t b)
+/* Copy a value. Most values are short: 32 bytes copied at once, whatever the length, cost a fifth of a call to
+ * memcpy. `out` holds at least n + 64 bytes; `left` bytes may be read at p. */
+static inline void copy_value(uint8_t *out, const uint8_t *p, size_t n, size_t left)
 {
-    unsigned __int128 product = (unsigned __int128)a * b;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
+    if (n <= 32 && left >= 32)
+        memcpy(out, p, 32);
+    else
+        memcpy(out, p, n);
 }
 
-static inline uint64_t word_of(const uint8_t *p)
+/* Fill the offsets and the data of a string column. */
+static void fill_strings(const runs_t *runs, int empty_is_null, const isa_t *isa, int32_t *offsets, uint8_t *out,
+                         validity_t *validity)
 {
-    uint64_t word;
-    memcpy(&word, p, 8);
-    return word;
-}
-
-/* The same of fewer than 8 bytes: each of them is in it. */
-static inline uint64_t short_word_of(const uint8_t *p, size_t n)
-{
-    uint32_t first, last;
-    if (n < 4)
-        return n ? (uint64_t)p[0] << 16 | (uint64_t)p[n / 2] << 8 | p[n - 1] : 0;
-    memcpy(&first, p, 4);
-    memcpy(&last, p + n - 4, 4);
-    return (uint64_t)first << 32 | last;
-}
-
-/* Each word meets a secret before it is multiplied: without knowing it nobody can tell which values collide. */
-static uint64_t hash_bytes(uint64_t seed, const uint8_t *p, size_t n)
-{
-    uint64_t one = seed * 0x9E3779B97F4A7C15u + 0xD1B54A32D192ED03u, two = (one ^ one >> 29) * 0xBF58476D1CE4E5B9u;
-    uint64_t h = seed ^ n, g = two;
-    for (; n > 32; p += 32, n -= 32) {
-        h = folded_product(word_of(p) ^ one, word_of(p + 8) ^ h);
-        g = folded_product(word_of(p + 16) ^ two, word_of(p + 24) ^ g);
+    uint8_t *start = out;
+    size_t record = 0;
+    *offsets++ = 0;
+    for (size_t k = 0; k < runs->count; k++) {
+        const run_t *run = runs->run + k;
+        for (size_t i = 0; i < run->records; i++, record++) {
+            if (run->field == NO_COLUMN) {
+                set_null(validity, record);
+            } else {
+                const uint32_t *row = row_of(run, i);
+                span_t span = span_of(run, row);
+                size_t size = span.last - span.first;
+                if (span.quoted && size) {
+                    out += isa->unescape(out, run->data + span.first, size, dialect_of(row) == PHP);
+                } else if (size) {
+                    copy_value(out, run->data + span.first, size, run->size - span.first);
+                    out += size;
+                } else if (empty_is_null) {
+                    set_null(validity, record);
+                }
+            }
+            *offsets++ = (int32_t)(out - start);
+        }
     }
-    if (n > 16) {
-        h = folded_product(word_of(p) ^ one, word_of(p + 8) ^ h);
-        p += 16;
-        n -= 16;
-    }
-    uint64_t first = n < 8 ? short_word_of(p, n) : word_of(p), last = n < 8 ? 0 : word_of(p + n - 8);
-    h = folded_product(first ^ two, last ^ h);
-    return folded_product(h ^ one, g);
 }
 
-/* What places a value in the table and tells it from most others without a look at them. */
-static inline uint32_t tag_of(const values_t *d, const uint8_t *p, size_t n)
+#define INLINE_BYTES 12 /* a view holds values of up to this many bytes itself */
+
+/* Arrow's view of a string. */
+typedef struct {
+    int32_t size;
+    union {
+        uint8_t inlined[INLINE_BYTES];
+        struct {
+            uint8_t prefix[4];
+            int32_t buffer, offset;
+        } far;
+    };
+} view_t;
+
+/* The bytes of all quoted values: no more than these have to be unescaped. */
+static size_t quoted_bytes(const runs_t *runs)
 {
-    return (uint32_t)(hash_bytes(d->seed, p, n) >> 32);
+    size_t bytes = 0;
+    for (size_t k = 0; k < runs->count; k++) {
+        const run_t *run = runs->run + k;
+        for (size_t i = 0; run->field != NO_COLUMN && i < run->records; i++) {
+            span_t span = span_of(run, row_of(run, i));
+            bytes += span.quoted ? span.last - span.first : 0;
+        }
+    }
+    return bytes;
 }
 
-static int grow_slots(values_t *d)
+/* Fill the views of a string_view column, and the unescaped values that they refer to; returns the bytes of these. */
+static size_t fill_views(const runs_t *runs, int empty_is_null, const isa_t *isa, view_t *view, uint8_t *unescaped,
+                         validity_t *validity)
 {
-    size_t count = d->slot_count ? d->slot_count * 2 : 64;
-    uint64_t *slots = calloc(count, sizeof *slots);
-    if (!slots)
-        return 0;
-    for (size_t i = 0; i < d->slot_count; i++) {
-        size_t at = (d->slots[i] >> 32) & (count - 1);
-        while (slots[at])
-            at = (at + 1) & (count - 1);
-        slots[at] = d->slots[i];
+    uint8_t *out = unescaped;
+    size_t record = 0;
+    for (size_t k = 0; k < runs->count; k++) {
+        const run_t *run = runs->run + k;
+        for (size_t i = 0; i < run->records; i++, record++, view++) {
+            memset(view, 0, sizeof *view);
+            if (run->field == NO_COLUMN) {
+                set_null(validity, record);
+                continue;
+            }
+            const uint32_t *row = row_of(run, i);
+            span_t span = span_of(run, row);
+            const uint8_t *value = run->data + span.first;
+            size_t size = span.last - span.first;
+            int32_t buffer = (int32_t)k, offset = (int32_t)span.first;
+            if (span.quoted && size && memchr(value, '"', size)) {
+                size_t shorter = isa->unescape(out, value, size, dialect_of(row) == PHP);
+                if (shorter != size) {
+                    value = out;
+                    size = shorter;
+                    buffer = (int32_t)runs->count;
+                    offset = (int32_t)(out - unescaped);
+                    if (size > INLINE_BYTES)
+                        out += size;
+                }
+            }
+            view->size = (int32_t)size;
+            if (size <= INLINE_BYTES) {
+                memcpy(view->inlined, value, size);
+                if (!size && empty_is_null)
+                    set_null(validity, record);
+            } else {
+                memcpy(view->far.prefix, value, 4);
+                view->far.buffer = buffer;
+                view->far.offset = offset;
+            }
+        }
     }
-    free(d->slots);
-    d->slots = slots;
-    d->slot_count = count;
-    return 1;
+    return (size_t)(out - unescaped);
 }
 
-/* Room for one more value of n bytes. */
-static int64_t grow_values(values_t *d, size_t n)
-{
-    if (n > (size_t)INT32_MAX - d->size)
-        return TOO_MANY_BYTES;
-    if (!d->bytes.start || d->bytes.room - d->size < n) {
-        size_t room = (d->size + n) * 2 + 256;
-        /* What is not touched costs nothing, and growing in steps leaves holes behind. */
-        if (room > GROWN && room < RESERVED)
-            room = RESERVED;
-        if (!grow_pile(&d->bytes, d->size, room))
-            return NO_MEMORY;
-    }
-    size_t ends = (d->count + 2) * sizeof(int32_t);
-    if (d->offsets.room < ends) {
-        if (!grow_pile(&d->offsets, d->offsets.start ? ends - sizeof(int32_t) : 0, ends * 2 + 256))
-            return NO_MEMORY;
-        if (!d->count)
-            *(int32_t *)d->offsets.start = 0;
-    }
-    return 0;
-}
-
-/* The code of the value with this tag, or what stands instead of it. */
-static int64_t code_of_tag(values_t *d, uint32_t tag, const uint8_t *p, size_t n)
-{
-    if (d->count * 2 >= d->slot_count && !grow_slots(d))
-        return NO_MEMORY;
-    size_t at = tag & (d->slot_count - 1);
-    for (; d->slots[at]; at = (at + 1) & (d->slot_count - 1)) {
-        if (d->slots[at] >> 32 != tag)
-            continue;
-        size_t code = (uint32_t)d->slots[at] - 1;
-        const int32_t *ends = value_offsets(d) + code;
-        if ((size_t)(ends[1] - ends[0]) == n && !memcmp(value_bytes(d) + ends[0], p, n))
-            return (int64_t)code;
-    }
-    int64_t fault = grow_values(d, n);
-    if (fault)
-        return fault;
-    if (n)
-        memcpy((uint8_t *)d->bytes.start + d->size, p, n);
-    d->size += n;
-    ((int32_t *)d->offsets.start)[++d->count] = (int32_t)d->size;
-    d->slots[at] = (uint64_t)tag << 32 | (uint32_t)d->count;
-    return (int64_t)d->count - 1;
-}
-
-#ifdef __GNUC__
-#define fetch_ahead(p) __builtin_prefetch(p)
-#else
-#define fetch_ahead(p) ((void)(p))
 #endif
-
-/* Where the value with this tag most likely stands, looked up no further than its first slot; NULL for nowhere. */
-static inline const int32_t *likely_start(const values_t *d, uint32_t tag)
-{
-    uint64_t slot = d->slots[tag & (d->slot_count - 1)];
-    return slot && slot >> 32 == tag ? value_offsets(d) + ((uint32_t)slot - 1) : NULL;
-}
-
-/* A table of many values is larger than the cache: its lines are asked for before they are needed, a group at a time. */
-static void fetch_values(const values_t *d, const uint32_t *tags, size_t count)
-{
-    if (d->count < FEW)
-        return;
-    for (size_t i = 0; i < count; i++)
-        fetch_ahead(d->slots + (tags[i] & (d->slot_count - 1)));
-    for (size_t i = 0; i < count; i++)
-        fetch_ahead(likely_start(d, tags[i]));
-    for (size_t i = 0; i < count; i++) {
-        const int32_t *start = likely_start(d, tags[i]);
-        if (start)
-            fetch_ahead(value_bytes(d) + *start);
-    }
-}

@@ -1,0 +1,232 @@
+/* The rule of the writer: which reading of a record is taken, and so its dialect. The same as dialect.py. */
+
+#ifndef TRACKPARSE_DIALECT_H
+#define TRACKPARSE_DIALECT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codes.h"
+#include "grammar.h"
+#include "isa.h"
+#include "json.h"
+#include "lines.h"
+
+/* What came of weighing the readings of a record, and the memory for that. */
+typedef struct {
+    reading_t readings[3]; /* the one being read, and the best of two kinds */
+    choices_t choices;
+    reading_t *reading;  /* the one that was taken; of a bad record, the one whose reason is given */
+    int reason;          /* 0 if the record is good; or a reason, NEEDS_MORE or NO_MEMORY */
+    uint64_t bytes_read; /* by all readings */
+    int unresolved;      /* not all readings were weighed */
+} weighed_t;
+
+/* Which reading comes next. */
+typedef struct {
+    int automatic, dialect, bounded; /* what is asked for */
+    int step;                        /* of the readings of PHP */
+    int stage;
+    int enough;   /* only the readings without a choice are wanted from now on */
+    int left_out; /* others before this one were left out */
+} readings_t;
+
+/* Stages of readings_t. */
+enum { IN_FORCE, CHOOSING, OTHER, NO_OTHER };
+/* In place of a number of criteria or of fields: there was no such reading. */
+enum { NO_READING = -1 };
+
+static void end_with_line(window_t *w, size_t start);
+static int next_reading(readings_t *x, const window_t *w, size_t start, choices_t *choices, reading_t *r);
+static int criteria_missed(const window_t *w, size_t start, const reading_t *r, const isa_t *isa);
+static int ends_well(const window_t *w, size_t at);
+static int has_json(const window_t *w, size_t start, const reading_t *r, const isa_t *isa);
+
+/* Weigh the readings of one record: take the best that breaks no rule, or else the one whose reason is given. */
+static void resolve(const window_t *wide, size_t start, int automatic, int dialect, int64_t credit, weighed_t *x,
+                    const isa_t *isa)
+{
+    window_t narrow = *wide;
+    const window_t *w = &narrow;
+    reading_t *now = &x->readings[0], *best = &x->readings[1], *whole = &x->readings[2];
+    /* `best` of the readings that break no rule, `whole` of those that end where a record would. Of the others, how
+     * many fields the furthest had. */
+    int best_misses = NO_READING, whole_misses = NO_READING, whole_reason = 0, furthest_reason = 0;
+    int64_t furthest = NO_READING;
+    /* With too many columns or no credit, only the reading in force is weighed, in which no \" closes a field. */
+    int bounded = w->width > SANE_WIDTH || credit <= 0;
+    int fixed = !automatic && dialect == RFC4180;
+    readings_t next = {automatic, dialect, bounded, 0, IN_FORCE, 0, 0};
+    if (credit <= 0)
+        /* Nothing may be read twice: the record ends with its line, or is bad. */
+        end_with_line(&narrow, start);
+    x->bytes_read = 0;
+    x->unresolved = 0;
+    x->choices.made = 0;
+    for (int number = 0; next_reading(&next, w, start, &x->choices, now); number++) {
+        if (now->reason == NEEDS_MORE) {
+            x->reason = NEEDS_MORE;
+            return;
+        }
+        x->bytes_read += now->reached - start;
+        int reason = now->reason ? now->reason : judge(w, start, now, isa);
+        /* Whether the first reading is the only one: no \" inside quotes, or a cheap test says that all others break a
+         * rule. */
+        int settled = fixed || !now->forked || (now->settled && !number);
+        int only = settled || bounded;
+        x->unresolved |= next.left_out || (bounded && !settled);
+        if (only && !reason) {
+            x->reading = now;
+            x->reason = 0;
+            return;
+        }
+        if (!reason || reason == BAD_TIMESTAMP || reason == BAD_UTF8) {
+            int misses = criteria_missed(w, start, now, isa);
+            if (misses < 0) {
+                x->reason = misses;
+                return;
+            }
+            reading_t *taken = now;
+            if (reason && (whole_misses == NO_READING || misses < whole_misses)) {
+                whole_misses = misses;
+                whole_reason = reason;
+                now = whole;
+                whole = taken;
+            } else if (!reason && (best_misses == NO_READING || misses < best_misses)) {
+                best_misses = misses;
+                now = best;
+                best = taken;
+                if (!misses)
+                    break;
+            }
+        } else if ((int64_t)now->count > furthest) {
+            furthest = now->count;
+            furthest_reason = reason;
+        }
+        if (only)
+            break;
+        next.enough = x->bytes_read > (uint64_t)(credit > 0 ? credit : 0);
+    }
+    if (best_misses != NO_READING) {
+        x->reading = best;
+        x->reason = 0;
+        return;
+    }
+    x->reading = whole_misses != NO_READING ? whole : now;
+    x->reason = whole_misses != NO_READING ? whole_reason : furthest_reason;
+    /* The line may be a header, and only the whole line tells. */
+    if (line_end(w, start) == NEEDS_MORE)
+        x->reason = NEEDS_MORE;
+}
+
+/* Make the window no longer than the line at `start`: quotes that are still open there make the record bad. */
+static void end_with_line(window_t *w, size_t start)
+{
+    const uint8_t *newline = memchr(w->data + start, '\n', w->end - start);
+    if (newline) {
+        w->end = (size_t)(newline - w->data) + 1;
+        w->at_end = UNCLOSED_QUOTE;
+    }
+}
+
+/* The next reading in the order of the last criterion, into `r`; 0 if there is no other.
+ * First those of the dialect in force; where a \" may close its field, the reading in which it does comes first. After
+ * READINGS of them, or with `enough`, only the readings without a choice follow. In Python: the generator `readings`.
+ * */
+static int next_reading(readings_t *x, const window_t *w, size_t start, choices_t *choices, reading_t *r)
+{
+    if (x->stage == IN_FORCE) {
+        int only = x->bounded || !(x->automatic || x->dialect == PHP);
+        x->stage = only ? NO_OTHER : CHOOSING;
+        if (only || x->dialect == RFC4180) {
+            read_record(w, start, x->dialect, NO_CHOICES, choices, r);
+            return 1;
+        }
+    }
+    if (x->stage == CHOOSING) {
+        if (x->step) {
+            /* The last quote that closed its field is a literal quote in the next reading. */
+            while (choices->made && !choices->closes[choices->made - 1])
+                choices->made--;
+            if (choices->made)
+                choices->closes[choices->made - 1] = 0;
+            else
+                x->stage = OTHER;
+        }
+        if (x->stage == CHOOSING && (!x->step || (x->step < READINGS - 2 && !x->enough))) {
+            x->step++;
+            read_record(w, start, PHP, choices->made, choices, r);
+            return 1;
+        }
+        if (x->stage == CHOOSING) {
+            x->stage = OTHER;
+            x->left_out = 1;
+            read_record(w, start, PHP, NO_CHOICES, choices, r);
+            return 1;
+        }
+    }
+    if (x->stage == OTHER) {
+        x->stage = NO_OTHER;
+        if (x->automatic && x->dialect == PHP) {
+            read_record(w, start, RFC4180, NO_CHOICES, choices, r);
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Which of the first three criteria a reading misses, as a number: less is better, 0 misses none. Or NEEDS_MORE,
+ * NO_MEMORY. The criteria are: no bare field holds a quote; what follows may follow a record; the payload is a JSON
+ * object or array, or empty. */
+static int criteria_missed(const window_t *w, size_t start, const reading_t *r, const isa_t *isa)
+{
+    int well = ends_well(w, r->end);
+    if (well == NEEDS_MORE)
+        return NEEDS_MORE;
+    int json = has_json(w, start, r, isa);
+    return json < 0 ? json : r->bare_quote << 2 | !well << 1 | !json;
+}
+
+/* Whether what stands at `at` may follow a record; NEEDS_MORE if more bytes are needed to know. */
+static int ends_well(const window_t *w, size_t at)
+{
+    if (at == w->size)
+        return w->final ? 1 : NEEDS_MORE;
+    if (at == w->end && !w->at_end)
+        return 1; /* the window ends where a header begins */
+    long long blank = blank_line(w->data, at, w->size, w->final, HEADER_BYTES);
+    if (blank)
+        return blank == NEEDS_MORE ? NEEDS_MORE : 1;
+    size_t end = w->size - at < HEADER_BYTES ? w->size : at + HEADER_BYTES;
+    return starts_record(w, at, end, end == w->size && !w->final);
+}
+
+/* Whether the payload of a record is a JSON object or array, or empty, or there is no such column. Or NO_MEMORY. */
+static int has_json(const window_t *w, size_t start, const reading_t *r, const isa_t *isa)
+{
+    if (w->payload == NO_COLUMN)
+        return 1;
+    span_t span = field_inside(w->data, start, r->ends, w->width, (uint32_t)w->payload);
+    size_t size = span.last - span.first;
+    if (!size)
+        return 1;
+    const uint8_t *text = w->data + span.first;
+    uint8_t *value = NULL;
+    size_t first = json_blank(text, 0, size);
+    if (first == size || (text[first] != '{' && text[first] != '['))
+        return 0;
+    if (span.quoted) {
+        value = malloc(size + 64);
+        if (!value)
+            return NO_MEMORY;
+        size = isa->unescape(value, text, size, r->dialect == PHP);
+        text = value;
+    }
+    int json = is_json(text, size);
+    free(value);
+    return json;
+}
+
+#endif

@@ -1,0 +1,179 @@
+"""The rule of the writer: which reading of a record is taken, and so its dialect. ``dialect.h`` is the same in C.
+
+docs/format.md has the rule. Readings come in the order of its last criterion, so the first one that meets all other
+criteria is taken at once; if none does, the best one is, and the first of several that are equally good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from itertools import count
+from typing import Final, NamedTuple, cast
+
+from trackparse.records.kernel.codes import (
+    BAD_TIMESTAMP,
+    BAD_UTF8,
+    HEADER_BYTES,
+    NEEDS_MORE,
+    NO_COLUMN,
+    PHP,
+    RFC4180,
+    UNCLOSED_QUOTE,
+)
+from trackparse.records.kernel.grammar import (
+    Reading,
+    Window,
+    field_inside,
+    is_quoted,
+    judge,
+    line_end,
+    read_record,
+    starts_record,
+)
+from trackparse.records.kernel.json import is_json
+from trackparse.records.kernel.lines import blank_line
+from trackparse.records.kernel.values import unescape
+
+# Bounds of the work on one record: this many readings are weighed, in logs of at most this many columns.
+READINGS: Final = 64
+SANE_WIDTH: Final = 64
+
+
+class Weighed(NamedTuple):
+    """What came of weighing the readings of a record."""
+
+    reading: Reading  # the one that was taken; of a bad record, the one whose reason is given
+    reason: int  # 0 if the record is good; or a reason, or NEEDS_MORE
+    bytes_read: int  # by all readings
+    unresolved: bool  # not all readings were weighed
+
+
+def resolve(window: Window, start: int, auto: bool, dialect: int, credit: int) -> Weighed:
+    """Weigh the readings of one record: take the best that breaks no rule, or else the one whose reason is given."""
+    best: tuple[int, Reading] | None = None  # of the readings that break no rule
+    whole: tuple[int, Reading, int] | None = None  # of those that end where a record would, with their reason
+    furthest: tuple[int, Reading, int] | None = None  # of the others
+    bytes_read = 0
+    unresolved = False
+    # With too many columns or no credit, only the reading in force is weighed, in which no \" closes a field.
+    bounded = window.width > SANE_WIDTH or credit <= 0
+    fixed = not auto and dialect == RFC4180
+    if credit <= 0:
+        # Nothing may be read twice: the record ends with its line, or is bad.
+        window = end_with_line(window, start)
+    following = readings(window, start, auto, dialect, bounded)
+    reading, left_out = next(following)
+    for number in count():
+        if reading.reason == NEEDS_MORE:
+            return Weighed(reading, NEEDS_MORE, 0, False)
+        bytes_read += reading.reached - start
+        reason = reading.reason or judge(window, start, reading)
+        # Whether the first reading is the only one: no \" inside quotes, or a cheap test says that all others break a
+        # rule.
+        settled = fixed or not reading.forked or (reading.settled and not number)
+        only = settled or bounded
+        unresolved |= left_out or (bounded and not settled)
+        if only and not reason:
+            return Weighed(reading, 0, bytes_read, unresolved)
+        if not reason or reason in (BAD_TIMESTAMP, BAD_UTF8):
+            misses = criteria_missed(window, start, reading)
+            if misses == NEEDS_MORE:
+                return Weighed(reading, NEEDS_MORE, 0, False)
+            if reason:
+                if whole is None or misses < whole[0]:
+                    whole = misses, reading, reason
+            elif best is None or misses < best[0]:
+                best = misses, reading
+                if not misses:
+                    break
+        elif furthest is None or len(reading.ends) > furthest[0]:
+            furthest = len(reading.ends), reading, reason
+        if only:
+            break
+        try:
+            reading, left_out = following.send(bytes_read > credit)
+        except StopIteration:
+            break
+    if best:
+        return Weighed(best[1], 0, bytes_read, unresolved)
+    _, told, reason = cast("tuple[int, Reading, int]", whole or furthest)
+    if line_end(window, start) == NEEDS_MORE:
+        # The line may be a header, and only the whole line tells.
+        reason = NEEDS_MORE
+    return Weighed(told, reason, bytes_read, unresolved)
+
+
+def end_with_line(window: Window, start: int) -> Window:
+    """The window, but no longer than the line at ``start``: quotes that are still open there make the record bad."""
+    newline = window.data.find(b"\n", start, window.end)
+    return window._replace(end=newline + 1, at_end=UNCLOSED_QUOTE) if newline >= 0 else window
+
+
+def readings(
+    window: Window, start: int, auto: bool, dialect: int, bounded: bool
+) -> Generator[tuple[Reading, bool], bool, None]:
+    """The readings in the order of the last criterion, each with whether others before it were left out.
+
+    First those of the dialect in force; where a ``\\"`` may close its field, the reading in which it does comes first.
+    After READINGS of them, or when True is sent, only the readings without a choice follow. In C this is
+    ``next_reading``.
+    """
+    if bounded or not (auto or dialect == PHP):
+        yield read_record(window, start, dialect, None), False
+        return
+    left_out = False
+    if dialect == RFC4180:
+        yield read_record(window, start, RFC4180, None), False
+    choices: list[bool] = []
+    for step in count(1):
+        reading = read_record(window, start, PHP, choices)
+        enough = yield reading, False
+        choices = reading.choices
+        # The last quote that closed its field is a literal quote in the next reading.
+        while choices and not choices[-1]:
+            choices.pop()
+        if not choices:
+            break
+        choices[-1] = False
+        if enough or step == READINGS - 2:
+            left_out = True
+            yield read_record(window, start, PHP, None), left_out
+            break
+    if auto and dialect == PHP:
+        yield read_record(window, start, RFC4180, None), left_out
+
+
+def criteria_missed(window: Window, start: int, reading: Reading) -> int:
+    """Which of the first three criteria a reading misses, as a number: less is better, 0 misses none.
+
+    The criteria are: no bare field holds a quote; what follows may follow a record; the payload is a JSON object or
+    array, or empty.
+    """
+    well = ends_well(window, reading.end)
+    if well is None:
+        return NEEDS_MORE
+    return reading.bare_quote << 2 | (not well) << 1 | (not has_json(window, start, reading))
+
+
+def ends_well(window: Window, at: int) -> bool | None:
+    """Whether what stands at ``at`` may follow a record; None if more bytes are needed to know."""
+    data = window.data
+    if at == len(data):
+        return True if window.final else None
+    if at == window.end and not window.at_end:
+        return True  # the window ends where a header begins
+    blank = blank_line(data, at, window.final, HEADER_BYTES)
+    if blank:
+        return None if blank == NEEDS_MORE else True
+    end = min(len(data), at + HEADER_BYTES)
+    return starts_record(window, at, end, end == len(data) and not window.final)
+
+
+def has_json(window: Window, start: int, reading: Reading) -> bool:
+    """Whether the payload of a record is a JSON object or array, or empty, or there is no such column."""
+    if window.payload == NO_COLUMN:
+        return True
+    payload = field_inside(window.data, start, reading.ends, window.payload)
+    if is_quoted(window.data, start, reading.ends, window.payload):
+        payload = unescape(payload, reading.dialect)
+    return not payload or (payload.lstrip(b" \t\n\r")[:1] in (b"{", b"[") and is_json(payload))

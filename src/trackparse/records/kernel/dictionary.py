@@ -1,0 +1,56 @@
+"""The distinct values of a column, each with a code. ``dictionary.h`` is the same in C, with a hash table."""
+
+from __future__ import annotations
+
+from array import array
+from itertools import accumulate
+from typing import Final
+
+from trackparse.records.kernel.codes import NULL_CODE, Buffer, Run
+from trackparse.records.kernel.values import values_of
+
+_INT32_MAX: Final = 0x7FFFFFFF
+
+
+class Dictionary:
+    """The distinct values of a column in the order in which they were met."""
+
+    def __init__(self) -> None:
+        self._codes: dict[bytes, int] = {}
+        self.size = 0  # bytes of all values
+        self.total = 0  # the same, with each value counted as often as it was encoded
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+    def encode(self, runs: list[Run], empty_is_null: bool) -> bytes:
+        """The int32 codes of a column's values, NULL_CODE for a null.
+
+        OverflowError with more than 2 GiB of distinct values.
+        """
+        codes = array("i")
+        for value in values_of(runs):
+            if value is None or (empty_is_null and not value):
+                codes.append(NULL_CODE)
+                continue
+            if value not in self._codes:
+                if self.size + len(value) > _INT32_MAX:
+                    raise OverflowError("Dictionary: more than 2 GiB of distinct values")
+                self._codes[value] = len(self._codes)
+                self.size += len(value)
+            self.total += len(value)
+            codes.append(self._codes[value])
+        return codes.tobytes()
+
+    def strings(self) -> tuple[Buffer, Buffer]:
+        """The values as the buffers of a string array, int32 offsets and data; code i stands for value i.
+
+        In C these are views, not copies, and stay as they are when the dictionary grows.
+        """
+        return array("i", accumulate(map(len, self._codes), initial=0)).tobytes(), b"".join(self._codes)
+
+    def take(self) -> tuple[Buffer, Buffer]:
+        """The same, and the dictionary is empty afterwards."""
+        taken = self.strings()
+        self._codes, self.size, self.total = {}, 0, 0
+        return taken

@@ -1,0 +1,108 @@
+/* What the instruction sets share: one word of 64 bits at a time. */
+
+#ifndef TRACKPARSE_ISA_COMMON_H
+#define TRACKPARSE_ISA_COMMON_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Flags a separator that is a line end; the other bits are its position. */
+#define LINE_END 0x80000000u
+
+/* What a scan saw of all bytes that it looked at. */
+typedef struct {
+    int ascii;  /* whether all are ASCII */
+    int inner;  /* whether there are line ends inside quotes */
+    size_t end; /* behind the last byte */
+} seen_t;
+
+/* Bit i is the parity of bits 0..i of m. */
+static inline uint64_t prefix_xor_portable(uint64_t m)
+{
+    m ^= m << 1;
+    m ^= m << 2;
+    m ^= m << 4;
+    m ^= m << 8;
+    m ^= m << 16;
+    return m ^ m << 32;
+}
+
+/* Write the bytes of p but those in `drop`, run by run. */
+static inline uint8_t *put_runs(uint8_t *out, const uint8_t *p, uint64_t drop, size_t size)
+{
+    size_t from = 0;
+    for (; drop; drop &= drop - 1) {
+        size_t bit = (size_t)__builtin_ctzll(drop);
+        memcpy(out, p + from, bit - from);
+        out += bit - from;
+        from = bit + 1;
+    }
+    memcpy(out, p + from, size - from);
+    return out + (size - from);
+}
+
+/* `space`, filled with the first n bytes from p and then with zeros. */
+static inline const uint8_t *pad(const uint8_t *p, size_t n, uint8_t *space)
+{
+    memcpy(space, p, n);
+    memset(space + n, 0, 64 - n);
+    return space;
+}
+
+/* Write the position of each bit of m, flagged where it is a line end. */
+static inline uint32_t *emit_bits(uint32_t *out, uint64_t m, uint64_t line_ends, uint32_t at)
+{
+    for (; m; m &= m - 1) {
+        uint32_t bit = (uint32_t)__builtin_ctzll(m);
+        *out++ = (at + bit) | (uint32_t)(line_ends >> bit & 1) << 31;
+    }
+    return out;
+}
+
+/* What has_fork_before finds. */
+enum { NO_FORK, FORK, BARE_FIELD };
+
+/* Whether a \" inside quotes stands before the quote at `at` and in the same record; BARE_FIELD if the quote itself
+ * is in a bare field. `out` is behind the separators found before `at`, none of them before `begin`. */
+static int has_fork_before(const uint8_t *data, size_t begin, size_t at, const uint32_t *found, const uint32_t *out)
+{
+    for (size_t i = at, first = 1;; out--, first = 0) {
+        int line_end = out > found && out[-1] & LINE_END;
+        size_t field = out > found ? (out[-1] & ~LINE_END) + 1 : begin;
+        if (data[field] == '"')
+            for (; i > field + 1; i--)
+                if (data[i - 1] == '"' && data[i - 2] == '\\')
+                    return FORK;
+        if (first && data[field] != '"')
+            return BARE_FIELD;
+        if (out == found || line_end)
+            return NO_FORK;
+        i = field - 1;
+    }
+}
+
+/* The first of the bytes in `asked` that lets its record have another reading: where `settles` of the grammar says
+ * no. Each of these bytes stands one byte behind a \" or, read as RFC 4180, two bytes. The separators of this step
+ * are written to `out`, where the caller writes them again. The bytes between a \" and the one before it are looked
+ * at once for each of the two, so all of this takes no longer than a scan. */
+static __attribute__((noinline, cold)) uint64_t unsettled_of(const uint8_t *data, size_t begin, size_t at,
+                                                             const uint32_t *found, uint32_t *out, uint64_t separators,
+                                                             uint64_t line_ends, uint64_t asked, int php)
+{
+    const uint32_t *past = emit_bits(out, separators, line_ends, (uint32_t)at);
+    for (; asked; asked &= asked - 1) {
+        size_t byte = at + (size_t)__builtin_ctzll(asked);
+        int next = php || (data[byte - 1] == '"' && data[byte - 2] == '\\');
+        size_t quote = next ? byte - 1 : byte - 2;
+        const uint32_t *before = past;
+        while (before > found && (before[-1] & ~LINE_END) > quote)
+            before--;
+        int fork = has_fork_before(data, begin, quote, found, before);
+        if (fork != BARE_FIELD && (fork == NO_FORK || (php && data[byte] != '"')))
+            return asked & -asked;
+    }
+    return 0;
+}
+
+#endif

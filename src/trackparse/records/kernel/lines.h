@@ -1,0 +1,194 @@
+/* Lines that are not records: blank lines, byte order marks, separator lines, headers. The same as lines.py. */
+
+#ifndef TRACKPARSE_LINES_H
+#define TRACKPARSE_LINES_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "codes.h"
+#include "timestamp.h"
+
+static const uint8_t BOM[] = {0xEF, 0xBB, 0xBF};
+
+/* The last name of the older generation. */
+#define LAST_NAME "description"
+
+/* The name of a known column. */
+typedef struct {
+    const uint8_t *start;
+    size_t size;
+} name_t;
+
+/* Where the blank line at `position` ends; 0 if the line is not blank, or NEEDS_MORE. */
+static long long blank_line(const uint8_t *data, size_t position, size_t size, int final, size_t max_record_bytes)
+{
+    size_t at = position, end = size - position < max_record_bytes ? size : position + max_record_bytes;
+    while (at < end && data[at] == '\r')
+        at++;
+    if (at - position == max_record_bytes)
+        return 0;
+    if (at == size)
+        return final ? (long long)at : NEEDS_MORE;
+    return data[at] == '\n' ? (long long)at + 1 : 0;
+}
+
+/* The bytes of the byte order mark at `position`; 0 without one, or NEEDS_MORE. */
+static int mark_size(const uint8_t *data, size_t position, size_t size, int final)
+{
+    size_t there = size - position < sizeof BOM ? size - position : sizeof BOM;
+    if (memcmp(data + position, BOM, there))
+        return 0;
+    return there == sizeof BOM ? (int)there : final ? 0 : NEEDS_MORE;
+}
+
+/* `at`, or where the byte order mark right before it begins. */
+static size_t before_mark(const uint8_t *data, size_t start, size_t at)
+{
+    return at - start > sizeof BOM && !memcmp(data + at - sizeof BOM, BOM, sizeof BOM) ? at - sizeof BOM : at;
+}
+
+/* Whether this is the line that Excel puts before a header. */
+static int is_separator_line(const uint8_t *line, size_t size)
+{
+    while (size && line[size - 1] == '\r')
+        size--;
+    return (size == 5 && !memcmp(line, "sep=;", 5)) || (size == 7 && !memcmp(line, "\"sep=;\"", 7));
+}
+
+/* Blanks, quotes and slashes: a real header has fewer of them around a name, so a damaged one is still known. */
+static int is_around_name(uint8_t c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r') || c == '"' || c == '/';
+}
+
+/* Whether the last field of a record is the last name of a header of the older generation. */
+static inline int is_last_name(const uint8_t *data, const uint32_t *ends, uint32_t width)
+{
+    if (width < 2)
+        return 0;
+    const uint32_t size = sizeof LAST_NAME - 1;
+    uint32_t first = ends[width - 2] + 1, last = ends[width - 1];
+    while (first < last && is_around_name(data[last - 1]))
+        last--;
+    if (last - first < size || data[last - 1] != 'n' || memcmp(data + last - size, LAST_NAME, size))
+        return 0;
+    for (; first < last - size; first++)
+        if (!is_around_name(data[first]))
+            return 0;
+    return 1;
+}
+
+static size_t past_blanks(const uint8_t *data, size_t at, size_t end)
+{
+    while (at < end && (data[at] == ' ' || data[at] == '\t'))
+        at++;
+    return at;
+}
+
+static int stands(const uint8_t *data, size_t at, size_t end, const char *text)
+{
+    size_t size = strlen(text);
+    return end - at >= size && !memcmp(data + at, text, size);
+}
+
+/* Behind a name at `at`, with or without quotes; 0 if it does not stand there. */
+static size_t past_name(const uint8_t *data, size_t at, size_t end, const char *slashes, const char *name)
+{
+    size_t quoted = at < end && data[at] == '"';
+    at += quoted;
+    if (*slashes && stands(data, at, end, slashes))
+        at += strlen(slashes);
+    if (!stands(data, at, end, name))
+        return 0;
+    at += strlen(name);
+    if (quoted && !(at < end && data[at] == '"'))
+        return 0;
+    return at + quoted;
+}
+
+/* Where the first header inside a line begins, and where its first name ends; 0 without one.
+ * A header at the line's beginning, or behind nothing but blanks, quotes and slashes, is not inside the line: it is the
+ * line. */
+static size_t find_header(const uint8_t *data, size_t start, size_t end, size_t *name_end)
+{
+    for (size_t at = start + 1; at < end; at++) {
+        const uint8_t *slash = memchr(data + at, '/', end - at);
+        if (!slash)
+            return 0;
+        at = (size_t)(slash - data);
+        if (!stands(data, at, end, "//"))
+            continue;
+        size_t name = past_blanks(data, at + 2, end), begin = at, past;
+        if (at > start + 1 && data[at - 1] == '"' && stands(data, name, end, "timestamp\"")) {
+            begin = at - 1;
+            past = name + strlen("timestamp\"");
+        } else if (!(past = past_name(data, name, end, "", "timestamp"))) {
+            continue;
+        }
+        past = past_blanks(data, past, end);
+        if (past == end || data[past] != ';')
+            continue;
+        size_t semicolon = past;
+        past = past_name(data, past_blanks(data, past + 1, end), end, "//", "tracking_code");
+        if (!past)
+            continue;
+        past = past_blanks(data, past, end);
+        if (past < end && data[past] != ';' && data[past] != '\r' && data[past] != '\n')
+            continue;
+        for (size_t i = start; i < begin; i++)
+            if (!is_around_name(data[i])) {
+                if (name_end)
+                    *name_end = semicolon;
+                return begin;
+            }
+    }
+    return 0;
+}
+
+/* Where a second header begins in a line that may be a header; 0 without one.
+ * `//timestamp` behind a delimiter does not begin one: it is a name of the first. */
+static size_t header_within(const uint8_t *data, size_t start, size_t end)
+{
+    size_t at = start;
+    do
+        at = find_header(data, at, end, NULL);
+    while (at && data[at - 1] == ';');
+    return at;
+}
+
+/* Whether a line is a header, or was one before it was damaged.
+ * It is one if both of the first two names are among its fields. It was one if most of its fields, and all but two at
+ * most, are known names. */
+static int names_columns(const uint8_t *data, size_t start, size_t end, const name_t *names, uint32_t name_count,
+                         uint32_t width)
+{
+    /* The first record may follow without a line end, and so may another header. */
+    end = record_start(data, start, end);
+    size_t header = header_within(data, start, end);
+    if (header)
+        end = header;
+    uint64_t found = 0, fields = 0;
+    for (size_t at = start; at <= end; at++, fields++) {
+        const uint8_t *delimiter = at < end ? memchr(data + at, ';', end - at) : NULL;
+        size_t first = at, last = at = delimiter ? (size_t)(delimiter - data) : end;
+        while (first < last && is_around_name(data[first]))
+            first++;
+        while (first < last && is_around_name(data[last - 1]))
+            last--;
+        for (uint32_t i = 0; i < name_count; i++)
+            if (last - first == names[i].size && !memcmp(data + first, names[i].start, last - first))
+                found |= (uint64_t)1 << i;
+    }
+    uint64_t known = (uint64_t)__builtin_popcountll(found);
+    if ((found & 3) == 3 || (known >= 2 && fields - known < (known < 3 ? known : 3)))
+        return 1;
+    /* Only a header starts like this, whatever became of its names. If its number of fields were another one, no record
+     * below it would fit, either. */
+    size_t quoted = start < end && data[start] == '"';
+    return name_count > 2 && width > 2 && fields == width && end - start >= 2 + quoted && data[start + quoted] == '/' &&
+           data[start + quoted + 1] == '/';
+}
+
+#endif

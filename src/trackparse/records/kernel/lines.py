@@ -1,0 +1,104 @@
+"""Lines that are not records: blank lines, byte order marks, separator lines, headers. ``lines.h`` is the same in C.
+
+The kernel only says that a line may be a header; ``records/header.py`` decides.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from trackparse.records.kernel.codes import CR, DELIMITER, LF, NEEDS_MORE
+from trackparse.records.kernel.timestamp import record_start
+
+BOM: Final = b"\xef\xbb\xbf"
+SEPARATOR_LINES: Final = (b"sep=;", b'"sep=;"')
+
+# The beginning of a header that stands in the middle of a line.
+_HEADER_START: Final = re.compile(
+    rb'(?:"//[ \t]*timestamp"|//[ \t]*(?:"timestamp"|timestamp))[ \t]*(;)'
+    rb'[ \t]*(?:"(?://)?tracking_code"|(?://)?tracking_code)[ \t]*(?:[;\r\n]|\Z)'
+)
+# The last name of the older generation.
+_LAST_NAME: Final = b"description"
+# Blanks, quotes and slashes: a real header has fewer of them around a name, so a damaged one is still known.
+_AROUND_NAME: Final = b' \t\n\r\v\f"/'
+
+
+def blank_line(data: bytes, position: int, final: bool, max_record_bytes: int) -> int:
+    """Where the blank line at ``position`` ends; 0 if the line is not blank, or NEEDS_MORE."""
+    at, end = position, min(len(data), position + max_record_bytes)
+    while at < end and data[at] == CR:
+        at += 1
+    if at == position + max_record_bytes:
+        return 0
+    if at == len(data):
+        return at if final else NEEDS_MORE
+    return at + 1 if data[at] == LF else 0
+
+
+def mark_size(data: bytes, position: int, final: bool) -> int:
+    """The bytes of the byte order mark at ``position``; 0 without one, or NEEDS_MORE."""
+    there = data[position : position + len(BOM)]
+    if there == BOM:
+        return len(BOM)
+    return NEEDS_MORE if BOM.startswith(there) and not final else 0
+
+
+def before_mark(data: bytes, start: int, at: int) -> int:
+    """``at``, or where the byte order mark right before it begins."""
+    return at - len(BOM) if at - start > len(BOM) and data[at - len(BOM) : at] == BOM else at
+
+
+def is_separator_line(line: bytes) -> bool:
+    """Whether this is the line that Excel puts before a header."""
+    return line.rstrip(b"\r") in SEPARATOR_LINES
+
+
+def is_last_name(field: bytes) -> bool:
+    """Whether the last field of a record is the last name of a header of the older generation."""
+    return field.strip(_AROUND_NAME) == _LAST_NAME
+
+
+def find_header(data: bytes, start: int, end: int) -> tuple[int, int] | None:
+    """Where the first header inside a line begins, and where its first name ends.
+
+    A header at the line's beginning, or behind nothing but blanks, quotes and slashes, is not inside the line: it is
+    the line.
+    """
+    for found in _HEADER_START.finditer(data, start + 1, end):
+        if data[start : found.start()].strip(_AROUND_NAME):
+            return found.start(), found.start(1)
+    return None
+
+
+def header_within(line: bytes) -> int | None:
+    """Where a second header begins in a line that may be a header.
+
+    ``//timestamp`` behind a delimiter does not begin one: it is a name of the first.
+    """
+    at = 0
+    while True:
+        found = find_header(line, at, len(line))
+        if found is None:
+            return None
+        at = found[0]
+        if line[at - 1] != DELIMITER:
+            return at
+
+
+def names_columns(line: bytes, names: list[bytes], width: int) -> bool:
+    """Whether a line is a header, or was one before it was damaged.
+
+    It is one if both of the first two names are among its fields. It was one if most of its fields, and all but two at
+    most, are known names.
+    """
+    # The first record may follow without a line end, and so may another header.
+    line = line[: record_start(line)]
+    fields = [field.strip(_AROUND_NAME) for field in line[: header_within(line)].split(b";")]
+    known = sum(name in fields for name in names)
+    if all(name in fields for name in names[:2]) or (known >= 2 and len(fields) - known < min(known, 3)):
+        return True
+    # Only a header starts like this, whatever became of its names. If its number of fields were another one, no record
+    # below it would fit, either.
+    return len(names) > 2 and len(fields) == width > 2 and line.startswith((b"//", b'"//'))
