@@ -67,11 +67,11 @@ def test_a_projection_may_be_any_iterable() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"columns": ["statuss"]}, ["statuss", "status", "payload"]),
-        ({"columns": ["status", "status"]}, ["once"]),
+        ({"columns": ["statuss"]}, ["statuss", "did you mean 'status'?"]),
+        ({"columns": ["status", "status"]}, ["twice"]),
         ({"dictionary": ["nope"]}, ["nope", "appCode"]),
         ({"dictionary": ["timestamp"]}, ["timestamp"]),
-        ({"string_type": "large_string"}, ["large_string", "string_view"]),
+        ({"string_type": "large_string"}, ["large_string", "did you mean 'string'?"]),
         ({"dialect": "excel"}, ["excel", "rfc4180"]),
         ({"on_error": "ignore"}, ["ignore", "quarantine"]),
         ({"block_size": 0}, ["block_size=0"]),
