@@ -17,19 +17,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archives_common import (
+
+from support.archives import (
     LOG,
     WRITERS,
     Unseekable,
     contents,
     each_source,
-    inflate_prefix,
     make_log,
     python_zip,
     random_chunks,
     read_members,
 )
-
+from support.zips import inflate_prefix
 from trackparse.archive import inflate
 from trackparse.archive.opening import open_archive
 from trackparse.errors import ArchiveError, LimitError, TruncatedError

@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archives_common import python_zip, read_members
-from conftest import SLOW
-from faults.zips import CENTRAL, END, Member, archive, deflate, local_part
+
+import trackparse
+from support.archives import python_zip, read_members
+from support.kernels import SLOW
+from support.zips import CENTRAL, END, Member, archive, deflate, local_part
 from torture import large
 from torture.mutations import (
     FLIPPED,
@@ -38,8 +40,6 @@ from torture.mutations import (
     mutation,
     with_zip64_end,
 )
-
-import trackparse
 from trackparse.errors import ArchiveError, HeaderError
 
 TESTS = Path(__file__).parent
@@ -753,7 +753,7 @@ class TestSmallGzipMembers:
 
 NAMES_IN_MEMORY = """
 import sys, trackparse
-from faults.zips import Member, local_part
+from support.zips import Member, local_part
 def peak():
     with open("/proc/self/status") as status:
         return int(next(line.split()[1] for line in status if line.startswith("VmHWM")))

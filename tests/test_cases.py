@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from archives_common import Unseekable, python_zip, random_chunks
-from cases import CASES, NAMES, Case, Row
-from conftest import KERNELS, placed
 
 import trackparse
+from corpus.cases import CASES, Case
+from support.archives import Unseekable, python_zip, random_chunks
+from support.kernels import KERNELS
+from support.logs import NAMES, Row, placed
 from trackparse.errors import TrackparseError
 
 BIG = 1 << 20

@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
-from cli_common import PROGRAM, ROW, csv_of, failed, good, run, with_bad
 
 import trackparse
+from support.cli import PROGRAM, ROW, csv_of, failed, good, run, with_bad
 from trackparse.cli import cli
 from trackparse.cli.exits import Exit, exit_for, gravest
 from trackparse.testing.sample import write_sample

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from cli_common import BAD, HEADER, ROW, run
 from click.testing import Result
-from service_common import sample, stored
 
 import trackparse
+from support.cli import BAD, HEADER, ROW, run
+from support.service import sample, stored
 from trackparse.testing import TOKEN, FakeService, Reply
 from trackparse.testing.sample import encode_row
 

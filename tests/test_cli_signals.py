@@ -12,14 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
-from cli_common import PLAIN, PROGRAM, ROW, csv_of, ended, with_bad
 
-TORTURE = Path(__file__).parent / "torture"
-sys.path.insert(0, str(TORTURE))
-
-import kills  # noqa: E402
-
-from trackparse.testing.sample import write_sample  # noqa: E402
+from support.cli import PLAIN, PROGRAM, ROW, csv_of, ended, with_bad
+from torture import kills
+from trackparse.testing.sample import write_sample
 
 COMMANDS = [["cat"], ["cat", "--format", "csv"], ["check"], ["check", "--json"], ["convert"], ["head"],
             ["head", "--json"], ["schema"], ["schema", "--json"], ["stats"], ["stats", "--json"]]  # fmt: skip

@@ -23,8 +23,8 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from cli_common import PROGRAM, csv_of, with_bad, with_text
 
+from support.cli import PROGRAM, csv_of, with_bad, with_text
 from trackparse.cli import cli
 from trackparse.testing import TOKEN, FakeService
 from trackparse.testing.sample import write_sample

@@ -24,9 +24,9 @@ import trustme
 import urllib3
 from hypothesis import given
 from hypothesis import strategies as st
-from service_common import QUICK, RecordingClock, client_of, clocked, sample, stored, table_of
 
 import trackparse
+from support.service import QUICK, RecordingClock, client_of, clocked, sample, stored, table_of
 from trackparse.client import TrackingLogClient, Waiting, days, open_url, tracking_codes
 from trackparse.sources.http import over_https, retry_after
 from trackparse.sources.retry import Pauses

@@ -12,10 +12,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from cases import H6, H8, NAMES, line, line6, row
-from conftest import SLOW
 
 import trackparse
+from support.kernels import SLOW
+from support.logs import H6, H8, NAMES, line, line6, row
 from trackparse.testing.sample import encode_row, sample_rows
 
 ROWS = 3000 // SLOW

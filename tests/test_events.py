@@ -12,11 +12,11 @@ from typing import Any
 
 import orjson
 import pytest
-from cases import EXAMPLE, EXAMPLE_PAYLOAD, H6, H8, MOMENT, line, line6
 from hypothesis import given
 from hypothesis import strategies as st
 
 import trackparse
+from support.logs import EXAMPLE, EXAMPLE_PAYLOAD, H6, H8, MOMENT, line, line6
 from trackparse import Event, Payload, PayloadError, Status
 
 NUMBERS = (

@@ -11,13 +11,15 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from archives_common import Unseekable, random_chunks
-from conftest import KERNELS, SLOW
-from faults import COUNTS, FAMILIES, Bad, Fault, Log, Outcome, Row, archives, zips
-from faults.model import NAMES, NAMES6, fputcsv, record, rfc4180, row, row6
-from faults.runs import KINDS, run
 
 import trackparse
+from corpus import COUNTS, FAMILIES, Bad, Fault, Log, Outcome, archives
+from corpus.model import fputcsv, record, rfc4180, row, row6
+from corpus.runs import KINDS, run
+from support import zips
+from support.archives import Unseekable, random_chunks
+from support.kernels import KERNELS, SLOW
+from support.logs import NAMES, NAMES6, Row
 from trackparse.errors import TrackparseError
 
 CASES = [fault for family in FAMILIES.values() for fault in family]

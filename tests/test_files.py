@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from cases import H8, line
-from cli_common import ended, failed, good, with_bad
 
 import trackparse
+from support.cli import ended, failed, good, with_bad
+from support.logs import H8, line
 from trackparse import atomic
 from trackparse.testing.sample import write_sample
 

@@ -14,11 +14,11 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from cases import H8, line
-from conftest import SLOW
-from kernel_common import Made, indexed, question
 
 import trackparse
+from support.kernel_calls import Made, indexed, question
+from support.kernels import SLOW
+from support.logs import H8, line
 
 TESTS = Path(__file__).parent
 PACKAGE = Path(trackparse.__file__).parent

@@ -12,9 +12,10 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from cases import CASES, H6, H8, line, line6
-from kernel_common import MAX, Made, Question, indexed, question
 
+from corpus.cases import CASES
+from support.kernel_calls import MAX, Made, Question, indexed, question
+from support.logs import H6, H8, line, line6
 from trackparse.records.kernel import reference
 from trackparse.testing.sample import encode_row, sample_rows
 

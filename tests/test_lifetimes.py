@@ -15,11 +15,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from archives_common import Unseekable, python_zip
-from cases import H6, H8, line, line6
-from conftest import SLOW
 
 import trackparse
+from support.archives import Unseekable, python_zip
+from support.kernels import SLOW
+from support.logs import H6, H8, line, line6
 from trackparse.testing.sample import encode_row, sample_rows
 
 ROWS = 3000 // SLOW

@@ -19,10 +19,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from cases import H8, line
-from cli_common import BAD, ROW, csv_of, ended, good, run, with_bad
 
 import trackparse
+from support.cli import BAD, ROW, csv_of, ended, good, run, with_bad
+from support.logs import H8, line
 from trackparse.cli import cli
 from trackparse.testing import TOKEN
 

@@ -14,11 +14,11 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from archives_common import Unseekable, python_zip
-from cases import H6, H8, NAMES, line, line6
-from conftest import SLOW
 
 import trackparse
+from support.archives import Unseekable, python_zip
+from support.kernels import SLOW
+from support.logs import H6, H8, NAMES, line, line6
 from trackparse.convert import row_groups
 from trackparse.testing.sample import sample_rows, write_sample
 

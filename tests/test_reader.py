@@ -12,11 +12,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from archives_common import Unseekable, python_zip, random_chunks
-from cases import BOM, H6, H8, MOMENT, line, line6, row
-from conftest import SLOW, placed
 
 import trackparse
+from support.archives import Unseekable, python_zip, random_chunks
+from support.kernels import SLOW
+from support.logs import BOM, H6, H8, MOMENT, line, line6, placed, row
 from trackparse.records import indexer
 from trackparse.records.kernel import reference
 from trackparse.testing.sample import encode_row, sample_rows, write_sample

@@ -16,13 +16,13 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from archives_common import files_in, python_zip
-from cases import BOM, H6, H8, line, line6
-from conftest import SLOW
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 import trackparse
+from support.archives import files_in, python_zip
+from support.kernels import SLOW
+from support.logs import BOM, H6, H8, line, line6
 from trackparse import Limits, Reason
 from trackparse.records.header import header_line, parse_header
 

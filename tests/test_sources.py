@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archives_common import LOG, Unseekable, each_source, make_log, random_chunks
 
+from support.archives import LOG, Unseekable, each_source, make_log, random_chunks
 from trackparse.sources.source import open_source
 
 SMALL = make_log(3000)

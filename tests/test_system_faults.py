@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_common import good, with_bad
+
+from support.cli import good, with_bad
 
 TORTURE = Path(__file__).parent / "torture"
 ROWS = 2_000

@@ -20,11 +20,11 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 import pytest
-from raw_server import Raw, RawServer
 from rich.traceback import Traceback
-from service_common import QUICK, client_of, sample
 
 import trackparse
+from support.raw_server import Raw, RawServer
+from support.service import QUICK, client_of, sample
 from trackparse.client import TrackingLogClient
 from trackparse.testing import FakeService, Reply
 

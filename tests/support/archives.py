@@ -7,7 +7,6 @@ import random
 import shutil
 import subprocess
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -177,11 +176,6 @@ WRITERS: list[tuple[str, Callable[[Path], bytes]]] = [
     ("python zip64", lambda _: python_zip({"log.csv": LOG}, zip64=True)),
     ("python zip64 streamed", lambda _: python_zip({"log.csv": LOG}, zip64=True, streamed=True)),
 ]
-
-
-def inflate_prefix(packed: bytes) -> bytes:
-    """All that zlib makes of cut deflate data."""
-    return zlib.decompressobj(-15).decompress(packed)
 
 
 def files_in(folder: Path) -> list[str]:

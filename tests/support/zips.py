@@ -16,7 +16,7 @@ def deflate(data: bytes, level: int = 6) -> bytes:
     return packer.compress(data) + packer.flush()
 
 
-def inflated(packed: bytes) -> bytes:
+def inflate_prefix(packed: bytes) -> bytes:
     """All that zlib makes of the beginning of deflate data."""
     return zlib.decompressobj(-15).decompress(packed)
 
