@@ -54,7 +54,7 @@ def read(case: Case, source: Any, block_size: int, **options: Any) -> dict[str, 
     try:
         with trackparse.open_log(
             source,
-            dialect=case.dialect,  # type: ignore[arg-type]
+            dialect=case.dialect,
             limits=case.limits,
             block_size=block_size,
             on_error="quarantine",
@@ -113,7 +113,7 @@ def test_a_case_gives_the_same_events(case: Case, kernel: str) -> None:
             dialect=case.dialect,
             limits=case.limits,
             block_size=block_size,
-            on_error="skip",  # type: ignore[arg-type]
+            on_error="skip",
         )
         rows = [(*event[:7], None if event.payload is None else event.payload.text) for event in events]
         assert rows == [row[:8] for row in case.rows]
@@ -129,7 +129,7 @@ def test_the_first_bad_record_is_raised_after_all_before_it(case: Case, kernel: 
             case.data,
             dialect=case.dialect,
             limits=case.limits,
-            block_size=block_size,  # type: ignore[arg-type]
+            block_size=block_size,
         ) as log:
             with pytest.raises(trackparse.RecordError) as caught:
                 drain(log, rows)

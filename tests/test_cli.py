@@ -125,8 +125,11 @@ def test_without_urllib3_one_line_says_what_to_install() -> None:
 def test_shells_complete_it(shell: str) -> None:
     script = run(_TRACKPARSE_COMPLETE=f"{shell}_source").stdout
     assert "_TRACKPARSE_COMPLETE" in script
-    words = {"COMP_WORDS": "trackparse stats --status ", "COMP_CWORD": "" if shell == "fish" else "3"}
-    completed = run(_TRACKPARSE_COMPLETE=f"{shell}_complete", **words).stdout
+    completed = run(
+        _TRACKPARSE_COMPLETE=f"{shell}_complete",
+        COMP_WORDS="trackparse stats --status ",
+        COMP_CWORD="" if shell == "fish" else "3",
+    ).stdout
     assert "delivered" in completed
 
 

@@ -6,6 +6,7 @@ import datetime
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -174,7 +175,7 @@ def test_what_opens_a_url_is_not_shown(service: FakeService) -> None:
 
 @pytest.mark.parametrize(("arguments", "variables"), [(["--base-url", ""], {}), ([], {"TRACKPARSE_BASE_URL": ""})])
 def test_an_empty_url_is_not_the_real_service(
-    arguments: list[str], variables: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str], variables: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("trackparse.client.BASE_URL", "https://127.0.0.1:9/the-real-one")
     result = run("fetch", *arguments, "--to", tmp_path, TRACKPARSE_TOKEN=TOKEN, **variables)

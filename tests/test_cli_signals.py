@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -37,10 +38,12 @@ def pipes(tmp_path: Path) -> list[Path]:
     return found
 
 
-def convert(pipes: list[Path], **options: object) -> subprocess.Popen[bytes]:
+def convert(pipes: list[Path], **options: Any) -> subprocess.Popen[bytes]:
     words = [*PROGRAM, "convert", *map(str, pipes), "--jobs", "2"]
-    options = {"env": PLAIN, **options}
-    return subprocess.Popen(words, stderr=subprocess.PIPE, start_new_session=True, **options)  # type: ignore[call-overload]
+    given = {"env": PLAIN, **options}
+    return cast(
+        "subprocess.Popen[bytes]", subprocess.Popen(words, stderr=subprocess.PIPE, start_new_session=True, **given)
+    )
 
 
 @pytest.mark.parametrize("moment", [0.0, 0.1, 0.3, 0.6])

@@ -362,7 +362,7 @@ def test_every_download_is_the_right_log_or_an_error() -> None:
     for name, result in found.items():
         if name.startswith("right"):
             assert not isinstance(result, Exception), (name, result)
-            assert result.equals(table_of(LOG)), name
+            assert table_of(LOG).equals(result), name
         else:
             assert isinstance(result, trackparse.TrackparseError), name
 

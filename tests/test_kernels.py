@@ -7,7 +7,7 @@ import json
 import mmap
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -292,7 +292,7 @@ def test_dictionaries_that_grow(instruction_set: ModuleType) -> None:
     for count in (1, 10, 100, 1000, 3000):
         data = b"".join(line(b"%d" % dice.randrange(count)) for _ in range(count))
         found = indexed(reference, data)
-        runs = [(data, found.fields, found.records, 8, 7)]
+        runs: list[reference.Run] = [(data, found.fields, found.records, 8, 7)]
         assert c.encode(runs, True) == python.encode(runs, True)
         assert c.strings() == python.strings()
 
@@ -303,7 +303,7 @@ def test_what_was_taken_from_a_dictionary_stays_as_it_is(instruction_set: Module
     for number in range(4):
         data = b"".join(line(b"%d" % (row % (100 * number + 1))) for row in range(500))
         found = indexed(reference, data)
-        runs = [(data, found.fields, found.records, 8, 7)]
+        runs: list[reference.Run] = [(data, found.fields, found.records, 8, 7)]
         assert c.encode(runs, True) == python.encode(runs, True)
         assert (len(c), c.size) == (len(python), python.size)
         taken.append((c.take(), python.take()))
@@ -350,8 +350,8 @@ def test_timestamps(instruction_set: ModuleType) -> None:
     for year in (1, 4, 99, 100, 400, 1600, 1900, 1969, 1970, 2000, 2023, 2024, 2100, 9999):
         for month in range(14):
             for day in (0, 1, 28, 29, 30, 31, 32):
-                text = b"%04d-%02d-%02d 23:59:59" % (year, month, day)
-                assert instruction_set.parse_timestamp(text) == reference.parse_timestamp(text), text
+                date = b"%04d-%02d-%02d 23:59:59" % (year, month, day)
+                assert instruction_set.parse_timestamp(date) == reference.parse_timestamp(date), date
 
 
 def random_json(dice: random.Random, depth: int = 0) -> Any:
@@ -421,22 +421,23 @@ def test_tables_that_do_not_fit_their_block_are_refused(instruction_set: ModuleT
         (data, fields, 1, 0, 0),
         (data, b"\xff" * len(fields), 1, 8, 3),
     ):
-        run = (block, table, records, width, field)
-        for call in (
+        run: reference.Run = (block, table, records, width, field)
+        calls: tuple[Callable[[reference.Run], object], ...] = (
             lambda run: instruction_set.strings([run], True, bytearray),
             lambda run: instruction_set.views([run], True, bytearray),
             lambda run: instruction_set.Dictionary().encode([run], True),
             lambda run: instruction_set.events(
                 run, (run[4],) * 8, "mtttsttj", b"\0" * 16, int, {}, Made, instruction_set.Field, "", 0, []
             ),
-        ):
+        )
+        for call in calls:
             with pytest.raises(ValueError, match=r"(run|events): "):
                 call(run)
 
 
 def test_arguments_out_of_range_are_refused(instruction_set: ModuleType) -> None:
     good = question(line(), stop=10)
-    bad = [
+    bad: list[dict[str, Any]] = [
         {"start": -1},
         {"stop": -1},
         {"width": 0},

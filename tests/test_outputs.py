@@ -126,9 +126,10 @@ class TestTheLibrary:
         log = log if log.exists() else other
         before = content(tmp_path)
         outputs = {"dest": tmp_path / "out.parquet", "rejects": tmp_path / "rejects.jsonl", output: other}
-        dest = outputs.pop("dest")
-        with log.open("rb") as file, pytest.raises(ValueError, match="that is the log itself"):
-            trackparse.convert_log(log if how == "a path" else file, dest, on_error="quarantine", **outputs)
+        with log.open("rb") as file:
+            source = log if how == "a path" else file
+            with pytest.raises(ValueError, match="that is the log itself"):
+                trackparse.convert_log(source, outputs["dest"], on_error="quarantine", rejects=outputs["rejects"])
         assert content(tmp_path) == before
 
     @pytest.mark.parametrize("kind", INSIDE)

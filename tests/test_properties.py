@@ -143,7 +143,8 @@ def found_in(blocks: list[bytes], slice_size: int, limits: Limits | None = None)
     rejects: list[tuple[Any, ...]] = []
     for segment in segments:
         rows += relative(segment)
-        rejects += [(bad.position, bad.reason, bad.raw) for bad in segment.rejects]
+        bad = [segment.rejects[at] for at in range(len(segment.rejects))]
+        rejects += [(one.position, one.reason, one.raw) for one in bad]
     return Found(
         rows,
         rejects,

@@ -47,7 +47,8 @@ def read(source: Any, **options: Any) -> tuple[list[str], list[dict[str, Any]], 
 
 
 def keep(source: Any, dest: Path, **options: Any) -> trackparse.ConversionReport:
-    return trackparse.convert_log(source, dest, **{"on_error": "quarantine", "on_damage": "keep", **options})
+    given: dict[str, Any] = {"on_error": "quarantine", "on_damage": "keep", **options}
+    return trackparse.convert_log(source, dest, **given)
 
 
 def partial(path: Path) -> str | None:

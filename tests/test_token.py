@@ -173,7 +173,12 @@ def locals_of(error: BaseException) -> str:
 def as_rich_prints(error: BaseException) -> str:
     """The local variables as rich prints them in a traceback, without those of the tests themselves."""
     trace = Traceback.extract(
-        type(error), error, error.__traceback__, show_locals=True, locals_max_length=None, locals_max_string=None
+        type(error),
+        error,
+        error.__traceback__,
+        show_locals=True,
+        locals_max_length=1 << 30,
+        locals_max_string=1 << 30,
     )
     return "\n".join(
         f"{name}={node}"

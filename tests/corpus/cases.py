@@ -24,6 +24,7 @@ from support.logs import (
 )
 from trackparse.errors import HeaderError, LimitError, TrackparseError
 from trackparse.limits import Limits
+from trackparse.options import Dialect
 
 # Reason, line, byte offset, raw.
 Rejected = tuple[str, int, int, bytes]
@@ -38,7 +39,7 @@ class Case:
     rows: tuple[Row, ...] = ()
     rejects: tuple[Rejected, ...] = ()
     blank_lines: int = 0
-    dialect: str = "auto"
+    dialect: Dialect = "auto"
     limits: Limits = field(default_factory=Limits)
     extra: tuple[str, ...] = ()
     error: type[TrackparseError] | None = None  # raised after all that is named here
@@ -62,7 +63,7 @@ def between(name: str, reason: str, raw: bytes, **more: Any) -> Case:
 
 def reordered(names: tuple[str, ...]) -> tuple[bytes, bytes]:
     """The header with its columns in this order, and the record of ``line`` under it."""
-    fields = dict(zip(NAMES, line(end=b"").split(b";"), strict=True))
+    fields: dict[str, bytes] = dict(zip(NAMES, line(end=b"").split(b";"), strict=True))
     return b"//" + ";".join(names).encode() + b"\n", b";".join(fields[name] for name in names) + b"\n"
 
 
@@ -443,7 +444,7 @@ DIALECTS = [
 _PRETTY = '{"a":"x\\""\n}'
 _RFC_PRETTY = b'"{""a"":""x\\""""\n}"'
 _PHP_PRETTY = b'"{""a"":""x\\"""\n}"'
-_DIALECTS = ("auto", "php", "rfc4180")
+_DIALECTS: tuple[Dialect, ...] = ("auto", "php", "rfc4180")
 _SEMICOLON = '{"a":"x\\"; y"}'
 
 
@@ -530,6 +531,12 @@ _TIMES = {
     "zeros": b"0000-00-00 00:00:00",
     "epoch seconds": b"1618923661",
 }
+_SAVED: tuple[tuple[str, bytes, str, tuple[Dialect, ...]], ...] = (
+    ("RFC 4180", _RFC, _SAY, ("auto", "rfc4180")),
+    ("PHP", _PHP, _SAY, ("auto", "php")),
+    ("RFC 4180, pretty", _RFC_PRETTY, _PRETTY, ("auto", "rfc4180")),
+    ("PHP, pretty", _PHP_PRETTY, _PRETTY, ("auto", "php")),
+)
 SAVED_AGAIN = [
     *(
         Case(
@@ -540,12 +547,7 @@ SAVED_AGAIN = [
             dialect=dialect,
         )
         for what, time in _TIMES.items()
-        for name, payload, text, dialects in (
-            ("RFC 4180", _RFC, _SAY, ("auto", "rfc4180")),
-            ("PHP", _PHP, _SAY, ("auto", "php")),
-            ("RFC 4180, pretty", _RFC_PRETTY, _PRETTY, ("auto", "rfc4180")),
-            ("PHP, pretty", _PHP_PRETTY, _PRETTY, ("auto", "php")),
-        )
+        for name, payload, text, dialects in _SAVED
         for dialect in dialects
         if dialect == "auto"
     ),

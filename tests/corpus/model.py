@@ -14,6 +14,7 @@ from typing import Any, Self
 from support.logs import MOMENT, NAMES, NAMES6, Row
 from trackparse.errors import TrackparseError, TruncatedError
 from trackparse.limits import Limits
+from trackparse.options import Dialect
 
 
 def row(
@@ -70,7 +71,7 @@ Writer = Callable[[Iterable[str]], bytes]
 
 def texts(values: Row, names: Iterable[str] = NAMES) -> list[str]:
     """The row's fields as text, in the order of the names."""
-    known = dict(zip(NAMES, values, strict=False))
+    known: dict[str, Any] = dict(zip(NAMES, values, strict=False))
     moment = known["timestamp"]
     known["timestamp"] = moment.strftime("%Y-%m-%d %H:%M:%S") + (f".{moment:%f}" if moment.microsecond else "")
     return [known[name] or "" for name in names]
@@ -111,7 +112,7 @@ class Fault:
     outcome: Outcome
     # Where a source that cannot seek has to show something else, because a ZIP has its directory at its end.
     forward: Outcome | None = None
-    dialect: str = "auto"
+    dialect: Dialect = "auto"
     limits: Limits = field(default_factory=Limits)
     block_size: int | None = None  # bytes; None: a few sizes
     heavy: bool = False  # read in fewer ways, and by C alone

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 from trackparse.records.kernel import chooser, reference
 
-try:
-    from trackparse.records.kernel import native
-except ImportError:  # built without a C compiler
-    native = None  # type: ignore[assignment]
+native: Any = None
+with suppress(ImportError):  # built without a C compiler
+    native = import_module("trackparse.records.kernel.native")
 
 INSTRUCTION_SETS: list[str] = native.instruction_sets() if native else []
 # The reference is a hundred times slower: large sizes are divided by this.
@@ -30,4 +32,5 @@ def kernel_named(name: str) -> ModuleType:
     if name == "reference":
         return reference
     native.select(name)
-    return native
+    module: ModuleType = native
+    return module

@@ -10,7 +10,10 @@ from trackparse.records.stream import Stats
 # The values of the known columns in the order of NAMES, then those of other columns.
 Row = tuple[Any, ...]
 
-NAMES = ("timestamp", "tracking_code", "target_id", "hwid", "status", "description", "appCode", "payload")
+NAMES: tuple[str, ...] = (
+    *("timestamp", "tracking_code", "target_id", "hwid"),
+    *("status", "description", "appCode", "payload"),
+)
 NAMES6 = NAMES[:6]
 H8 = b"//" + ";".join(NAMES).encode() + b"\n"
 H6 = b"//" + ";".join(NAMES6).encode() + b"\n"

@@ -40,7 +40,7 @@ class Member:
     def content(self) -> bytes:
         if self.packed is not None:
             return self.packed
-        return {0: bytes, 8: deflate, 12: bz2.compress}.get(self.method, bytes)(self.data)
+        return {8: deflate, 12: bz2.compress}.get(self.method, bytes)(self.data)
 
 
 _ORDER = ("version", "flags", "method", "time", "date", "crc", "packed", "size", "name", "extra")

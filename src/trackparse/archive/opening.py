@@ -256,6 +256,7 @@ class Archive:
         forward = ForwardZip(self.source, self._meter, listed.add)
         aside: SpooledMember | None = None
         inflated = 0  # bytes, before it was set aside
+        alone = 0  # its number
         fault: Exception | None = None
         taken: list[int] = []  # by number
         try:

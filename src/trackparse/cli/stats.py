@@ -51,7 +51,7 @@ def stats(logs: tuple[str, ...], as_json: bool, top: int, where: Filter | None, 
     from trackparse.cli.tally import Totals
 
     totals, faults = Totals(), Faults()
-    numbers = dict.fromkeys(_NUMBERS, 0)
+    numbers: dict[str, int] = dict.fromkeys(_NUMBERS, 0)
 
     def count(log: Input, reader: LogReader, bar: Bar) -> Exit:
         try:

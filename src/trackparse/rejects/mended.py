@@ -22,9 +22,10 @@ def mended_log(rejects: pa.Table | Iterable[Mapping[str, Any]]) -> bytes:
     Below a damaged header (``bad_header``) mend it once, in the ``raw`` of its own row, or in the ``header`` of each
     row below it. HeaderError if neither was done: the values would come into the wrong columns.
     """
-    if isinstance(rejects, pa.Table):
-        rejects = rejects.to_pylist()
-    rows = [*_under_good_headers(row for row in rejects if row["raw"] is not None)]
+    given: Any = rejects
+    if isinstance(given, pa.Table):
+        given = given.to_pylist()
+    rows = [*_under_good_headers(row for row in given if row["raw"] is not None)]
     headers = [*dict.fromkeys(header for header, _ in rows if header)]
     # The first header makes the schema: it has to name all columns.
     current = headers[0] if len(headers) == 1 else _header_of_all(headers)
