@@ -28,6 +28,7 @@ from support.service import QUICK, client_of, sample
 from trackparse.client import TrackingLogClient
 from trackparse.testing import FakeService, Reply
 
+TESTS = Path(__file__).parent
 TOKEN = "tOkEn/9f8e7d6c5b4a+3z="
 PIECES = [TOKEN[start : start + 8].lower() for start in range(len(TOKEN) - 7)]
 YESTERDAY = datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=1)
@@ -164,7 +165,7 @@ def locals_of(error: BaseException) -> str:
         seen.append(one)
         queue += [one.__cause__, one.__context__]
         for frame, _ in traceback.walk_tb(one.__traceback__):
-            if "tests" not in Path(frame.f_code.co_filename).parts:
+            if TESTS not in Path(frame.f_code.co_filename).parents:
                 for name, value in frame.f_locals.items():
                     found += [f"{name}={text}" for text in everything_in(value)]
     return "\n".join(found)
@@ -184,7 +185,7 @@ def as_rich_prints(error: BaseException) -> str:
         f"{name}={node}"
         for stack in trace.stacks
         for frame in stack.frames
-        if "tests" not in Path(frame.filename).parts
+        if TESTS not in Path(frame.filename).parents
         for name, node in (frame.locals or {}).items()
     )
 
