@@ -23,6 +23,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "reduced" if SLOW > 1
 
 # Under nohup it is ignored, by every process started here, too: tests that send it would wait for ever.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+# The same for Ctrl-C in the background of a shell.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=KERNELS)

@@ -38,6 +38,7 @@ class Reason(enum.StrEnum):
     TRUNCATED = "truncated", "the log ends in the middle of it"
 
     def __new__(cls, code: str, explanation: str) -> Reason:
+        """Make a reason whose value is its code."""
         reason = str.__new__(cls, code)
         reason._value_ = code
         reason.explanation = explanation

@@ -64,7 +64,7 @@ class ConversionReport:
 
 
 def convert_log(source: LogSource, dest: str | os.PathLike[str], **options: Unpack[ConvertOptions]) -> ConversionReport:
-    """Write a log as a Parquet file; options as for ``open_log``, and these:
+    """Write a log as a Parquet file. The options are those of ``open_log``, and these.
 
     - ``compression``: a codec of Parquet (``"zstd"``).
     - ``row_group_size``: rows of a row group (262,144). It has fewer where their text, each repeated value counted
