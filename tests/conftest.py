@@ -1,15 +1,17 @@
-"""Each kernel in turn as a fixture, and how hard hypothesis tries."""
+"""Each kernel in turn as a fixture, which tests are quick, and how hard hypothesis tries."""
 
 from __future__ import annotations
 
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from support import tiers
 from support.kernels import INSTRUCTION_SETS, KERNELS, SLOW, chosen_set, kernel_named, native
 from trackparse import events
 from trackparse.columns import builder
@@ -26,6 +28,21 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # The same for Ctrl-C in the background of a shell.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the quick tests, and put the long ones first."""
+    for item in items:
+        if tiers.is_quick(item):
+            item.add_marker("quick")
+    items.sort(key=tiers.order)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With ``-m quick`` import only the files that have some: the others take longer to import than to leave out."""
+    if config.option.markexpr == "quick" and collection_path.is_file() and not tiers.has_quick_tests(collection_path):
+        return True
+    return None
 
 
 @pytest.fixture(params=KERNELS)
