@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup test lint bench writers oracle mutations torture bombs fuzz ci clean
+.PHONY: setup quick test lint format coverage bench writers oracle mutations torture bombs fuzz ci clean
 
 setup: $(BIN)/.installed
 
@@ -12,12 +12,30 @@ $(BIN)/.installed: pyproject.toml setup.py $(wildcard src/trackparse/records/ker
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	touch $@
 
+# What an edit breaks shows in half a minute; each module is touched. The whole suite is `make test`.
+quick: setup
+	PYTHONDEVMODE=1 $(BIN)/python -m pytest -q -n auto -m quick
+
 test: setup
 	PYTHONDEVMODE=1 $(BIN)/python -m pytest -n auto
 
+C_FILES = $(shell git ls-files '*.c' '*.h')
 lint: setup
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/clang-format --dry-run --Werror $(C_FILES)
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(C_FILES)
+
+# Lines of Python and of C that the suite runs; TESTS="-m quick" takes the quick tests. Needs gcc.
+TESTS ?=
+coverage: setup
+	tests/coverage.sh $(BIN) $(TESTS)
 
 bench: setup
 	$(BIN)/python -m benchmarks

@@ -27,9 +27,9 @@ def inflate(log: Path) -> Iterator[int]:
 
 def scan(log: Path) -> Iterator[int]:
     from trackparse.archive.opening import open_archive
-    from trackparse.archive.readahead import MemberEnd, MemberStart, ReadAhead
+    from trackparse.archive.readahead import MemberStart, ReadAhead
     from trackparse.limits import Limits
-    from trackparse.reader import BLOCK_SIZE
+    from trackparse.options import BLOCK_SIZE
     from trackparse.records.indexer import Indexer
     from trackparse.sources.source import open_source
 
@@ -39,7 +39,7 @@ def scan(log: Path) -> Iterator[int]:
             if isinstance(item, MemberStart):
                 indexer.start(item.name)
                 continue
-            segments = indexer.finish() if isinstance(item, MemberEnd) else indexer.feed(item)
+            segments = indexer.feed(item) if isinstance(item, bytes | memoryview) else indexer.finish()
             yield sum(segment.records for segment in segments)
 
 

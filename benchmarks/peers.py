@@ -131,7 +131,9 @@ def duckdb_parquet(log: Path) -> Path:
 def _pandas_frame(log: Path, *, engine: Any = "pyarrow", **options: Any) -> Any:
     import pandas as pd
 
-    given = {"dtype_backend": "pyarrow"} if engine == "pyarrow" else {"dtype": str, "keep_default_na": False}
+    given: dict[str, Any] = (
+        {"dtype_backend": "pyarrow"} if engine == "pyarrow" else {"dtype": str, "keep_default_na": False}
+    )
     return pd.read_csv(
         log, sep=";", header=None, names=list(COLUMNS), skiprows=1, engine=engine, encoding="utf-8", **(given | options)
     )

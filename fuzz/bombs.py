@@ -18,7 +18,7 @@ from typing import TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from bombs import BAD, FILLS, WAYS, Shape, measure
+from support.bombs import BAD, FILLS, WAYS, Shape, measure
 
 _T = TypeVar("_T")
 _SHOWN = 10

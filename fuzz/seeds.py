@@ -27,7 +27,7 @@ VALUES_KNOBS: Final = 4
 
 def logs() -> Iterator[bytes]:
     """Logs good and bad, of both generations and in both dialects."""
-    from cases import CASES
+    from corpus.cases import CASES
 
     yield from (case.data for case in CASES)
     yield from (data for data in faults() if not data.startswith(MAGIC))
@@ -40,7 +40,7 @@ def logs() -> Iterator[bytes]:
 
 def faults() -> Iterator[bytes]:
     """What the fault corpus holds, but for what is large."""
-    from faults import FAMILIES
+    from corpus import FAMILIES
 
     yield from (fault.data for family in FAMILIES.values() for fault in family if len(fault.data) <= LARGEST)
 

@@ -1,30 +1,21 @@
-"""Kernels by name, and how hard hypothesis tries."""
+"""Each kernel in turn as a fixture, which tests are quick, and how hard hypothesis tries."""
 
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from support import tiers
+from support.kernels import INSTRUCTION_SETS, KERNELS, SLOW, chosen_set, kernel_named, native
 from trackparse import events
 from trackparse.columns import builder
 from trackparse.records import indexer
-from trackparse.records.kernel import chooser, reference
-from trackparse.records.stream import Stats
-
-try:
-    from trackparse.records.kernel import native
-except ImportError:  # no compiler was at hand
-    native = None  # type: ignore[assignment]
-
-INSTRUCTION_SETS: list[str] = native.instruction_sets() if native else []
-# Sizes that a kernel a hundred times slower cannot take are divided by this.
-SLOW = 10 if chooser.name == "reference" else 1
-# Payload derives from the kernel that was chosen, and the C kernel makes no other.
-KERNELS: list[str] = ["reference", *(INSTRUCTION_SETS if SLOW == 1 else [])]
 
 settings.register_profile("default", max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 settings.register_profile("reduced", parent=settings.get_profile("default"), max_examples=20)
@@ -32,18 +23,26 @@ settings.register_profile("thorough", parent=settings.get_profile("default"), ma
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "reduced" if SLOW > 1 else "default"))
 
 
-def chosen_set() -> str:
-    """The instruction set that dispatch chose, or would have."""
-    wanted = os.environ.get("TRACKPARSE_KERNEL", "")
-    return wanted if wanted in INSTRUCTION_SETS else INSTRUCTION_SETS[0]
+# Under nohup it is ignored, by every process started here, too: tests that send it would wait for ever.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+# The same for Ctrl-C in the background of a shell.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def kernel_named(name: str) -> ModuleType:
-    """The kernel; with its instruction set selected where it is the one in C."""
-    if name == "reference":
-        return reference
-    native.select(name)
-    return native
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the quick tests, and put the long ones first."""
+    for item in items:
+        if tiers.is_quick(item):
+            item.add_marker("quick")
+    items.sort(key=tiers.order)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With ``-m quick`` import only the files that have some: the others take longer to import than to leave out."""
+    if config.option.markexpr == "quick" and collection_path.is_file() and not tiers.has_quick_tests(collection_path):
+        return True
+    return None
 
 
 @pytest.fixture(params=KERNELS)
@@ -62,8 +61,3 @@ def instruction_set(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
     """The C kernel with each of its instruction sets."""
     yield kernel_named(request.param)
     native.select(chosen_set())
-
-
-def placed(stats: Stats) -> int:
-    """Bytes of a log that are known to be something; all of them when it was read to its end."""
-    return stats.bytes_in_records + stats.bytes_in_rejects + stats.bytes_in_blank_lines + stats.bytes_in_headers

@@ -17,19 +17,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archives_common import (
+
+from support.archives import (
     LOG,
     WRITERS,
     Unseekable,
     contents,
     each_source,
-    inflate_prefix,
     make_log,
     python_zip,
     random_chunks,
     read_members,
 )
-
+from support.tools import need
+from support.zips import inflate_prefix
 from trackparse.archive import inflate
 from trackparse.archive.opening import open_archive
 from trackparse.errors import ArchiveError, LimitError, TruncatedError
@@ -441,12 +442,10 @@ def test_an_unknown_method_is_named(source: Any) -> None:
 @pytest.mark.parametrize("how", ["-mem=ZipCrypto", "-mem=AES256"])
 def test_an_encrypted_member_is_refused(source: Any, how: str, tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_bytes(SMALL)
-    try:
-        subprocess.run(
-            ["7z", "a", "-bd", "-psecret", how, "out.zip", "log.csv"], cwd=tmp_path, check=True, capture_output=True
-        )
-    except FileNotFoundError:
-        pytest.skip("7z is not installed")
+    need("7z")
+    subprocess.run(
+        ["7z", "a", "-bd", "-psecret", how, "out.zip", "log.csv"], cwd=tmp_path, check=True, capture_output=True
+    )
     found, error = read_members(source((tmp_path / "out.zip").read_bytes()))
     assert joined(found) == b""
     assert type(error) is ArchiveError

@@ -7,7 +7,6 @@ import logging
 import mmap
 import os
 import random
-import shutil
 import struct
 import subprocess
 import sys
@@ -19,9 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archives_common import python_zip, read_members
-from conftest import SLOW
-from faults.zips import CENTRAL, END, Member, archive, deflate, local_part
+
+import trackparse
+from support.archives import python_zip, read_members
+from support.kernels import SLOW
+from support.tools import here, need
+from support.zips import CENTRAL, END, Member, archive, deflate, local_part
 from torture import large
 from torture.mutations import (
     FLIPPED,
@@ -38,8 +40,6 @@ from torture.mutations import (
     mutation,
     with_zip64_end,
 )
-
-import trackparse
 from trackparse.errors import ArchiveError, HeaderError
 
 TESTS = Path(__file__).parent
@@ -465,12 +465,6 @@ class TestDamageOfOne:
         assert "'b.csv'" in str(report.damage)
 
 
-def run(*command: str, cwd: Path) -> bytes:
-    if shutil.which(command[0]) is None:
-        pytest.skip(f"{command[0]} is not installed")
-    return subprocess.run(command, cwd=cwd, check=True, capture_output=True).stdout
-
-
 PHP = """
 $zip = new ZipArchive();
 $zip->open('out.zip', ZipArchive::CREATE);
@@ -519,10 +513,11 @@ class TestSoundForms:
         folder = tmp_path / "logs"
         folder.mkdir()
         files = self.folder(folder)
-        for name in {tool.split()[0].strip(","), "zip" if "zip" in tool else "sh"} - {"python"}:
-            if shutil.which(name) is None:
-                pytest.skip(f"{name} is not installed")
-        run(*(("php", "-r", PHP) if tool == "php" else ("sh", "-c", SHELL[tool])), cwd=folder)
+        program = tool.split()[0].strip(",")
+        part = {"php": "php's class ZipArchive", "zip, bzip2": "zip's bzip2", "python": "python3"}
+        need(part.get(tool, program))
+        command = ["php", "-r", PHP] if tool == "php" else ["sh", "-c", SHELL[tool]]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
         data = (folder / "out.zip").read_bytes()
         for way in WAYS:
             if "prefix" in tool and way == "stream":
@@ -565,7 +560,7 @@ class TestSoundForms:
         data = whole + behind
         path = tmp_path / "log.zip"
         path.write_bytes(data)
-        if shutil.which("unzip"):
+        if here("unzip"):
             # It warns of what is before and behind, with 1.
             assert subprocess.run(["unzip", "-tqq", path], capture_output=True, check=False).returncode in (0, 1)
         for source in (data, path):
@@ -780,7 +775,7 @@ class TestSmallGzipMembers:
 
 NAMES_IN_MEMORY = """
 import sys, trackparse
-from faults.zips import Member, local_part
+from support.zips import Member, local_part
 def peak():
     with open("/proc/self/status") as status:
         return int(next(line.split()[1] for line in status if line.startswith("VmHWM")))

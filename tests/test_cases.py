@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from archives_common import Unseekable, python_zip, random_chunks
-from cases import CASES, NAMES, Case, Row
-from conftest import KERNELS, placed
 
 import trackparse
+from corpus.cases import CASES, Case
+from support.archives import Unseekable, python_zip, random_chunks
+from support.kernels import KERNELS
+from support.logs import NAMES, Row, placed
 from trackparse.errors import TrackparseError
 
 BIG = 1 << 20
@@ -53,7 +54,7 @@ def read(case: Case, source: Any, block_size: int, **options: Any) -> dict[str, 
     try:
         with trackparse.open_log(
             source,
-            dialect=case.dialect,  # type: ignore[arg-type]
+            dialect=case.dialect,
             limits=case.limits,
             block_size=block_size,
             on_error="quarantine",
@@ -112,7 +113,7 @@ def test_a_case_gives_the_same_events(case: Case, kernel: str) -> None:
             dialect=case.dialect,
             limits=case.limits,
             block_size=block_size,
-            on_error="skip",  # type: ignore[arg-type]
+            on_error="skip",
         )
         rows = [(*event[:7], None if event.payload is None else event.payload.text) for event in events]
         assert rows == [row[:8] for row in case.rows]
@@ -128,7 +129,7 @@ def test_the_first_bad_record_is_raised_after_all_before_it(case: Case, kernel: 
             case.data,
             dialect=case.dialect,
             limits=case.limits,
-            block_size=block_size,  # type: ignore[arg-type]
+            block_size=block_size,
         ) as log:
             with pytest.raises(trackparse.RecordError) as caught:
                 drain(log, rows)

@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
-from cli_common import PROGRAM, ROW, csv_of, failed, good, run, with_bad
 
 import trackparse
+from support.cli import PROGRAM, ROW, csv_of, failed, good, run, with_bad
 from trackparse.cli import cli
 from trackparse.cli.exits import Exit, exit_for, gravest
 from trackparse.testing.sample import write_sample
@@ -125,8 +125,11 @@ def test_without_urllib3_one_line_says_what_to_install() -> None:
 def test_shells_complete_it(shell: str) -> None:
     script = run(_TRACKPARSE_COMPLETE=f"{shell}_source").stdout
     assert "_TRACKPARSE_COMPLETE" in script
-    words = {"COMP_WORDS": "trackparse stats --status ", "COMP_CWORD": "" if shell == "fish" else "3"}
-    completed = run(_TRACKPARSE_COMPLETE=f"{shell}_complete", **words).stdout
+    completed = run(
+        _TRACKPARSE_COMPLETE=f"{shell}_complete",
+        COMP_WORDS="trackparse stats --status ",
+        COMP_CWORD="" if shell == "fish" else "3",
+    ).stdout
     assert "delivered" in completed
 
 

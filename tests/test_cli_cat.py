@@ -11,12 +11,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from cli_common import HEADER, ROW, csv_of, ended, failed, good, with_bad, with_text
-from conftest import SLOW
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import csv as arrow_csv
 
+from support.cli import HEADER, ROW, csv_of, ended, failed, good, with_bad, with_text
+from support.kernels import SLOW
 from trackparse.testing.sample import COLUMNS, encode_row, sample_rows, write_sample
 
 OLD = b"//timestamp;tracking_code;target_id;hwid;status;description\n2011-01-01T15:03:01.012345;T;u;h;created;\n"

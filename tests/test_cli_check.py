@@ -7,9 +7,9 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from cli_common import BAD, HEADER, ROW, csv_of, ended, good, run, with_bad, with_text
-from conftest import SLOW
 
+from support.cli import BAD, HEADER, ROW, csv_of, ended, good, run, with_bad, with_text
+from support.kernels import SLOW
 from trackparse.cli import findings, output
 from trackparse.testing.sample import encode_row, write_sample
 

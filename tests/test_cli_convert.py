@@ -15,9 +15,9 @@ from threading import Event, Thread
 
 import pyarrow.parquet as pq
 import pytest
-from cli_common import BAD, HEADER, PLAIN, PROGRAM, ROW, csv_of, ended, failed, good, with_bad, with_text
 
 import trackparse
+from support.cli import BAD, HEADER, PLAIN, PROGRAM, ROW, csv_of, ended, failed, good, with_bad, with_text
 from trackparse.testing.sample import COLUMNS, encode_row, sample_rows, write_sample
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import click
 import pytest
-from cli_common import PROGRAM, ROW, csv_of, ended, failed, run, with_bad
 
 import trackparse
+from support.cli import PROGRAM, ROW, csv_of, ended, failed, run, with_bad
 from trackparse.cli.output import _ADVICE, expected, one_line
 from trackparse.testing import TOKEN
 

@@ -6,14 +6,15 @@ import datetime
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from cli_common import BAD, HEADER, ROW, run
 from click.testing import Result
-from service_common import sample, stored
 
 import trackparse
+from support.cli import BAD, HEADER, ROW, run
+from support.service import sample, stored
 from trackparse.testing import TOKEN, FakeService, Reply
 from trackparse.testing.sample import encode_row
 
@@ -189,7 +190,7 @@ def test_what_opens_a_url_is_not_shown(service: FakeService) -> None:
 
 @pytest.mark.parametrize(("arguments", "variables"), [(["--base-url", ""], {}), ([], {"TRACKPARSE_BASE_URL": ""})])
 def test_an_empty_url_is_not_the_real_service(
-    arguments: list[str], variables: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str], variables: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("trackparse.client.BASE_URL", "https://127.0.0.1:9/the-real-one")
     result = run("fetch", *arguments, "--to", tmp_path, TRACKPARSE_TOKEN=TOKEN, **variables)

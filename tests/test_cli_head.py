@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from cli_common import ROW, csv_of, ended, good, with_bad, with_text
 
 import trackparse
+from support.cli import ROW, csv_of, ended, good, with_bad, with_text
 from trackparse.cli.head import _lines
 from trackparse.testing.sample import COLUMNS, sample_rows, write_sample
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from cli_common import good, run
-from service_common import stored
 
+from support.cli import good, run
+from support.service import stored
 from trackparse.testing import TOKEN, FakeService
 from trackparse.testing.sample import COLUMNS
 

@@ -10,16 +10,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
-from cli_common import PLAIN, PROGRAM, ROW, csv_of, ended, with_bad
 
-TORTURE = Path(__file__).parent / "torture"
-sys.path.insert(0, str(TORTURE))
-
-import kills  # noqa: E402
-
-from trackparse.testing.sample import write_sample  # noqa: E402
+from support.cli import PLAIN, PROGRAM, ROW, csv_of, ended, with_bad
+from torture import kills
+from trackparse.testing.sample import write_sample
 
 COMMANDS = [["cat"], ["cat", "--format", "csv"], ["check"], ["check", "--json"], ["convert"], ["head"],
             ["head", "--json"], ["schema"], ["schema", "--json"], ["stats"], ["stats", "--json"]]  # fmt: skip
@@ -41,10 +38,12 @@ def pipes(tmp_path: Path) -> list[Path]:
     return found
 
 
-def convert(pipes: list[Path], **options: object) -> subprocess.Popen[bytes]:
+def convert(pipes: list[Path], **options: Any) -> subprocess.Popen[bytes]:
     words = [*PROGRAM, "convert", *map(str, pipes), "--jobs", "2"]
-    options = {"env": PLAIN, **options}
-    return subprocess.Popen(words, stderr=subprocess.PIPE, start_new_session=True, **options)  # type: ignore[call-overload]
+    given = {"env": PLAIN, **options}
+    return cast(
+        "subprocess.Popen[bytes]", subprocess.Popen(words, stderr=subprocess.PIPE, start_new_session=True, **given)
+    )
 
 
 @pytest.mark.parametrize("moment", [0.0, 0.1, 0.3, 0.6])

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_common import csv_of, ended, good, with_bad, with_text
 
+from support.cli import csv_of, ended, good, with_bad, with_text
 from trackparse.cli.tally import Tally
 from trackparse.testing.sample import sample_rows, write_sample
 

@@ -21,10 +21,11 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
-from cli_common import PROGRAM, csv_of, with_bad, with_text
 
+from support.cli import PROGRAM, csv_of, with_bad, with_text
 from trackparse.cli import cli
 from trackparse.testing import TOKEN, FakeService
 from trackparse.testing.sample import write_sample
@@ -199,7 +200,7 @@ def test_a_log_comes_out_of_a_pipe_and_goes_into_one(folder: Path) -> None:
 
 def test_fetch_in_a_terminal_and_in_a_pipe(tmp_path: Path) -> None:
     with FakeService(rows=200, ready_after=1) as service:
-        told = {"TRACKPARSE_TOKEN": TOKEN, "TRACKPARSE_BASE_URL": service.url}
+        told: dict[str, Any] = {"TRACKPARSE_TOKEN": TOKEN, "TRACKPARSE_BASE_URL": service.url}
         arguments = ["fetch", "--days", "1", "--allow-http"]
         ended = in_terminal(*arguments, cwd=tmp_path, **told)
         wanted = f"{YESTERDAY}.parquet: 200 rows, ".encode()

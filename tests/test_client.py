@@ -24,9 +24,9 @@ import trustme
 import urllib3
 from hypothesis import given
 from hypothesis import strategies as st
-from service_common import QUICK, RecordingClock, client_of, clocked, sample, stored, table_of
 
 import trackparse
+from support.service import QUICK, RecordingClock, client_of, clocked, sample, stored, table_of
 from trackparse.client import TrackingLogClient, Waiting, days, open_url, tracking_codes
 from trackparse.sources.http import over_https, retry_after
 from trackparse.sources.retry import Pauses
@@ -225,7 +225,7 @@ def test_a_bad_option_is_met_before_the_wait(service: FakeService, tmp_path: Pat
         with pytest.raises(TypeError, match=r"unknown option 'colums': did you mean 'columns'\?"):
             client.open_log(colums=["status"])  # type: ignore[call-arg]
         with pytest.raises(TypeError, match="compresion"):
-            client.convert(None, tmp_path / "log.parquet", compresion="zstd")
+            client.convert(None, tmp_path / "log.parquet", compresion="zstd")  # type: ignore[call-arg]
         with pytest.raises(FileNotFoundError, match="missing"):
             client.convert(None, tmp_path / "missing" / "log.parquet")
         with pytest.raises(IsADirectoryError):
@@ -582,7 +582,7 @@ def test_an_answer_that_is_none_is_an_api_error(service: FakeService, reply: Rep
 )
 def test_a_token_that_is_refused_is_an_auth_error(service: FakeService, reply: Reply) -> None:
     for method in ("getTrackingLog", "getResults"):
-        service.reply(method, reply)  # type: ignore[arg-type]
+        service.reply(method, reply)
     with client_of(service) as client:
         with pytest.raises(trackparse.AuthError, match="token is not accepted"):
             client.request_log()
@@ -879,13 +879,15 @@ def test_a_range_of_days_gives_one_log_a_day(service: FakeService, tmp_path: Pat
 
 
 def test_a_range_that_is_left_closes_its_log(service: FakeService) -> None:
+    left: list[trackparse.LogReader] = []
     with client_of(service) as client:
         for _, log in client.open_logs(ago(2), ago(1), block_size=1000):
             next(log)
+            left.append(log)
             break
     assert not [thread for thread in threading.enumerate() if thread.name == "trackparse-inflate"]
     with pytest.raises(ValueError, match="closed"):
-        next(log)
+        next(left[0])
 
 
 def test_a_range_has_two_ends_in_order() -> None:

@@ -12,14 +12,16 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from cases import H6, H8, NAMES, line, line6, row
-from conftest import SLOW
 
 import trackparse
+from support.kernels import SLOW
+from support.logs import H6, H8, NAMES, Row, line, line6, row
 from trackparse.testing.sample import encode_row, sample_rows
 
 ROWS = 3000 // SLOW
-TRUTH = [(datetime.fromisoformat(fields[0]), *fields[1:7], fields[7] or None) for fields in sample_rows(ROWS)]
+TRUTH: list[Row] = [
+    (datetime.fromisoformat(fields[0]), *fields[1:7], fields[7] or None) for fields in sample_rows(ROWS)
+]
 LOG = H8 + b"".join(encode_row(fields) for fields in sample_rows(ROWS))
 BLOCK = 20_000
 
@@ -150,7 +152,7 @@ class TestDictionary:
         assert table["status"].cast(pa.string()).to_pylist() == plain["status"].to_pylist()
         sent = table.filter(pc.equal(table["status"].cast(pa.string()), "sent"))
         assert sent.num_rows == plain.filter(pc.equal(plain["status"], "sent")).num_rows > 0
-        counts = pl.from_arrow(table)["status"].value_counts().sort("count")
+        counts = pl.DataFrame(table)["status"].value_counts().sort("count")
         assert counts["count"].sum() == ROWS
 
     def test_it_has_a_limit(self, kernel: str) -> None:
@@ -203,9 +205,9 @@ class TestConsumers:
             frame = log.read_all().to_pandas()
         assert [None if pd.isna(text) else text for text in frame["payload"]] == [r[7] for r in TRUTH]
         assert frame["timestamp"].tolist() == [pd.Timestamp(r[0]) for r in TRUTH]
-        if hasattr(pd.DataFrame, "from_arrow"):
+        if from_arrow := getattr(pd.DataFrame, "from_arrow", None):
             with trackparse.open_log(LOG, block_size=BLOCK) as log:
-                assert pd.DataFrame.from_arrow(log)["hwid"].tolist() == [r[3] for r in TRUTH]
+                assert from_arrow(log)["hwid"].tolist() == [r[3] for r in TRUTH]
 
     def test_nanoarrow(self) -> None:
         nanoarrow = pytest.importorskip("nanoarrow")

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import trustme
 import urllib3
-from raw_server import Raw, RawServer, assert_nothing_left, head, left_over
-from service_common import QUICK, client_of, sample
 
 import trackparse
+from support.raw_server import Raw, RawServer, assert_nothing_left, head, left_over
+from support.service import QUICK, client_of, sample
 from trackparse.client import TrackingLogClient, open_url
 from trackparse.testing import FakeService, Reply
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from cases import H8, line
-from conftest import SLOW
 
 import trackparse
+from support.kernels import SLOW
+from support.logs import H8, line
 from trackparse.testing.sample import encode_row, sample_rows, write_sample
 
 ROWS = 3000 // SLOW

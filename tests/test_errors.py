@@ -10,8 +10,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from cli_common import ROW, csv_of, failed, with_bad
 
+from support.cli import ROW, csv_of, failed, with_bad
 from trackparse import errors, read_log
 from trackparse.errors import ApiError, ArchiveError, HeaderError, Position, Reason, RecordError, TrackparseError
 

@@ -11,13 +11,15 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from archives_common import Unseekable, random_chunks
-from conftest import KERNELS, SLOW
-from faults import COUNTS, FAMILIES, Bad, Fault, Log, Outcome, Row, archives, zips
-from faults.model import NAMES, NAMES6, fputcsv, record, rfc4180, row, row6
-from faults.runs import KINDS, run
 
 import trackparse
+from corpus import COUNTS, FAMILIES, Bad, Fault, Log, Outcome, archives
+from corpus.model import fputcsv, record, rfc4180, row, row6
+from corpus.runs import KINDS, run
+from support import zips
+from support.archives import Unseekable, random_chunks
+from support.kernels import KERNELS, SLOW
+from support.logs import NAMES, NAMES6, Row
 from trackparse.errors import TrackparseError
 
 CASES = [fault for family in FAMILIES.values() for fault in family]
@@ -67,7 +69,7 @@ def read(source: Any, fault: Fault, block_size: int) -> tuple[Outcome, Trackpars
             dialect=fault.dialect,
             limits=fault.limits,
             block_size=block_size,
-            on_error="quarantine",  # type: ignore[arg-type]
+            on_error="quarantine",
         ) as log:
             extra = tuple(log.schema.names[8:])
             try:
@@ -121,7 +123,7 @@ def test_events_are_the_same_rows(fault: Fault, kernel: str) -> None:
                 dialect=fault.dialect,
                 limits=fault.limits,
                 block_size=block_size,
-                on_error="skip",  # type: ignore[arg-type]
+                on_error="skip",
             ) as log:
                 rows.extend(
                     (*event[:7], None if event.payload is None else event.payload.text) for event in log.events()
@@ -147,7 +149,7 @@ def test_the_first_bad_record_is_raised_behind_the_rows_before_it(fault: Fault, 
             fault.data,
             dialect=fault.dialect,
             limits=fault.limits,
-            block_size=block_size,  # type: ignore[arg-type]
+            block_size=block_size,
         ) as log:
             with pytest.raises(trackparse.RecordError) as caught:
                 drain(log, rows)
@@ -182,7 +184,7 @@ def test_one_bad_row_costs_none_of_a_hundred_thousand(kind: str) -> None:
             assert (reject["reason"], reject["line"]) == (bad.reason, bad.line)
             assert (reject["byte_offset"], reject["raw"]) == (bad.offset, bad.raw)
     with trackparse.open_log(zipped) as log:
-        got = []
+        got: list[pa.RecordBatch] = []
         with pytest.raises(trackparse.RecordError, match=f"line {bad.line} ") as caught:
             got.extend(log)
         assert pa.Table.from_batches(got, log.schema).equals(expected.slice(0, bad.before))
@@ -253,7 +255,7 @@ def test_a_zip_cut_anywhere_gives_every_record_that_was_there() -> None:
         whole = zips.archive(zips.Member(archives.DATA, descriptor=descriptor))
         for end in range(archives.HEAD + 1, len(whole) - 1, 2):
             packed = whole[archives.HEAD : min(end, archives.HEAD + len(archives.PACKED))]
-            wanted = archives.LOG.cut(len(zips.inflated(packed)))
+            wanted = archives.LOG.cut(len(zips.inflate_prefix(packed)))
             fault = Fault(f"cut at {end}", whole[:end], wanted)
             for source in (fault.data, [fault.data]):
                 found, error = read(source, fault, 4096)

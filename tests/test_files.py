@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -14,11 +15,12 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from cases import H8, line
-from cli_common import ended, failed, good, with_bad
 
 import trackparse
+from support.cli import ended, failed, good, with_bad
+from support.logs import H8, line
 from trackparse import atomic
+from trackparse.options import ConvertOptions
 from trackparse.testing.sample import write_sample
 
 GOOD, BAD = H8 + line(), H8 + line() + b"x\n"
@@ -97,7 +99,7 @@ class TestWhatTheDeadLeft:
 
         writer.kill()
         writer.wait()
-        monkeypatch.setattr(atomic.fcntl, "flock", no_locks)
+        monkeypatch.setattr(fcntl, "flock", no_locks)
         before = names(tmp_path)
         write_sample(tmp_path / "sample.zip", rows=1)
         assert names(tmp_path) == sorted([*before, "sample.zip"])
@@ -143,7 +145,13 @@ class TestWhatTheDeadLeft:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         looked: list[object] = []
-        monkeypatch.setattr(os, "listdir", lambda folder: looked.append(folder) or time.sleep(0.05) or [])
+
+        def slow_listing(folder: object) -> list[str]:
+            looked.append(folder)
+            time.sleep(0.05)
+            return []
+
+        monkeypatch.setattr(os, "listdir", slow_listing)
         for _ in range(10):
             with atomic.atomic(tmp_path / "a") as temporary:
                 temporary.touch()
@@ -157,8 +165,9 @@ def convert_with_a_folder_in_the_way(data: bytes, dest: Path, rejects: Path, pla
         if stats.records:
             place.mkdir(exist_ok=True)
 
-    options = {"progress": progress, "block_size": 64}
-    trackparse.convert_log(data + line() * 20, dest, on_error="quarantine", rejects=rejects, **options)
+    trackparse.convert_log(
+        data + line() * 20, dest, on_error="quarantine", rejects=rejects, progress=progress, block_size=64
+    )
 
 
 class TestTogether:
@@ -217,7 +226,11 @@ class TestTakenAway:
         self, old: bool, data: bytes, rejects: str | None, tmp_path: Path
     ) -> None:
         dest = tmp_path / "out.parquet"
-        options = {"on_error": "quarantine", "rejects": rejects and tmp_path / rejects, "block_size": 64}
+        options: ConvertOptions = {
+            "on_error": "quarantine",
+            "rejects": tmp_path / rejects if rejects else None,
+            "block_size": 64,
+        }
         if old:
             trackparse.convert_log(BAD, dest, **options)
         before = content(tmp_path)
@@ -226,8 +239,9 @@ class TestTakenAway:
             for path in tmp_path.glob(".*.tmp"):
                 path.unlink()
 
+        options["progress"] = clean
         with pytest.raises(FileNotFoundError, match=r"somebody removed .*\.tmp.*what was here before stays") as caught:
-            trackparse.convert_log(data + line() * 20, dest, progress=clean, **options)
+            trackparse.convert_log(data + line() * 20, dest, **options)
         assert caught.value.filename in (str(dest), str(options["rejects"]))
         assert content(tmp_path) == before
 
@@ -249,7 +263,7 @@ class TestTakenAway:
         trackparse.convert_log(BAD, dest, on_error="quarantine", rejects=rejects)
         dest.unlink()
         before = content(tmp_path)
-        flock = atomic.fcntl.flock
+        flock = fcntl.flock
         met: list[str] = []
         holding: list[IO[bytes]] = []
 
@@ -269,7 +283,7 @@ class TestTakenAway:
                         Path(file.name).touch()
             flock(file, operation)
 
-        monkeypatch.setattr(atomic.fcntl, "flock", unlucky)
+        monkeypatch.setattr(fcntl, "flock", unlucky)
         if mode == "xb":
             trackparse.convert_log(BAD + line() + b"y\n", dest, on_error="quarantine", rejects=rejects)
             assert trackparse.read_rejects(rejects).num_rows == 2
@@ -289,7 +303,7 @@ class TestTakenAway:
         def held(*_: object) -> None:
             raise BlockingIOError(errno.EWOULDBLOCK, os.strerror(errno.EWOULDBLOCK))
 
-        monkeypatch.setattr(atomic.fcntl, "flock", held)
+        monkeypatch.setattr(fcntl, "flock", held)
         with pytest.raises(OSError, match="other processes lock or remove each new file") as caught:
             trackparse.convert_log(GOOD, tmp_path / "out.parquet")
         assert caught.value.filename == str(tmp_path / "out.parquet")

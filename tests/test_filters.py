@@ -11,11 +11,11 @@ from typing import Literal
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import SLOW
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import trackparse
+from support.kernels import SLOW
 from trackparse import Filter
 from trackparse.testing.sample import encode_row, sample_rows
 

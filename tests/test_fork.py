@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archives_common import python_zip
-from cases import H8, line
 
+from support.archives import python_zip
+from support.logs import H8, line
 from trackparse.testing import FakeService
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

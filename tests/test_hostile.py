@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from archives_common import files_in, python_zip
-from cases import H6, H8, line, line6
-from conftest import SLOW
 
 import trackparse
+from support.archives import files_in, python_zip
+from support.kernels import SLOW
+from support.logs import H6, H8, line, line6
 
 MIB = 1 << 20
 PACKAGE = Path(trackparse.__file__).parent

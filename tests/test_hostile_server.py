@@ -10,13 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from conftest import SLOW
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from raw_server import Raw, RawServer, assert_nothing_left, head, left_over
-from service_common import QUICK, sample, table_of
 
 import trackparse
+from support.kernels import SLOW
+from support.raw_server import Raw, RawServer, assert_nothing_left, head, left_over
+from support.service import QUICK, sample, table_of
 from trackparse.client import TrackingLogClient, open_url
 from trackparse.client.answers import Answer, read_answer, tracking_codes
 from trackparse.client.calendar import kept_day
@@ -362,7 +362,7 @@ def test_every_download_is_the_right_log_or_an_error() -> None:
     for name, result in found.items():
         if name.startswith("right"):
             assert not isinstance(result, Exception), (name, result)
-            assert result.equals(table_of(LOG)), name
+            assert table_of(LOG).equals(result), name
         else:
             assert isinstance(result, trackparse.TrackparseError), name
 

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from archives_common import python_zip
-from cases import H8
-from conftest import SLOW
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import trackparse
+from support.archives import python_zip
+from support.kernels import SLOW
+from support.logs import H8
 
 # A column of a block has to be large enough to be worth recycling.
 BLOCK = 1 << 18

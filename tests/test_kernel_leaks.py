@@ -9,16 +9,17 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-from cases import H8, line
-from conftest import SLOW
-from kernel_common import Made, indexed, question
 
 import trackparse
+from support.kernel_calls import Made, indexed, question
+from support.kernels import SLOW
+from support.logs import H8, line
 from trackparse.records.kernel.codes import Run
 
 TESTS = Path(__file__).parent
@@ -88,16 +89,16 @@ def calls(kernel: Any) -> Iterator[tuple[str, Callable[[], object]]]:
     for name in ("strings", "views"):
         make = getattr(kernel, name)
         for column in (-1, 4, 5, 7):
-            yield f"{name}: column {column}", lambda make=make, column=column: make([run(column)] * 3, True)
-        yield f"{name}: no runs", lambda make=make: make([], True)
-        yield f"{name}: a bad run behind a good one", lambda make=make: make([run(1), run(9)], True)
-        yield f"{name}: no run", lambda make=make: make([run(1), ("x",)], True)
-        yield f"{name}: a table that does not fit", lambda make=make: make([run(1), run(1, no_table)], True)
-        yield f"{name}: a short table", lambda make=make: make([run(1), run(1, b"")], True)
-        yield f"{name}: no allocator", lambda make=make: make([run(1)], True, fail)
-        yield f"{name}: an allocator of nothing", lambda make=make: make([run(1)], True, lambda size: bytearray())
-        yield f"{name}: an allocator of text", lambda make=make: make([run(1)], True, lambda size: "text")
-        yield f"{name}: an allocator of bytes", lambda make=make: make([run(1)], True, bytes)
+            yield f"{name}: column {column}", partial(make, [run(column)] * 3, True)
+        yield f"{name}: no runs", partial(make, [], True)
+        yield f"{name}: a bad run behind a good one", partial(make, [run(1), run(9)], True)
+        yield f"{name}: no run", partial(make, [run(1), ("x",)], True)
+        yield f"{name}: a table that does not fit", partial(make, [run(1), run(1, no_table)], True)
+        yield f"{name}: a short table", partial(make, [run(1), run(1, b"")], True)
+        yield f"{name}: no allocator", partial(make, [run(1)], True, fail)
+        yield f"{name}: an allocator of nothing", partial(make, [run(1)], True, lambda size: bytearray())
+        yield f"{name}: an allocator of text", partial(make, [run(1)], True, lambda size: "text")
+        yield f"{name}: an allocator of bytes", partial(make, [run(1)], True, bytes)
     yield "dictionary", lambda: encoded(kernel, [run(4), run(7), run(-1)])
     yield "dictionary: a bad run", lambda: encoded(kernel, [run(4), run(9)])
     yield "dictionary: taken with something", lambda: kernel.Dictionary().take(1)

@@ -7,14 +7,15 @@ import json
 import mmap
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
 import pytest
-from cases import CASES, H6, H8, line, line6
-from kernel_common import MAX, Made, indexed, question, run_of
 
+from corpus.cases import CASES
+from support.kernel_calls import MAX, Made, indexed, question, run_of
+from support.logs import H6, H8, line, line6
 from trackparse.records.kernel import reference
 from trackparse.records.kernel.codes import BadRecord, Indexed, Question, Run
 from trackparse.testing.sample import encode_row, sample_rows
@@ -352,8 +353,8 @@ def test_timestamps(instruction_set: ModuleType) -> None:
     for year in (1, 4, 99, 100, 400, 1600, 1900, 1969, 1970, 2000, 2023, 2024, 2100, 9999):
         for month in range(14):
             for day in (0, 1, 28, 29, 30, 31, 32):
-                text = b"%04d-%02d-%02d 23:59:59" % (year, month, day)
-                assert instruction_set.parse_timestamp(text) == reference.parse_timestamp(text), text
+                date = b"%04d-%02d-%02d 23:59:59" % (year, month, day)
+                assert instruction_set.parse_timestamp(date) == reference.parse_timestamp(date), date
 
 
 def random_json(dice: random.Random, depth: int = 0) -> Any:
@@ -425,21 +426,22 @@ def test_tables_that_do_not_fit_their_block_are_refused(instruction_set: ModuleT
         (data, b"\xff" * len(fields), 1, 8, 3),
     ):
         run = Run(block, table, records, width, field)
-        for call in (
+        calls: tuple[Callable[[Run], object], ...] = (
             lambda run: instruction_set.strings([run], True, bytearray),
             lambda run: instruction_set.views([run], True, bytearray),
             lambda run: instruction_set.Dictionary().encode([run], True),
             lambda run: instruction_set.events(
                 run, (run.field,) * 8, "mtttsttj", b"\0" * 16, int, {}, Made, instruction_set.Field, "", 0, []
             ),
-        ):
+        )
+        for call in calls:
             with pytest.raises(ValueError, match=r"(run|events): "):
                 call(run)
 
 
 def test_arguments_out_of_range_are_refused(instruction_set: ModuleType) -> None:
     good = question(line(), stop=10)
-    bad = [
+    bad: list[dict[str, Any]] = [
         {"start": -1},
         {"stop": -1},
         {"width": 0},

@@ -13,11 +13,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from archives_common import python_zip
-from cases import H8, line
-from conftest import SLOW
 
 import trackparse
+from support.archives import python_zip
+from support.kernels import SLOW
+from support.logs import H8, line
 
 TIMES = 1000 // SLOW
 SLACK = 512 << 10  # bytes; one block of each log in a quarter would be twice as much

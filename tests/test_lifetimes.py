@@ -11,15 +11,16 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from archives_common import Unseekable, python_zip
-from cases import H6, H8, line, line6
-from conftest import SLOW
 
 import trackparse
+from support.archives import Unseekable, python_zip
+from support.kernels import SLOW
+from support.logs import H6, H8, line, line6
 from trackparse.testing.sample import encode_row, sample_rows
 
 ROWS = 3000 // SLOW
@@ -332,7 +333,7 @@ class TestSources:
         assert numbers(batches) == list(range(ROWS))
         batches.clear()
         with pytest.raises((OSError, TypeError), match=message):
-            batches.extend(trackparse.open_log([NUMBERED, given], block_size=1000))
+            batches.extend(trackparse.open_log(cast(list[bytes], [NUMBERED, given]), block_size=1000))
         assert numbers(batches) == list(range(ROWS))
 
     def test_short_reads_and_long_ones_make_no_difference(self) -> None:
@@ -438,7 +439,7 @@ class TestInterrupted:
             interrupted(delay, lambda: trackparse.convert_log(NUMBERED, dest, block_size=2000, row_group_size=500))
             assert [path.name for path in tmp_path.iterdir()] in ([], [dest.name])
             if dest.exists():
-                assert numbers(pa.parquet.read_table(dest).to_batches()) == list(range(ROWS))
+                assert numbers(pq.read_table(dest).to_batches()) == list(range(ROWS))
                 dest.unlink()
 
     def test_a_thread_that_its_executor_does_not_know(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

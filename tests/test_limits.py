@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SLOW
 
+from support.kernels import SLOW
+from support.logs import H6, H8
 from trackparse.errors import TrackparseError
 from trackparse.limits import Limits
 from trackparse.records import indexer
@@ -19,8 +20,6 @@ from trackparse.records.kernel import chooser, codes, reference
 from trackparse.records.kernel import index as kernel_index
 from trackparse.records.kernel.grammar import Window
 
-H8 = b"//timestamp;tracking_code;target_id;hwid;status;description;appCode;payload\n"
-H6 = b"//timestamp;tracking_code;target_id;hwid;status;description\n"
 QUOTED = b'"2021-04-20 13:01:01";T-1;u;h;sent;;A-1;{}\n'
 BARE = b"2021-04-20 13:01:01;T-1;u;h;sent;;A-1;{}\n"
 SIX = b"2021-04-20 13:01:01;T-1;u;h;sent;\n"

@@ -10,8 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from bombs import CONVERT, WAYS, Shape, measure
-from conftest import SLOW
+
+from support.bombs import CONVERT, WAYS, Shape, measure
+from support.kernels import SLOW
 
 MOST = 256  # MiB above the start
 ALL = "TRACKPARSE_BOMBS" in os.environ

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cases import H8, line
 
 import trackparse
+from support.logs import H8, line
 from trackparse.options import CONVERT_DEFAULTS, READ_DEFAULTS, convert_options
 
 LOG = H8 + line()

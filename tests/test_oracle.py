@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import pytest
-from conftest import KERNELS
+
 from oracle import grammar
 from oracle.compare import BLOCKS, CHUNKS, KNOWN, Campaign, Known, Way, compare, described
+from support.kernels import KERNELS
 
 # Together about 1,500 logs, in parts that pytest-xdist can share out.
 PARTS = range(10)

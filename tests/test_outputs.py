@@ -19,10 +19,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from cases import H8, line
-from cli_common import BAD, ROW, csv_of, ended, good, run, with_bad
 
 import trackparse
+from support.cli import BAD, ROW, csv_of, ended, good, run, with_bad
+from support.logs import H8, line
 from trackparse.cli import cli
 from trackparse.testing import TOKEN
 
@@ -126,9 +126,10 @@ class TestTheLibrary:
         log = log if log.exists() else other
         before = content(tmp_path)
         outputs = {"dest": tmp_path / "out.parquet", "rejects": tmp_path / "rejects.jsonl", output: other}
-        dest = outputs.pop("dest")
-        with log.open("rb") as file, pytest.raises(ValueError, match="that is the log itself"):
-            trackparse.convert_log(log if how == "a path" else file, dest, on_error="quarantine", **outputs)
+        with log.open("rb") as file:
+            source = log if how == "a path" else file
+            with pytest.raises(ValueError, match="that is the log itself"):
+                trackparse.convert_log(source, outputs["dest"], on_error="quarantine", rejects=outputs["rejects"])
         assert content(tmp_path) == before
 
     @pytest.mark.parametrize("kind", INSIDE)

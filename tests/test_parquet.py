@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 import time
 import zipfile
@@ -15,16 +16,18 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from archives_common import Unseekable, python_zip
-from cases import H6, H8, NAMES, line, line6
-from conftest import SLOW
 
 import trackparse
+from support.archives import Unseekable, python_zip
+from support.kernels import SLOW
+from support.logs import H6, H8, NAMES, Row, line, line6
 from trackparse.convert import row_groups
 from trackparse.testing.sample import sample_rows, write_sample
 
 ROWS = 5000 // SLOW
-TRUTH = [(datetime.fromisoformat(fields[0]), *fields[1:7], fields[7] or None) for fields in sample_rows(ROWS)]
+TRUTH: list[Row] = [
+    (datetime.fromisoformat(fields[0]), *fields[1:7], fields[7] or None) for fields in sample_rows(ROWS)
+]
 
 
 @pytest.fixture
@@ -313,8 +316,9 @@ class TestFailure:
         for old in (None, b"the file of yesterday"):
             if old is not None:
                 dest.write_bytes(old)
+            given: Any = source() if callable(source) else source
             with pytest.raises(error):
-                trackparse.convert_log(source() if callable(source) else source, dest, **options)
+                trackparse.convert_log(given, dest, **options)
             assert [path.name for path in dest.parent.iterdir()] == ([] if old is None else [dest.name])
             if old is not None:
                 assert dest.read_bytes() == old
@@ -391,5 +395,5 @@ def test_the_kinds_of_source(log: Path, dest: Path) -> None:
     for source in (data, Unseekable(data), iter([data[:100], data[100:]]), log.open("rb")):
         trackparse.convert_log(source, dest)
         assert rows_of(dest) == TRUTH
-        if hasattr(source, "close"):
+        if isinstance(source, io.IOBase):
             source.close()

@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from cases import NAMES
-from php_logs import php_log, php_zip, requires_php
 
 import trackparse
+from support.logs import NAMES
+from support.php_logs import php_log, php_zip, requires_php
 
 ROWS = 20_000
 

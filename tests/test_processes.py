@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from cases import H8, line
+
+from support.logs import H8, line
 
 _START = """
 import gc, multiprocessing, os, signal, sys, threading, time

@@ -11,13 +11,12 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import orjson
-from cases import EXAMPLE, H6, H8, NAMES, line, line6
-from conftest import placed
 from hypothesis import example, given
 from hypothesis import strategies as st
-from kernel_common import MAX, indexed
 
 import trackparse
+from support.kernel_calls import MAX, indexed
+from support.logs import EXAMPLE, H6, H8, NAMES, line, line6, placed
 from trackparse.limits import Limits
 from trackparse.records.indexer import Indexer
 from trackparse.records.kernel import codes
@@ -144,7 +143,8 @@ def found_in(blocks: list[bytes], slice_size: int, limits: Limits | None = None)
     rejects: list[tuple[Any, ...]] = []
     for segment in segments:
         rows += relative(segment)
-        rejects += [(bad.position, bad.reason, bad.raw) for bad in segment.rejects]
+        bad = [segment.rejects[at] for at in range(len(segment.rejects))]
+        rejects += [(one.position, one.reason, one.raw) for one in bad]
     return Found(
         rows,
         rejects,

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archives_common import LOG, python_zip
 
+from support.archives import LOG, python_zip
 from trackparse.archive.opening import open_archive
 from trackparse.archive.readahead import MemberEnd, MemberStart, ReadAhead
 from trackparse.errors import ArchiveError, TruncatedError

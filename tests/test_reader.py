@@ -11,16 +11,17 @@ import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 import pyarrow as pa
 import pytest
-from archives_common import Unseekable, python_zip, random_chunks
-from cases import BOM, H6, H8, MOMENT, line, line6, row
-from conftest import SLOW, placed
 
 import trackparse
+from support.archives import Unseekable, python_zip, random_chunks
+from support.kernels import SLOW
+from support.logs import BOM, H6, H8, MOMENT, line, line6, placed, row
+from trackparse.options import StringType
 from trackparse.records import indexer
 from trackparse.records.kernel.codes import MOST_REJECTS
 from trackparse.testing.sample import encode_row, sample_rows, write_sample
@@ -201,8 +202,8 @@ class TestBatches:
             assert reader.read_all().num_rows == 300
 
     def test_a_batch_outlives_its_reader(self) -> None:
-        for string_type in ("string", "string_view"):
-            with trackparse.open_log(iter([SMALL]), string_type=string_type, block_size=3000) as log:  # type: ignore[arg-type]
+        for string_type in get_args(StringType):
+            with trackparse.open_log(iter([SMALL]), string_type=string_type, block_size=3000) as log:
                 batches = list(log)
             del log
             gc.collect()
@@ -234,7 +235,7 @@ class TestArchives:
 
     def test_a_truncated_archive_raises_for_events_too(self, tmp_path: Path) -> None:
         data = self.zipped(tmp_path)
-        events = []
+        events: list[trackparse.Event] = []
         with pytest.raises(trackparse.TruncatedError):
             events.extend(trackparse.iter_events(Unseekable(data[: len(data) // 2])))
 

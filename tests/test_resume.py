@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SLOW
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from service_common import QUICK, assert_tiles, client_of, clocked, sample, stored, table_of
 
 import trackparse
+from support.kernels import SLOW
+from support.service import QUICK, assert_tiles, client_of, clocked, sample, stored, table_of
 from trackparse.client import open_url
 from trackparse.sources.download import Download
 from trackparse.testing import Delivery, FakeService, Reply

@@ -10,11 +10,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from archives_common import Unseekable, files_in, inflate_prefix, python_zip
-from cases import H6, H8, line, line6
-from conftest import SLOW
 
 import trackparse
+from support.archives import Unseekable, files_in, python_zip
+from support.kernels import SLOW
+from support.logs import H6, H8, line, line6
+from support.zips import inflate_prefix
 from trackparse.testing.sample import encode_row, sample_rows
 
 ROWS = list(sample_rows(400 // SLOW))
@@ -46,7 +47,8 @@ def read(source: Any, **options: Any) -> tuple[list[str], list[dict[str, Any]], 
 
 
 def keep(source: Any, dest: Path, **options: Any) -> trackparse.ConversionReport:
-    return trackparse.convert_log(source, dest, **{"on_error": "quarantine", "on_damage": "keep", **options})
+    given: dict[str, Any] = {"on_error": "quarantine", "on_damage": "keep", **options}
+    return trackparse.convert_log(source, dest, **given)
 
 
 def partial(path: Path) -> str | None:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from php_logs import php_log, php_zip, requires_php
 
+from support.php_logs import php_log, php_zip, requires_php
 from trackparse.testing.sample import COLUMNS, encode_row, sample_rows, write_sample
 
 HEADER = "//timestamp;tracking_code;target_id;hwid;status;description;appCode;payload\n"

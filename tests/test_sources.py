@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archives_common import LOG, Unseekable, each_source, make_log, random_chunks
 
+from support.archives import LOG, Unseekable, each_source, make_log, random_chunks
 from trackparse.sources.source import open_source
 
 SMALL = make_log(3000)
@@ -130,8 +130,8 @@ def test_bytes_are_not_copied_and_what_may_change_is() -> None:
         assert isinstance(part, memoryview)
         assert part.obj is LOG
     changing = bytearray(LOG)
-    for given in (changing, memoryview(changing).toreadonly()):
-        part = open_source(given).read(1000)
+    for changeable in (changing, memoryview(changing).toreadonly()):
+        part = open_source(changeable).read(1000)
         assert isinstance(part, bytes)
 
 
@@ -173,7 +173,7 @@ def test_errors_of_the_source_pass_through() -> None:
 
 def test_a_file_without_bytes_now_is_refused() -> None:
     class Empty(io.RawIOBase):
-        def read(self, n: int = -1) -> None:  # type: ignore[override]
+        def read(self, n: int = -1) -> None:
             return None
 
     with pytest.raises(BlockingIOError, match="blocking"):
@@ -225,7 +225,7 @@ def test_a_file_that_grows_is_read_as_far_as_it_was(tmp_path: Path) -> None:
         for given in (path, file):
             source = open_source(given)
             size = path.stat().st_size
-            first = source.read(100)
+            first = bytes(source.read(100))
             with path.open("ab") as more:
                 more.write(SMALL)
             assert len(first + read_all(source)) == size

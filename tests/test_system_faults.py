@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_common import good, with_bad
+
+from support.cli import good, with_bad
 
 TORTURE = Path(__file__).parent / "torture"
 ROWS = 2_000
@@ -44,7 +45,9 @@ def outcomes(shim: Path, folder: Path, name: str, suffix: str, faults: list[Faul
     log, rejects = folder / "log.csv", f"bad{suffix}"
     good("convert", with_bad(log, 3), "-o", folder / "out.parquet", "--rejects", folder / rejects)
     with_bad(log, ROWS)
-    told = [(fault.call, f".{name}.", fault.number, fault.first, fault.last) for fault in faults]
+    told: list[tuple[object, ...]] = [
+        (fault.call, f".{name}.", fault.number, fault.first, fault.last) for fault in faults
+    ]
     # Renames are told by the new name, which has no dot in front.
     told = [(call, f"/{name}" if call == "rename" else path, *more) for call, path, *more in told]
     done = subprocess.run(

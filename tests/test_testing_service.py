@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 
 import pytest
 import urllib3
-from service_common import client_of, sample
 
 import trackparse
+from support.service import client_of, sample
 from trackparse.testing import TOKEN, FakeService, Reply
 
 DAY = datetime.datetime.now(datetime.UTC).date().isoformat()
@@ -77,8 +77,7 @@ def test_it_fails_as_it_is_told_to(tmp_path: Path) -> None:
     (tmp_path / "log.zip").write_bytes(sample())
     arguments = ("--log", str(tmp_path / "log.zip"), "--fail", "429:0", "--fail", "drop", "--token", "other")
     with from_the_shell(*arguments, "--chunked", "--cut", "30000", "--reset") as (url, _):
-        from service_common import QUICK
-
+        from support.service import QUICK
         from trackparse.client import TrackingLogClient
 
         client = TrackingLogClient("other", base_url=url, allow_http=True, pauses=QUICK)

@@ -20,14 +20,15 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 import pytest
-from raw_server import Raw, RawServer
 from rich.traceback import Traceback
-from service_common import QUICK, client_of, sample
 
 import trackparse
+from support.raw_server import Raw, RawServer
+from support.service import QUICK, client_of, sample
 from trackparse.client import TrackingLogClient
 from trackparse.testing import FakeService, Reply
 
+TESTS = Path(__file__).parent
 TOKEN = "tOkEn/9f8e7d6c5b4a+3z="
 PIECES = [TOKEN[start : start + 8].lower() for start in range(len(TOKEN) - 7)]
 YESTERDAY = datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=1)
@@ -164,7 +165,7 @@ def locals_of(error: BaseException) -> str:
         seen.append(one)
         queue += [one.__cause__, one.__context__]
         for frame, _ in traceback.walk_tb(one.__traceback__):
-            if "tests" not in Path(frame.f_code.co_filename).parts:
+            if TESTS not in Path(frame.f_code.co_filename).parents:
                 for name, value in frame.f_locals.items():
                     found += [f"{name}={text}" for text in everything_in(value)]
     return "\n".join(found)
@@ -173,13 +174,18 @@ def locals_of(error: BaseException) -> str:
 def as_rich_prints(error: BaseException) -> str:
     """The local variables as rich prints them in a traceback, without those of the tests themselves."""
     trace = Traceback.extract(
-        type(error), error, error.__traceback__, show_locals=True, locals_max_length=None, locals_max_string=None
+        type(error),
+        error,
+        error.__traceback__,
+        show_locals=True,
+        locals_max_length=1 << 30,
+        locals_max_string=1 << 30,
     )
     return "\n".join(
         f"{name}={node}"
         for stack in trace.stacks
         for frame in stack.frames
-        if "tests" not in Path(frame.filename).parts
+        if TESTS not in Path(frame.filename).parents
         for name, node in (frame.locals or {}).items()
     )
 

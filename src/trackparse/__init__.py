@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from trackparse.records.stream import Stats
     from trackparse.rejects.files import read_rejects
     from trackparse.rejects.mended import mended_log
+    from trackparse.schema import Status
 
 __all__ = [
     "ApiError",

@@ -19,10 +19,9 @@ from dataclasses import dataclass, replace
 from random import Random
 from unittest import mock
 
-from conftest import KERNELS, kernel_named
-
 import trackparse
 from oracle import grammar, logs
+from support.kernels import KERNELS, kernel_named
 from trackparse import events
 from trackparse.columns import builder
 from trackparse.records import indexer

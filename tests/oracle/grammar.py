@@ -361,8 +361,8 @@ class Reader:
         number = len(self.log.rows) + len(self.log.rejects)
         lines = self.data.count(b"\n", 0, start) + 1
         header: str | None = self.header.text
-        if len(header.encode()) > LONG_HEADER:
-            header, self.told = None if header == self.told else header, header
+        if len(self.header.text.encode()) > LONG_HEADER:
+            header, self.told = None if header == self.told else header, self.header.text
         else:
             self.told = ""
         self.log.rejects.append(Reject(number, lines, start, reason, self.data[start:end], header))

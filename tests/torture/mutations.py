@@ -23,11 +23,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 if __name__ == "__main__":
-    sys.path[0] = str(Path(__file__).parent.parent)  # beside it there is another faults
-
-from faults.zips import CENTRAL, DESCRIPTOR, END, LOCAL, Member, archive
+    sys.path[0] = str(Path(__file__).parent.parent)
 
 import trackparse
+from support.zips import CENTRAL, DESCRIPTOR, END, LOCAL, Member, archive
 from trackparse.archive.opening import open_archive
 from trackparse.errors import HeaderError, TrackparseError
 from trackparse.limits import Limits

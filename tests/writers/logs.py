@@ -52,7 +52,9 @@ class Plan(NamedTuple):
 def plans(first_round: int = 0, rounds: int = 1) -> Iterator[Plan]:
     """The logs of each round: every writer with every kind, and the mixes. One log in five has 6 columns."""
     for turn in range(first_round, first_round + rounds):
-        makings = [(writer.name, kind, (writer,)) for writer in WRITERS for kind in KINDS]
+        makings: list[tuple[str, str, tuple[Writer, ...]]] = [
+            (writer.name, kind, (writer,)) for writer in WRITERS for kind in KINDS
+        ]
         for mix, kind, count in _MIXES:
             makings += [(mix, kind, _two_of_each(f"{turn} {mix} {kind} {i}")) for i in range(count)]
         for i, (mix, kind, writers) in enumerate(makings):

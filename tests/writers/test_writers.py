@@ -16,7 +16,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import INSTRUCTION_SETS, KERNELS, SLOW
+
+from support.kernels import INSTRUCTION_SETS, KERNELS, SLOW
 
 from .logs import LOGS_A_ROUND, Log, plans, write
 from .order import CASES, Case

@@ -101,7 +101,9 @@ class ConversionReport:
 
 
 def convert_log(source: LogSource, dest: str | os.PathLike[str], **options: Unpack[ConvertOptions]) -> ConversionReport:
-    """Write a log as a Parquet file, and report what was done. Source and options are those of ``open_log``, and these:
+    """Write a log as a Parquet file, and report what was done.
+
+    Source and options are those of ``open_log``, and these:
 
     - ``compression``: the codec of the Parquet file: ``"zstd"`` (default), ``"snappy"``, ``"gzip"``, ``"brotli"``,
       ``"lz4"`` or ``"none"``.
@@ -112,8 +114,8 @@ def convert_log(source: LogSource, dest: str | os.PathLike[str], **options: Unpa
       old one is deleted.
     - ``on_damage``: what to do about a damaged archive. ``"raise"`` (default): raise its ``ArchiveError``. ``"keep"``:
       keep all records that could be read: those before the damage, and those of the other members. The report then has
-      the error as ``damage``, and the metadata of the file has it as ``trackparse.partial``. Other errors are raised all
-      the same, and so is damage before the first record. After a checksum that does not match, values may be wrong, too.
+      the error as ``damage``, and the metadata of the file has it as ``trackparse.partial``. Other errors are raised,
+      and so is damage before the first record. After a checksum that does not match, values may be wrong, too.
 
     Text is written as plain strings, whatever ``string_type`` and ``dictionary`` say. The file appears under its name
     when it is complete: after an error there is neither half a file nor a changed old one. Its key-value metadata names

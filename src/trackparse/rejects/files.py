@@ -169,7 +169,7 @@ def _with_headers_once(batch: pa.RecordBatch, last: str) -> tuple[pa.RecordBatch
     """
     headers: list[str | None] = batch["header"].to_pylist()
     for at, header in enumerate(headers):
-        if header == last and len(header) > _LONGEST_REPEATED_IN_FILES:
+        if header and header == last and len(header) > _LONGEST_REPEATED_IN_FILES:
             headers[at] = None
         last = header or last
     at = SCHEMA.get_field_index("header")

@@ -28,9 +28,10 @@ def mended_log(rejects: pa.Table | Iterable[Mapping[str, Any]]) -> bytes:
     >>> rows[0]["raw"] = rows[0]["raw"].replace(b'"user', b"user")
     >>> table = trackparse.read_log(trackparse.mended_log(rows))
     """
-    if isinstance(rejects, pa.Table):
-        rejects = rejects.to_pylist()
-    rows = [*_under_good_headers(row for row in rejects if row["raw"] is not None)]
+    given: Any = rejects
+    if isinstance(given, pa.Table):
+        given = given.to_pylist()
+    rows = [*_under_good_headers(row for row in given if row["raw"] is not None)]
     headers = [*dict.fromkeys(header for header, _ in rows if header)]
     # The schema is that of the first header, so the first header has to name all columns.
     current = headers[0] if len(headers) == 1 else _header_of_all(headers)

@@ -141,7 +141,7 @@ class Server(socketserver.ThreadingTCPServer):
 
     def __init__(self, service: Service, host: Literal["api", "files"], port: int, tls: ssl.SSLContext | None) -> None:
         self.service = service
-        self.host = host
+        self.host: Literal["api", "files"] = host
         self._scheme = "http" if tls is None else "https"
         self._connections: set[socket.socket] = set()
         self._thread: threading.Thread | None = None
@@ -190,7 +190,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "trackparse-testing"
     disable_nagle_algorithm = True
-    server: Server
+    server: Server  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the base's
         """Print nothing; ``requests`` has it."""

@@ -6,17 +6,28 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from support.logs import (
+    BOM,
+    EXAMPLE,
+    EXAMPLE_PAYLOAD,
+    EXAMPLE_RECORD,
+    EXAMPLE_ROW,
+    H6,
+    H8,
+    MOMENT,
+    NAMES,
+    Row,
+    line,
+    line6,
+    row,
+    row6,
+)
 from trackparse.errors import HeaderError, LimitError, TrackparseError
 from trackparse.limits import Limits
+from trackparse.options import Dialect
 
-Row = tuple[Any, ...]
 # Reason, line, byte offset, raw.
 Rejected = tuple[str, int, int, bytes]
-
-NAMES = ("timestamp", "tracking_code", "target_id", "hwid", "status", "description", "appCode", "payload")
-H8 = b"//" + ";".join(NAMES).encode() + b"\n"
-H6 = b"//" + ";".join(NAMES[:6]).encode() + b"\n"
-BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
@@ -28,66 +39,13 @@ class Case:
     rows: tuple[Row, ...] = ()
     rejects: tuple[Rejected, ...] = ()
     blank_lines: int = 0
-    dialect: str = "auto"
+    dialect: Dialect = "auto"
     limits: Limits = field(default_factory=Limits)
     extra: tuple[str, ...] = ()
     error: type[TrackparseError] | None = None  # raised after all that is named here
 
     def __str__(self) -> str:
         return self.name
-
-
-MOMENT = datetime(2021, 4, 20, 13, 1, 1)
-
-
-def line(
-    payload: bytes = b"{}",
-    *,
-    time: bytes = b'"2021-04-20 13:01:01"',
-    description: bytes = b"",
-    status: bytes = b"sent",
-    target: bytes = b"u",
-    hwid: bytes = b"h",
-    end: bytes = b"\n",
-) -> bytes:
-    """One record of the newer generation."""
-    return b";".join((time, b"T-1", target, hwid, status, description, b"A-1", payload)) + end
-
-
-def row(
-    payload: str | None = "{}",
-    *extra: Any,
-    time: datetime = MOMENT,
-    description: str = "",
-    status: str = "sent",
-    target: str = "u",
-    hwid: str = "h",
-) -> Row:
-    """What ``line`` stands for."""
-    return time, "T-1", target, hwid, status, description, "A-1", payload, *extra
-
-
-def line6(
-    description: bytes = b"",
-    *,
-    time: bytes = b"2011-01-01T15:03:01",
-    target: bytes = b"U6",
-    hwid: bytes = b"H6",
-    end: bytes = b"\n",
-) -> bytes:
-    """One record of the older generation."""
-    return b";".join((time, b"T-6", target, hwid, b"created", description)) + end
-
-
-def row6(
-    description: str = "",
-    *,
-    time: datetime = datetime(2011, 1, 1, 15, 3, 1),
-    target: str = "U6",
-    hwid: str = "H6",
-) -> Row:
-    """What ``line6`` stands for."""
-    return time, "T-6", target, hwid, "created", description, None, None
 
 
 def bad(reason: str, before: bytes, raw: bytes) -> Rejected:
@@ -105,7 +63,7 @@ def between(name: str, reason: str, raw: bytes, **more: Any) -> Case:
 
 def reordered(names: tuple[str, ...]) -> tuple[bytes, bytes]:
     """The header with its columns in this order, and the record of ``line`` under it."""
-    fields = dict(zip(NAMES, line(end=b"").split(b";"), strict=True))
+    fields: dict[str, bytes] = dict(zip(NAMES, line(end=b"").split(b";"), strict=True))
     return b"//" + ";".join(names).encode() + b"\n", b";".join(fields[name] for name in names) + b"\n"
 
 
@@ -113,14 +71,6 @@ def _order(name: str, *names: str) -> Case:
     header, record = reordered(names)
     return Case(name, header + record * 3, (row(),) * 3)
 
-
-EXAMPLE_PAYLOAD = '{"aps":{"alert":"..."},"md":{"uid":11793546856}}'
-EXAMPLE_RECORD = (
-    b'"2021-04-20 13:01:01";T-D6C2-ABC2228F-C9C305A9;0991;0991;delivered;Success;C90C0-0E786;'
-    b'"{""aps"":{""alert"":""...""},""md"":{""uid"":11793546856}}"\n'
-)
-EXAMPLE_ROW = (MOMENT, "T-D6C2-ABC2228F-C9C305A9", "0991", "0991", "delivered", "Success", "C90C0-0E786")
-EXAMPLE = H8[:-1] + EXAMPLE_RECORD
 
 GENERATIONS = [
     Case("eight columns", H8 + line(b'"{""a"":1}"') + line(b'{"b":2}'), (row('{"a":1}'), row('{"b":2}'))),
@@ -494,7 +444,7 @@ DIALECTS = [
 _PRETTY = '{"a":"x\\""\n}'
 _RFC_PRETTY = b'"{""a"":""x\\""""\n}"'
 _PHP_PRETTY = b'"{""a"":""x\\"""\n}"'
-_DIALECTS = ("auto", "php", "rfc4180")
+_DIALECTS: tuple[Dialect, ...] = ("auto", "php", "rfc4180")
 _SEMICOLON = '{"a":"x\\"; y"}'
 
 
@@ -581,6 +531,12 @@ _TIMES = {
     "zeros": b"0000-00-00 00:00:00",
     "epoch seconds": b"1618923661",
 }
+_SAVED: tuple[tuple[str, bytes, str, tuple[Dialect, ...]], ...] = (
+    ("RFC 4180", _RFC, _SAY, ("auto", "rfc4180")),
+    ("PHP", _PHP, _SAY, ("auto", "php")),
+    ("RFC 4180, pretty", _RFC_PRETTY, _PRETTY, ("auto", "rfc4180")),
+    ("PHP, pretty", _PHP_PRETTY, _PRETTY, ("auto", "php")),
+)
 SAVED_AGAIN = [
     *(
         Case(
@@ -591,12 +547,7 @@ SAVED_AGAIN = [
             dialect=dialect,
         )
         for what, time in _TIMES.items()
-        for name, payload, text, dialects in (
-            ("RFC 4180", _RFC, _SAY, ("auto", "rfc4180")),
-            ("PHP", _PHP, _SAY, ("auto", "php")),
-            ("RFC 4180, pretty", _RFC_PRETTY, _PRETTY, ("auto", "rfc4180")),
-            ("PHP, pretty", _PHP_PRETTY, _PRETTY, ("auto", "php")),
-        )
+        for name, payload, text, dialects in _SAVED
         for dialect in dialects
         if dialect == "auto"
     ),

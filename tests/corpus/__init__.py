@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from . import archives, boundaries, content, encoding, headers, line_ends, quoting, runs, shape, traps
-from .model import Bad, Fault, Log, Outcome, Row
+from .model import Bad, Fault, Log, Outcome
 
-__all__ = ["COUNTS", "FAMILIES", "Bad", "Fault", "Log", "Outcome", "Row"]
+__all__ = ["COUNTS", "FAMILIES", "Bad", "Fault", "Log", "Outcome"]
 
 FAMILIES: dict[str, list[Fault]] = {
     module.__name__.rpartition(".")[2]: module.faults()

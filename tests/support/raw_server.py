@@ -94,7 +94,7 @@ class RawServer(socketserver.ThreadingTCPServer):
 
 
 class _Handler(socketserver.StreamRequestHandler):
-    server: RawServer
+    server: RawServer  # pyright: ignore[reportIncompatibleVariableOverride]
     timeout = 60
 
     def handle(self) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .model import NAMES, NAMES6, Fault, Log, record, rfc4180, row, row6, rows
+from support.logs import NAMES, NAMES6
+
+from .model import Fault, Log, record, rfc4180, row, row6, rows
 
 HEADER = "//" + ";".join(NAMES)
 

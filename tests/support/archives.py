@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import io
 import random
-import shutil
 import subprocess
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
+from support.tools import need
 from trackparse.archive.opening import open_archive
 from trackparse.errors import TrackparseError
 from trackparse.limits import Limits
@@ -131,16 +128,11 @@ def python_zip(
     return bytes(output.data if streamed else output.getvalue())
 
 
-def _run(*command: str, cwd: Path) -> bytes:
-    if shutil.which(command[0]) is None:
-        pytest.skip(f"{command[0]} is not installed")
-    return subprocess.run(command, cwd=cwd, check=True, capture_output=True).stdout
-
-
-def _tool(*command: str, output: str = "out.zip") -> Callable[[Path], bytes]:
+def _tool(needed: str, *command: str, output: str = "out.zip") -> Callable[[Path], bytes]:
     def make(folder: Path) -> bytes:
+        need(needed)
         (folder / "log.csv").write_bytes(LOG)
-        written = _run(*command, cwd=folder)
+        written = subprocess.run(command, cwd=folder, check=True, capture_output=True).stdout
         return (folder / output).read_bytes() if output else written
 
     return make
@@ -155,19 +147,19 @@ $zip->close();
 
 # Name, writer; each holds LOG as log.csv.
 WRITERS: list[tuple[str, Callable[[Path], bytes]]] = [
-    ("zip -9", _tool("zip", "-q", "-9", "out.zip", "log.csv")),
-    ("zip -0", _tool("zip", "-q", "-0", "out.zip", "log.csv")),
-    ("zip to a pipe", _tool("sh", "-c", "zip -q - log.csv | cat", output="")),
-    ("zip -0 to a pipe", _tool("sh", "-c", "zip -q -0 - log.csv | cat", output="")),
-    ("zip from a pipe", _tool("sh", "-c", "cat log.csv | zip -q - - | cat", output="")),
-    ("zip -fz", _tool("zip", "-q", "-fz", "out.zip", "log.csv")),
-    ("zip bzip2", _tool("zip", "-q", "-Z", "bzip2", "out.zip", "log.csv")),
-    ("7z", _tool("7z", "a", "-bd", "out.zip", "log.csv")),
-    ("7z bzip2", _tool("7z", "a", "-bd", "-mm=BZip2", "out.zip", "log.csv")),
-    ("7z lzma", _tool("7z", "a", "-bd", "-mm=LZMA", "out.zip", "log.csv")),
-    ("bsdtar", _tool("bsdtar", "-c", "--format", "zip", "-f", "out.zip", "log.csv")),
-    ("bsdtar to a pipe", _tool("sh", "-c", "bsdtar -c --format zip -f - log.csv | cat", output="")),
-    ("php", _tool("php", "-r", _PHP)),
+    ("zip -9", _tool("zip", "zip", "-q", "-9", "out.zip", "log.csv")),
+    ("zip -0", _tool("zip", "zip", "-q", "-0", "out.zip", "log.csv")),
+    ("zip to a pipe", _tool("zip", "sh", "-c", "zip -q - log.csv | cat", output="")),
+    ("zip -0 to a pipe", _tool("zip", "sh", "-c", "zip -q -0 - log.csv | cat", output="")),
+    ("zip from a pipe", _tool("zip", "sh", "-c", "cat log.csv | zip -q - - | cat", output="")),
+    ("zip -fz", _tool("zip", "zip", "-q", "-fz", "out.zip", "log.csv")),
+    ("zip bzip2", _tool("zip's bzip2", "zip", "-q", "-Z", "bzip2", "out.zip", "log.csv")),
+    ("7z", _tool("7z", "7z", "a", "-bd", "out.zip", "log.csv")),
+    ("7z bzip2", _tool("7z", "7z", "a", "-bd", "-mm=BZip2", "out.zip", "log.csv")),
+    ("7z lzma", _tool("7z", "7z", "a", "-bd", "-mm=LZMA", "out.zip", "log.csv")),
+    ("bsdtar", _tool("bsdtar", "bsdtar", "-c", "--format", "zip", "-f", "out.zip", "log.csv")),
+    ("bsdtar to a pipe", _tool("bsdtar", "sh", "-c", "bsdtar -c --format zip -f - log.csv | cat", output="")),
+    ("php", _tool("php's class ZipArchive", "php", "-r", _PHP)),
     ("python", lambda _: python_zip({"log.csv": LOG})),
     ("python stored", lambda _: python_zip({"log.csv": LOG}, method=zipfile.ZIP_STORED)),
     ("python bzip2", lambda _: python_zip({"log.csv": LOG}, method=zipfile.ZIP_BZIP2)),
@@ -177,11 +169,6 @@ WRITERS: list[tuple[str, Callable[[Path], bytes]]] = [
     ("python zip64", lambda _: python_zip({"log.csv": LOG}, zip64=True)),
     ("python zip64 streamed", lambda _: python_zip({"log.csv": LOG}, zip64=True, streamed=True)),
 ]
-
-
-def inflate_prefix(packed: bytes) -> bytes:
-    """All that zlib makes of cut deflate data."""
-    return zlib.decompressobj(-15).decompress(packed)
 
 
 def files_in(folder: Path) -> list[str]:

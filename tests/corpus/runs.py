@@ -6,7 +6,9 @@ from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
-from .model import NAMES, NAMES6, Bad, Row, Writer, fputcsv, record, rfc4180, row, row6
+from support.logs import NAMES, NAMES6, Row
+
+from .model import Bad, Writer, fputcsv, record, rfc4180, row, row6
 
 
 class Run(NamedTuple):

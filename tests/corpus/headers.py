@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from support.logs import BOM, NAMES, NAMES6
 from trackparse.errors import HeaderError
 
-from .model import BOM, NAMES, NAMES6, Fault, Log, record, refused, rfc4180, row, row6, rows
+from .model import Fault, Log, record, refused, rfc4180, row, row6, rows
 
 
 def _joined() -> list[Fault]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .model import NAMES6, Fault, Log, between, record, rfc4180, row, row6, same
+from support.logs import NAMES6
+
+from .model import Fault, Log, between, record, rfc4180, row, row6, same
 
 _ESCAPED = '{"aps":{"alert":"Sale: \\"all\\" must go"}}'
 _NESTED = '{"a":"{\\"b\\":\\"c\\"}"}'

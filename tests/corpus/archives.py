@@ -11,11 +11,12 @@ import tarfile
 import zlib
 from dataclasses import replace
 
+from support.logs import NAMES6
+from support.zips import CENTRAL, END, Member, archive, deflate, inflate_prefix, local_part
 from trackparse.errors import ArchiveError, HeaderError, LimitError, TruncatedError
 from trackparse.limits import Limits
 
-from .model import NAMES6, Fault, Log, Outcome, refused, row, row6, rows, with_error
-from .zips import CENTRAL, END, Member, archive, deflate, inflated, local_part
+from .model import Fault, Log, Outcome, refused, row, row6, rows, with_error
 
 LOG = Log().good(*rows(40))
 DATA = LOG.data
@@ -123,7 +124,9 @@ def _cut() -> list[Fault]:
         }
         for name, at in places.items():
             outcome = (
-                LOG.cut(len(inflated(whole[HEAD:at]))) if at > HEAD else Outcome(error=TruncatedError, blank_lines=None)
+                LOG.cut(len(inflate_prefix(whole[HEAD:at])))
+                if at > HEAD
+                else Outcome(error=TruncatedError, blank_lines=None)
             )
             faults.append(Fault(f"a ZIP cut {name}, {said}", whole[:at], outcome))
         behind = {
@@ -147,12 +150,16 @@ def _cut() -> list[Fault]:
         ("before its trailer", len(packed) - 8),
         ("in its trailer", len(packed) - 3),
     ):
-        outcome = LOG.cut(len(inflated(packed[10:at]))) if at > 10 else Outcome(error=TruncatedError, blank_lines=None)
+        outcome = (
+            LOG.cut(len(inflate_prefix(packed[10:at]))) if at > 10 else Outcome(error=TruncatedError, blank_lines=None)
+        )
         faults.append(Fault(f"gzip cut {name}", packed[:at], outcome))
     second = gzip.compress(DATA[:1000])
     tail = gzip.compress(DATA[1000:])
     at = len(tail) // 2
-    faults.append(Fault("gzip cut in its second part", second + tail[:at], LOG.cut(1000 + len(inflated(tail[10:at])))))
+    faults.append(
+        Fault("gzip cut in its second part", second + tail[:at], LOG.cut(1000 + len(inflate_prefix(tail[10:at]))))
+    )
     return faults
 
 

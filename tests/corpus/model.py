@@ -11,16 +11,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
 
+from support.logs import MOMENT, NAMES, NAMES6, Row
 from trackparse.errors import TrackparseError, TruncatedError
 from trackparse.limits import Limits
-
-NAMES = ("timestamp", "tracking_code", "target_id", "hwid", "status", "description", "appCode", "payload")
-NAMES6 = NAMES[:6]
-BOM = b"\xef\xbb\xbf"
-START = datetime(2021, 4, 20, 13, 1, 1)
-
-# In the order of NAMES, then whatever columns more the log has.
-Row = tuple[Any, ...]
+from trackparse.options import Dialect
 
 
 def row(
@@ -34,13 +28,13 @@ def row(
 ) -> Row:
     """The i-th row of a log of today."""
     device = f"{i * 2654435761 % (1 << 32):08x}" if target is None else target
-    moment = time or START + timedelta(seconds=i)
+    moment = time or MOMENT + timedelta(seconds=i)
     return moment, f"T-D6C2-{i:08X}", device, f"hw{i:06}", status, description, "C90C0-0E786", payload
 
 
 def row6(i: int = 0, *, status: str = "created", description: str = "") -> Row:
     """The i-th row of a log of the older generation."""
-    return START + timedelta(seconds=i), f"T-8C4A-{i:08X}", f"USER_{i}", f"HWID_{i}", status, description, None, None
+    return MOMENT + timedelta(seconds=i), f"T-8C4A-{i:08X}", f"USER_{i}", f"HWID_{i}", status, description, None, None
 
 
 def rows(n: int, start: int = 0) -> list[Row]:
@@ -77,7 +71,7 @@ Writer = Callable[[Iterable[str]], bytes]
 
 def texts(values: Row, names: Iterable[str] = NAMES) -> list[str]:
     """The row's fields as text, in the order of the names."""
-    known = dict(zip(NAMES, values, strict=False))
+    known: dict[str, Any] = dict(zip(NAMES, values, strict=False))
     moment = known["timestamp"]
     known["timestamp"] = moment.strftime("%Y-%m-%d %H:%M:%S") + (f".{moment:%f}" if moment.microsecond else "")
     return [known[name] or "" for name in names]
@@ -118,7 +112,7 @@ class Fault:
     outcome: Outcome
     # Where a source that cannot seek has to show something else, because a ZIP has its directory at its end.
     forward: Outcome | None = None
-    dialect: str = "auto"
+    dialect: Dialect = "auto"
     limits: Limits = field(default_factory=Limits)
     block_size: int | None = None  # bytes; None: a few sizes
     heavy: bool = False  # read in fewer ways, and by C alone

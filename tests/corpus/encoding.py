@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from support.logs import BOM
 from trackparse.errors import HeaderError
 
-from .model import BOM, Fault, Log, between, record, refused, row, rows, same
+from .model import Fault, Log, between, record, refused, row, rows, same
 
 _BROKEN = {
     "a name in Latin-1": "Jürgen".encode("latin-1"),

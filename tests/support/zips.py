@@ -16,7 +16,7 @@ def deflate(data: bytes, level: int = 6) -> bytes:
     return packer.compress(data) + packer.flush()
 
 
-def inflated(packed: bytes) -> bytes:
+def inflate_prefix(packed: bytes) -> bytes:
     """All that zlib makes of the beginning of deflate data."""
     return zlib.decompressobj(-15).decompress(packed)
 
@@ -40,7 +40,7 @@ class Member:
     def content(self) -> bytes:
         if self.packed is not None:
             return self.packed
-        return {0: bytes, 8: deflate, 12: bz2.compress}.get(self.method, bytes)(self.data)
+        return {8: deflate, 12: bz2.compress}.get(self.method, bytes)(self.data)
 
 
 _ORDER = ("version", "flags", "method", "time", "date", "crc", "packed", "size", "name", "extra")

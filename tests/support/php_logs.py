@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import functools
 import json
-import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
 
+from support.tools import here, need
+
 __all__ = ["php_log", "php_zip", "requires_php"]
 
 _SCRIPTS = Path(__file__).parent / "php"
 
-requires_php = pytest.mark.skipif(shutil.which("php") is None, reason="php is not installed")
+requires_php = pytest.mark.skipif(not here("php"), reason="php is not installed")
 
 
 @functools.cache
@@ -35,6 +36,7 @@ def php_log(rows: int, escape: bool = True, seed: int = 1) -> tuple[bytes, tuple
 
 def php_zip(log: bytes, *, member: str = "tracking_log.csv", stored: bool = False) -> bytes:
     """The archive that PHP's ``ZipArchive`` makes of one log."""
+    need("php's class ZipArchive")
     with tempfile.TemporaryDirectory(prefix="trackparse-php-") as directory:
         source, archive = Path(directory, "log.csv"), Path(directory, "log.zip")
         source.write_bytes(log)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .model import NAMES6, Fault, Log, between, fputcsv, record, rfc4180, row, row6, rows, same, texts
+from support.logs import NAMES6
+
+from .model import Fault, Log, between, fputcsv, record, rfc4180, row, row6, rows, same, texts
 
 
 def _cut_inside() -> list[Fault]:

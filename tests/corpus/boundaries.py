@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .model import BOM, NAMES, Fault, Log, Row, record, rfc4180, row
+from support.logs import BOM, NAMES, Row
+
+from .model import Fault, Log, record, rfc4180, row
 
 
 @dataclass(frozen=True)

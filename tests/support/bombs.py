@@ -183,9 +183,9 @@ def read(shape: Shape, way: str, path: str) -> int:
     source = pieces(shape) if bare else path
     how, _, rejects = way.partition(" ")
     if how == "convert":
-        more = {"rejects": f"{path}.rejects.{rejects}"} if rejects else {}
+        file = f"{path}.rejects.{rejects}" if rejects else None
         on_error: Any = "quarantine" if rejects else "skip"
-        return trackparse.convert_log(source, path + ".parquet", on_error=on_error, **more).records
+        return trackparse.convert_log(source, path + ".parquet", on_error=on_error, rejects=file).records
     rows = 0
     if how == "events":
         for rows, _event in enumerate(trackparse.iter_events(source, on_error="skip"), 1):  # noqa: B007
@@ -201,8 +201,8 @@ def read(shape: Shape, way: str, path: str) -> int:
         from trackparse.cli import main
 
         if bare:
-            with open(path, "wb") as file:  # noqa: PTH123
-                file.writelines(parts(shape))
+            with open(path, "wb") as output:  # noqa: PTH123
+                output.writelines(parts(shape))
         sys.argv = ["trackparse", *({"csv": ["cat", "--format", "csv"]}.get(how, [how])), path]
         with open(os.devnull, "w") as nowhere:  # noqa: PTH123
             os.dup2(nowhere.fileno(), 1)

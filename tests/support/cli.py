@@ -8,13 +8,14 @@ from pathlib import Path
 
 from click.testing import CliRunner, Result
 
+from support.logs import H8
 from trackparse.cli import cli
 from trackparse.testing.sample import COLUMNS, encode_row, sample_rows
 
 PROGRAM = [sys.executable, "-m", "trackparse.cli"]
 # As users have it: development mode tells of whatever a signal cut in the middle.
 PLAIN = {name: value for name, value in os.environ.items() if name != "PYTHONDEVMODE"}
-HEADER = f"//{';'.join(COLUMNS)}\n".encode()
+HEADER = H8
 ROW = ("2021-04-20 13:01:01", "T-1", "target", "hwid", "sent", "", "A-1", '{"aps":{"alert":"Привет 🔥"}}')
 BAD = b"this is not a record\n"
 

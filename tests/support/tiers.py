@@ -1,0 +1,60 @@
+"""Which tests are quick, for `make quick`, and which are long: these start first, so that none of them is the last."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+# Files whose tests touch every module in a few seconds each.
+_QUICK = frozenset(
+    f"test_{name}.py"
+    for name in (
+        *("archive", "cases", "cli", "cli_cat", "cli_check", "cli_convert", "cli_fetch", "cli_head", "cli_stats"),
+        *("client", "columns", "destinations", "events", "files", "filters", "layering", "parquet", "readahead"),
+        *("reader", "rejects", "resume", "salvage", "schema", "sources", "testing_service", "token"),
+    )
+)
+# What takes longest in these files; each stands beside a quick test of the same code.
+_NOT_QUICK = frozenset(
+    f"test_{name}"
+    for name in (
+        "a_case_reads_the_same_as_string_views_and_dictionaries",
+        "a_case_reads_the_same_from_every_source",
+        "a_log_of_nothing_else_is_not_held_in_memory",
+        "a_signal_leaves_neither_half_a_file_nor_a_process",
+        "a_worker_that_is_killed_costs_its_log_only",
+        "every_byte_of_them_comes_back",
+        "every_reader_reads_the_same",
+        "every_writer_from_every_source_in_the_same_blocks",
+        "long_text_ends_a_row_group_before_its_rows_are_full",
+        "memory_stays_flat",
+        "no_place_of_an_answer_shows_it",
+        "row_groups_are_of_the_size_asked_for",
+        "the_examples_that_it_prints_work",
+        "values_are_those_of_the_standard_library",
+        "what_is_a_header_first_is_one_in_the_middle",
+        "where_a_row_group_ends_depends_on_the_log_alone",
+        "wherever_it_is_cut",
+        "workers_end_with_a_first_process_that_is_killed",
+    )
+)
+# Of more than three seconds alone on two cores, the longest first.
+_LONG = (
+    *("test_sanitizers.py", "test_fuzz.py", "test_cli_signals.py", "test_memory.py", "test_kept.py"),
+    *("test_limits.py", "test_leaks.py", "test_hostile.py", "test_sample.py", "test_readme.py", "test_cli_terminal.py"),
+)
+
+
+def is_quick(item: pytest.Item) -> bool:
+    return item.path.name in _QUICK and item.name.partition("[")[0] not in _NOT_QUICK
+
+
+def has_quick_tests(path: Path) -> bool:
+    """Whether a file need be looked into for them."""
+    return path.name in _QUICK or path.name == "conftest.py"
+
+
+def order(item: pytest.Item) -> int:
+    """A smaller number starts earlier."""
+    return _LONG.index(item.path.name) if item.path.name in _LONG else len(_LONG)

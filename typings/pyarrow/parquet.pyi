@@ -1,0 +1,5 @@
+"""pyarrow publishes no types: everything of it is Any, as it is to mypy."""
+
+from typing import Any
+
+def __getattr__(name: str) -> Any: ...
