@@ -18,7 +18,7 @@ MAX_COLUMNS: Final = 1024
 # What else a file may be, by its first bytes, and what to do about it.
 _OTHER_FORMATS: Final = {
     (b"PK\x03\x04", b"\x1f\x8b", b"7z\xbc\xaf", b"BZh", b"\xfd7zXZ", b"(\xb5/\xfd"): (
-        "it is compressed, perhaps for the second time: decompress it first"
+        "it is compressed, perhaps for the second time: unpack it first"
     ),
     (b"\xff\xfe", b"\xfe\xff", b"/\0/\0", b"\0/\0/"): "it is UTF-16: convert it to UTF-8",
     (b"{", b"["): "it is JSON, perhaps an answer of the service: download the file that it names",
