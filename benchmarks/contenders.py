@@ -108,8 +108,8 @@ def _narrow(log: Log, **options: Any) -> Any:
 
 _QUARANTINE = partial(own.batches, on_error="quarantine")
 _AS_DICTIONARY = partial(own.targets, dictionary=["target_id"])
-_DISTINCT = {"kinds": ("distinct",)}
-_QUOTES = {"kinds": ("quotes",)}
+_DISTINCT: dict[str, Any] = {"kinds": ("distinct",)}
+_QUOTES: dict[str, Any] = {"kinds": ("quotes",)}
 
 CONTENDERS = (
     _inflate("inflate-16k", 1 << 14),

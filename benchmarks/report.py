@@ -68,8 +68,12 @@ def _line(result: Result, results: Results, right: Right) -> Sequence[str]:
     base = _fastest_inflate(results, result.kind)
     digits = 5 if contender.small else 3
     # An inflated byte is no row.
-    speed = "" if contender.gives in ("bytes", "nothing") else f"{result.middle('amount') / wall / 1e6:.2f} M"
-    alike = base is not None and contender.form in ("php", "rfc4180") and not contender.small
+    speed = (
+        ""
+        if contender.gives in ("bytes", "nothing") or contender.once
+        else f"{result.middle('amount') / wall / 1e6:.2f} M"
+    )
+    alike = contender.group in ("scope", "rows", "batches", "parquet") and contender.form != "bad"
     known = right.get(result.name, {}) if result.kind == "today" else {}
     return (
         f"  {contender.label}",

@@ -51,21 +51,19 @@ def test_the_rows_of_a_log_never_change(kind: str) -> None:
 
 
 def test_devices_grow_with_the_rows_where_they_should() -> None:
-    devices = {
-        kind: [len({row[3] for row in generator.rows(generator.KINDS[kind], rows)}) / rows for rows in (40_000, 80_000)]
-        for kind in MAIN
-    }
+    def devices(kind: str, rows: int) -> int:
+        return len({row[3] for row in generator.rows(generator.KINDS[kind], rows)})
+
     for kind in ("today", "old"):
-        assert all(1 / 12 < share < 1 / 7 for share in devices[kind])
-    small, large = (share * rows for share, rows in zip(devices["few"], (40_000, 80_000), strict=True))
-    assert small < large <= generator.KINDS["few"].devices
+        assert 1 / 12 < devices(kind, 40_000) / 40_000 < 1 / 7
+    assert devices("few", 20_000) < devices("few", 80_000) <= generator.KINDS["few"].devices
 
 
 def test_todays_log_is_like_a_real_one() -> None:
-    rows = list(generator.rows(generator.KINDS["today"], 40_000))
-    assert sum(row[2] == row[3] for row in rows) / len(rows) == pytest.approx(0.8, abs=0.02)
+    rows = list(generator.rows(generator.KINDS["today"], 20_000))
+    assert sum(row[2] == row[3] for row in rows) / len(rows) == pytest.approx(0.8, abs=0.03)
     assert sum('\\"' in row[7] for row in rows) / len(rows) > 0.5
-    assert len({row[2] for row in generator.rows(generator.KINDS["distinct"], 40_000)}) == 40_000
+    assert len({row[2] for row in generator.rows(generator.KINDS["distinct"], 10_000)}) == 10_000
 
 
 @pytest.mark.parametrize("form", ["php", "rfc4180"])
