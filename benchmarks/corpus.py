@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -105,6 +106,8 @@ def _made(name: str, write: Callable[[Path], dict[str, int]]) -> tuple[Path, dic
     path = folder / name
     facts = folder / f"{name}.json"
     if not (facts.exists() and path.exists()):
+        if not folder.exists():
+            shutil.rmtree(FOLDER, ignore_errors=True)  # logs of other code, gigabytes of them
         folder.mkdir(parents=True, exist_ok=True)
         unfinished = folder / f"{name}.{os.getpid()}.tmp"
         try:

@@ -52,7 +52,9 @@ _CAMPAIGNS = 12  # that are sent at the same time
 _LONGEST_CAMPAIGN = 6_000  # devices
 _SENDS = 9  # in a second, at most
 _COVERED = 0.94  # of the devices that there are, those that some campaign meets
-_QUEUE, _GATEWAY, _READER = 10_800, 7_200, 7_200  # seconds that each of the three takes, at most
+# Seconds that each of the three takes, at most, in a log of a million rows, a day; a smaller log is a shorter day.
+_QUEUE, _GATEWAY, _READER = 10_800, 7_200, 7_200
+_DAY = 1_000_000  # rows
 
 _CREATED, _SENT, _DELIVERED, _OPENED = ("created", ""), ("sent", ""), ("delivered", "Success"), ("opened", "")
 _FAILED = tuple(
@@ -125,30 +127,34 @@ def _seconds(kind: Kind, number: int, rng: random.Random) -> Iterator[tuple[int,
     devices = max(devices, _APPS)
     campaigns = [_Campaign(kind, rng, apps, devices) for _ in range(_CAMPAIGNS)]
     due: dict[int, list[_Event]] = {}  # by second
+    queue, gateway, reader = (max(1, most * min(number, _DAY) // _DAY) for most in (_QUEUE, _GATEWAY, _READER))
     for second in count():
         turn = rng.randrange(_CAMPAIGNS)
         campaign = campaigns[turn]
         for _ in range(rng.randrange(_SENDS)):
-            _send(campaign.message, campaign.next_device(), second, rng.random(), due)
+            draw = int(rng.random() * 10**12)
+            times = second, 1 + draw % queue, 1 + draw // 10**3 % gateway, 5 + draw % reader
+            _send(campaign.message, campaign.next_device(), times, draw // 10**6 % 1_000, due)
         if campaign.left <= 0:
             campaigns[turn] = _Campaign(kind, rng, apps, devices)
         yield second, due.pop(second, [])
 
 
-def _send(message: _Message, device: _Device, second: int, luck: float, due: dict[int, list[_Event]]) -> None:
-    """Put all that will happen to this notification into ``due``; ``luck`` decides everything."""
-    draw = int(luck * 10**12)
+def _send(
+    message: _Message, device: _Device, times: tuple[int, int, int, int], fate: int, due: dict[int, list[_Event]]
+) -> None:
+    """Put all that will happen to this notification into ``due``: a second, and those that pass from step to step."""
+    second, queue, gateway, reader = times
     due.setdefault(second, []).append((message, device, _CREATED))
-    second += 1 + draw % _QUEUE
+    second += queue
     due.setdefault(second, []).append((message, device, _SENT))
-    fate = draw // 10**6 % 1_000
-    second += 1 + draw // 10**3 % _GATEWAY
+    second += gateway
     if fate < 60:
         due.setdefault(second, []).append((message, device, _FAILED[fate % len(_FAILED)]))
     elif fate < 960:  # of the rest nothing is heard
         due.setdefault(second, []).append((message, device, _DELIVERED))
         if fate < 180:
-            due.setdefault(second + 5 + draw % _READER, []).append((message, device, _OPENED))
+            due.setdefault(second + reader, []).append((message, device, _OPENED))
 
 
 class _Campaign:
@@ -157,10 +163,11 @@ class _Campaign:
     def __init__(self, kind: Kind, rng: random.Random, apps: list[str], devices: int) -> None:
         app = rng.randrange(_APPS)
         self.message = _message(kind, rng, apps[app])
-        self.left = int(_LONGEST_CAMPAIGN ** rng.random())
         self._kind = kind
         self._app = app
         self._devices = devices // _APPS  # of this app
+        # A message meets a device once.
+        self.left = int(min(_LONGEST_CAMPAIGN, self._devices) ** rng.random())
         self._next = rng.randrange(self._devices)
 
     def next_device(self) -> _Device:

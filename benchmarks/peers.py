@@ -11,9 +11,15 @@ from benchmarks.archives import READ, open_member, output
 from benchmarks.corpus import Log
 from benchmarks.generator import KINDS
 
-# Columns that get a dictionary in Parquet, by a word. Payloads differ in each row; devices repeat in some logs.
+# Columns of Parquet that get a dictionary, or statistics, by a word. Payloads differ in each row; devices repeat in
+# some logs.
 MESSAGES = ("tracking_code", "status", "description", "appCode")
-DICTIONARIES = {"all": None, "messages": MESSAGES, "devices": (*MESSAGES, "target_id", "hwid")}
+COLUMNS = {
+    "all": None,
+    "messages": MESSAGES,
+    "devices": (*MESSAGES, "target_id", "hwid"),
+    "filters": ("timestamp", "tracking_code", "status", "appCode"),  # what ours has statistics of, too
+}
 
 # What each is swept over; the first of each is where the sweep starts. The zstd level is each one's own default.
 SWEPT: dict[str, dict[str, tuple[Any, ...]]] = {
@@ -21,7 +27,7 @@ SWEPT: dict[str, dict[str, tuple[Any, ...]]] = {
         "dictionary": ("messages", "devices", "all"),
         "row_group": (1 << 17, 1 << 16, 1 << 18, 1 << 20),
         "block": (1 << 22, 1 << 20, 1 << 23),
-        "statistics": (True, False),
+        "statistics": ("filters", "all"),
         "threads": (True, False),
     },
     "polars-parquet": {
@@ -38,12 +44,32 @@ SWEPT: dict[str, dict[str, tuple[Any, ...]]] = {
     "pandas-parquet": {
         "dictionary": ("messages", "devices", "all"),
         "row_group": (1 << 20, 1 << 18, 1 << 17),
-        "statistics": (True, False),
+        "statistics": ("filters", "all"),
     },
 }
+# What `python -m benchmarks --sweep --full` found. The figures are the least CPU seconds of two or three turns: other
+# work kept the machine so busy that wall times of the same settings differed by half.
+_PYARROW = {"dictionary": "messages", "row_group": 1 << 17, "block": 1 << 20, "statistics": "filters", "threads": True}
+_POLARS = {"row_group": 1 << 18, "statistics": False, "low_memory": False}
+_DUCKDB = {"row_group": 61_440, "threads": None, "dictionary_limit": 1 << 10, "folder": None}
+_PANDAS = {"dictionary": "messages", "row_group": 1 << 20, "statistics": "filters"}
 SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
-    name: {kind: {setting: values[0] for setting, values in axes.items()} for kind in KINDS}
-    for name, axes in SWEPT.items()
+    "pyarrow-parquet": {
+        # 1,000,000 rows. Dictionaries for messages 1.739, devices 1.778, all 1.784; row groups of 131,072 rows 1.686,
+        # 65,536 1.688, 262,144 1.953, 1,048,576 2.542. 300,000 rows: blocks of 1 MiB 0.534, 4 MiB 0.633, 8 MiB 0.663.
+        "today": _PYARROW,
+        # 300,000 rows. Messages 0.334, all 0.370, devices 0.425; 262,144 rows 0.314, 131,072 0.322, 65,536 0.373.
+        "old": _PYARROW,
+        # 1,000,000 rows. All 1.694, devices 1.761, messages 1.790.
+        "few": {**_PYARROW, "dictionary": "all"},
+    },
+    # 300,000 rows of today's log. Row groups 0.691 to 0.707; without statistics 0.669, with 0.720; low_memory 0.699.
+    "polars-parquet": {"today": _POLARS, "old": _POLARS, "few": _POLARS},
+    # 300,000 rows of today's log. Row groups of 61,440 1.008, 983,040 1.028, 122,880 1.039; a thread 0.969, but longer,
+    # two 1.020, four 1.081; dictionaries of 1,024 values 0.961, as it likes 1.052, 131,072 1.130; /dev/shm no faster.
+    "duckdb-parquet": {"today": _DUCKDB, "old": _DUCKDB, "few": _DUCKDB},
+    # Not swept: at its start it takes twice pyarrow's CPU.
+    "pandas-parquet": {"today": _PANDAS, "old": _PANDAS, "few": _PANDAS},
 }
 
 
@@ -51,9 +77,9 @@ def _columns(log: Log) -> tuple[str, ...]:
     return KINDS[log.kind].columns
 
 
-def _dictionary(log: Log, word: str) -> bool | list[str]:
+def _chosen(log: Log, word: str) -> bool | list[str]:
     """What the writer of pyarrow takes."""
-    names = DICTIONARIES[word]
+    names = COLUMNS[word]
     return True if names is None else [name for name in names if name in _columns(log)]
 
 
@@ -83,8 +109,8 @@ def csv_dict_reader(log: Log, **options: Any) -> Iterator[dict[str, str]]:
 # ---- pyarrow ----------------------------------------------------------------------------------------------
 
 
-def read_pyarrow(log: Log, *, text: bool = False, block: int = 1 << 22, threads: bool = True, **parse: Any) -> Any:
-    """``zipfile`` into ``open_csv``; 4 MiB are the fastest block of 256 KiB to 16 MiB."""
+def read_pyarrow(log: Log, *, text: bool = False, block: int = 1 << 20, threads: bool = True, **parse: Any) -> Any:
+    """``zipfile`` into ``open_csv``; its figures by block are with ``SETTINGS``."""
     import io
 
     import pyarrow as pa
@@ -100,14 +126,14 @@ def read_pyarrow(log: Log, *, text: bool = False, block: int = 1 << 22, threads:
     )
 
 
-def pyarrow_parquet(log: Log, *, dictionary: str, row_group: int, block: int, statistics: bool, threads: bool) -> Path:
+def pyarrow_parquet(log: Log, *, dictionary: str, row_group: int, block: int, statistics: str, threads: bool) -> Path:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     path = output()
     reader = read_pyarrow(log, block=block, threads=threads)
-    encoded = _dictionary(log, dictionary)
-    options = {"compression": "zstd", "use_dictionary": encoded, "write_statistics": statistics}
+    encoded, bounds = _chosen(log, dictionary), _chosen(log, statistics)
+    options = {"compression": "zstd", "use_dictionary": encoded, "write_statistics": bounds}
     with pq.ParquetWriter(path, reader.schema, **options) as writer:
         held: list[Any] = []
         rows = 0
@@ -216,9 +242,9 @@ def read_pandas(log: Log, **options: Any) -> Iterator[Any]:
     yield _pandas_frame(log, **options)
 
 
-def pandas_parquet(log: Log, *, dictionary: str, row_group: int, statistics: bool) -> Path:
+def pandas_parquet(log: Log, *, dictionary: str, row_group: int, statistics: str) -> Path:
     path = output()
-    encoded = _dictionary(log, dictionary)
-    options = {"row_group_size": row_group, "use_dictionary": encoded, "write_statistics": statistics}
+    encoded, bounds = _chosen(log, dictionary), _chosen(log, statistics)
+    options = {"row_group_size": row_group, "use_dictionary": encoded, "write_statistics": bounds}
     _pandas_frame(log).to_parquet(path, compression="zstd", index=False, **options)
     return path

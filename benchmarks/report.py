@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 
 from benchmarks.budgets import Budget, Result, Results, Verdict, load
-from benchmarks.contenders import BY_NAME, CONTENDERS, MAIN
+from benchmarks.contenders import BY_NAME, CONTENDERS, MAIN, Contender
 from benchmarks.corpus import COMPARED
 
 _MIB = 1 << 20
@@ -137,9 +137,13 @@ def markdown(verdicts: Sequence[Verdict], right: Right, caption: str) -> Iterato
         yield _row((budget.what, budget.than, *_cells(budget, found), budget.bar))
     yield ""
     yield f"{caption}."
-    peers = [f"{BY_NAME[name].label} {rows['php'] / COMPARED:.1%}" for name, rows in right.items()]
+    peers = [f"{_named(BY_NAME[name])} {rows['php'] / COMPARED:.1%}" for name, rows in right.items()]
     yield ""
     yield f"Right of {COMPARED:,} rows of today's log as PHP writes them: {', '.join(peers)}."
+
+
+def _named(contender: Contender) -> str:
+    return f"trackparse {contender.label.lstrip('+')}" if contender.ours else contender.label
 
 
 def _cells(budget: Budget, found: Mapping[tuple[Budget, str], Verdict]) -> Iterator[str]:
@@ -202,7 +206,7 @@ def chart(results: Results, caption: str) -> str:
 def _bar(member: Result, y: int, scale: float) -> Iterator[str]:
     contender, wall = BY_NAME[member.name], member.middle("wall")
     kind = "ours" if contender.ours else "base" if contender.gives == "bytes" else "bar"
-    label = f"trackparse {contender.label.lstrip('+')}" if contender.ours else contender.label
+    label = _named(contender)
     width = max(1.0, wall * scale)
     yield f'<text x="{_LEFT - 10}" y="{y + 16}" text-anchor="end">{escape(label)}</text>'
     yield f'<rect class="{kind}" x="{_LEFT}" y="{y + 3}" width="{width:.1f}" height="{_ROW - 6}" rx="2"/>'
