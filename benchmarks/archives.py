@@ -9,14 +9,13 @@ from pathlib import Path
 READ = 1 << 18  # bytes of one read
 
 
-def locate(log: Path) -> tuple[int, str]:
-    """Where the packed bytes of the only member start, and its name."""
+def locate(log: Path) -> int:
+    """Where the packed bytes of the only member start."""
     with zipfile.ZipFile(log) as archive, log.open("rb") as file:
-        info = archive.infolist()[0]
-        file.seek(info.header_offset + 26)
+        start = archive.infolist()[0].header_offset
+        file.seek(start + 26)
         lengths = file.read(4)
-    name, extra = int.from_bytes(lengths[:2], "little"), int.from_bytes(lengths[2:], "little")
-    return info.header_offset + 30 + name + extra, info.filename
+    return start + 30 + int.from_bytes(lengths[:2], "little") + int.from_bytes(lengths[2:], "little")
 
 
 def open_member(log: Path) -> zipfile.ZipExtFile:

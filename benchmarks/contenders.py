@@ -1,51 +1,64 @@
-"""The list of all that is measured: where it reads, what it gives out, which options it may try. Runs nothing."""
+"""The list of all that is measured: what it reads, what it gives out, which options it may try. Runs nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks import own, peers
+from benchmarks.corpus import SMALL, Form, Log
 
 # What a contender gives out: sizes of bytes, numbers of records, batches (Arrow tables, data frames), rows one by
-# one, or the path of a Parquet file.
-Kind = Literal["bytes", "records", "batches", "rows", "file"]
+# one, the path of a Parquet file, or nothing: a command was run.
+Gives = Literal["bytes", "records", "batches", "rows", "file", "nothing"]
+Group = Literal["scope", "rows", "batches", "parquet", "small", "columns", "members", "memory", "start"]
 Attempts = tuple[dict[str, Any], ...]
 
-_QUARANTINE = partial(own.batches, on_error="quarantine")
-_NARROW = ("timestamp", "status")  # the columns of the narrow read
+MAIN = ("today", "old", "few")  # the logs that are reported beside each other
+_TODAY = ("today",)
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """One thing to measure. ``attempts`` are the options it may try on the log of the dialect that it does not know.
+    """One thing to measure.
 
     ``setup`` is given the log and holds what ``run`` reads; its clock stands still.
     """
 
     name: str
     label: str
-    group: Literal["scope", "rows", "batches", "parquet", "start", "memory"]
-    log: Literal["php", "rfc4180", "bad", "long", "times8"]
-    kind: Kind
+    group: Group
+    gives: Gives
     run: Callable[..., Any]
-    imports: tuple[str, ...] = ()
+    form: Form = "php"
+    kinds: tuple[str, ...] = MAIN  # the logs it is run on
     ours: bool = False
-    attempts: Attempts = ()
-    setup: Callable[[Path], AbstractContextManager[Any]] = nullcontext
+    columns: tuple[str, ...] = ()  # that it gives out; empty: all of the log
+    attempts: Attempts = ()  # options to try on the log of the dialect that it does not know
+    setup: Callable[[Log], AbstractContextManager[Any]] = nullcontext
+    share: int = 1  # it reads a log of one in so many rows
+    repeats: int = 1  # in one process; the clock's median counts
+    small: bool = False  # it reads the log of 1,000 rows
+    once: bool = False  # it takes long and hardly differs: one turn is enough
+    only_full: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+    needs: str = ""  # an option of ``open_log`` without which it is not built yet
 
     @property
     def compared(self) -> bool:
-        """Whether its rows are held against the right ones."""
+        """Whether its rows are counted that come out right in either dialect."""
         return bool(self.attempts)
 
+    def rows(self, rows: int) -> int:
+        """How many rows its log has where a whole one has ``rows``."""
+        return SMALL if self.small else max(1, rows // self.share)
 
-_ARROW = ("pyarrow", "pyarrow.compute")
-_OURS = (*_ARROW, "trackparse.reader", "trackparse.events", "trackparse.convert.parquet")
+
+# glibc gives freed memory back and takes it again by page faults; these keep it.
+_KEEP_FREED = {"MALLOC_TRIM_THRESHOLD_": str(1 << 30), "MALLOC_MMAP_THRESHOLD_": str(1 << 30)}
 _AS_IT_IS: Attempts = ({},)
 _BY_CSV: Attempts = ({}, {"escapechar": "\\"}, {"escapechar": "\\", "doublequote": False})
 _BY_PYARROW: Attempts = (
@@ -66,105 +79,144 @@ _BY_PANDAS: Attempts = (
 )
 
 
-def _own(name: str, label: str, group: Any, log: Any, kind: Kind, run: Callable[..., Any], **more: Any) -> Contender:
-    return Contender(name, label, group, log, kind, run, _OURS, ours=True, **more)
+def _inflate(name: str, piece: int) -> Contender:
+    run = partial(own.inflate, piece=piece)
+    label = f"inflate (isal), {piece >> 10} KiB pieces"
+    return Contender(name, label, "scope", "bytes", run, environment=_KEEP_FREED)
 
+
+def _own(name: str, label: str, group: Group, gives: Gives, run: Callable[..., Any], **more: Any) -> Contender:
+    return Contender(name, label, group, gives, run, ours=True, **more)
+
+
+def _peer(name: str, label: str, group: Group, gives: Gives, run: Callable[..., Any], **more: Any) -> Contender:
+    return Contender(name, label, group, gives, run, form="rfc4180", **more)
+
+
+def _start(name: str, label: str, *arguments: str, ours: bool) -> Contender:
+    run = partial(_run_python, arguments)
+    return Contender(name, label, "start", "nothing", run, kinds=_TODAY, small=True, repeats=5, ours=ours)
+
+
+def _run_python(arguments: tuple[str, ...], log: Log) -> None:
+    own.python(log, *arguments)
+
+
+def _narrow(log: Log, **options: Any) -> Any:
+    return own.batches(log, columns=own.NARROW, **options)
+
+
+_QUARANTINE = partial(own.batches, on_error="quarantine")
+_AS_DICTIONARY = partial(own.targets, dictionary=["target_id"])
+_DISTINCT: dict[str, Any] = {"kinds": ("distinct",)}
+_QUOTES: dict[str, Any] = {"kinds": ("quotes",)}
 
 CONTENDERS = (
-    Contender("inflate", "inflate (isal), thrown away", "scope", "php", "bytes", own.inflate, ("isal.igzip_lib",)),
-    _own("scan", "+scan", "scope", "php", "records", own.scan),
-    _own("view", "+batches, string_view", "scope", "php", "batches", partial(own.batches, string_type="string_view")),
-    _own("string", "+batches, string", "scope", "php", "batches", own.batches, attempts=_AS_IT_IS),
-    _own("rfc4180", "+batches, string, RFC 4180 log", "scope", "rfc4180", "batches", own.batches),
-    _own("narrow", "+batches, 2 of 8 columns", "scope", "php", "batches", partial(own.batches, columns=_NARROW)),
-    _own("clean", "+batches, quarantine", "scope", "php", "batches", _QUARANTINE),
-    _own("bad", "+batches, quarantine, 1 % bad", "scope", "bad", "batches", _QUARANTINE),
-    _own("events", "+events", "rows", "php", "rows", own.events, attempts=_AS_IT_IS),
-    Contender("csv", "csv.reader", "rows", "rfc4180", "rows", peers.csv_reader, ("csv",), attempts=_BY_CSV),
-    Contender("dict", "csv.DictReader", "rows", "rfc4180", "rows", peers.csv_dict_reader, ("csv",), attempts=_BY_CSV),
+    _inflate("inflate-16k", 1 << 14),
+    _inflate("inflate-256k", 1 << 18),
+    _inflate("inflate-1m", 1 << 20),
+    _own("scan", "+scan", "scope", "records", own.scan),
+    _own("view", "+batches, string_view", "scope", "batches", partial(own.batches, string_type="string_view")),
+    _own("batches", "+batches, string", "scope", "batches", own.batches, attempts=_AS_IT_IS),
+    _own("narrow", "+batches, 2 of 8 columns", "scope", "batches", _narrow, kinds=_TODAY, columns=own.NARROW),
+    _own("php", '+batches, nine in ten with a \\", PHP', "scope", "batches", own.batches, **_QUOTES),
+    _own("rfc", "+batches, the same in RFC 4180", "scope", "batches", own.batches, form="rfc4180", **_QUOTES),
+    _own("clean", "+batches, quarantine", "scope", "batches", _QUARANTINE, kinds=_TODAY),
+    _own("bad", "+batches, quarantine, 1 % bad", "scope", "batches", _QUARANTINE, form="bad", kinds=_TODAY),
+    _own("events", "+events", "rows", "rows", own.events, attempts=_AS_IT_IS),
+    _peer("csv", "csv.reader", "rows", "rows", peers.csv_reader, attempts=_BY_CSV),
+    _peer("dict", "csv.DictReader", "rows", "rows", peers.csv_dict_reader, kinds=_TODAY),
+    _peer("pyarrow", "pyarrow open_csv", "batches", "batches", peers.read_pyarrow, attempts=_BY_PYARROW),
+    _peer("polars", "Polars scan_csv", "batches", "batches", peers.read_polars, kinds=_TODAY, attempts=_BY_POLARS),
+    _peer("duckdb", "DuckDB read_csv", "batches", "batches", peers.read_duckdb, kinds=_TODAY, attempts=_BY_DUCKDB),
+    _peer("pandas", "pandas read_csv", "batches", "batches", peers.read_pandas, kinds=_TODAY, attempts=_BY_PANDAS),
+    _own("parquet", "+parquet: convert_log", "parquet", "file", own.convert),
+    _own("client", "+parquet: from the server", "parquet", "file", own.convert_url, setup=own.served, kinds=_TODAY),
+    _peer("pyarrow-parquet", "pyarrow open_csv, ParquetWriter", "parquet", "file", peers.pyarrow_parquet),
+    _peer("polars-parquet", "Polars scan_csv, sink_parquet", "parquet", "file", peers.polars_parquet),
+    _peer("duckdb-parquet", "DuckDB read_csv, COPY", "parquet", "file", peers.duckdb_parquet),
+    _peer("pandas-parquet", "pandas read_csv, to_parquet", "parquet", "file", peers.pandas_parquet),
+    _own("small", "convert_log", "small", "file", own.convert, kinds=_TODAY, small=True, repeats=100),
     Contender(
-        "pyarrow",
-        "pyarrow open_csv",
-        "batches",
-        "rfc4180",
-        "batches",
-        peers.read_pyarrow,
-        (*_ARROW, "pyarrow.csv"),
-        attempts=_BY_PYARROW,
-    ),
-    Contender(
-        "polars",
-        "Polars scan_csv",
-        "batches",
-        "rfc4180",
-        "batches",
-        peers.read_polars,
-        (*_ARROW, "polars"),
-        attempts=_BY_POLARS,
-    ),
-    Contender(
-        "duckdb",
-        "DuckDB read_csv",
-        "batches",
-        "rfc4180",
-        "batches",
-        peers.read_duckdb,
-        (*_ARROW, "duckdb"),
-        attempts=_BY_DUCKDB,
-    ),
-    Contender(
-        "pandas",
-        "pandas read_csv",
-        "batches",
-        "rfc4180",
-        "batches",
-        peers.read_pandas,
-        (*_ARROW, "pyarrow.csv", "pandas"),
-        attempts=_BY_PANDAS,
-    ),
-    _own("parquet", "+parquet: convert_log", "parquet", "php", "file", own.convert),
-    replace(
-        _own("client", "+parquet: from the server", "parquet", "php", "file", own.convert_url, setup=own.served),
-        imports=(*_OURS, "trackparse.client"),
-    ),
-    Contender(
-        "pyarrow-parquet",
-        "pyarrow open_csv, ParquetWriter",
-        "parquet",
-        "rfc4180",
+        "small-least",
+        "zipfile.read, ParquetWriter, fsync, rename",
+        "small",
         "file",
-        peers.pyarrow_parquet,
-        (*_ARROW, "pyarrow.csv", "pyarrow.parquet"),
+        own.least_conversion,
+        kinds=_TODAY,
+        setup=own.with_its_table,
+        small=True,
+        repeats=100,
+    ),
+    _own("distinct", "target_id, all distinct, string", "columns", "records", own.targets, **_DISTINCT),
+    _own("dictionary", "target_id, all distinct, dictionary=", "columns", "records", _AS_DICTIONARY, **_DISTINCT),
+    _own("dictionary-4th", "the same, a quarter", "columns", "records", _AS_DICTIONARY, share=4, **_DISTINCT),
+    _own(
+        "to-pandas", "its to_pandas()", "columns", "records", own.to_pandas, setup=own.dictionary_of_ours, **_DISTINCT
     ),
     Contender(
-        "polars-parquet",
-        "Polars scan_csv, sink_parquet",
-        "parquet",
-        "rfc4180",
-        "file",
-        peers.polars_parquet,
-        (*_ARROW, "polars"),
+        "to-pandas-pyarrow",
+        "pyarrow's dictionary_encode()d, to_pandas()",
+        "columns",
+        "records",
+        own.to_pandas,
+        setup=own.dictionary_of_pyarrow,
+        **_DISTINCT,
+    ),
+    _own(
+        "payload-columns",
+        "+batches, 2 columns and 2 of the payload",
+        "columns",
+        "batches",
+        own.payload_columns,
+        kinds=_TODAY,
+        columns=(*own.NARROW, *own.POINTERS),
+        needs="payload_columns",
     ),
     Contender(
-        "duckdb-parquet",
-        "DuckDB read_csv, COPY",
-        "parquet",
-        "rfc4180",
-        "file",
-        peers.duckdb_parquet,
-        (*_ARROW, "duckdb"),
+        "payload-loop",
+        "loop of orjson.loads, from memory",
+        "columns",
+        "records",
+        own.loads_loop,
+        kinds=_TODAY,
+        setup=own.payloads,
     ),
-    Contender(
-        "pandas-parquet",
-        "pandas read_csv, to_parquet",
-        "parquet",
-        "rfc4180",
-        "file",
-        peers.pandas_parquet,
-        (*_ARROW, "pyarrow.csv", "pyarrow.parquet", "pandas"),
+    _own("members", "+batches, 16 members", "members", "batches", own.batches, form="members", kinds=_TODAY),
+    _own(
+        "members-in-turn",
+        "+batches, 16 members one by one",
+        "members",
+        "batches",
+        own.members_in_turn,
+        form="members",
+        kinds=_TODAY,
     ),
-    _own("default-file", "read_log, pyarrow write_table", "parquet", "php", "file", own.default_file),
-    _own("first-batch", "+batches, string, long log", "start", "long", "batches", own.batches),
-    _own("memory", "convert_log, 8 times the rows", "memory", "times8", "file", own.convert),
+    _own(
+        "first-batch",
+        "+batches, 8 times the rows",
+        "memory",
+        "batches",
+        own.batches,
+        form="times8",
+        kinds=_TODAY,
+        only_full=True,
+    ),
+    _own("memory", "convert_log, 8 times the rows", "memory", "file", own.convert, form="times8", only_full=True),
+    _own(
+        "hundredth",
+        f"convert_log, {own.CONVERSIONS} times in a process",
+        "memory",
+        "file",
+        own.convert_often,
+        kinds=_TODAY,
+        once=True,
+        only_full=True,
+    ),
+    _start("start-python", "python -c pass", "-c", "pass", ours=False),
+    _start("start-pyarrow", "import pyarrow", "-c", "import pyarrow", ours=False),
+    _start("start-trackparse", "import trackparse", "-c", "import trackparse", ours=True),
+    _start("start-reader", "import trackparse.reader", "-c", "import trackparse.reader", ours=True),
+    _start("start-help", "trackparse --help", "-m", "trackparse.cli", "--help", ours=True),
 )
 BY_NAME = {contender.name: contender for contender in CONTENDERS}

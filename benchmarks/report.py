@@ -1,14 +1,14 @@
-"""Turns measurements into a table, ratios with their bars, and a chart. Measures nothing."""
+"""Turns measurements into a table, budgets with their verdicts, a page's table, and a chart. Measures nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
-from statistics import median
-from typing import Any
+from pathlib import Path
 
-from benchmarks.contenders import BY_NAME, CONTENDERS
+from benchmarks.budgets import Budget, Result, Results, Verdict, load
+from benchmarks.contenders import BY_NAME, CONTENDERS, MAIN, Contender
+from benchmarks.corpus import COMPARED
 
 _MIB = 1 << 20
 _GROUPS = {
@@ -16,12 +16,16 @@ _GROUPS = {
     "rows": "ZIP to rows",
     "batches": "ZIP to Arrow batches or a data frame",
     "parquet": "ZIP to Parquet (zstd)",
-    "start": "the first batch of a long log",
-    "memory": "memory",
+    "small": "1,000 rows to Parquet, on the disk; one of a hundred in a process",
+    "columns": "single columns",
+    "members": "many members",
+    "memory": "memory, and the first batch",
+    "start": "starting",
 }
-# What is set beside what in the chart.
+_LOGS = {"today": "today's log", "old": "old log", "few": "few devices", "quotes": "quotes", "distinct": "distinct"}
+# What is set beside what in the chart, for today's log.
 _CHART = {
-    "ZIP to Arrow batches": ("inflate", "view", "string", "pyarrow", "pandas", "duckdb", "polars"),
+    "ZIP to Arrow batches": ("view", "batches", "pyarrow", "pandas", "duckdb", "polars"),
     "ZIP to events, or rows": ("events", "csv", "dict"),
     "ZIP to Parquet (zstd)": (
         "parquet",
@@ -33,35 +37,21 @@ _CHART = {
     ),
 }
 
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """All runs of one contender."""
-
-    name: str
-    runs: tuple[Mapping[str, Any], ...]
-    right: Mapping[str, int]  # by dialect: rows of the compared log that came out right
-
-    def middle(self, what: str) -> float:
-        """The median of ``what`` over the runs."""
-        return median(float(run[what]) for run in self.runs)
-
-
-Results = Mapping[str, Result]
+Right = Mapping[str, Mapping[str, int]]  # contender, dialect: rows of the compared log that came out right
 
 
 # ---- table ------------------------------------------------------------------------------------------------
 
 
-def table(results: Results, compared: int) -> Iterator[str]:
-    """One line a contender: medians, ratios to inflating alone, peak memory, and the rows it reads right."""
-    base = results.get("inflate")
-    head = ("", "log", "wall s", "best", "x inflate", "CPU s", "x inflate", "rows/s", "peak MiB", "right: PHP", "RFC")
+def table(results: Results, right: Right) -> Iterator[str]:
+    """One line a contender and log: medians, ratios to inflating alone, peak memory, and the rows it reads right."""
+    head = ("", "log", "wall s", "best", "x inflate", "CPU s", "rows/s", "peak MiB", "right: PHP", "RFC")
     lines: list[Sequence[str]] = []
     for group, title in _GROUPS.items():
-        members = [results[one.name] for one in CONTENDERS if one.group == group and one.name in results]
+        names = [one.name for one in CONTENDERS if one.group == group]
+        members = [results[name, kind] for name in names for kind in _LOGS if (name, kind) in results]
         if members:
-            lines += [(title,), *(_line(member, base, compared) for member in members)]
+            lines += [(title,), *(_line(member, results, right) for member in members)]
     widths = [max(len(line[place]) for line in (head, *lines) if len(line) > 1) for place in range(len(head))]
     for line in (head, *lines):
         if len(line) == 1:
@@ -69,99 +59,103 @@ def table(results: Results, compared: int) -> Iterator[str]:
             yield line[0]
             continue
         first, *others = (cell.rjust(width) for cell, width in zip(line, widths, strict=True))
-        yield "  ".join((first.strip().ljust(widths[0]), *others))
+        yield "  ".join((first.strip().ljust(widths[0]), *others)).rstrip()
 
 
-def _line(result: Result, base: Result | None, compared: int) -> Sequence[str]:
+def _line(result: Result, results: Results, right: Right) -> Sequence[str]:
     contender = BY_NAME[result.name]
-    wall, cpu = result.middle("wall"), result.middle("cpu")
+    wall = result.middle("wall")
+    base = _fastest_inflate(results, result.kind)
+    digits = 5 if contender.small else 3
     # An inflated byte is no row.
-    speed = "" if contender.kind == "bytes" else f"{result.middle('amount') / wall / 1e6:.2f} M"
-    alike = base is not None and contender.log not in ("long", "times8")
-    right = [f"{result.right[of] / compared:.1%}" if of in result.right else "" for of in ("php", "rfc4180")]
+    speed = (
+        ""
+        if contender.gives in ("bytes", "nothing") or contender.once
+        else f"{result.middle('amount') / wall / 1e6:.2f} M"
+    )
+    alike = contender.group in ("scope", "rows", "batches", "parquet") and contender.form != "bad"
+    known = right.get(result.name, {}) if result.kind == "today" else {}
     return (
         f"  {contender.label}",
-        {"php": "PHP", "rfc4180": "RFC", "bad": "PHP, bad", "long": "PHP, long", "times8": "PHP x8"}[contender.log],
-        f"{wall:.3f}",
-        f"{min(run['wall'] for run in result.runs):.3f}",
+        _LOGS[result.kind],
+        f"{wall:.{digits}f}",
+        f"{min(run['wall'] for run in result.runs):.{digits}f}",
         f"{wall / base.middle('wall'):.2f}" if base and alike else "",
-        f"{cpu:.3f}",
-        f"{cpu / base.middle('cpu'):.2f}" if base and alike else "",
+        f"{result.middle('cpu'):.{digits}f}",
         speed,
         f"{result.middle('rss') / _MIB:.0f}",
-        *right,
+        *(f"{known[form] / COMPARED:.1%}" if form in known else "" for form in ("php", "rfc4180")),
     )
 
 
-# ---- summary ----------------------------------------------------------------------------------------------
+def _fastest_inflate(results: Results, kind: str = "today") -> Result | None:
+    found = [result for (name, of), result in results.items() if of == kind and BY_NAME[name].gives == "bytes"]
+    return min(found, key=lambda one: one.middle("wall"), default=None)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """A ratio that matters, and whether it is what it should be."""
-
-    what: str
-    value: float | None  # None: not measured in this run
-    bar: float | None = None  # None: for information
-    at_least: bool = False
-    unit: str = ""
-
-    @property
-    def good(self) -> bool | None:
-        """None where there is nothing to say."""
-        if self.value is None or self.bar is None:
-            return None
-        return self.value >= self.bar if self.at_least else self.value <= self.bar
+# ---- budgets ----------------------------------------------------------------------------------------------
 
 
-def verdicts(results: Results) -> list[Verdict]:
-    """The ratios that matter, medians over the turns of each turn's; of what was not run they have no value."""
-
-    def over(one: str, other: str, what: str = "wall") -> float | None:
-        if one not in results or other not in results:
-            return None
-        turns = zip(results[one].runs, results[other].runs, strict=True)
-        return median(float(run[what]) / float(base[what]) for run, base in turns)
-
-    def own(name: str, what: str) -> float | None:
-        return results[name].middle(what) if name in results else None
-
-    first, whole, peak = own("first-batch", "first"), own("first-batch", "wall"), own("memory", "rss")
-    rivals = _rivals(results)
-    fastest = min(rivals, key=lambda name: results[name].middle("wall"), default="")
-    return [
-        Verdict("batches (string_view) over inflate, wall", over("view", "inflate"), 1.15),
-        Verdict("batches (string) over inflate, wall", over("string", "inflate"), 1.25),
-        Verdict("batches (string) over pyarrow open_csv, wall", over("string", "pyarrow"), 0.50),
-        Verdict("batches (string) over pyarrow open_csv, CPU", over("string", "pyarrow", "cpu"), 0.45),
-        Verdict("PHP log over RFC 4180 log, wall", over("string", "rfc4180"), 1.10),
-        Verdict("2 of 8 columns over all, wall", over("narrow", "string")),
-        Verdict("2 of 8 columns over inflate, wall", over("narrow", "inflate")),
-        Verdict("events/s over csv.reader's rows/s", over("csv", "events"), 4, at_least=True),
-        Verdict("events/s over csv.DictReader's rows/s", over("dict", "events"), 5, at_least=True),
-        Verdict(f"Parquet over the fastest peer ({fastest or 'none'}), wall", over("parquet", fastest), 0.65),
-        Verdict("Parquet from a server over Parquet from the disk, wall", over("client", "parquet"), 1.10),
-        Verdict("Parquet's size over pyarrow's default", over("parquet", "default-file", "size"), 1.02),
-        Verdict("quarantine, 1 % bad over none, wall", over("bad", "clean"), 1.5),
-        Verdict("first batch over the whole read, wall", first / whole if first and whole else None, 0.05),
-        Verdict("peak RSS of convert_log, 8x the rows over 1x", over("memory", "parquet", "rss"), 1.10),
-        Verdict("peak RSS of convert_log, 8x the rows", peak / _MIB if peak else None, 250, unit=" MiB"),
-    ]
+def summary(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """One line a budget and log."""
+    lines = []
+    for verdict in verdicts:
+        budget = verdict.budget
+        what = f"{budget.what}, over {budget.than}" if budget.than else budget.what
+        against = f" ({verdict.over})" if len(budget.over) > 1 and verdict.over else ""
+        said = "met" if verdict.met else "missed" if verdict.value is not None else ""
+        lines.append((f"{what}{against}".replace("`", ""), _LOGS[verdict.kind], verdict.shown, budget.bar, said))
+    widths = [max(len(line[place]) for line in lines) for place in range(5)]
+    for what, kind, value, bar, said in lines:
+        cells = (what.ljust(widths[0]), kind.ljust(widths[1]), value.rjust(widths[2]), bar.ljust(widths[3]), said)
+        yield "  ".join(cells).rstrip()
 
 
-def _rivals(results: Results) -> list[str]:
-    """Peers that write Parquet. That they are right on their log was checked before."""
-    return [name for name in results if BY_NAME[name].group == "parquet" and not BY_NAME[name].ours]
+# ---- a page's table ---------------------------------------------------------------------------------------
+
+MARKS = ("<!-- speed: python -m benchmarks --full --markdown writes this -->", "<!-- /speed -->")
+HEAD = ("what", "over", "today's log", "old log", "few devices", "bar")
 
 
-def summary(found: Sequence[Verdict]) -> Iterator[str]:
-    """One line a verdict."""
-    width = max(len(verdict.what) for verdict in found)
-    for verdict in found:
-        value = "not run" if verdict.value is None else f"{verdict.value:.3g}{verdict.unit}"
-        bar = "" if verdict.bar is None else f"{'>=' if verdict.at_least else '<='} {verdict.bar:g}{verdict.unit}"
-        good = {None: "", True: "yes", False: "NO"}[verdict.good]
-        yield f"{verdict.what.ljust(width)}  {value:>10}  {bar:>11}  {good}".rstrip()
+def write_markdown(page: Path, verdicts: Sequence[Verdict], right: Right, caption: str) -> None:
+    """Put the table between the marks of the page. ValueError if it has none."""
+    text = page.read_text(encoding="utf-8")
+    before, first, rest = text.partition(MARKS[0])
+    _, last, after = rest.partition(MARKS[1])
+    if not first or not last:
+        raise ValueError(f"{page}: expected the lines {MARKS[0]!r} and {MARKS[1]!r}, in this order")
+    lines = "\n".join(markdown(verdicts, right, caption))
+    page.write_text(f"{before}{first}\n{lines}\n{last}{after}", encoding="utf-8")
+
+
+def markdown(verdicts: Sequence[Verdict], right: Right, caption: str) -> Iterator[str]:
+    """A table of all budgets, a row each, with its three logs beside each other, and what it was measured with."""
+    found = {(verdict.budget, verdict.kind): verdict for verdict in verdicts}
+    yield _row(HEAD)
+    yield _row("---" for _ in HEAD)
+    for budget in load():
+        yield _row((budget.what, budget.than, *_cells(budget, found), budget.bar))
+    yield ""
+    yield f"{caption}."
+    peers = [f"{_named(BY_NAME[name])} {rows['php'] / COMPARED:.1%}" for name, rows in right.items()]
+    yield ""
+    yield f"Right of {COMPARED:,} rows of today's log as PHP writes them: {', '.join(peers)}."
+
+
+def _named(contender: Contender) -> str:
+    return f"trackparse {contender.label.lstrip('+')}" if contender.ours else contender.label
+
+
+def _cells(budget: Budget, found: Mapping[tuple[Budget, str], Verdict]) -> Iterator[str]:
+    """The values for the three logs. One that was measured on a log of its own stands under today's."""
+    kinds = BY_NAME[budget.of].kinds
+    for kind in MAIN if set(kinds) <= set(MAIN) else (*kinds, *MAIN[1:]):
+        verdict = found.get((budget, kind))
+        yield verdict.shown if verdict else ""
+
+
+def _row(cells: Iterator[str] | Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 # ---- chart ------------------------------------------------------------------------------------------------
@@ -184,7 +178,13 @@ text { font: 13px system-ui, sans-serif; fill: #24292f }
 
 def chart(results: Results, caption: str) -> str:
     """The wall medians as an SVG, one group of bars a job."""
-    groups = {title: [results[name] for name in names if name in results] for title, names in _CHART.items()}
+    base = _fastest_inflate(results)
+    groups = {
+        title: [results[name, "today"] for name in names if (name, "today") in results]
+        for title, names in _CHART.items()
+    }
+    if base is not None:
+        next(iter(groups.values())).insert(0, base)
     longest = max((one.middle("wall") for group in groups.values() for one in group), default=1.0)
     scale = (_WIDTH - _LEFT - 70) / longest
     lines: list[str] = []
@@ -205,8 +205,8 @@ def chart(results: Results, caption: str) -> str:
 
 def _bar(member: Result, y: int, scale: float) -> Iterator[str]:
     contender, wall = BY_NAME[member.name], member.middle("wall")
-    kind = "ours" if contender.ours else "base" if contender.name == "inflate" else "bar"
-    label = f"trackparse {contender.label.lstrip('+')}" if contender.ours else contender.label
+    kind = "ours" if contender.ours else "base" if contender.gives == "bytes" else "bar"
+    label = _named(contender)
     width = max(1.0, wall * scale)
     yield f'<text x="{_LEFT - 10}" y="{y + 16}" text-anchor="end">{escape(label)}</text>'
     yield f'<rect class="{kind}" x="{_LEFT}" y="{y + 3}" width="{width:.1f}" height="{_ROW - 6}" rx="2"/>'
