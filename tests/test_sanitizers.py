@@ -114,9 +114,10 @@ def test_the_sanitizers_see_a_fault(sanitized: dict[str, str], tmp_path: Path) -
     assert "in forget" in done.stderr
 
 
-def test_the_cases_and_the_comparison_run_clean(sanitized: dict[str, str]) -> None:
-    files = [str(TESTS / "test_kernels.py"), str(TESTS / "test_cases.py"), str(TESTS / "test_events.py")]
-    arguments = ("-q", "-x", "--capture=no", "-p", "no:cacheprovider", "-k", CHOSEN, *files)
+@pytest.mark.parametrize("files", [["test_kernels.py"], ["test_cases.py", "test_events.py"]], ids="-".join)
+def test_the_cases_and_the_comparison_run_clean(files: list[str], sanitized: dict[str, str]) -> None:
+    paths = [str(TESTS / name) for name in files]
+    arguments = ("-q", "-x", "--capture=no", "-p", "no:cacheprovider", "-k", CHOSEN, *paths)
     done = run(with_leaks(sanitized), "-m", "pytest", *arguments)
     said = done.stdout[-2000:] + done.stderr[:4000]
     assert done.returncode in (0, 86), said

@@ -11,8 +11,8 @@ _QUICK = frozenset(
     f"test_{name}.py"
     for name in (
         *("archive", "cases", "cli", "cli_cat", "cli_check", "cli_convert", "cli_fetch", "cli_head", "cli_stats"),
-        *("client", "columns", "destinations", "events", "files", "filters", "layering", "parquet", "readahead"),
-        *("reader", "rejects", "resume", "salvage", "schema", "sources", "testing_service", "token"),
+        *("client", "columns", "destinations", "events", "files", "filters", "layering", "parquet"),
+        *("reader", "rejects", "salvage", "schema", "sources", "testing_service", "token"),
     )
 )
 # What takes longest in these files; each stands beside a quick test of the same code.
@@ -20,6 +20,17 @@ _NOT_QUICK = frozenset(
     f"test_{name}"
     for name in (
         "a_case_reads_the_same_as_string_views_and_dictionaries",
+        "a_flipped_bit_in_the_data_is_always_an_error",
+        "a_hundred_megabytes_cut_twenty_times_arrive_once_each",
+        "a_large_zip_cut_in_the_middle_gives_what_was_there",
+        "little_is_lost_before_damage_far_down_a_stream",
+        "more_bad_records_in_a_block_than_the_kernel_returns_at_once",
+        "one_that_is_not_text_works_everywhere",
+        "other_zips_cut_anywhere_give_a_prefix",
+        "it_has_a_limit",
+        "the_dictionary_of_a_reader_only_grows",
+        "any_time_to_wait_is_a_number_or_none",
+        "a_terminal_without_the_letters_is_no_error",
         "a_case_reads_the_same_from_every_source",
         "a_log_of_nothing_else_is_not_held_in_memory",
         "a_signal_leaves_neither_half_a_file_nor_a_process",
