@@ -146,7 +146,7 @@ def _right(contender: Contender, kind: str, rows: int) -> dict[str, Any]:
     for form in ("php", "rfc4180"):
         known = contender.ours or contender.form == form
         attempts = contender.attempts[:1] if known else contender.attempts
-        log = corpus.log(kind, form, rows)  # type: ignore[arg-type]
+        log = corpus.log(kind, form, rows)
         found[form] = max(_right_once(contender, log, options, truth) for options in attempts)
     return found
 

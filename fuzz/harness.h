@@ -43,14 +43,14 @@ static void *rationed_realloc(void *old, size_t size)
 #undef realloc
 
 /* With a message, where an assertion would be compiled out. */
-#define CHECK(claim, ...)                                                                                             \
-    do {                                                                                                              \
-        if (!(claim)) {                                                                                               \
-            fprintf(stderr, "%s:%d: not so: %s: ", __FILE__, __LINE__, #claim);                                       \
-            fprintf(stderr, __VA_ARGS__);                                                                             \
-            fprintf(stderr, "\n");                                                                                    \
-            abort();                                                                                                  \
-        }                                                                                                             \
+#define CHECK(claim, ...)                                                                                              \
+    do {                                                                                                               \
+        if (!(claim)) {                                                                                                \
+            fprintf(stderr, "%s:%d: not so: %s: ", __FILE__, __LINE__, #claim);                                        \
+            fprintf(stderr, __VA_ARGS__);                                                                              \
+            fprintf(stderr, "\n");                                                                                     \
+            abort();                                                                                                   \
+        }                                                                                                              \
     } while (0)
 
 /* A copy with nothing behind it: reading one byte more is a fault that AddressSanitizer sees. */

@@ -62,11 +62,11 @@ static void check_same(const question_t *q, const result_t *a, const result_t *b
 {
     const found_t *f = &a->found, *g = &b->found;
     CHECK(a->status == b->status && a->position == b->position && a->dialect == b->dialect && a->credit == b->credit,
-          "%s: status %d at %zu, dialect %d; portable: %d at %zu, %d", name, a->status, a->position, a->dialect, b->status,
-          b->position, b->dialect);
+          "%s: status %d at %zu, dialect %d; portable: %d at %zu, %d", name, a->status, a->position, a->dialect,
+          b->status, b->position, b->dialect);
     CHECK(f->records == g->records && f->reject_count == g->reject_count && f->blank_lines == g->blank_lines &&
-              f->record_bytes == g->record_bytes && f->blank_bytes == g->blank_bytes && f->mark_bytes == g->mark_bytes &&
-              f->lines == g->lines && f->unresolved == g->unresolved,
+              f->record_bytes == g->record_bytes && f->blank_bytes == g->blank_bytes &&
+              f->mark_bytes == g->mark_bytes && f->lines == g->lines && f->unresolved == g->unresolved,
           "%s", name);
     CHECK(!f->records || !memcmp(f->fields, g->fields, f->records * (q->width + 1) * sizeof *f->fields), "%s", name);
     CHECK(!f->records || !memcmp(f->timestamps, g->timestamps, f->records * sizeof *f->timestamps), "%s", name);
@@ -79,7 +79,8 @@ static void check_same(const question_t *q, const result_t *a, const result_t *b
 }
 
 /* Between records and rejects stand blank lines, byte order marks and Excel's sep=; only, and the sums are right. */
-static void check_cover(const question_t *q, const result_t *r, const uint8_t *data, size_t size, size_t start, int final)
+static void check_cover(const question_t *q, const result_t *r, const uint8_t *data, size_t size, size_t start,
+                        int final)
 {
     const found_t *f = &r->found;
     size_t at = start, record = 0, reject = 0, lines = 0, record_bytes = 0, blank_bytes = 0, reject_bytes = 0;
@@ -201,8 +202,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
         }
         /* Once the bytes end there, once it was told to stop there. */
         for (int stopped = 0; stopped < 2; stopped++) {
-            result_t part = ask(&q, isa, stopped ? data : head, stopped ? size : cut, 0, cut, stopped && final, q.dialect,
-                                q.credit);
+            result_t part = ask(&q, isa, stopped ? data : head, stopped ? size : cut, 0, cut, stopped && final,
+                                q.dialect, q.credit);
             result_t rest = ask(&q, isa, data, size, part.position, size, final, part.dialect, part.credit);
             check_joined(&q, &part, &rest, &whole);
             drop(&part);

@@ -61,7 +61,8 @@ static void check_bytes(const isa_t *isa, const uint8_t *data, size_t size)
     CHECK(out && expected, "no memory");
     for (int php = 0; php < 2; php++) {
         size_t length = plain_unescape(expected, data, size, php);
-        CHECK(isa->unescape(out, data, size, php) == length && !memcmp(out, expected, length), "%s, php %d", isa->name, php);
+        CHECK(isa->unescape(out, data, size, php) == length && !memcmp(out, expected, length), "%s, php %d", isa->name,
+              php);
     }
     free(out);
     free(expected);
@@ -122,7 +123,8 @@ static void check_values(const uint8_t *data, size_t size, long memory)
         CHECK((size_t)code <= distinct, "code %lld of %zu", (long long)code, distinct);
         for (size_t i = 0; i <= distinct && i < values.count; i++) {
             const int32_t *ends = value_offsets(&values) + i;
-            int equal = (size_t)(ends[1] - ends[0]) == length && !memcmp(value_bytes(&values) + ends[0], data + at, length);
+            int equal =
+                (size_t)(ends[1] - ends[0]) == length && !memcmp(value_bytes(&values) + ends[0], data + at, length);
             CHECK(equal == ((size_t)code == i), "codes %lld, %zu", (long long)code, i);
         }
         distinct += (size_t)code == distinct;

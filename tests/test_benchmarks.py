@@ -176,7 +176,7 @@ def verdicts_of(results: budgets.Results, of: str, figure: str = "wall") -> list
 def test_the_fastest_of_several_is_the_one_to_beat() -> None:
     results = result("parquet", "old", {"wall": 1, "size": 9}, {"wall": 2, "size": 9}, {"wall": 3, "size": 9})
     for place, name in enumerate(("pandas-parquet", "polars-parquet", "pyarrow-parquet", "duckdb-parquet")):
-        results |= result(name, "old", *({"wall": wall + place % 2, "size": 10 - place} for wall in (3, 4, 5)))
+        results |= result(name, "old", *({"wall": wall + place % 2, "size": 10 - place} for wall in (3.0, 4.0, 5.0)))
     verdict = {one.kind: one for one in verdicts_of(results, "parquet")}
     assert verdict["old"].over == "pyarrow-parquet"
     assert verdict["old"].value == 0.5  # of 1/3, 2/4, 3/5

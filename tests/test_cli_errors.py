@@ -170,10 +170,10 @@ def test_every_replaced_advice_is_given() -> None:
 
 
 def test_an_archive_without_a_log_is_not_told_of_members(tmp_path: Path) -> None:
-    path = tmp_path / "book.xlsx"
+    path = tmp_path / "photos.zip"
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("[Content_Types].xml", "x")
-        archive.writestr("xl/workbook.xml", "x")
+        archive.writestr("one.jpeg", "x")
+        archive.writestr("two.jpeg", "x")
     for command in READING:
         line = failed(1, command, path)
         assert "no member is named *.csv" in line

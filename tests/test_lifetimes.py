@@ -386,7 +386,7 @@ class TestInterrupted:
             found = found + rest()
         except trackparse.TrackparseError as error:
             said = str(error)
-        assert said in ("", "<bytes>: reading was interrupted: open the log again")
+        assert said in ("", "<bytes>: reading was interrupted; open the log again")
         assert found == list(range(len(found) if said else ROWS))
         return bool(said)
 

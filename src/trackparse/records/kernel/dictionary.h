@@ -30,10 +30,10 @@ typedef struct {
     pile_t bytes;   /* the values, end to end */
     pile_t offsets; /* int32: value i stands between offsets i and i + 1 */
     size_t size, count;
-    uint64_t total;  /* bytes of all values, each counted as often as it was encoded */
-    uint64_t *slots; /* a value's tag above its code + 1; open addressing */
+    uint64_t total;    /* bytes of all values, each counted as often as it was encoded */
+    uint64_t *slots;   /* a value's tag above its code + 1; open addressing */
     size_t slot_count; /* a power of two */
-    uint64_t seed; /* of the hash, so that nobody can write a log whose values all collide */
+    uint64_t seed;     /* of the hash, so that nobody can write a log whose values all collide */
 } values_t;
 
 static inline const uint8_t *value_bytes(const values_t *d)

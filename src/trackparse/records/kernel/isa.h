@@ -45,11 +45,9 @@ static int isa_runs_here(const isa_t *isa)
     __builtin_cpu_init();
     if (!strcmp(isa->name, "avx512"))
         return __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("avx512bw") &&
-               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("pclmul") &&
-               __builtin_cpu_supports("bmi2");
+               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("bmi2");
     if (!strcmp(isa->name, "avx2"))
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("pclmul") &&
-               __builtin_cpu_supports("bmi2");
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("bmi2");
 #endif
     (void)isa;
     return 1;

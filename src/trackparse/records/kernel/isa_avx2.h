@@ -31,10 +31,8 @@ TARGET static inline uint64_t eq64_avx2(vec_avx2 v, char c)
 TARGET static inline uint64_t ge64_avx2(vec_avx2 v, uint8_t c)
 {
     __m256i pattern = _mm256_set1_epi8((char)c);
-    uint64_t low = (uint32_t)_mm256_movemask_epi8(
-        _mm256_cmpeq_epi8(_mm256_max_epu8(v.part[0], pattern), v.part[0]));
-    uint64_t high = (uint32_t)_mm256_movemask_epi8(
-        _mm256_cmpeq_epi8(_mm256_max_epu8(v.part[1], pattern), v.part[1]));
+    uint64_t low = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_max_epu8(v.part[0], pattern), v.part[0]));
+    uint64_t high = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_max_epu8(v.part[1], pattern), v.part[1]));
     return low | high << 32;
 }
 
@@ -51,8 +49,7 @@ TARGET static inline vec_avx2 or64_avx2(vec_avx2 v, vec_avx2 w)
 
 TARGET static inline uint64_t prefix_xor_clmul(uint64_t m)
 {
-    return (uint64_t)_mm_cvtsi128_si64(
-        _mm_clmulepi64_si128(_mm_set_epi64x(0, (int64_t)m), _mm_set1_epi8(-1), 0));
+    return (uint64_t)_mm_cvtsi128_si64(_mm_clmulepi64_si128(_mm_set_epi64x(0, (int64_t)m), _mm_set1_epi8(-1), 0));
 }
 
 TARGET static inline uint8_t *put64_avx2(uint8_t *out, vec_avx2 v, const uint8_t *p, uint64_t drop, size_t size)

@@ -25,10 +25,10 @@
 /* The bits become bytes, and those positions: without a branch on how many there are, mostly. */
 TARGET static inline uint32_t *emit_avx512(uint32_t *out, uint64_t m, uint64_t line_ends, uint32_t at)
 {
-    static const uint8_t numbers[64] = {
-        0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
-        22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43,
-        44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63};
+    static const uint8_t numbers[64] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
+                                        16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31,
+                                        32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47,
+                                        48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63};
     size_t count = (size_t)__builtin_popcountll(m);
     __m512i flagged = _mm512_mask_add_epi8(load64(numbers), line_ends, load64(numbers), _mm512_set1_epi8((char)0x80));
     __m512i bytes = _mm512_maskz_compress_epi8(m, flagged);

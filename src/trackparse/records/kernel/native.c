@@ -141,8 +141,9 @@ static PyModuleDef_Slot kernel_slots[] = {
 };
 
 static PyModuleDef kernel_module = {
-    PyModuleDef_HEAD_INIT, "native", "The kernel in C; reference says what it does.", sizeof(state_t),
-    kernel_methods,        kernel_slots, kernel_traverse, kernel_clear, kernel_free,
+    PyModuleDef_HEAD_INIT, "native",       "The kernel in C; reference says what it does.",
+    sizeof(state_t),       kernel_methods, kernel_slots,
+    kernel_traverse,       kernel_clear,   kernel_free,
 };
 
 PyMODINIT_FUNC PyInit_native(void)

@@ -13,8 +13,7 @@
 
 /* Memory that Python reads as a buffer. It grows with the dictionary; earlier views of it stay as long as they were. */
 typedef struct {
-    PyObject_HEAD
-    void *start;
+    PyObject_HEAD void *start;
     Py_ssize_t size;
 } memory_t;
 
@@ -40,8 +39,7 @@ static PyType_Spec memory_spec = {"trackparse.records.kernel.native.Memory", siz
                                   Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, memory_slots};
 
 typedef struct {
-    PyObject_HEAD
-    values_t values;
+    PyObject_HEAD values_t values;
     memory_t *bytes, *offsets; /* owners of the memory that is lent; NULL if none is */
     int busy;                  /* a thread is in encode, without the GIL */
 } dictionary_t;

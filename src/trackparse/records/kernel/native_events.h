@@ -17,8 +17,7 @@
 /* A field as it stands in the log. A subclass in Python adds what a payload can do. It cannot be part of a cycle, so
  * it needs no garbage collection. */
 typedef struct {
-    PyObject_HEAD
-    PyObject *raw, *member, *decoded;
+    PyObject_HEAD PyObject *raw, *member, *decoded;
     long long record;
     int dialect;
 } field_t;

@@ -50,8 +50,13 @@ static int take_run(PyObject *item, run_t *run, run_buffers_t *buffers)
     Py_ssize_t records, width, field;
     if (!PyArg_ParseTuple(item, "y*y*nnn", &buffers->data, &buffers->table, &records, &width, &field))
         return 0;
-    *run = (run_t){buffers->data.buf, (size_t)buffers->data.len, buffers->table.buf, (size_t)records,
-                   (uint32_t)width,   (int32_t)field,            0};
+    *run = (run_t){buffers->data.buf,
+                   (size_t)buffers->data.len,
+                   buffers->table.buf,
+                   (size_t)records,
+                   (uint32_t)width,
+                   (int32_t)field,
+                   0};
     if (records < 0 || width < 1 || width > INT32_MAX / 8 || field < NO_COLUMN || field >= width ||
         (field != NO_COLUMN && !is_table(&buffers->table, records, width))) {
         PyErr_SetString(PyExc_ValueError, "run: arguments out of range");

@@ -28,13 +28,13 @@ static inline int digits(const uint8_t *p, int n)
 static int64_t parse_timestamp(const uint8_t *p, size_t n)
 {
     static const uint8_t month_days[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    if (n < 19 || n == 20 || n > 26 || p[4] != '-' || p[7] != '-' || (p[10] != ' ' && p[10] != 'T') ||
-        p[13] != ':' || p[16] != ':')
+    if (n < 19 || n == 20 || n > 26 || p[4] != '-' || p[7] != '-' || (p[10] != ' ' && p[10] != 'T') || p[13] != ':' ||
+        p[16] != ':')
         return NO_TIME;
     int year = digits(p, 4), month = digits(p + 5, 2), day = digits(p + 8, 2);
     int hour = digits(p + 11, 2), minute = digits(p + 14, 2), second = digits(p + 17, 2);
-    if (year < 1 || month < 1 || month > 12 || day < 1 || day > month_days[month - 1] || hour < 0 ||
-        hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59)
+    if (year < 1 || month < 1 || month > 12 || day < 1 || day > month_days[month - 1] || hour < 0 || hour > 23 ||
+        minute < 0 || minute > 59 || second < 0 || second > 59)
         return NO_TIME;
     if (month == 2 && day == 29 && (year % 4 != 0 || (year % 100 == 0 && year % 400 != 0)))
         return NO_TIME;
