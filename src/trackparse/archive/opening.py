@@ -267,6 +267,7 @@ class Archive:
         forward = ForwardZip(self.source, self._budget, listed.add)
         deferred: DeferredMember | None = None
         inflated = 0  # bytes, before it was deferred
+        alone = 0  # its number
         error: Exception | None = None
         chosen: list[int] = []  # numbers of the members that are read
         try:

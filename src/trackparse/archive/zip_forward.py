@@ -102,7 +102,7 @@ class ForwardZip:
 
     def __iter__(self) -> Iterator[Entry]:
         """The entries; then the directory is read, which has to be theirs."""
-        count = 0
+        count, name = 0, ""
         if self._source.peek(4) in SPANNED:
             self._source.read_exactly(4)
         while (signature := read_fully(self._source, 4, self._name)) == LOCAL:
@@ -110,6 +110,7 @@ class ForwardZip:
             if count > self._budget.limits.max_members:
                 raise too_many_members(self._name, count, self._budget.limits)
             entry = read_entry(self._source, self._name)
+            name = entry.name
             self._start = self._source.position
             self._untouched = True
             yield entry
@@ -120,7 +121,7 @@ class ForwardZip:
                 self._content = None
         if count and signature not in BEHIND_MEMBERS:
             raise ArchiveError(
-                f"{member_label(self._name, entry.name)}: no header of a ZIP behind its data, at byte "
+                f"{member_label(self._name, name)}: no header of a ZIP behind its data, at byte "
                 f"{self._source.position - 4}, but {signature!r}",
                 advice=FETCH_AGAIN,
             )

@@ -186,12 +186,13 @@ def _wanted(date: Day | None, until: Day | None, number: int | None) -> list[Day
 
 
 def _token(file: Any) -> str:
+    named = getattr(file, "name", "")
     try:
         token: str = file.read() if file is not None else os.environ.get("TRACKPARSE_TOKEN", "")
     except UnicodeDecodeError:
-        raise click.UsageError(f"{file.name} is not text: expected a file that holds the API token") from None
+        raise click.UsageError(f"{named} is not text: expected a file that holds the API token") from None
     if not token.strip():
-        source = f"{file.name} is empty" if file is not None else "TRACKPARSE_TOKEN is not set"
+        source = f"{named} is empty" if file is not None else "TRACKPARSE_TOKEN is not set"
         raise click.UsageError(f"there is no token: {source}; set it, or name a file with --token-file")
     token = token.strip()
     if not token.isascii() or not token.isprintable() or " " in token:

@@ -19,6 +19,7 @@ class Cancel(Protocol):
 
     def is_set(self) -> bool:
         """Whether the caller has cancelled."""
+        ...
 
     def wait(self, timeout: float) -> object:
         """Return when it is set, or after ``timeout`` seconds."""

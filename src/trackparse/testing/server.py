@@ -127,9 +127,11 @@ class Service(Protocol):
 
     def answer(self, endpoint: str, body: bytes) -> Reply:
         """The usual answer to a request with this body."""
+        ...
 
     def log(self, day: str) -> bytes | Path:
         """The file of a day."""
+        ...
 
 
 class Server(socketserver.ThreadingTCPServer):
