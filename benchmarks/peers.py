@@ -231,7 +231,9 @@ def duckdb_parquet(
 def _pandas_frame(log: Log, *, engine: Any = "pyarrow", **options: Any) -> Any:
     import pandas as pd
 
-    given: dict[str, Any] = {"dtype_backend": "pyarrow"} if engine == "pyarrow" else {"dtype": str, "keep_default_na": False}
+    given: dict[str, Any] = (
+        {"dtype_backend": "pyarrow"} if engine == "pyarrow" else {"dtype": str, "keep_default_na": False}
+    )
     names = list(_columns(log))
     return pd.read_csv(
         log.path, sep=";", header=None, names=names, skiprows=1, engine=engine, encoding="utf-8", **(given | options)
