@@ -140,6 +140,22 @@ class TestDictionary:
             assert later[: len(earlier)] == earlier
         assert len(dictionaries[-1]) == len(set(dictionaries[-1])) == len({fields[1] for fields in sample_rows(ROWS)})
 
+    def test_all_chunks_of_a_table_have_the_same_dictionary(self, kernel: str) -> None:
+        """What differs is merged by pandas, value by value, for each chunk: 1,000,000 values took 15 s."""
+        table = trackparse.read_log(LOG, dictionary=["tracking_code", "hwid"], block_size=BLOCK)
+        for name in ("tracking_code", "hwid"):
+            chunks = table[name].chunks
+            assert len(chunks) > 3
+            places = {chunk.dictionary.buffers()[2].address for chunk in chunks}
+            assert len(places) == 1
+            assert len(chunks[0].dictionary) == len(set(table[name].to_pylist()))
+        assert table.cast(trackparse.read_log(LOG).schema) == trackparse.read_log(LOG)
+
+    def test_a_table_without_rows_has_its_dictionary_columns(self) -> None:
+        table = trackparse.read_log(H8, dictionary=["status"])
+        assert table.num_rows == 0
+        assert table.schema.field("status").type == pa.dictionary(pa.int32(), pa.string())
+
     def test_an_empty_payload_is_null_there_too(self, kernel: str) -> None:
         table = trackparse.read_log(H8 + line(b"") + line() + line(b'""'), dictionary=["payload", "description"])
         assert table["payload"].to_pylist() == [None, "{}", None]

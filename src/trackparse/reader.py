@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from trackparse.archive.opening import open_archive
 from trackparse.archive.readahead import ReadAhead
-from trackparse.columns.builder import ColumnBuilder
+from trackparse.columns.builder import ColumnBuilder, with_last_dictionaries
 from trackparse.errors import ArchiveError, HeaderError, TrackparseError
 from trackparse.events import Event, events_of
 from trackparse.options import LogSource, ReadOptions, read_options
@@ -155,7 +155,7 @@ class LogReader:
 
     def read_all(self) -> pa.Table:
         """The rest of the log as a ``pyarrow.Table``."""
-        return pa.Table.from_batches(self, schema=self.schema)
+        return with_last_dictionaries(pa.Table.from_batches(self, schema=self.schema))
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         return self.to_reader().__arrow_c_stream__(requested_schema)

@@ -154,6 +154,20 @@ def runs_of(segments: Sequence[Segment]) -> Callable[[str], list[Run]]:
     return runs
 
 
+def with_last_dictionaries(table: pa.Table) -> pa.Table:
+    """The table whose batches one builder made, with the last dictionary of each column in all its chunks.
+
+    It has the values of those before it, in the same order. pandas merges dictionaries that differ, one by one.
+    """
+    for number, field in enumerate(table.schema):
+        if pa.types.is_dictionary(field.type) and table.num_rows:
+            chunks = table.column(number).chunks
+            last = chunks[-1].dictionary
+            shared = [pa.DictionaryArray.from_arrays(chunk.indices, last, safe=False) for chunk in chunks]
+            table = table.set_column(number, field, pa.chunked_array(shared, field.type))
+    return table
+
+
 def _cost(dictionary: kernel.Dictionary) -> int:
     return dictionary.size + VALUE_BYTES * len(dictionary)
 
