@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pickle
+import random
 import subprocess
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow.parquet as pq
 import pytest
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 
 import trackparse
 from support.kernels import SLOW
+from support.logs import H8, line
 from trackparse import Filter
 from trackparse.testing.sample import encode_row, sample_rows
 
@@ -108,6 +111,28 @@ def test_what_is_only_looked_at_is_not_handed_out() -> None:
         assert log.to_reader().read_all().schema == log.schema
     with pytest.raises(ValueError, match="at least one column"):
         trackparse.read_log(LOG, columns=[], where=Filter(statuses=["sent"]))
+
+
+@pytest.mark.parametrize("block_size", [99, 1000, 1 << 20])
+def test_an_event_knows_its_record_whatever_is_left_out(block_size: int) -> None:
+    dice = random.Random(4)
+    lines = [dice.choice((b"bad\n", line(b"no JSON", status=dice.choice((b"sent", b"opened"))))) for _ in range(900)]
+    log = H8 + b"".join(lines)
+    options: Any = {"on_error": "skip", "block_size": block_size}
+
+    def places(events: Iterable[trackparse.Event]) -> list[str]:
+        found = []
+        for event in events:
+            assert event.payload is not None
+            with pytest.raises(trackparse.PayloadError) as caught:
+                event.payload.check()
+            found.append(f"{event.status}: {caught.value.message}")
+        return found
+
+    everything = places(trackparse.iter_events(log, **options))
+    wanted = places(trackparse.iter_events(log, where=Filter(statuses=["opened"]), **options))
+    assert wanted == [place for place in everything if place.startswith("opened")]
+    assert len(wanted) > 100
 
 
 def test_bad_records_are_bad_whatever_is_wanted() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, NoReturn
@@ -12,7 +13,7 @@ import orjson
 
 from trackparse.errors import PayloadError
 from trackparse.records.kernel.chooser import kernel
-from trackparse.records.kernel.codes import NO_COLUMN
+from trackparse.records.kernel.codes import NO_COLUMN, Run
 from trackparse.records.segments import Segment
 from trackparse.schema import KNOWN, Status
 
@@ -180,22 +181,29 @@ def _moment(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
-def events_of(segment: Segment) -> Iterator[list[Event]]:
-    """The events of a segment, in short lists."""
+def events_of(segment: Segment, gaps: Sequence[int]) -> Iterator[list[Event]]:
+    """The events of a segment, in short lists.
+
+    ``gaps`` has for each record that is missing between them the number of events before it, in order.
+    """
     columns = segment.columns
     numbers = tuple(columns.index(column.name) if column.name in columns else NO_COLUMN for column in KNOWN)
+    fields, timestamps = memoryview(segment.fields), memoryview(segment.timestamps)
+    row = 4 * (len(columns) + 1)  # bytes of the field table
     for start in range(0, segment.records, _AT_ONCE):
-        part = segment.part(start, start + _AT_ONCE)
+        stop = min(start + _AT_ONCE, segment.records)
+        gaps_before = bisect_right(gaps, start) if start else 0
+        part = fields[start * row : stop * row]
         yield kernel.events(
-            part.run(""),
+            Run(segment.data, part, stop - start, len(columns), NO_COLUMN),
             numbers,
             _KINDS,
-            part.timestamps,
+            timestamps[start * 8 : stop * 8],
             _moment,
             _STATUSES,
             Event,
             Payload,
-            part.member,
-            part.first_record,
-            [*part.rejects.before],
+            segment.member,
+            segment.first_record + start + gaps_before,
+            [gap - start for gap in gaps[gaps_before : bisect_right(gaps, stop)]],
         )

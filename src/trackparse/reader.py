@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
@@ -194,12 +194,8 @@ class LogReader:
                     group = self._guarded(lambda: self._next_group(len))
                 except StopIteration:
                     return
-                for segment in group:
-                    for events in events_of(segment):
-                        if self._where is not None:
-                            kept = list(filter(self._where.matches, events))
-                            self._stream.count_filtered(len(events) - len(kept))
-                            events = kept
+                for segment, gaps in self._wanted(group):
+                    for events in events_of(segment, gaps):
                         yield events
                         del events  # frees their memory before the next list is made
         except GeneratorExit:
@@ -207,6 +203,14 @@ class LogReader:
         except BaseException as error:
             self._fail(error)
             raise
+
+    def _wanted(self, group: list[Segment]) -> list[tuple[Segment, Sequence[int]]]:
+        """The records that the filter lets through, and where others stand between them: only those become events."""
+        if self._where is None:
+            return [(segment, segment.rejects.before) for segment in group]
+        found = self._where.select_numbered(group, self._filter_columns.build(group))
+        self._stream.count_filtered(_records_of(group) - _records_of([segment for segment, _ in found]))
+        return [*found]
 
     def _guarded(self, make: Callable[[], _T]) -> _T:
         """What ``make`` returns. One thread at a time calls it, and nobody after an error.
@@ -253,8 +257,7 @@ class LogReader:
         if self._where is None:
             return group
         selected = self._where.select(group, self._filter_columns.build(group))
-        before, after = (sum(segment.records for segment in segments) for segments in (group, selected))
-        self._stream.count_filtered(before - after)
+        self._stream.count_filtered(_records_of(group) - _records_of(selected))
         return selected
 
     def _next_group(self, matching_schema: Callable[[list[Segment]], int]) -> list[Segment]:
@@ -275,6 +278,10 @@ class LogReader:
         except Exception:
             self._quarantine.flush()
             raise
+
+
+def _records_of(segments: Iterable[Segment]) -> int:
+    return sum(segment.records for segment in segments)
 
 
 def open_log(source: LogSource, **options: Unpack[ReadOptions]) -> LogReader:

@@ -94,6 +94,29 @@ class Filter:
         ``looked_at`` is a batch of the same records with the columns that the filter looks at. Only the columns of the
         new segments are right: their rejects and positions are those of the old ones.
         """
+        return [selected for selected, _ in self._selected(segments, looked_at)]
+
+    def select_numbered(
+        self, segments: Sequence[Segment], looked_at: pa.RecordBatch
+    ) -> list[tuple[Segment, Sequence[int]]]:
+        """The same, each with its gaps: for each record that is left out, or bad, the number of records before it.
+
+        They tell the numbers of the records that stay.
+        """
+        import pyarrow.compute as pc
+
+        found: list[tuple[Segment, Sequence[int]]] = []
+        for (selected, wanted), segment in zip(self._selected(segments, looked_at), segments, strict=True):
+            wanted = pc.fill_null(wanted, _no())
+            kept = pc.cumulative_sum(wanted.cast(pa.int32()))
+            left_out = _numbers(kept.filter(pc.invert(wanted)))
+            bad = [kept[before - 1].as_py() if before else 0 for before in segment.rejects.before]
+            found.append((selected, sorted((*left_out, *bad)) if bad else left_out))
+        return found
+
+    def _selected(
+        self, segments: Sequence[Segment], looked_at: pa.RecordBatch
+    ) -> list[tuple[Segment, pa.BooleanArray]]:
         mask = self.mask(looked_at)
         selected, start = [], 0
         for segment in segments:
@@ -101,7 +124,8 @@ class Filter:
             start += segment.records
             fields = _rows(segment.fields, 4 * (len(segment.columns) + 1), wanted)
             timestamps = _rows(segment.timestamps, 8, wanted)
-            selected.append(replace(segment, records=wanted.true_count, fields=fields, timestamps=timestamps))
+            chosen = replace(segment, records=wanted.true_count, fields=fields, timestamps=timestamps)
+            selected.append((chosen, wanted))
         return selected
 
     def matches(self, event: Event) -> bool:
@@ -133,6 +157,15 @@ def _rows(table: Buffer, size: int, wanted: pa.BooleanArray) -> Buffer:
 
 
 # Made from a buffer: pa.scalar would import pandas where that is installed.
+def _no() -> pa.BooleanScalar:
+    return pa.Array.from_buffers(pa.bool_(), 1, [None, pa.py_buffer(b"\0")])[0]
+
+
+def _numbers(array: pa.Int32Array) -> memoryview:
+    """The values of an array without nulls, as they stand in its memory."""
+    return memoryview(array.buffers()[1] or b"").cast("B").cast("i")[array.offset : array.offset + len(array)]
+
+
 def _scalar(moment: datetime) -> pa.Scalar:
     data = ((moment - _EPOCH) // timedelta(microseconds=1)).to_bytes(8, sys.byteorder, signed=True)
     return pa.Array.from_buffers(pa.timestamp("us"), 1, [None, pa.py_buffer(data)])[0]
