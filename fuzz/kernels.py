@@ -48,7 +48,7 @@ def made(kernel: Any, runs: list[Run], empty_is_null: bool) -> list[Any]:
     """The column, in each of its forms."""
     found: list[Any] = []
     for function in (kernel.strings, kernel.views):
-        first, data, size, validity, nulls = function(runs, empty_is_null, bytearray)
+        first, data, size, validity, nulls = function(runs, empty_is_null)
         found.append((bytes(first), bytes(memoryview(data).cast("B")[:size]), validity, nulls))
     dictionary = kernel.Dictionary()
     codes = dictionary.encode(runs, empty_is_null)

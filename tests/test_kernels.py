@@ -142,7 +142,7 @@ def compare_columns(kernel: ModuleType, runs: list[Any]) -> None:
     for empty_is_null in (False, True):
         for name in ("strings", "views"):
             expected = getattr(reference, name)(runs, empty_is_null)
-            answer = getattr(kernel, name)(runs, empty_is_null, bytearray)
+            answer = getattr(kernel, name)(runs, empty_is_null)
             assert used(answer) == used(expected), (name, runs)
         c, python = kernel.Dictionary(), reference.Dictionary()
         for _ in range(2):
@@ -427,8 +427,8 @@ def test_tables_that_do_not_fit_their_block_are_refused(instruction_set: ModuleT
     ):
         run = Run(block, table, records, width, field)
         calls: tuple[Callable[[Run], object], ...] = (
-            lambda run: instruction_set.strings([run], True, bytearray),
-            lambda run: instruction_set.views([run], True, bytearray),
+            lambda run: instruction_set.strings([run], True),
+            lambda run: instruction_set.views([run], True),
             lambda run: instruction_set.Dictionary().encode([run], True),
             lambda run: instruction_set.events(
                 run, (run.field,) * 8, "mtttsttj", b"\0" * 16, int, {}, Made, instruction_set.Field, "", 0, []
@@ -492,8 +492,8 @@ def test_nothing_is_read_past_the_buffer(instruction_set: ModuleType) -> None:
                     found = indexed(instruction_set, block, final=final, dialect=dialect)
                     for field in (0, 2, 5, 7):
                         run = run_of(block, found, 8, field)
-                        instruction_set.strings([run], True, bytearray)
-                        instruction_set.views([run], True, bytearray)
+                        instruction_set.strings([run], True)
+                        instruction_set.views([run], True)
                         instruction_set.Dictionary().encode([run], True)
                     if found.records:
                         events(instruction_set, block, found, (0, 1, 2, 3, 4, 5, 6, 7))

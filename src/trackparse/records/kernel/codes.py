@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 Buffer = bytes | bytearray | memoryview
 # A function that gives a writable buffer of at least this many bytes.
-Allocate = Callable[[int], Any]
 
 # Dialects.
 RFC4180: Final = 0

@@ -166,42 +166,20 @@ static PyObject *validity_bytes(const validity_t *v, size_t records)
     return PyBytes_FromStringAndSize((const char *)v->bits, (Py_ssize_t)((records + 7) / 8));
 }
 
-/* A writable buffer of `size` bytes from the caller's allocator: filling large buffers that are fresh each time would
- * take twice as long, because of page faults, and the caller may recycle them. */
-static PyObject *allocate(PyObject *allocator, size_t size, Py_buffer *view)
-{
-    PyObject *buffer = PyObject_CallFunction(allocator, "n", (Py_ssize_t)size);
-    if (!buffer)
-        return NULL;
-    if (PyObject_GetBuffer(buffer, view, PyBUF_WRITABLE) < 0) {
-        view->obj = NULL;
-    } else if ((size_t)view->len < size) {
-        PyErr_SetString(PyExc_ValueError, "the allocator gave fewer bytes than it was asked for");
-        PyBuffer_Release(view);
-    } else {
-        return buffer;
-    }
-    Py_DECREF(buffer);
-    return NULL;
-}
-
 /* A column in the making. */
 typedef struct {
     column_t column;
     validity_t validity;
     PyObject *first; /* bytes: the offsets or the views */
-    PyObject *data;  /* from the caller's allocator */
-    Py_buffer space; /* of the data */
+    PyObject *data;  /* a bytearray */
     int empty_is_null;
 } making_t;
 
 /* Take the arguments; 0 with an error set. */
-static int take_arguments(making_t *m, PyObject *args, const char *format, PyObject **allocator)
+static int take_arguments(making_t *m, PyObject *args, const char *format)
 {
     PyObject *list;
-    *allocator = (PyObject *)&PyByteArray_Type;
-    if (!PyArg_ParseTuple(args, format, &PyList_Type, &list, &m->empty_is_null, allocator) ||
-        !take_column(list, &m->column))
+    if (!PyArg_ParseTuple(args, format, &PyList_Type, &list, &m->empty_is_null) || !take_column(list, &m->column))
         return 0;
     if (m->column.runs.bytes <= INT32_MAX)
         return 1;
@@ -210,10 +188,10 @@ static int take_arguments(making_t *m, PyObject *args, const char *format, PyObj
 }
 
 /* Allocate what the column is written to; 0 with an error set. */
-static int allocate_column(making_t *m, size_t first_bytes, size_t data_bytes, PyObject *allocator)
+static int allocate_column(making_t *m, size_t first_bytes, size_t data_bytes)
 {
     m->first = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)first_bytes);
-    m->data = m->first ? allocate(allocator, data_bytes, &m->space) : NULL;
+    m->data = m->first ? PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)data_bytes) : NULL;
     if (!m->data)
         return 0;
     if (new_validity(&m->validity, m->column.runs.records))
@@ -233,7 +211,6 @@ static PyObject *column_buffers(const making_t *m, size_t used)
 
 static void release_making(making_t *m)
 {
-    PyBuffer_Release(&m->space);
     Py_XDECREF(m->first);
     Py_XDECREF(m->data);
     free(m->validity.bits);
@@ -243,14 +220,15 @@ static void release_making(making_t *m)
 static PyObject *kernel_strings(PyObject *module, PyObject *args)
 {
     making_t m = {0};
-    PyObject *allocator, *result = NULL;
+    PyObject *result = NULL;
     const runs_t *runs = &m.column.runs;
-    if (take_arguments(&m, args, "O!p|O:strings", &allocator) &&
-        allocate_column(&m, (runs->records + 1) * sizeof(int32_t), runs->bytes + 64, allocator)) {
+    if (take_arguments(&m, args, "O!p:strings") &&
+        allocate_column(&m, (runs->records + 1) * sizeof(int32_t), runs->bytes + 64)) {
         int32_t *offsets = (int32_t *)PyBytes_AsString(m.first);
+        uint8_t *data = (uint8_t *)PyByteArray_AsString(m.data);
         const isa_t *isa = isa_of(module);
         Py_BEGIN_ALLOW_THREADS
-        fill_strings(runs, m.empty_is_null, isa, offsets, m.space.buf, &m.validity);
+        fill_strings(runs, m.empty_is_null, isa, offsets, data, &m.validity);
         Py_END_ALLOW_THREADS
         result = column_buffers(&m, (size_t)offsets[runs->records]);
     }
@@ -261,15 +239,16 @@ static PyObject *kernel_strings(PyObject *module, PyObject *args)
 static PyObject *kernel_views(PyObject *module, PyObject *args)
 {
     making_t m = {0};
-    PyObject *allocator, *result = NULL;
+    PyObject *result = NULL;
     const runs_t *runs = &m.column.runs;
-    if (take_arguments(&m, args, "O!p|O:views", &allocator) &&
-        allocate_column(&m, runs->records * sizeof(view_t), quoted_bytes(runs) + 64, allocator)) {
+    if (take_arguments(&m, args, "O!p:views") &&
+        allocate_column(&m, runs->records * sizeof(view_t), quoted_bytes(runs) + 64)) {
         view_t *views = (view_t *)PyBytes_AsString(m.first);
+        uint8_t *data = (uint8_t *)PyByteArray_AsString(m.data);
         const isa_t *isa = isa_of(module);
         size_t used;
         Py_BEGIN_ALLOW_THREADS
-        used = fill_views(runs, m.empty_is_null, isa, views, m.space.buf, &m.validity);
+        used = fill_views(runs, m.empty_is_null, isa, views, data, &m.validity);
         Py_END_ALLOW_THREADS
         result = column_buffers(&m, used);
     }

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import re
 from array import array
-from typing import Any, Final
+from typing import Final
 
 from trackparse.records.kernel.codes import (
     DIALECT_SHIFT,
     NO_COLUMN,
     RFC4180,
     START_MASK,
-    Allocate,
     Buffer,
     Run,
 )
@@ -53,22 +52,18 @@ def records_in(fields: Buffer, records: int, width: int, size: int) -> tuple[int
     return count, total
 
 
-def strings(
-    runs: list[Run], empty_is_null: bool, allocate: Allocate = bytearray
-) -> tuple[bytes, Any, int, bytes | None, int]:
-    """The buffers of a ``string`` column: int32 offsets, data (from ``allocate``), bytes used, validity, nulls."""
+def strings(runs: list[Run], empty_is_null: bool) -> tuple[bytes, bytearray, int, bytes | None, int]:
+    """The buffers of a ``string`` column: int32 offsets, data, bytes used of that, validity, nulls."""
     values = [None if empty_is_null and not value else value for value in values_of(runs)]
     offsets = array("i", [0])
     for value in values:
         offsets.append(offsets[-1] + len(value or b""))
-    data = b"".join(value or b"" for value in values)
-    return offsets.tobytes(), _allocated(data, allocate), len(data), *bitmap(values)
+    data = bytearray().join(value or b"" for value in values)
+    return offsets.tobytes(), data, len(data), *bitmap(values)
 
 
-def views(
-    runs: list[Run], empty_is_null: bool, allocate: Allocate = bytearray
-) -> tuple[bytes, Any, int, bytes | None, int]:
-    """The buffers of a ``string_view`` column: views, data (from ``allocate``), bytes used, validity, nulls.
+def views(runs: list[Run], empty_is_null: bool) -> tuple[bytes, bytearray, int, bytes | None, int]:
+    """The buffers of a ``string_view`` column: views, data, bytes used of that, validity, nulls.
 
     Data buffer i of the column is the block of run i; the last one holds the unescaped values.
     """
@@ -96,7 +91,7 @@ def views(
                 unescaped += value
             out += len(value).to_bytes(4, "little") + value[:4]
             out += buffer.to_bytes(4, "little") + offset.to_bytes(4, "little")
-    return bytes(out), _allocated(unescaped, allocate), len(unescaped), *bitmap(made)
+    return bytes(out), unescaped, len(unescaped), *bitmap(made)
 
 
 def validity_of(codes: Buffer) -> tuple[bytes | None, int]:
@@ -136,9 +131,3 @@ def bitmap(values: list[bytes | None]) -> tuple[bytes | None, int]:
         if value is not None:
             bits[i // 8] |= 1 << i % 8
     return bytes(bits), nulls
-
-
-def _allocated(data: bytes | bytearray, allocate: Allocate) -> Any:
-    buffer = allocate(len(data))
-    memoryview(buffer).cast("B")[: len(data)] = data
-    return buffer
