@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -90,9 +89,17 @@ def test_mypy_finds_the_wrong_uses_and_no_others(folder: Path) -> None:
     assert {(name, int(number)) for name, number in found} == marked(), done.stdout + done.stderr
 
 
-@pytest.mark.skipif(shutil.which("pyright") is None, reason="pyright is not installed")
 def test_pyright_finds_the_wrong_uses_and_no_others(folder: Path) -> None:
-    command = ["pyright", "--outputjson", "--pythonpath", sys.executable, *map(str, sorted(folder.glob("*.py")))]
+    pytest.importorskip("pyright")
+    command = [
+        sys.executable,
+        "-m",
+        "pyright",
+        "--outputjson",
+        "--pythonpath",
+        sys.executable,
+        *map(str, sorted(folder.glob("*.py"))),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
     found = json.loads(done.stdout)["generalDiagnostics"]
     errors = [one for one in found if one["severity"] == "error"]
