@@ -259,6 +259,11 @@ HEADERS = [
             ("with a mark", BOM + b"sep=;"),
         )
     ),
+    Case(
+        "a byte order mark between a header of two names in the middle and the record run into it",
+        H6 + line6() + b"//timestamp;tracking_code" + BOM + b"2021-04-20 13:01:01;T-1\n",
+        (row6(), (datetime(2021, 4, 20, 13, 1, 1), "T-1", None, None, None, None, None, None)),
+    ),
     Case("a separator line, and no header", b"sep=;\n" + line(), (row(),)),
     _refused("a damaged name in a header in the middle", _DAMAGED),
     _refused("a name twice in a header in the middle", _TWICE),

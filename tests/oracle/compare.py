@@ -52,11 +52,6 @@ KNOWN: tuple[Known, ...] = (
         "a header in the middle of two names only, with records run into it on both sides, is not found",
     ),
     Known(
-        "byte order mark between a header and one run into it",
-        b"timestamp;tracking_code;\ntimestamp;tracking_code\xef\xbb\xbf//timestamp;tracking_code\n",
-        "the byte order mark becomes part of the last name of the header before it, so that this is taken for a record",
-    ),
-    Known(
         "bad record or blank line below a header that adds a column",
         b"timestamp;tracking_code\ntimestamp;tracking_code;region\nx\n2021-04-20 13:01:01;T;r\n",
         "the rejects and blank lines between that header and the HeaderError are lost, or not, as the blocks fall",

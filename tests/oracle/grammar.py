@@ -191,8 +191,6 @@ class Reader:
         if before_inside(text) != text:
             text = before_inside(text)
             end = self.at + len(text)
-            if self.data.startswith(BOM, end):
-                self.log.used.add("byte order mark between a header and one run into it")
         run_in = LOOKS_LIKE_TIMESTAMP.search(text)
         if run_in:
             text = text[: run_in.start()].removesuffix(BOM)

@@ -164,11 +164,12 @@ static size_t header_within(const uint8_t *data, size_t start, size_t end)
 static int names_columns(const uint8_t *data, size_t start, size_t end, const name_t *names, uint32_t name_count,
                          uint32_t width)
 {
-    /* The first record may follow without a line end, and so may another header. */
+    /* The first record may follow without a line end, and so may another header; a byte order mark may stand between. */
     end = record_start(data, start, end);
     size_t header = header_within(data, start, end);
     if (header)
         end = header;
+    end = before_mark(data, start, end);
     uint64_t found = 0, fields = 0;
     for (size_t at = start; at <= end; at++, fields++) {
         const uint8_t *delimiter = at < end ? memchr(data + at, ';', end - at) : NULL;

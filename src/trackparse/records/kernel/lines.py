@@ -93,9 +93,11 @@ def names_columns(line: bytes, names: list[bytes], width: int) -> bool:
     It is one if both of the first two names are among its fields. It was one if most of its fields, and all but two at
     most, are known names.
     """
-    # The first record may follow without a line end, and so may another header.
+    # The first record may follow without a line end, and so may another header; a byte order mark may stand between.
     line = line[: record_start(line)]
-    fields = [field.strip(_AROUND_NAME) for field in line[: header_within(line)].split(b";")]
+    line = line[: header_within(line)]
+    line = line[: before_mark(line, 0, len(line))]
+    fields = [field.strip(_AROUND_NAME) for field in line.split(b";")]
     known = sum(name in fields for name in names)
     if all(name in fields for name in names[:2]) or (known >= 2 and len(fields) - known < min(known, 3)):
         return True
