@@ -165,11 +165,13 @@ static int names_columns(const uint8_t *data, size_t start, size_t end, const na
                          uint32_t width)
 {
     /* The first record may follow without a line end, and so may another header; a byte order mark may stand between. */
+    size_t line_end = end;
     end = record_start(data, start, end);
     size_t header = header_within(data, start, end);
     if (header)
         end = header;
-    end = before_mark(data, start, end);
+    if (end < line_end)
+        end = before_mark(data, start, end);
     uint64_t found = 0, fields = 0;
     for (size_t at = start; at <= end; at++, fields++) {
         const uint8_t *delimiter = at < end ? memchr(data + at, ';', end - at) : NULL;

@@ -94,10 +94,11 @@ def names_columns(line: bytes, names: list[bytes], width: int) -> bool:
     most, are known names.
     """
     # The first record may follow without a line end, and so may another header; a byte order mark may stand between.
-    line = line[: record_start(line)]
-    line = line[: header_within(line)]
-    line = line[: before_mark(line, 0, len(line))]
-    fields = [field.strip(_AROUND_NAME) for field in line.split(b";")]
+    header = line[: record_start(line)]
+    header = header[: header_within(header)]
+    if len(header) < len(line):
+        header = header[: before_mark(header, 0, len(header))]
+    fields = [field.strip(_AROUND_NAME) for field in header.split(b";")]
     known = sum(name in fields for name in names)
     if all(name in fields for name in names[:2]) or (known >= 2 and len(fields) - known < min(known, 3)):
         return True
