@@ -584,3 +584,24 @@ def test_blocks_larger_than_the_kernel_takes_are_fed_in_pieces(fed: int, monkeyp
     expected = trackparse.read_log(data)
     monkeypatch.setattr(indexer, "_FED_BYTES", fed)
     assert trackparse.read_log(data).equals(expected)
+
+
+class TestManyDamagedHeaders:
+    """Each costs a call of the kernel, so a log may not hold very many; but none of them is overlooked."""
+
+    DAMAGED = H8.replace(b"description", b"descriptiXn")
+    SWAPPED = H8.replace(b"target_id;hwid", b"hwid;target_id")
+
+    def test_a_good_header_behind_one_is_found_whatever_the_limits(self) -> None:
+        limits = trackparse.Limits(max_record_bytes=200)
+        with trackparse.open_log(H8 + self.DAMAGED + H8 + line() * 50, on_error="quarantine", limits=limits) as log:
+            assert log.read_all().num_rows == 50
+
+    def test_too_many_of_them_are_a_limit_and_no_row_under_a_wrong_header(self) -> None:
+        swapped = self.SWAPPED + line(hwid=b"TARGET") * 3
+        data = H8 + (self.DAMAGED + H8) * 6000 + b'2021-04-20 13:01:01;T-1;"x\n' + swapped
+        with (
+            trackparse.open_log(data, on_error="skip") as log,
+            pytest.raises(trackparse.LimitError, match="too many headers that cannot be used; look at"),
+        ):
+            assert all(row["target_id"] != "TARGET" for batch in log for row in batch.to_pylist())

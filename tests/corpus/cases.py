@@ -264,6 +264,46 @@ HEADERS = [
         H6 + line6() + b"//timestamp;tracking_code" + BOM + b"2021-04-20 13:01:01;T-1\n",
         (row6(), (datetime(2021, 4, 20, 13, 1, 1), "T-1", None, None, None, None, None, None)),
     ),
+    Case(
+        "a header in the middle in capital letters is a header, and cannot be used",
+        H6 + line6() + b"TIMESTAMP;Tracking_Code;hwid;Target_Id;status;description\n" + line6(),
+        (row6(),),
+        (
+            bad("bad_header", H6 + line6(), b"TIMESTAMP;Tracking_Code;hwid;Target_Id;status;description\n"),
+            bad(
+                "bad_header",
+                H6 + line6() + b"TIMESTAMP;Tracking_Code;hwid;Target_Id;status;description\n",
+                line6(),
+            ),
+        ),
+    ),
+    Case(
+        "a line of a bad record that starts with slashes is no header",
+        H6 + b'2011-01-01T15:03:01;T-6;U6;H6;"x" y\n// a; b; c; d; e; f"\n' + line6(),
+        (row6(),),
+        (
+            bad("text_after_quote", H6, b'2011-01-01T15:03:01;T-6;U6;H6;"x" y\n'),
+            bad(
+                "bad_timestamp",
+                H6 + b'2011-01-01T15:03:01;T-6;U6;H6;"x" y\n',
+                b'// a; b; c; d; e; f"\n',
+            ),
+        ),
+    ),
+    Case(
+        "a payload of many short keys before the timestamp of the record that follows",
+        b"//payload;timestamp;tracking_code;target_id;hwid;status;description;appCode\n"
+        b'{};2021-04-20 13:01:01;T-1;u;h;sent;"say \\"\nor go on";A\n'
+        b'"{' + b",".join(b'""k%d"":""v""' % key for key in range(60)) + b'}";2021-04-20 13:01:02;T-2;u;h;sent;;A\n',
+        (
+            (datetime(2021, 4, 20, 13, 1, 1), "T-1", "u", "h", "sent", 'say \\"\nor go on', "A", "{}"),
+            (
+                datetime(2021, 4, 20, 13, 1, 2),
+                *("T-2", "u", "h", "sent", "", "A"),
+                "{" + ",".join(f'"k{key}":"v"' for key in range(60)) + "}",
+            ),
+        ),
+    ),
     Case("a separator line, and no header", b"sep=;\n" + line(), (row(),)),
     _refused("a damaged name in a header in the middle", _DAMAGED),
     _refused("a name twice in a header in the middle", _TWICE),

@@ -216,13 +216,13 @@ class Reader:
         # Page silent: quotes, slashes and blanks do not count at either end of a name here, in pairs or not; and two
         # names at least are known.
         # And below a damaged header there is no other one but with both of the names.
-        names = [name.strip(AROUND_NAMES) for name in text.split(b";")]
+        names = [name.strip(AROUND_NAMES).lower() for name in text.split(b";")]
         if is_header(names) or self.header.damaged:
             return is_header(names)
-        known = set(names) & {*NAMES, *self.header.names}
-        slashed = text.startswith((b"//", b'"//')) and len(names) == len(self.header.names) >= 3
+        known = set(names) & {name.lower() for name in (*NAMES, *self.header.names)}
+        slashed = known and text.startswith((b"//", b'"//')) and len(names) == len(self.header.names) >= 3
         mostly = len(known) > max(1, len(names) // 2) and len(names) - len(known) <= 2
-        return slashed or mostly
+        return bool(slashed) or mostly
 
     # Records
 

@@ -437,6 +437,11 @@ class Indexer:
         if not is_damaged(header, known, (*GENERATIONS, self._last_columns)):
             self._set_columns(header.columns)
             return self._skip(data, at, at + size)
+        if self._credit <= 0:
+            raise LimitError(
+                f"{self._position(self._record)}: too many headers that cannot be used",
+                advice="look at what damaged them, or cut the log before this line",
+            )
         end = at + size
         refused = Indexed(
             codes.DONE,

@@ -340,18 +340,22 @@ static int has_timestamp(const window_t *w, size_t at, size_t end, int more)
             }
             continue;
         }
-        at += !inside;
-        const uint8_t *quote = at < limit ? memchr(data + at, '"', limit - at) : NULL;
-        size_t stop = quote ? (size_t)(quote - data) : limit;
-        size_t past = stop;
-        while (past < limit && data[past] == '"')
-            past++;
+        size_t past = at + !inside;
+        int escaped = 0, odd = 0;
+        /* Doubled quotes leave no choice, so they are no step: a payload is full of them. */
+        while (past < limit && !escaped && !odd) {
+            const uint8_t *quote = memchr(data + past, '"', limit - past);
+            size_t stop = past = quote ? (size_t)(quote - data) : limit;
+            while (past < limit && data[past] == '"')
+                past++;
+            escaped = data[stop - 1] == '\\';
+            odd = (past - stop) % 2;
+        }
         if (past == limit) {
             if (out_of_bytes)
                 return NEEDS_MORE;
             continue;
         }
-        int escaped = data[stop - 1] == '\\', odd = (past - stop) % 2;
         if (escaped || !odd) {
             to_try[count].at = past;
             to_try[count].field = field;

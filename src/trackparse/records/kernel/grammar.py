@@ -313,17 +313,19 @@ def has_timestamp(window: Window, at: int, end: int, more: bool) -> bool | None:
             if at < limit and data[at] == DELIMITER:
                 to_try.append((at + 1, field + 1, False))
             continue
-        at += not inside
-        quote = data.find(b'"', at, limit)
-        stop = quote if quote >= 0 else limit
-        past = stop
-        while past < limit and data[past] == QUOTE:
-            past += 1
+        past = at + (not inside)
+        escaped = odd = False
+        # Doubled quotes leave no choice, so they are no step: a payload is full of them.
+        while past < limit and not escaped and not odd:
+            quote = data.find(b'"', past, limit)
+            past = stop = quote if quote >= 0 else limit
+            while past < limit and data[past] == QUOTE:
+                past += 1
+            escaped, odd = data[stop - 1] == BACKSLASH, (past - stop) % 2 == 1
         if past == limit:
             if out_of_bytes is None:
                 return None
             continue
-        escaped, odd = data[quote - 1] == BACKSLASH, (past - quote) % 2 == 1
         if escaped or not odd:
             to_try.append((past, field, True))
         if data[past] == DELIMITER and (escaped or odd):

@@ -254,8 +254,7 @@ static int index_one(indexer_t *x, size_t *position, size_t *scan_bytes, found_t
             *position = (size_t)(end_of_line + line_feed);
             return DONE;
         }
-        if (end_of_line >= 0 && x->credit > 0 &&
-            names_columns(x->data, at, (size_t)end_of_line, w.names, w.name_count, w.width))
+        if (end_of_line >= 0 && names_columns(x->data, at, (size_t)end_of_line, w.names, w.name_count, w.width))
             return HEADER;
         int ends_itself = weighed->reason == BAD_UTF8 || weighed->reason == BAD_TIMESTAMP;
         long long end = ends_itself ? (long long)own_end(&w, at, weighed->reading) : resynchronise(&w, at);

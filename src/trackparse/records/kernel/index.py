@@ -170,7 +170,7 @@ def index_one(x: _Indexer) -> int:
             x.mark_bytes += size
             x.position += size
             return DONE
-        if x.credit > 0 and names_columns(line, window.names, window.width):
+        if names_columns(line, window.names, window.width):
             return HEADER
         ends_itself = weighed.reason in (BAD_UTF8, BAD_TIMESTAMP)
         end = own_end(window, at, weighed.reading) if ends_itself else resynchronise(window, at)

@@ -158,6 +158,20 @@ static size_t header_within(const uint8_t *data, size_t start, size_t end)
     return at;
 }
 
+static inline uint8_t lower(uint8_t c)
+{
+    return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c;
+}
+
+/* In other letters it is no good header, but a header all the same. */
+static int is_same_word(const uint8_t *p, const uint8_t *q, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (lower(p[i]) != lower(q[i]))
+            return 0;
+    return 1;
+}
+
 /* Whether a line is a header, or was one before it was damaged.
  * It is one if both of the first two names are among its fields. It was one if most of its fields, and all but two at
  * most, are known names. */
@@ -181,17 +195,17 @@ static int names_columns(const uint8_t *data, size_t start, size_t end, const na
         while (first < last && is_around_name(data[last - 1]))
             last--;
         for (uint32_t i = 0; i < name_count; i++)
-            if (last - first == names[i].size && !memcmp(data + first, names[i].start, last - first))
+            if (last - first == names[i].size && is_same_word(data + first, names[i].start, last - first))
                 found |= (uint64_t)1 << i;
     }
     uint64_t known = (uint64_t)__builtin_popcountll(found);
     if ((found & 3) == 3 || (known >= 2 && fields - known < (known < 3 ? known : 3)))
         return 1;
-    /* Only a header starts like this, whatever became of its names. If its number of fields were another one, no record
-     * below it would fit, either. */
+    /* Few other lines start like this and have a name in them, whatever became of the others. If its number of fields were
+     * another one, no record below it would fit, either. */
     size_t quoted = start < end && data[start] == '"';
-    return name_count > 2 && width > 2 && fields == width && end - start >= 2 + quoted && data[start + quoted] == '/' &&
-           data[start + quoted + 1] == '/';
+    return known && name_count > 2 && width > 2 && fields == width && end - start >= 2 + quoted &&
+           data[start + quoted] == '/' && data[start + quoted + 1] == '/';
 }
 
 #endif

@@ -98,10 +98,12 @@ def names_columns(line: bytes, names: list[bytes], width: int) -> bool:
     header = header[: header_within(header)]
     if len(header) < len(line):
         header = header[: before_mark(header, 0, len(header))]
-    fields = [field.strip(_AROUND_NAME) for field in header.split(b";")]
+    # In other letters it is no good header, but a header all the same.
+    fields = [field.strip(_AROUND_NAME).lower() for field in header.split(b";")]
+    names = [name.lower() for name in names]
     known = sum(name in fields for name in names)
     if all(name in fields for name in names[:2]) or (known >= 2 and len(fields) - known < min(known, 3)):
         return True
-    # Only a header starts like this, whatever became of its names. If its number of fields were another one, no record
-    # below it would fit, either.
-    return len(names) > 2 and len(fields) == width > 2 and line.startswith((b"//", b'"//'))
+    # Few other lines start like this and have a name in them, whatever became of the others. If its number of fields were
+    # another one, no record below it would fit, either.
+    return known > 0 and len(names) > 2 and len(fields) == width > 2 and line.startswith((b"//", b'"//'))
