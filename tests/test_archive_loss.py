@@ -296,6 +296,18 @@ class TestLeftOut:
             assert table.num_rows == 1
             assert "'b.txt'" in caplog.text
 
+    @pytest.mark.parametrize("streamed", [False, True], ids=["sized", "streamed"])
+    @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+    @each_way
+    def test_a_log_named_like_a_folder_is_counted_and_named(
+        self, way: str, method: int, streamed: bool, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        data = python_zip({"a.csv": LOGS[0], "b.csv/": LOGS[1], "c/": b""}, method=method, streamed=streamed)
+        with trackparse.open_log(WAYS[way](data)) as log:
+            assert log.read_all().num_rows == 1
+            assert log.stats.members_left_out == 1
+        assert "'b.csv/'" in caplog.text
+
     @each_way
     def test_who_chose_is_not_told(self, way: str, caplog: pytest.LogCaptureFixture) -> None:
         with trackparse.open_log(WAYS[way](python_zip(FILES)), members=["a.csv"]) as log:

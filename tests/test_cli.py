@@ -58,6 +58,13 @@ def test_standard_input_is_a_log_as_any_other(command: str, tmp_path: Path) -> N
         ["stats", "x", "--since", "yesterday"],
         ["stats", "x", "--since", "2021-04-20T13:01:01Z"],
         ["stats", "x", "--since", "2021-04-20", "--until", "2021-04-20"],
+        ["convert", "x", "-o", ""],
+        ["convert", "x", "-o", "/"],
+        ["convert", ""],
+        ["convert", "/"],
+        ["convert", "http://[x"],
+        ["convert", "https://u:p@[::1/"],
+        ["fetch", "--days", "1000000000000000"],
     ],
 )
 def test_wrong_usage_ends_with_2(arguments: list[str]) -> None:

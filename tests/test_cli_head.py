@@ -117,3 +117,9 @@ def test_sample_writes_what_the_library_writes(tmp_path: Path) -> None:
     assert out.read_bytes() == wanted.read_bytes()
     assert result.stdout.startswith(f"{out}: 100 rows, ")
     assert "missing" in ended(1, "sample", tmp_path / "missing" / "out.zip", "--rows", "1").stderr
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["lines", "json"])
+def test_more_rows_than_any_log_has(form: list[str], tmp_path: Path) -> None:
+    log = csv_of(tmp_path / "log.csv", ROW * 3)
+    assert good("head", log, "-n", str(10**30), *form).stdout == good("head", log, *form).stdout

@@ -100,6 +100,12 @@ INSIDE: dict[str, tuple[Callable[[bytes], bytes], Callable[[Path, ExitStack], An
         zipped,
         lambda path, opened: opened.enter_context(io.BufferedReader(member(path, opened))),
     ),
+    "a member of a tar that is read as a stream": (
+        tarred,
+        lambda path, opened: (tar := opened.enter_context(tarfile.open(path, "r|"))).extractfile(
+            tar.next() or tarfile.TarInfo()
+        ),
+    ),
     "an object of one's own": (bytes, lambda path, opened: Own(opened.enter_context(path.open("rb")))),
 }
 

@@ -11,7 +11,7 @@ import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import orjson
 import pyarrow as pa
@@ -584,6 +584,19 @@ def test_blocks_larger_than_the_kernel_takes_are_fed_in_pieces(fed: int, monkeyp
     expected = trackparse.read_log(data)
     monkeypatch.setattr(indexer, "_FED_BYTES", fed)
     assert trackparse.read_log(data).equals(expected)
+
+
+@pytest.mark.parametrize("string_type", ["string", "string_view"])
+def test_a_batch_of_very_many_columns_has_few_rows(string_type: Literal["string", "string_view"]) -> None:
+    """Below a second header of two names, a record of 22 bytes has a value in each of the columns of the first."""
+    names = b"".join(b";c%d" % number for number in range(300))
+    rows = b"2021-04-20 13:01:01;T\n" * 30_000
+    data = b"//timestamp;tracking_code" + names + b"\n//timestamp;tracking_code\n" + rows
+    with trackparse.open_log(data, string_type=string_type) as log:
+        batches = [*log]
+        assert log.stats.records == 30_000
+    assert sum(batch.num_rows for batch in batches) == 30_000
+    assert max(batch.num_rows * batch.num_columns for batch in batches) <= 2 << 20
 
 
 class TestManyDamagedHeaders:

@@ -245,6 +245,8 @@ RAW_ECHOES = {
     "multipart": b"HTTP/1.1 200 OK\r\nContent-Type: multipart/mixed; boundary=TOKEN\r\nTOKEN\r\n\r\n--TOKEN",
     "content type": b"HTTP/1.1 200 OK\r\nContent-Type: TOKEN; charset=TOKEN\r\n\r\nTOKEN",
     "packed": b"HTTP/1.1 200 OK\r\nContent-Encoding: TOKEN\r\nContent-Length: 5\r\n\r\nTOKEN",
+    "codes": b'HTTP/1.1 200 OK\r\n\r\n{"status_code":210,"response":{"TrackingCodes":["TOKEN"]}}',
+    "codes of a good answer": b'HTTP/1.1 200 OK\r\n\r\n{"status_code":200,"response":{"TrackingCodes":["TOKEN"]}}',
     "length": b"HTTP/1.1 200 OK\r\nContent-Length: TOKEN\r\n\r\nTOKEN",
     "lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: TOKEN\r\n\r\nTOKEN",
     "coding": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: TOKEN\r\n\r\nTOKEN",

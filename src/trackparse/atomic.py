@@ -53,6 +53,10 @@ _INNER_FILE_ATTRIBUTES: Final = (
     "file",
     "stream",
     "f",
+    "fp",
+    "_stream",
+    "wrapped",
+    "fd",  # a descriptor
 )
 _OBJECTS_MOST: Final = 64  # objects in which the file is searched for
 _NAMES_MOST: Final = 100  # temporary names that are tried
@@ -71,8 +75,12 @@ def identity(file: Any) -> tuple[int, int] | None:
             return found
         # The number of objects is bounded, because they may refer to each other.
         if len(queue) < _OBJECTS_MOST and not isinstance(one, str | os.PathLike | int):
-            found_in = (_attribute(one, name) for name in _INNER_FILE_ATTRIBUTES)
-            queue += [inner for inner in found_in if inner is not None and not isinstance(inner, str | bytes | int)]
+            found_in = [(name, _attribute(one, name)) for name in _INNER_FILE_ATTRIBUTES]
+            queue += [
+                inner
+                for name, inner in found_in
+                if inner is not None and (name == "fd" or not isinstance(inner, str | bytes | int))
+            ]
     return None
 
 

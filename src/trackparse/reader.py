@@ -28,6 +28,10 @@ from trackparse.sources.source import open_source
 _INTERRUPTED_WAIT: Final = 1.0  # seconds that close waits for a blocked read after Ctrl-C
 _SHOWN: Final = 8  # columns in a repr
 
+# Values of a batch for each byte of a block. An ordinary log has one value for 40 bytes. Where the first header had
+# 1,024 names, and a later one has two, a record of 22 bytes is 1,024 values.
+_CELLS_A_BYTE: Final = 2
+
 _T = TypeVar("_T")
 
 
@@ -69,6 +73,8 @@ class LogReader:
         self._quarantine = Quarantine(limits, asked["on_rejects"])
         on_rejects = self._quarantine.add if asked["on_error"] == "quarantine" else None
         self._limits = limits
+        self._cells_most = _CELLS_A_BYTE * block_size
+        self._parts: list[list[Segment]] = []  # of batches that are to come
         try:
             self._ahead = ReadAhead(open_archive(opened, limits, asked["members"]), block_size)
         except BaseException:
@@ -212,6 +218,14 @@ class LogReader:
         self._stream.count_filtered(_records_of(group) - _records_of([segment for segment, _ in found]))
         return [*found]
 
+    def _next_parts(self) -> list[list[Segment]]:
+        """The segments of the next batch; of several, where the schema is so wide that one batch would fill memory."""
+        group = self._next_group(self.builder.matching_schema)
+        most = max(1, self._cells_most // max(1, len(self.builder.schema)))
+        if _records_of(group) <= most:
+            return [group]
+        return [[segment.part(start, start + most)] for segment in group for start in range(0, segment.records, most)]
+
     def _guarded(self, make: Callable[[], _T]) -> _T:
         """What ``make`` returns. One thread at a time calls it, and nobody after an error.
 
@@ -253,7 +267,9 @@ class LogReader:
         return self.builder.build(self._next_segments())
 
     def _next_segments(self) -> list[Segment]:
-        group = self._next_group(self.builder.matching_schema)
+        if not self._parts:
+            self._parts = self._next_parts()
+        group = self._parts.pop(0)
         if self._where is None:
             return group
         selected = self._where.select(group, self._filter_columns.build(group))

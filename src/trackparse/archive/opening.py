@@ -380,14 +380,18 @@ class _LeftOut:
 
     def add(self, entry: Entry) -> bool:
         """Count it; whether to look at its beginning. Not if the caller named the members to read."""
-        if entry.name.endswith("/"):
+        is_folder = entry.name.endswith("/")
+        if is_folder and entry.size == 0:
             return False
-        self.count += 1
+        # What is named like a folder and does not say its size is counted where it turns out to have content.
+        self.count += not (is_folder and entry.size is None)
         return self._selector.wanted is None and not entry.encrypted
 
     def look(self, entry: Entry, packed: bytes) -> None:
         """Note it if it starts like a log; ``packed`` is the beginning of its data."""
-        if starts_like_a_log(beginning_of(packed, entry.method)):
+        beginning = beginning_of(packed, entry.method)
+        self.count += bool(beginning) and entry.name.endswith("/") and entry.size is None
+        if starts_like_a_log(beginning):
             self._like_logs_count += 1
             self._like_logs = [*self._like_logs, short_name(entry.name)][:LISTED]
 

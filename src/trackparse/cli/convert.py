@@ -124,6 +124,8 @@ def _destinations(
     for log in inputs:
         check_is_no_output(log.file, log.name)
         dest = output or _named_after(log, directory)
+        if not dest.name:
+            raise click.UsageError(f"{str(dest)!r} is no file: name the file to write with -o")
         outputs.append((dest, None if strict else rejects or rejects_beside(dest)))
         for path, option in zip(outputs[-1], ("-o", "--rejects"), strict=True):
             if path is None:
@@ -141,7 +143,10 @@ def _destinations(
 def _named_after(log: Input, directory: Path | None) -> Path:
     if log.is_stdin:
         raise click.UsageError("standard input has no name: name the file to write with -o")
-    path = log.path or Path(PurePosixPath(unquote(urlsplit(log.text).path)).name or "tracking_log")
-    stem = path.with_suffix("") if path.suffix == ".gz" else path
-    dest = stem.with_suffix(".parquet")
+    try:
+        path = log.path or Path(PurePosixPath(unquote(urlsplit(log.text).path)).name or "tracking_log")
+        stem = path.with_suffix("") if path.suffix == ".gz" else path
+        dest = stem.with_suffix(".parquet")
+    except ValueError:
+        raise click.UsageError(f"{log.name!r} is neither a file nor a URL: name a log") from None
     return dest if directory is None else directory / dest.name

@@ -182,6 +182,8 @@ def _wanted(date: Day | None, until: Day | None, number: int | None) -> list[Day
             return [*days_between(last - datetime.timedelta(days=number - 1), last)]
     except ValueError as error:
         raise click.UsageError(str(error)) from None
+    except OverflowError:
+        raise click.UsageError(f"--days {number}: there is no calendar that far back") from None
     return [date]
 
 

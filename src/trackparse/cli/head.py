@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,7 @@ def head(log: str, rows: int, as_json: bool, where: Filter | None, dialect: Dial
         if as_json:
             _print_json(reader, rows)
         else:
-            for line in _lines(reader.schema.names, islice(reader.events(), rows)):
+            for line in _lines(reader.schema.names, islice(reader.events(), min(rows, sys.maxsize))):
                 say(line)
         if reader.stats.rejected:
             # A block is read whole, so some of them may stand behind the last row that was printed.
@@ -61,7 +62,7 @@ def _print_json(reader: LogReader, rows: int) -> None:
     from trackparse.cli.jsonl import lines_of
 
     while rows > 0 and (batch := next(reader, None)) is not None:
-        for lines in lines_of(batch.slice(0, rows)):
+        for lines in lines_of(batch.slice(0, min(rows, batch.num_rows))):
             put(lines)
         rows -= min(rows, batch.num_rows)
 
@@ -72,8 +73,9 @@ def _lines(columns: Sequence[str], events: Iterator[Event]) -> Iterator[str]:
     The first of ``columns`` are those of an event, in the same order.
     """
     widths: list[int] = []
-    while batch := list(islice(events, _ALIGNED_AT_ONCE)):
-        rows = [tuple(map(_cell, event)) for event in batch]
+    # Each event is shortened as it comes: a description may have 16 MiB.
+    cells = (tuple(map(_cell, event)) for event in events)
+    while rows := list(islice(cells, _ALIGNED_AT_ONCE)):
         yield from aligned(rows if widths else [columns[: len(rows[0])], *rows], widths)
 
 

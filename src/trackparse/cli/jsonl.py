@@ -11,6 +11,7 @@ import pyarrow as pa
 from trackparse.events import LARGE_PAYLOAD, is_large_object
 
 _AT_ONCE: Final = 1 << 20  # bytes
+_VALUES_AT_ONCE = 1 << 16  # as objects of Python each costs some 60 bytes and more
 _BREAKS = str.maketrans("\r\n", "  ")
 
 
@@ -20,15 +21,18 @@ def lines_of(batch: pa.RecordBatch) -> Iterator[bytes]:
     A payload that is a JSON object is written as it stands in the log; any other payload is text.
     """
     names = batch.schema.names
-    columns = [_values(name, batch.column(number)) for number, name in enumerate(names)]
     lines: list[bytes] = []
     size = 0
-    for row in zip(*columns, strict=True):
-        lines.append(orjson.dumps(dict(zip(names, row, strict=True)), option=orjson.OPT_APPEND_NEWLINE))
-        size += len(lines[-1])
-        if size >= _AT_ONCE:
-            yield b"".join(lines)
-            lines, size = [], 0
+    rows = max(1, _VALUES_AT_ONCE // len(names))
+    for start in range(0, batch.num_rows, rows):
+        part = batch.slice(start, rows)
+        columns = [_values(name, part.column(number)) for number, name in enumerate(names)]
+        for row in zip(*columns, strict=True):
+            lines.append(orjson.dumps(dict(zip(names, row, strict=True)), option=orjson.OPT_APPEND_NEWLINE))
+            size += len(lines[-1])
+            if size >= _AT_ONCE:
+                yield b"".join(lines)
+                lines, size = [], 0
     yield b"".join(lines)
 
 
@@ -55,4 +59,5 @@ def _is_object(text: str) -> bool:
     try:
         return isinstance(orjson.loads(text), dict)
     except orjson.JSONDecodeError:
-        return False
+        # It refuses some JSON, too: half of a surrogate pair, and numbers beyond the range of a float.
+        return is_large_object(text.encode())

@@ -47,7 +47,7 @@ def stats(logs: tuple[str, ...], as_json: bool, top: int, where: Filter | None, 
     before midnight may be delivered after it, so the shares of a single day are not exact.
 
     Memory has an upper limit: the first 50 statuses, 1,000 applications, 1,000 days and 10,000 descriptions are counted
-    one by one, and all others together, as (others). Values with the same first 200 characters count as one. In a
+    one by one, and all others together, as (others). Values with the same first 200 bytes count as one. In a
     damaged log the records before the damage are counted.
 
     \b

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from datetime import datetime
 from typing import Any, Final
@@ -15,7 +16,7 @@ FUNNEL: Final = ("created", "sent", "delivered", "opened")
 FAILED: Final = "failed"
 
 _ONLY_FAILED: Final = Filter(statuses=[FAILED])
-_LONGEST: Final = 200  # characters of a value; values that begin with the same 200 count as one
+_LONGEST: Final = 200  # bytes of a value; values that begin with the same 200 count as one
 # Distinct values that are counted one by one.
 _STATUSES: Final = 50
 _DAYS: Final = 1_000
@@ -33,7 +34,7 @@ class Tally:
 
     def add(self, value: str, status: str, count: int) -> None:
         """Count ``count`` records with this value."""
-        value = value[:_LONGEST]
+        value, status = _shortened(value), _shortened(status)
         if value not in self._counts:
             if len(self._counts) == self._most:
                 self.others += count
@@ -87,13 +88,20 @@ class Totals:
         """Count a status. Returns its name in the other lists: ``(others)`` if it is not counted by itself."""
         others = self.statuses.others
         self.statuses.add(status, "", count)
-        return status[:_LONGEST] if self.statuses.others == others else "(others)"
+        return _shortened(status) if self.statuses.others == others else "(others)"
 
     def rates(self) -> dict[str, float | None]:
         """Each step of the funnel divided by the step before it; failed, by sent. None instead of a division by 0."""
         count = self.statuses.ranked()
         steps = [*zip(FUNNEL[1:], FUNNEL, strict=False), (FAILED, "sent")]
         return {step: count.get(step, 0) / count[before] if count.get(before) else None for step, before in steps}
+
+
+def _shortened(value: str) -> str:
+    """The beginning of a value, held once however often it is counted."""
+    if len(value) > _LONGEST // 4:
+        value = value[:_LONGEST].encode(errors="replace")[:_LONGEST].decode(errors="ignore")
+    return sys.intern(value)
 
 
 def _counts(*columns: pa.Array) -> list[tuple[Any, ...]]:

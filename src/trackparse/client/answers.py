@@ -85,7 +85,9 @@ def read_answer(data: Mapping[str, Any] | str | bytes, hide: Callable[[str], str
         _text(found.get("status_message"), hide) or "",
         _text(fields.get("request_id"), hide),
         _text(fields.get("fileName"), hide),
-        list(codes) if isinstance(codes, list) and all(isinstance(one, str) for one in codes) else None,
+        [hide(code) for code in codes]
+        if isinstance(codes, list) and all(isinstance(code, str) for code in codes)
+        else None,
     )
 
 

@@ -104,6 +104,6 @@ def names_columns(line: bytes, names: list[bytes], width: int) -> bool:
     known = sum(name in fields for name in names)
     if all(name in fields for name in names[:2]) or (known >= 2 and len(fields) - known < min(known, 3)):
         return True
-    # Few other lines start like this and have a name in them, whatever became of the others. If its number of fields were
-    # another one, no record below it would fit, either.
+    # Few other lines start like this and have a name in them, whatever became of the others. With another number of
+    # fields no record below it would fit, either.
     return known > 0 and len(names) > 2 and len(fields) == width > 2 and line.startswith((b"//", b'"//'))
