@@ -37,7 +37,7 @@ from trackparse.errors import ArchiveError, LimitError
 from trackparse.limits import Limits
 from trackparse.sources.source import Source, open_source
 
-_TAIL: Final = 22 + (64 << 10) + 300  # bytes: the end record, a comment, and what is behind it as far as unzip looks
+_TAIL: Final = 22 + (128 << 10)  # bytes: the end record, a comment, and what is behind it: unzip looks about as far
 # Bytes of a directory that are read although they may be too many for Limits.max_members.
 _DIRECTORY_BASE, _DIRECTORY_PER_MEMBER = 64 << 10, 256
 _OFFSET_MOST: Final = 1 << 44  # bytes: how far offsets modulo 2^32 are followed
