@@ -410,12 +410,12 @@ class Indexer:
             if result.records or reason in (codes.BAD_TIMESTAMP, codes.BAD_UTF8):
                 found.append((not result.records, result.position, columns))
         if found:
-            # If both generations fit, take the one with the shorter record: the longer record has swallowed a line.
+            # If several fit, take the one with the shortest record: a longer record has swallowed a line.
             _, _, columns = min(found, key=lambda one: one[:2])
             return columns
         line = bytes(data[at : at + HEADER_BYTES]).partition(b"\n")[0]
-        newest, oldest = GENERATIONS
-        return newest if line.count(b";") >= len(newest) - 1 else oldest
+        fields = line.count(b";") + 1
+        return next((columns for columns in GENERATIONS if len(columns) <= fields), GENERATIONS[-1])
 
     def _next_header(self, data: Buffer, at: int, final: bool) -> Generator[Segment, None, int | None]:
         """Let a header in the middle decide the columns; returns where to go on, None if more bytes are needed.
