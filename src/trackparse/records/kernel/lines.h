@@ -109,8 +109,8 @@ static size_t past_name(const uint8_t *data, size_t at, size_t end, const char *
 }
 
 /* Where the first header inside a line begins, and where its first name ends; 0 without one.
- * A header at the line's beginning, or behind nothing but blanks, quotes and slashes, is not inside the line: it is the
- * line. */
+ * A header at the line's beginning is not meant, even if blanks, quotes or slashes come before it: that is the line
+ * itself. */
 static size_t find_header(const uint8_t *data, size_t start, size_t end, size_t *name_end)
 {
     for (size_t at = start + 1; at < end; at++) {
@@ -159,8 +159,8 @@ static size_t header_within(const uint8_t *data, size_t start, size_t end)
 }
 
 /* Whether a line is a header, or was one before it was damaged.
- * It is one if both of the first two names are among its fields. It was one if most of its fields, and all but two at
- * most, are known names. */
+ * It is a header if the first two of `names` are among its fields. It was one if most of its fields are known names,
+ * and at most two are not. */
 static int names_columns(const uint8_t *data, size_t start, size_t end, const name_t *names, uint32_t name_count,
                          uint32_t width)
 {
@@ -185,8 +185,8 @@ static int names_columns(const uint8_t *data, size_t start, size_t end, const na
     uint64_t known = (uint64_t)__builtin_popcountll(found);
     if ((found & 3) == 3 || (known >= 2 && fields - known < (known < 3 ? known : 3)))
         return 1;
-    /* Only a header starts like this, whatever became of its names. If its number of fields were another one, no record
-     * below it would fit, either. */
+    /* Only a header starts with slashes, whatever became of its names. With another number of fields, the records below
+     * it would have another number of fields, too, and be rejected by that. */
     size_t quoted = start < end && data[start] == '"';
     return name_count > 2 && width > 2 && fields == width && end - start >= 2 + quoted && data[start + quoted] == '/' &&
            data[start + quoted + 1] == '/';
