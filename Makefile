@@ -19,7 +19,7 @@ quick: setup
 test: setup
 	PYTHONDEVMODE=1 $(BIN)/python -m pytest -n auto
 
-C_FILES = $(shell git ls-files '*.c' '*.h')
+C_FILES = $(shell git ls-files '*.c' '*.h' '*.inc')
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -68,7 +68,7 @@ static void check_bytes(const isa_t *isa, const uint8_t *data, size_t size)
     free(expected);
 }
 
-/* A time is what the C library writes for it, fraction and all; what is none, it writes otherwise. */
+/* A timestamp that the kernel takes is written by the C library with the same text, its fraction included. */
 static void check_time(const uint8_t *text, size_t size)
 {
     int64_t time = parse_timestamp(text, size);
@@ -86,7 +86,7 @@ static void check_time(const uint8_t *text, size_t size)
         CHECK(written[i] == (i == 19 ? '.' : '0'), "%.*s is read as %s", (int)size, text, written);
 }
 
-/* JSON with blanks around it and in a list is JSON; whatever is none, is none there. */
+/* A text is JSON if, and only if, a list of it with blanks around is JSON. */
 static void check_json(const uint8_t *text, size_t size)
 {
     int json = is_json(text, size);

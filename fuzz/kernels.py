@@ -24,10 +24,10 @@ def check(data: bytes, knobs: Knobs) -> None:
     start = 0 if knobs.often() else knobs.randrange(size + 1)
     stop = size if knobs.often() else knobs.randrange(size + 2)
     most = knobs.choice((MAX, MAX, 60, 200, size or 1))
-    final, auto, dialect = knobs.choice((True, False)), knobs.often(), knobs.randrange(2)
+    final, automatic, dialect = knobs.choice((True, False)), knobs.often(), knobs.randrange(2)
     limit = credit_limit(most)
     credit = limit if knobs.often() else min(limit, knobs.randrange(1000) - 100)
-    question = Question(data, start, stop, final, width, timestamp, payload, KNOWN, auto, dialect, most, credit)
+    question = Question(data, start, stop, final, width, timestamp, payload, KNOWN, automatic, dialect, most, credit)
     expected = reference.index(question)
     field = knobs.randrange(width + 1) - 1
     runs = [Run(data, expected.fields, expected.records, width, field)] * knobs.choice((1, 1, 2))

@@ -13,7 +13,7 @@ import trackparse
 from corpus.cases import CASES, Case
 from support.archives import Unseekable, python_zip, random_chunks
 from support.kernels import KERNELS
-from support.logs import NAMES, Row, placed
+from support.logs import NAMES, Row, drain, placed
 from trackparse.errors import TrackparseError
 
 BIG = 1 << 20
@@ -62,9 +62,7 @@ def read(case: Case, source: Any, block_size: int, **options: Any) -> dict[str, 
         ) as log:
             found["names"] = tuple(log.schema.names)
             try:
-                for batch in log:
-                    batch.validate(full=True)
-                    rows += zip(*(column.to_pylist() for column in batch.columns), strict=True)
+                drain(log, rows)
             finally:
                 found["rejects"] = [
                     (bad["reason"], bad["line"], bad["byte_offset"], bad["raw"]) for bad in log.rejects.to_pylist()
@@ -141,11 +139,6 @@ def test_the_first_bad_record_is_raised_after_all_before_it(case: Case, kernel: 
         assert position.record == len(rows)
         for part in (str(line), str(byte_offset), reason, "record"):
             assert part in str(caught.value)
-
-
-def drain(log: trackparse.LogReader, rows: list[Row]) -> None:
-    for batch in log:
-        rows += zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
 def test_every_case_has_its_own_name() -> None:

@@ -49,14 +49,15 @@ def test_each_file_and_folder_is_there() -> None:
 
 def test_names_in_the_code_are_there() -> None:
     package = ROOT / "src" / "trackparse"
-    for file, name in {
-        "schema.py": "KNOWN",
-        "events.py": "class Event",
-        "sources/source.py": "def open_source",
-        "convert/conversion.py": "_SINKS",
-        "convert/parquet.py": "class ParquetSink",
-        "cli/exits.py": "class Exit",
-        "cli/app.py": "cli.add_command",
-    }.items():
+    for file, name in (
+        ("schema.py", "KNOWN"),
+        ("schema.py", "GENERATIONS"),
+        ("events.py", "class Event"),
+        ("sources/source.py", "def open_source"),
+        ("convert/conversion.py", "_SINKS"),
+        ("convert/parquet.py", "class ParquetSink"),
+        ("cli/exits.py", "class Exit"),
+        ("cli/app.py", "cli.add_command"),
+    ):
         assert name in (package / file).read_text(encoding="utf-8"), file
         assert name.split()[-1].removeprefix("cli.add_") in PAGE, name

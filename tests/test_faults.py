@@ -19,7 +19,7 @@ from corpus.runs import KINDS, run
 from support import zips
 from support.archives import Unseekable, random_chunks
 from support.kernels import KERNELS, SLOW
-from support.logs import NAMES, NAMES6, Row
+from support.logs import NAMES, NAMES6, Row, drain
 from trackparse.errors import TrackparseError
 
 CASES = [fault for family in FAMILIES.values() for fault in family]
@@ -83,12 +83,6 @@ def read(source: Any, fault: Fault, block_size: int) -> tuple[Outcome, Trackpars
     except TrackparseError as exc:
         error = exc
     return Outcome(tuple(rows), rejects, type(error) if error else None, extra, blank_lines), error
-
-
-def drain(log: trackparse.LogReader, rows: list[Row]) -> None:
-    for batch in log:
-        batch.validate(full=True)
-        rows += zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
 def check(found: Outcome, wanted: Outcome, what: str) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import pytest
 
 from support.archives import python_zip
 from support.logs import H8, line
+from support.tools import printed_by_python
 from trackparse.testing import FakeService
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -96,16 +95,8 @@ def run(program: str, tmp_path: Path) -> Any:
     script.write_text(_START + program, encoding="utf-8")
     with FakeService(logs={DAY: python_zip({"log.csv": LOG})}) as service:
         service.delivery.piece, service.delivery.rate = 100, 20_000.0
-        done = subprocess.run(
-            [sys.executable, "-X", "dev", "-W", "error", script, tmp_path, service.url, service.file_url(DAY)],
-            capture_output=True,
-            text=True,
-            timeout=100,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )
-    assert done.stderr == ""
-    assert done.returncode == 0
-    return json.loads(done.stdout)
+        printed = printed_by_python("-X", "dev", script, tmp_path, service.url, service.file_url(DAY))
+    return json.loads(printed)
 
 
 def test_a_fork_at_any_moment_of_any_source(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from corpus.cases import CASES
 from support.kernel_calls import MAX, Made, indexed, question, run_of
 from support.logs import H6, H8, line, line6
 from trackparse.records.kernel import reference
-from trackparse.records.kernel.codes import BadRecord, Indexed, Question, Run
+from trackparse.records.kernel.codes import BadRecord, Indexed, Question, Run, TextBuffers
 from trackparse.testing.sample import encode_row, sample_rows
 
 ROUNDS = 20 if os.environ.get("HYPOTHESIS_PROFILE") == "reduced" else 160
@@ -101,7 +101,7 @@ def shape(dice: random.Random) -> tuple[int, int, int]:
 
 def indexes(dice: random.Random, data: bytes) -> Iterator[Question]:
     """Arguments of ``index`` for one block."""
-    for auto, dialect in ((True, 0), (True, 1), (False, 0), (False, 1)):
+    for automatic, dialect in ((True, 0), (True, 1), (False, 0), (False, 1)):
         width, timestamp, payload = shape(dice)
         start = dice.choice([0, 0, 0, dice.randrange(len(data) + 1)])
         stop = dice.choice([len(data), len(data), dice.randrange(len(data) + 2), len(data) + 7])
@@ -114,7 +114,7 @@ def indexes(dice: random.Random, data: bytes) -> Iterator[Question]:
             width=width,
             timestamp=timestamp,
             payload=payload,
-            auto=auto,
+            automatic=automatic,
             dialect=dialect,
             max_record_bytes=most,
         )
@@ -131,10 +131,10 @@ def compare(kernel: ModuleType, asked: Question) -> Indexed:
     return expected
 
 
-def used(answer: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The buffers of a string column, without the room behind the data."""
-    first, data, size, validity, nulls = answer
-    return bytes(first), bytes(memoryview(data).cast("B")[:size]), validity and bytes(validity), nulls
+def used(answer: TextBuffers) -> TextBuffers:
+    """The buffers of a column of text, without the room behind the data."""
+    assert type(answer) is TextBuffers
+    return answer._replace(data=answer.data[: answer.used])
 
 
 def compare_columns(kernel: ModuleType, runs: list[Any]) -> None:
@@ -226,8 +226,8 @@ def test_faults_at_the_edges_of_scans_and_steps(instruction_set: ModuleType) -> 
         at = edge + dice.randrange(-3, 4)
         data = long[:at] + dice.choice(PIECES) + long[at + dice.randrange(3) :]
         data = data[: dice.choice([len(data), edge + 400])]
-        for auto, dialect in ((True, 1), (True, 0), (False, 1), (False, 0)):
-            compare(instruction_set, question(data, final=dice.random() < 0.5, auto=auto, dialect=dialect))
+        for automatic, dialect in ((True, 1), (True, 0), (False, 1), (False, 0)):
+            compare(instruction_set, question(data, final=dice.random() < 0.5, automatic=automatic, dialect=dialect))
 
 
 def test_one_record_longer_than_a_scan(instruction_set: ModuleType) -> None:
@@ -260,19 +260,19 @@ def test_every_start_and_stop(instruction_set: ModuleType) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_cases(case: Any, instruction_set: ModuleType) -> None:
-    for auto, dialect in ((True, 0), (True, 1), (False, 0), (False, 1)):
+    for automatic, dialect in ((True, 0), (True, 1), (False, 0), (False, 1)):
         for width, payload in ((8, 7), (6, -1), (6, 3)):
             for final in (False, True):
                 data = case.data
-                asked = question(data, final=final, width=width, payload=payload, auto=auto, dialect=dialect)
+                asked = question(data, final=final, width=width, payload=payload, automatic=automatic, dialect=dialect)
                 compare(instruction_set, asked)
 
 
 @pytest.mark.parametrize("dialect", ["php", "rfc4180"])
 def test_samples(dialect: Any, instruction_set: ModuleType) -> None:
     data = b"".join(encode_row(fields, dialect) for fields in sample_rows(400))
-    for auto in (False, True):
-        found = compare(instruction_set, question(data, auto=auto, dialect=1 - (dialect == "rfc4180")))
+    for automatic in (False, True):
+        found = compare(instruction_set, question(data, automatic=automatic, dialect=1 - (dialect == "rfc4180")))
         assert found.records == 400
         compare_columns(instruction_set, [run_of(data, found, 8, field) for field in range(8)])
         compare_events(instruction_set, data, found, tuple(range(8)))

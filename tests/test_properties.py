@@ -180,7 +180,7 @@ def test_every_byte_is_a_record_a_reject_a_blank_line_or_the_header(data: bytes)
 
 @given(BYTES, st.booleans(), st.integers(0, 1))
 def test_records_and_rejects_lie_end_to_end(data: bytes, auto: bool, dialect: int) -> None:
-    found = indexed(kernel, data, auto=auto, dialect=dialect)
+    found = indexed(kernel, data, automatic=auto, dialect=dialect)
     table = memoryview(found.fields).cast("I")
     parts = [(start, end) for *_, start, end, _ in found.rejects]
     for record in range(found.records):
@@ -234,16 +234,16 @@ def verdicts(result: codes.Indexed) -> list[tuple[Any, ...]]:
 def test_a_verdict_never_depends_on_later_bytes(
     data: bytes, auto: bool, dialect: int, final: bool, draw: st.DataObject
 ) -> None:
-    whole = indexed(kernel, data, final=final, auto=auto, dialect=dialect)
+    whole = indexed(kernel, data, final=final, automatic=auto, dialect=dialect)
     for _ in range(4):
         size = draw.draw(st.integers(0, len(data)))
-        part = indexed(kernel, data[:size], final=False, auto=auto, dialect=dialect)
+        part = indexed(kernel, data[:size], final=False, automatic=auto, dialect=dialect)
         assert part.position <= whole.position
         assert verdicts(part) == verdicts(whole)[: len(verdicts(part))]
         assert part.status in (codes.DONE, codes.MORE, codes.HEADER)
         # What is left goes on from there as if it had never been cut.
         rest = indexed(
-            kernel, data, start=part.position, final=final, auto=auto, dialect=part.dialect, credit=part.credit
+            kernel, data, start=part.position, final=final, automatic=auto, dialect=part.dialect, credit=part.credit
         )
         for what in ("status", "position", "dialect", "credit"):
             assert getattr(rest, what) == getattr(whole, what), what

@@ -5,8 +5,6 @@ from __future__ import annotations
 import gc
 import io
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +14,7 @@ from typing import Any
 import pytest
 
 from support.archives import LOG, python_zip
+from support.tools import printed_by_python
 from trackparse.archive.opening import open_archive
 from trackparse.archive.readahead import MemberEnd, MemberStart, ReadAhead
 from trackparse.errors import ArchiveError, TruncatedError
@@ -187,8 +186,7 @@ def test_a_damaged_archive_closes_its_file(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_child_gets_an_error_and_does_not_hang() -> None:
     program = """
-import os, sys
-sys.path.insert(0, {tests!r})
+import os
 from test_readahead import start, TWO
 ahead = start(TWO, block_size=100)
 next(ahead)
@@ -202,14 +200,13 @@ if os.fork() == 0:
 print(os.waitstatus_to_exitcode(os.wait()[1]))
 ahead.close()
 """
-    assert _python(program) == "3\n"
+    assert printed_by_python("-c", program, timeout=30) == "3\n"
 
 
 @pytest.mark.parametrize("blocked", [False, True])
 def test_the_interpreter_exits_with_a_reader_alive(blocked: bool) -> None:
     program = """
-import sys, time
-sys.path.insert(0, {tests!r})
+import time
 from test_readahead import start, TWO
 def body():
     yield TWO[:9000]
@@ -220,13 +217,12 @@ ahead = start(body(), block_size=100)
 next(ahead)
 print("done")
 """
-    assert _python(program % blocked) == "done\n"
+    assert printed_by_python("-c", program % blocked, timeout=30) == "done\n"
 
 
 def test_a_keyboard_interrupt_reaches_a_waiting_consumer() -> None:
     program = """
-import os, signal, sys, threading, time
-sys.path.insert(0, {tests!r})
+import os, signal, threading, time
 from test_readahead import start
 def body():
     time.sleep(60)
@@ -238,21 +234,7 @@ try:
 except KeyboardInterrupt:
     print("interrupted")
 """
-    assert _python(program) == "interrupted\n"
-
-
-def _python(program: str) -> str:
-    folder = str(Path(__file__).parent)
-    run = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program.replace("{tests!r}", repr(folder))],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    assert run.stderr == ""
-    assert run.returncode == 0
-    return run.stdout
+    assert printed_by_python("-c", program, timeout=30) == "interrupted\n"
 
 
 def test_a_bare_log_comes_in_slices_of_the_source() -> None:

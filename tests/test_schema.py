@@ -28,25 +28,60 @@ assert trackparse.read_log(log)["region"].to_pylist() == ["eu", None, None]
 assert trackparse.read_log(log, columns=["region"]).num_rows == 3
 assert [event.region for event in trackparse.iter_events(log)] == ["eu", None, None]
 assert [event.payload for event in trackparse.iter_events(log)] == [{}, {}, None]
-print(trackparse.kernel)
 """
+READ_WITHOUT_HEADER = """
+import trackparse
+from trackparse.schema import COLUMNS
+record = b"2021-04-20 13:01:01;T-1;u;h;sent;d;A-1;{};eu"
+for width in (9, 8, 6):
+    good = b";".join(record.split(b";")[:width]) + b"\\n"
+    table = trackparse.read_log(2 * good)
+    assert table.num_rows == 2
+    assert table["region"].to_pylist() == 2 * ["eu" if width == 9 else None]
+    assert table["appCode"].to_pylist() == 2 * ["A-1" if width > 6 else None]
+    with trackparse.open_log(good.replace(b";u", b';"u"x') + 2 * good, on_error="quarantine") as log:
+        table = log.read_all()
+        assert log.rejects["reason"].to_pylist() == ["text_after_quote"]
+    assert [name for name in COLUMNS if table[name].null_count == 0] == [*COLUMNS[:width]]
+with trackparse.open_log(b"2021-04-20 13:01:01;T-1\\n", on_error="quarantine") as log:
+    assert log.read_all().num_rows == 0
+    assert log.rejects["reason"].to_pylist() == ["field_count"]
+"""
+
+
+def with_ninth_column(folder: Path, *edits: tuple[str, str, str]) -> None:
+    """A copy of the package with a column ``region``, and other edits: a file, a text in it, and what replaces that."""
+    shutil.copytree(PACKAGE, folder / "trackparse", ignore=shutil.ignore_patterns("__pycache__"))
+    payload = 'Column("payload", "json", null_if_empty=True),'
+    for name, old, new in (
+        ("schema.py", payload, payload + '\n    Column("region", null_if_empty=True),'),
+        ("events.py", "    payload: Payload | None\n", "    payload: Payload | None\n    region: str | None\n"),
+        *edits,
+    ):
+        source = folder / "trackparse" / name
+        text = source.read_text(encoding="utf-8")
+        assert text.count(old) == 1
+        source.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def run(script: str, folder: Path, kernel: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(folder), "TRACKPARSE_KERNEL": kernel}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("kernel", ["", "reference"])
 def test_a_ninth_column_is_two_edits(tmp_path: Path, kernel: str) -> None:
     """A row of the table, and a field of the event."""
-    shutil.copytree(PACKAGE, tmp_path / "trackparse", ignore=shutil.ignore_patterns("__pycache__"))
-    for name, before, added in (
-        ("schema.py", 'Column("payload", "json", null_if_empty=True),', '\n    Column("region", null_if_empty=True),'),
-        ("events.py", "    payload: Payload | None\n", "    region: str | None\n"),
-    ):
-        source = tmp_path / "trackparse" / name
-        text = source.read_text(encoding="utf-8")
-        assert text.count(before) == 1
-        source.write_text(text.replace(before, before + added), encoding="utf-8")
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "TRACKPARSE_KERNEL": kernel}
-    done = subprocess.run([sys.executable, "-c", READ], capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 0, done.stderr
+    with_ninth_column(tmp_path)
+    run(READ, tmp_path, kernel)
+
+
+@pytest.mark.parametrize("kernel", ["", "reference"])
+def test_a_ninth_column_of_logs_without_a_header_is_one_more(tmp_path: Path, kernel: str) -> None:
+    """A generation. The older ones are told from it by the number of fields, also where the first record is bad."""
+    with_ninth_column(tmp_path, ("schema.py", "(COLUMNS[:8], ", "(COLUMNS, COLUMNS[:8], "))
+    run(READ_WITHOUT_HEADER, tmp_path, kernel)
 
 
 def test_an_event_has_a_field_for_each_column() -> None:

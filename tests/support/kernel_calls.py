@@ -24,7 +24,7 @@ def question(data: Any, **more: Any) -> Question:
         timestamp=0,
         payload=7,
         names=KNOWN,
-        auto=True,
+        automatic=True,
         dialect=codes.PHP,
         max_record_bytes=MAX,
         credit=0,

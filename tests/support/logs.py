@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from trackparse import LogReader
 from trackparse.records.stream import Stats
 
 # The values of the known columns in the order of NAMES, then those of other columns.
@@ -83,3 +84,10 @@ EXAMPLE = H8[:-1] + EXAMPLE_RECORD
 def placed(stats: Stats) -> int:
     """How many bytes of a log are accounted for; all of them when it was read to its end."""
     return stats.bytes_in_records + stats.bytes_in_rejects + stats.bytes_in_blank_lines + stats.bytes_in_headers
+
+
+def drain(log: LogReader, rows: list[Row]) -> None:
+    """Add the rows of all batches to ``rows``; they stay there if reading ends in an error."""
+    for batch in log:
+        batch.validate(full=True)
+        rows += zip(*(column.to_pylist() for column in batch.columns), strict=True)

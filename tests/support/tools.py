@@ -1,10 +1,13 @@
-"""Which programs are here, and what of them: one may be installed without a part that a test needs."""
+"""Which programs are here, with which of their parts; and Python, run in a process of its own."""
 
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -30,3 +33,17 @@ def need(*tools: str) -> None:
     for tool in tools:
         if not here(tool):
             pytest.skip(f"{tool} is not installed")
+
+
+def printed_by_python(*arguments: str | Path, timeout: float = 100) -> str:
+    """What Python prints in a process of its own, which ends well; warnings are errors, and nothing goes to stderr."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert done.stderr == ""
+    assert done.returncode == 0
+    return done.stdout

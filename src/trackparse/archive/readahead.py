@@ -182,6 +182,9 @@ class ReadAhead:
         shared.thread.start()
 
 
+_kept = 0  # bytes that were asked for
+
+
 def _keep_freed_memory(size: int) -> None:
     """Make the allocator keep freed blocks for the next ones, instead of giving them back to the system.
 
@@ -189,7 +192,11 @@ def _keep_freed_memory(size: int) -> None:
     M_MMAP_THRESHOLD); blocks of 1 MiB alone never get it there. The piece is never written to, and freed at once.
     Elsewhere this does nothing.
     """
-    bytes(min(size, _MMAP_THRESHOLD_MOST))
+    global _kept  # once is enough: to find so much free memory takes longer than a small log does
+    size = min(size, _MMAP_THRESHOLD_MOST)
+    if size > _kept:
+        _kept = size
+        bytes(size)
 
 
 def _run(shared: _Shared) -> None:

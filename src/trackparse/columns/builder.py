@@ -98,15 +98,12 @@ class ColumnBuilder:
         if name in self._dictionaries:
             return self._dictionary_column(name, runs, empty_is_null)
         if self._views:
-            views, data, used, validity, nulls = kernel.views(runs, empty_is_null)
-            buffers = [pa.py_buffer(run.data) for run in runs]
-            buffers.append(pa.py_buffer(data).slice(0, used))
-            return pa.Array.from_buffers(
-                self._string, records, [_buffer(validity), pa.py_buffer(views), *buffers], nulls
-            )
-        offsets, data, used, validity, nulls = kernel.strings(runs, empty_is_null)
-        buffers = [_buffer(validity), pa.py_buffer(offsets), pa.py_buffer(data).slice(0, used)]
-        return pa.Array.from_buffers(self._string, records, buffers, nulls)
+            made, blocks = kernel.views(runs, empty_is_null), [pa.py_buffer(run.data) for run in runs]
+        else:
+            made, blocks = kernel.strings(runs, empty_is_null), []
+        data = pa.py_buffer(made.data).slice(0, made.used)
+        buffers = [_buffer(made.validity), pa.py_buffer(made.first), *blocks, data]
+        return pa.Array.from_buffers(self._string, records, buffers, made.nulls)
 
     def _dictionary_column(self, name: str, runs: list[Run], empty_is_null: bool) -> pa.Array:
         dictionary = self._dictionaries[name]

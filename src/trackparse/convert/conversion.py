@@ -1,4 +1,4 @@
-"""Converts a log to a file: places, damage, bad records, report. What is written, and how, is a sink's affair."""
+"""Converts a log to a file: places, damage, bad records, report. A sink writes the records."""
 
 from __future__ import annotations
 
@@ -27,17 +27,19 @@ from trackparse.version import __version__
 class Sink(Protocol):
     """An output. It gets the segments of a log one list after the other; then it is closed, or aborted."""
 
-    def __init__(self, builder: ColumnBuilder, path: Path, dest: Path, options: ConvertOptions) -> None:
-        """Begin a file at ``path`` of the columns that ``builder`` makes. Errors name ``dest``."""
+    def __init__(
+        self, builder: ColumnBuilder, path: Path, dest: Path, options: ConvertOptions, metadata: Mapping[str, str]
+    ) -> None:
+        """Begin a file at ``path`` of the columns that ``builder`` makes, with ``metadata``. Errors name ``dest``."""
 
     def write(self, segments: list[Segment]) -> None:
         """Write the records of these, or keep them for later."""
 
-    def close(self, metadata: Mapping[str, str]) -> None:
-        """Write what is left, and end the file."""
+    def close(self, partial: str) -> None:
+        """Write what is left, and end the file. ``partial`` is the damage of its log, empty for a sound one."""
 
     def abort(self) -> None:
-        """End the file as it is: nobody wants it."""
+        """Close the file after an error, in whatever state it is: it will be removed."""
 
 
 # By the suffix of the destination; of any other it is Parquet.
@@ -172,7 +174,7 @@ def convert_log(source: LogSource, dest: str | os.PathLike[str], **options: Unpa
 
 
 class _Segments:
-    """What the batches of a log are built of. Where it is kept, the damage of an archive ends them without an error."""
+    """The segments of a log. With ``keep_damaged`` a damaged archive ends them, and ``damage`` is its error."""
 
     def __init__(self, log: LogReader, *, keep_damaged: bool) -> None:
         self._log = log
@@ -190,15 +192,18 @@ class _Segments:
 
 
 def _write(
-    segments: _Segments, builder: ColumnBuilder, output: PendingFile, options: ConvertOptions, metadata: dict[str, str]
+    segments: _Segments,
+    builder: ColumnBuilder,
+    output: PendingFile,
+    options: ConvertOptions,
+    metadata: Mapping[str, str],
 ) -> None:
-    sink = _SINKS.get(output.path.suffix.lower(), ParquetSink)(builder, output.temporary, output.path, options)
+    kind = _SINKS.get(output.path.suffix.lower(), ParquetSink)
+    sink = kind(builder, output.temporary, output.path, options, metadata)
     try:
         for group in segments:
             sink.write(group)
-        if segments.damage:
-            metadata["trackparse.partial"] = printable(str(segments.damage))
-        sink.close(metadata)
+        sink.close(printable(str(segments.damage)) if segments.damage else "")
     except BaseException:
         sink.abort()
         raise
@@ -214,7 +219,7 @@ def _checked(rejects: Path, dest: Path, source: object, options: ConvertOptions)
     """The path to write rejects to. OptionError if it cannot be used; TrackparseError if another file would be lost."""
     check_rejects_name(rejects)
     if options["on_error"] != "quarantine":
-        raise OptionError(f"rejects={str(rejects)!r}: only with on_error='quarantine' are there rejects to write")
+        raise OptionError(f"rejects={str(rejects)!r}: rejects are written with on_error='quarantine' only")
     found = identity(rejects)
     if os.path.realpath(rejects) == os.path.realpath(dest) or (found and found == identity(dest)):
         raise OptionError(f"rejects={str(rejects)!r}: that is the Parquet file itself: name another file")

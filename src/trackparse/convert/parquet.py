@@ -26,10 +26,12 @@ STATISTICS_COLUMNS: Final = ("timestamp", "tracking_code", "status", "appCode")
 class ParquetSink:
     """A Parquet file of the records that it is given. Its errors name ``dest``."""
 
-    def __init__(self, builder: ColumnBuilder, path: Path, dest: Path, options: ConvertOptions) -> None:
+    def __init__(
+        self, builder: ColumnBuilder, path: Path, dest: Path, options: ConvertOptions, metadata: Mapping[str, str]
+    ) -> None:
         self._groups = RowGroups(builder, options["row_group_size"])
-        self._file = _File(path, options["compression"], dest)
-        self._executor = ThreadPoolExecutor(1, "trackparse-parquet")
+        self._file = _File(path, options["compression"], dest, metadata)
+        self._executor: ThreadPoolExecutor | None = None  # a log of one row group needs none
         self._writing: Future[None] | None = None  # the last row group that was handed over
 
     def write(self, segments: list[Segment]) -> None:
@@ -42,49 +44,58 @@ class ParquetSink:
             if groups.full:
                 self._hand_over()
 
-    def close(self, metadata: Mapping[str, str]) -> None:
-        """Write what is left, and end the file."""
-        if len(self._groups):
-            self._hand_over()
+    def close(self, partial: str) -> None:
+        """Write what is left, and end the file. ``partial`` is the damage of its log, empty for a sound one."""
         if self._writing is None:
             self._file.begin(self._groups.schema)
+            if len(self._groups):
+                self._file.write([self._groups.take()])
         else:
+            if len(self._groups):
+                self._hand_over()
             self._writing.result()
-        self._file.add_metadata(metadata)
+        if partial:
+            self._file.add_metadata({"trackparse.partial": partial})
         self._end()
 
     def abort(self) -> None:
-        """End the file as it is: nobody wants it."""
+        """Close the file after an error, in whatever state it is: it will be removed."""
         with suppress(Exception):
             self._end()
 
     def _end(self) -> None:
+        if self._executor is None:
+            self._file.close()
+            return
         # By the thread, too: after Ctrl-C a row group may still be under way.
         with self._executor:
             self._executor.submit(self._file.close).result()
 
     def _hand_over(self) -> None:
-        """Have a row group written while the next one is read, and never a third."""
+        """Give a full row group to the thread. Wait for the one before first: two are in memory, never three."""
         if self._writing is not None:
             self._writing.result()
         table = self._groups.take()
         if self._writing is None:
             # The first row group decides the schema.
             self._file.begin(self._groups.schema)
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(1, "trackparse-parquet")
         self._writing = self._executor.submit(self._file.write, [table])
 
 
 class _File:
     """A Parquet file that is written; its errors name ``dest``."""
 
-    def __init__(self, path: Path, compression: str, dest: Path) -> None:
+    def __init__(self, path: Path, compression: str, dest: Path, metadata: Mapping[str, str]) -> None:
         self._dest = dest
+        self._metadata = metadata
         self._compression = compression
         self._writer: Any = None
-        # An executor that Ctrl-C met while it started its thread does not know it, and starts another one.
+        # If Ctrl-C comes while the executor starts its thread, the executor forgets that thread, and starts another.
         self._one_thread = threading.Lock()
         with name_errors_after(dest):
-            # As bytes: a name that is not UTF-8 is none for pyarrow as text.
+            # As bytes: as text, pyarrow takes no name that is not UTF-8.
             self._sink = pa.OSFile(os.fsencode(path), "wb")
 
     def begin(self, schema: pa.Schema) -> None:
@@ -95,16 +106,17 @@ class _File:
                 self._sink,
                 schema,
                 compression=self._compression,
-                # Moments come in order: their differences take two bits or three, and no look-up.
+                # Timestamps come in order: their differences take two or three bits, and no look-up.
                 use_dictionary=[field.name for field in schema if field.type == CODES] or False,
                 column_encoding=deltas or None,
                 write_statistics=[name for name in schema.names if name in STATISTICS_COLUMNS] or False,
-                # It would say that the text is to be handed out as the dictionaries it came in.
+                # A stored schema would make readers of the file hand out its text as dictionaries.
                 store_schema=False,
             )
+        self.add_metadata(self._metadata)
 
     def write(self, tables: list[pa.Table]) -> None:
-        """Write the one table in the list, as a row group, and let go of it: an executor keeps its arguments longer."""
+        """Write the only table of the list as a row group, and take it out of the list: the executor keeps the list."""
         table = tables.pop()
         with self._one_thread, name_errors_after(self._dest):
             self._writer.write_table(table, table.num_rows)

@@ -1,4 +1,4 @@
-"""Collects segments into row groups: what Parquet's writer is fastest with, in little memory. Writes nothing.
+"""Collects segments into row groups, in the form that Parquet's writer takes fastest, in little memory. Writes nothing.
 
 Text is encoded as dictionaries straight from the log. A value that repeats is held once, however many rows wait for
 their row group, and the writer takes codes as they are where it would otherwise look up each value.
@@ -83,22 +83,23 @@ class PlainColumn:
             self._arrays[-_FEW:] = [pa.concat_arrays(last)]
 
     def take(self) -> pa.ChunkedArray:
-        """All of them; none are left. Text is typed as a dictionary, and not one to the writer."""
+        """Hand over all rows; none are left. Text has the type of a dictionary, but is written plain."""
         arrays, self._arrays, self.text_bytes = self._arrays, [], 0
         if self._kind != pa.string():
             return pa.chunked_array(arrays, self._kind)
         arrays = [array for array in arrays if len(array)]
         if not arrays:
             return pa.chunked_array([], CODES)
-        # The writer gives up a dictionary, without a look at its values, where a second one follows: one of one row.
-        # Each column has one type in all row groups, and this is the way to decide anew for each of them.
+        # A column has one type in all row groups, so plain text has to come as a dictionary, too. Where another
+        # dictionary follows in the same row group, the writer goes over to plain values and encodes none of them: so
+        # the first row has a dictionary of its own.
         first, rest = arrays[0].slice(0, 1), arrays[0].slice(1)
         numbers = pa.py_buffer(array_of_numbers("i", range(max(map(len, arrays)))))
         return pa.chunked_array([_numbered(array, numbers) for array in (first, rest, *arrays[1:])], CODES)
 
 
 class DictionaryColumn:
-    """The same as codes, and each distinct value once."""
+    """The rows of one column that wait for their row group, as codes, and each distinct value once."""
 
     def __init__(self, name: str, columns: ColumnBuilder, room: int, most: int) -> None:
         """Codes have ``room`` bytes at first, and never more than ``most``."""
@@ -127,7 +128,10 @@ class DictionaryColumn:
         self._codes[start : self._used] = codes
 
     def repeats(self, rows: int) -> bool:
-        """Whether codes are worth it in a row group of so many rows: few distinct values, or long ones that repeat."""
+        """Whether codes save more than they cost in a row group of ``rows`` rows.
+
+        They do if there are few distinct values, or if long values repeat.
+        """
         count, distinct = self._used // 4, len(self._values)
         if not count or not self._values.total:
             return True
@@ -140,7 +144,7 @@ class DictionaryColumn:
         return PlainColumn(self.name, self._columns, _plain(self.take()))
 
     def take(self) -> pa.ChunkedArray:
-        """All of them; none are left."""
+        """Hand over all rows; none are left."""
         count = len(self._values)
         values = pa.StringArray.from_buffers(count, *map(pa.py_buffer, self._values.take()))
         codes = memoryview(self._codes)[: self._used]
@@ -149,7 +153,10 @@ class DictionaryColumn:
 
 
 def _distinct_of(rows: int, count: int, distinct: int) -> float:
-    """How many distinct values so many rows will have, if the first ``count`` have so many, and all are as likely."""
+    """How many distinct values ``rows`` rows will have, if the first ``count`` rows have ``distinct``.
+
+    All values are taken to be equally likely.
+    """
     if distinct >= count:
         return rows
     all_values = float(distinct)
@@ -170,7 +177,7 @@ def _numbered(array: pa.StringArray, numbers: pa.Buffer) -> pa.DictionaryArray:
 
 
 def _close_fitting(array: pa.StringArray) -> pa.StringArray:
-    """The array without room to spare: it may stand in a buffer that was made for a longer one, or for its quotes."""
+    """The array without unused memory: its buffer may have been made for more rows, or for values with their quotes."""
     validity, offsets, data = array.buffers()
     if data.parent.size <= 2 * data.size + _SMALL:
         return array
@@ -231,8 +238,8 @@ class RowGroups:
         return sum(column.values for column in self._columns)
 
     def add(self, segments: Sequence[Segment]) -> list[Segment]:
-        """Take the next records, as many as have room; those that were not taken yet."""
-        # The next sample ends the same rows, whatever the blocks.
+        """Take as many of the next records as fit; returns the others."""
+        # Stop where a sample ends, so that it has the same rows whatever the blocks are.
         ends = (_SMALL_SAMPLE if self._plain else 0, _SAMPLE, self._rows)
         room = min(end for end in ends if end > self._held) - self._held
         taken, rest, size = _split(segments, room, sys.maxsize)
@@ -242,7 +249,7 @@ class RowGroups:
             taken, rest, size = _split(segments, room, left)
             stepped = size >= left
             if size >= left + _STEP:
-                # A long record is the last one. It is taken alone, and by the next row group where it is too much.
+                # The last record is a long one. It is taken alone, or left for the next row group if it is too long.
                 count = sum(segment.records for segment in taken) - 1
                 if count:
                     taken, rest, size = _split(segments, count, sys.maxsize)
@@ -265,13 +272,13 @@ class RowGroups:
         return rest
 
     def _decide(self, names: Collection[str], rows: int) -> None:
-        """Hold those columns as they are that hardly repeat in a row group of so many rows."""
+        """Do not encode those of the columns ``names`` whose values hardly repeat in a row group of ``rows`` rows."""
         for number, column in enumerate(self._columns):
             if column.name in names and isinstance(column, DictionaryColumn) and not column.repeats(rows):
                 self._columns[number] = column.as_plain()
 
     def _end(self) -> None:
-        """No more for this row group."""
+        """Close this row group: nothing more is added to it."""
         self.full = True
         if self._held < self._asked:
             self._directory_bytes += sum(_DIRECTORY_ENTRY + 2 * len(name) for name in self.schema.names)
@@ -283,12 +290,12 @@ class RowGroups:
             )
 
     def _may_fill(self, records: int, size: int) -> bool:
-        """Whether it could be full with so many records more, whatever is in their bytes."""
+        """Whether ``records`` more, of ``size`` bytes in the log, could fill it, whatever their text is."""
         cells = records * len(self._columns)
         return self._text_bytes() + size + 4 * cells >= TEXT_BYTES or self._values() + cells >= VALUES
 
     def take(self) -> pa.Table:
-        """The rows that were added; none are left."""
+        """Hand over all rows as a table; none are left."""
         if self._held < _SAMPLE and self._text_bytes() >= _STEP:
             # Long values have filled it before anything was decided.
             self._decide(self.schema.names, self._held)
@@ -296,7 +303,7 @@ class RowGroups:
         self._written_bytes = self._bytes() + _WRITER_SHARE * encoded_bytes
         self._plain = {column.name for column in self._columns if isinstance(column, PlainColumn)}
         self._plain -= {field.name for field in self.schema if field.type != CODES}
-        # Each is let go of as it is taken: all of them twice would be a third of all memory.
+        # Each column frees its memory when it is taken. Two copies of all of them would be a third of all memory.
         table = pa.Table.from_arrays([column.take() for column in self._columns], schema=self.schema)
         self._columns = self._new_columns()
         self._held = self._log_bytes = 0
@@ -314,7 +321,10 @@ class RowGroups:
 
 
 def _split(segments: Sequence[Segment], records: int, size: int) -> tuple[list[Segment], list[Segment], int]:
-    """The first records, so many or as many as it takes to have ``size`` bytes; the others; the bytes of the first."""
+    """The first records, the others, and the bytes of the first.
+
+    The first are ``records`` records, or fewer if fewer have ``size`` bytes.
+    """
     taken: list[Segment] = []
     total = 0
     for number, segment in enumerate(segments):

@@ -78,9 +78,10 @@ def _problem_of(line: bytes, columns: tuple[str, ...], record_follows: bool) -> 
 def is_damaged(
     header: Header, known: Collection[str] = COLUMNS, layouts: Iterable[Collection[str]] = GENERATIONS
 ) -> bool:
-    """Whether a header cannot be used, or has a name that is not ``known`` in place of a known one.
+    """Whether a header cannot be used, or one of its names seems to be a damaged known name.
 
-    The second is so if it has as many names as one of the ``layouts``, but other ones.
+    A name seems damaged if it is not ``known``, and the header has as many names as one of the ``layouts``, but not all
+    of the same.
     """
     names = set(header.columns)
     replaced = any(len(layout) == len(names) and not names.issuperset(layout) for layout in layouts)

@@ -59,7 +59,7 @@ _REASONS: Final = {
 }
 # What may stand before a header: blank lines and byte order marks.
 _LEADING: Final = re.compile(rb"(?:\xef\xbb\xbf|\r*\n)*")
-# The names below a damaged header, where only a header with both of them makes a difference.
+# The known names below a damaged header: there the kernel stops only at a header that has both of these.
 _REQUIRED: Final = ";".join(REQUIRED).encode()
 # The credit that a header costs that cannot be used. Each costs a call of the kernel, and a log may hold nothing else.
 _BAD_HEADER_COST: Final = 1 << 14
@@ -75,14 +75,14 @@ class Indexer:
     """Indexes one member after the other: ``start``, ``feed`` its blocks, then ``finish`` or ``abandon``."""
 
     def __init__(self, dialect: str, limits: Limits, block_size: int) -> None:
-        self._auto = dialect == "auto"
+        self._automatic = dialect == "auto"
         self._first_dialect = self._dialect = _DIALECTS[dialect]
         self._limits = limits
         self._credit = credit_limit(limits.max_record_bytes)
         self._slice = min(block_size, _SLICE_BYTES)
         self.columns: tuple[str, ...] | None = None  # of the records that come next; None before the member's header
-        self._names = ";".join(COLUMNS).encode()  # of the known columns, and of these
-        self._trusted = True  # False below a header that cannot be used: nobody knows what the columns are
+        self._names = ";".join(COLUMNS).encode()  # of the known columns, then the others of this log
+        self._trusted = True  # False below a header that cannot be used: the columns are not known
         self.first_columns: tuple[str, ...] | None = None  # of the first header of all members
         self._last_columns: tuple[str, ...] = ()  # of the last header that could be used
         self._member = ""
@@ -262,7 +262,7 @@ class Indexer:
                 timestamp=_timestamp_field(columns),
                 payload=columns.index("payload") if "payload" in columns else codes.NO_COLUMN,
                 names=self._names if self._trusted else _REQUIRED,
-                auto=self._auto,
+                automatic=self._automatic,
                 dialect=self._dialect,
                 max_record_bytes=self._limits.max_record_bytes,
                 credit=self._credit,
@@ -410,12 +410,12 @@ class Indexer:
             if result.records or reason in (codes.BAD_TIMESTAMP, codes.BAD_UTF8):
                 found.append((not result.records, result.position, columns))
         if found:
-            # If both generations fit, take the one with the shorter record: the longer record has swallowed a line.
+            # If several fit, take the one with the shortest record: a longer record has swallowed a line.
             _, _, columns = min(found, key=lambda one: one[:2])
             return columns
         line = bytes(data[at : at + HEADER_BYTES]).partition(b"\n")[0]
-        newest, oldest = GENERATIONS
-        return newest if line.count(b";") >= len(newest) - 1 else oldest
+        fields = line.count(b";") + 1
+        return next((columns for columns in GENERATIONS if len(columns) <= fields), GENERATIONS[-1])
 
     def _next_header(self, data: Buffer, at: int, final: bool) -> Generator[Segment, None, int | None]:
         """Let a header in the middle decide the columns; returns where to go on, None if more bytes are needed.

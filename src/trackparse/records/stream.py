@@ -102,7 +102,7 @@ class SegmentStream:
         The first group comes as soon as the header is known, and may be empty.
         """
         held: list[Segment] = []
-        size = rejected = 0  # bytes and rejects of the held segments: there may be too many of them to add up each time
+        size = rejected = 0  # bytes and rejects of the held segments; adding them up anew each time would be slow
         announced = False
         try:
             for segment in self._segments():
@@ -112,8 +112,8 @@ class SegmentStream:
                     rejected += len(held[-1].rejects)
                     if held[-1] is not segment:
                         raise _record_error(held[-1].rejects[0])
-                # What a block completed is a batch. A longer block makes several, and so do many rejects: a reject of
-                # three bytes takes three hundred as Python objects.
+                # A batch is what one block completed. A longer block makes several batches, and so do many rejects: one
+                # of three bytes takes three hundred bytes as Python objects.
                 if segment is None or size >= self._block_size or rejected >= MOST_REJECTS:
                     if self._indexer.first_columns and (held or not announced):
                         announced = True

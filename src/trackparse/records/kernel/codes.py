@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 Buffer = bytes | bytearray | memoryview
-# A function that gives a writable buffer of at least this many bytes.
 
 # Dialects.
 RFC4180: Final = 0
@@ -67,7 +66,7 @@ class Question(NamedTuple):
     timestamp: int  # number of the field with the timestamp
     payload: int  # number of the field with the payload, or NO_COLUMN
     names: bytes  # names of the known columns with ";" between them; the first two are those that each log has
-    auto: bool  # whether a record may be in the other dialect
+    automatic: bool  # whether a record may be in the other dialect
     dialect: int  # the dialect in force: that of the Indexed before this, or the one that a member starts with
     max_record_bytes: int
     credit: int  # that of the Indexed before this, or credit_limit; index.py says what credit is
@@ -112,3 +111,13 @@ class Run(NamedTuple):
     records: int
     width: int  # fields of a record
     field: int  # the number of the column's field, or NO_COLUMN
+
+
+class TextBuffers(NamedTuple):
+    """The buffers of a column of text."""
+
+    first: bytes  # of a string column, int32 offsets; of a string_view column, views
+    data: bytearray
+    used: int  # bytes of the data; what is behind them has no meaning
+    validity: bytes | None  # the bitmap; None if there are no nulls
+    nulls: int

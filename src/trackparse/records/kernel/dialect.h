@@ -29,8 +29,8 @@ typedef struct {
     int automatic, dialect, bounded; /* what is asked for */
     int step;                        /* of the readings of PHP */
     int stage;
-    int enough;   /* only the readings without a choice are wanted from now on */
-    int left_out; /* others before this one were left out */
+    int enough;   /* from now on, only readings in which no \" closes a field */
+    int left_out; /* readings before this one were left out */
 } readings_t;
 
 /* Stages of readings_t. */
@@ -132,9 +132,9 @@ static void end_with_line(window_t *w, size_t start)
 }
 
 /* The next reading in the order of the last criterion, into `r`; 0 if there is no other.
- * First those of the dialect in force; where a \" may close its field, the reading in which it does comes first. After
- * READINGS of them, or with `enough`, only the readings without a choice follow. In Python: the generator `readings`.
- * */
+ * The readings of the dialect in force come first. Where a \" may close its field, the reading in which it closes the
+ * field comes before the one in which it does not. After READINGS readings, or with `enough`, only those follow in which
+ * no \" closes a field. In Python: the generator `readings`. */
 static int next_reading(readings_t *x, const window_t *w, size_t start, choices_t *choices, reading_t *r)
 {
     if (x->stage == IN_FORCE) {

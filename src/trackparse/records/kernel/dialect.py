@@ -1,14 +1,14 @@
 """The rule of the writer: which reading of a record is taken, and so its dialect. ``dialect.h`` is the same in C.
 
-docs/format.md has the rule. Readings come in the order of its last criterion, so the first one that meets all other
-criteria is taken at once; if none does, the best one is, and the first of several that are equally good.
+docs/format.md has the rule. Readings are tried in the order of its last criterion, so the first reading that meets all
+other criteria is taken at once. If no reading meets them all, the best one is taken; of equally good ones, the first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from itertools import count
-from typing import Final, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from trackparse.records.kernel.codes import (
     BAD_TIMESTAMP,
@@ -21,6 +21,8 @@ from trackparse.records.kernel.codes import (
     UNCLOSED_QUOTE,
 )
 from trackparse.records.kernel.grammar import (
+    READINGS,
+    SANE_WIDTH,
     Reading,
     Window,
     field_inside,
@@ -34,10 +36,6 @@ from trackparse.records.kernel.json import is_json
 from trackparse.records.kernel.lines import blank_line
 from trackparse.records.kernel.values import unescape
 
-# Bounds of the work on one record: this many readings are weighed, in logs of at most this many columns.
-READINGS: Final = 64
-SANE_WIDTH: Final = 64
-
 
 class Weighed(NamedTuple):
     """What came of weighing the readings of a record."""
@@ -48,7 +46,7 @@ class Weighed(NamedTuple):
     unresolved: bool  # not all readings were weighed
 
 
-def resolve(window: Window, start: int, auto: bool, dialect: int, credit: int) -> Weighed:
+def resolve(window: Window, start: int, automatic: bool, dialect: int, credit: int) -> Weighed:
     """Weigh the readings of one record: take the best that breaks no rule, or else the one whose reason is given."""
     best: tuple[int, Reading] | None = None  # of the readings that break no rule
     whole: tuple[int, Reading, int] | None = None  # of those that end where a record would, with their reason
@@ -57,11 +55,11 @@ def resolve(window: Window, start: int, auto: bool, dialect: int, credit: int) -
     unresolved = False
     # With too many columns or no credit, only the reading in force is weighed, in which no \" closes a field.
     bounded = window.width > SANE_WIDTH or credit <= 0
-    fixed = not auto and dialect == RFC4180
+    fixed = not automatic and dialect == RFC4180
     if credit <= 0:
         # Nothing may be read twice: the record ends with its line, or is bad.
         window = end_with_line(window, start)
-    following = readings(window, start, auto, dialect, bounded)
+    following = readings(window, start, automatic, dialect, bounded)
     reading, left_out = next(following)
     for number in count():
         if reading.reason == NEEDS_MORE:
@@ -110,15 +108,15 @@ def end_with_line(window: Window, start: int) -> Window:
 
 
 def readings(
-    window: Window, start: int, auto: bool, dialect: int, bounded: bool
+    window: Window, start: int, automatic: bool, dialect: int, bounded: bool
 ) -> Generator[tuple[Reading, bool], bool, None]:
-    """The readings in the order of the last criterion, each with whether others before it were left out.
+    """The readings in the order of the last criterion, each with whether readings before it were left out.
 
-    First those of the dialect in force; where a ``\\"`` may close its field, the reading in which it does comes first.
-    After READINGS of them, or when True is sent, only the readings without a choice follow. In C this is
-    ``next_reading``.
+    The readings of the dialect in force come first. Where a ``\\"`` may close its field, the reading in which it closes
+    the field comes before the one in which it does not. After READINGS readings, or when True is sent, only those
+    follow in which no ``\\"`` closes a field. In C this is ``next_reading``.
     """
-    if bounded or not (auto or dialect == PHP):
+    if bounded or not (automatic or dialect == PHP):
         yield read_record(window, start, dialect, None), False
         return
     left_out = False
@@ -139,7 +137,7 @@ def readings(
             left_out = True
             yield read_record(window, start, PHP, None), left_out
             break
-    if auto and dialect == PHP:
+    if automatic and dialect == PHP:
         yield read_record(window, start, RFC4180, None), left_out
 
 

@@ -156,9 +156,9 @@ done:
     r->reached = at;
 }
 
-/* Whether the quote at `at`, behind a backslash and inside quotes, leaves no other reading.
- * That is so if the other dialect breaks a rule at the first such quote, and no such quote may close its field.
- * `forked` says that there was such a quote before this one. */
+/* Whether the \" inside quotes, with its quote at `at`, allows no other reading of the record.
+ * If it is the first of the record, the other dialect must break a rule at it; and it must not be able to close its
+ * field. `forked` says that it is not the first. */
 static int settles(const window_t *w, size_t at, int dialect, int forked)
 {
     size_t after = at + 1 < w->end ? w->end - at - 1 : 0;
@@ -211,13 +211,13 @@ static int64_t record_time(const window_t *w, size_t start, const uint32_t *ends
     return parse_timestamp(w->data + span.first, span.last - span.first);
 }
 
-/* Why a reading with the right number of fields is bad all the same; 0 if it is good. */
+/* The reason why a reading that breaks no rule of quoting is bad; 0 if it is good. */
 static int judge(const window_t *w, size_t start, const reading_t *r, const isa_t *isa)
 {
     if (record_time(w, start, r->ends) == NO_TIME)
         return BAD_TIMESTAMP;
-    /* A record of eight columns that breaks off in its third field, and the six names of a header of the older
-     * generation right behind it, make eight fields. */
+    /* A record of eight columns may have been cut in its third field, and a header of the older generation run into it:
+     * its two whole fields and the six names make eight fields. */
     if (is_last_name(w->data, r->ends, w->width) && own_end(w, start, r) < r->end)
         return FIELD_COUNT;
     return isa->is_utf8(w->data + start, r->end - start) ? 0 : BAD_UTF8;

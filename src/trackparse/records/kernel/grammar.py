@@ -40,6 +40,10 @@ from trackparse.records.kernel.timestamp import TIMESTAMP_SIZE, parse_timestamp,
 AHEAD_BYTES: Final = 1 << 14
 AHEAD_STEPS: Final = 128
 
+# Bounds of the work on one record: this many readings are weighed, in logs of at most this many columns.
+READINGS: Final = 64
+SANE_WIDTH: Final = 64
+
 
 class Window(NamedTuple):
     """The bytes that one record may take, and what its records look like."""
@@ -139,10 +143,10 @@ def read_record(window: Window, start: int, dialect: int, choices: list[bool] | 
 
 
 def settles(window: Window, at: int, dialect: int, forked: bool) -> bool:
-    """Whether the quote at ``at``, behind a backslash and inside quotes, leaves no other reading.
+    """Whether the ``\\"`` inside quotes, with its quote at ``at``, allows no other reading of the record.
 
-    That is so if the other dialect breaks a rule at the first such quote, and no such quote may close its field.
-    ``forked`` says that there was such a quote before this one.
+    If it is the first of the record, the other dialect must break a rule at it; and it must not be able to close
+    its field. ``forked`` says that it is not the first.
     """
     after = window.data[at + 1 : min(at + 3, window.end)]
     if dialect == PHP:
@@ -189,11 +193,11 @@ def record_time(window: Window, start: int, ends: list[int]) -> int | None:
 
 
 def judge(window: Window, start: int, reading: Reading) -> int:
-    """Why a reading with the right number of fields is bad all the same; 0 if it is good."""
+    """The reason why a reading that breaks no rule of quoting is bad; 0 if it is good."""
     if record_time(window, start, reading.ends) is None:
         return BAD_TIMESTAMP
-    # A record of eight columns that breaks off in its third field, and the six names of a header of the older
-    # generation right behind it, make eight fields.
+    # A record of eight columns may have been cut in its third field, and a header of the older generation run into it:
+    # its two whole fields and the six names make eight fields.
     last = window.data[reading.ends[-2] + 1 : reading.ends[-1]] if window.width > 1 else b""
     if is_last_name(last) and own_end(window, start, reading) < reading.end:
         return FIELD_COUNT

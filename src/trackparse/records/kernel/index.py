@@ -159,7 +159,7 @@ def index_one(x: _Indexer) -> int:
     """Index the record at ``position``: a record, a reject or a separator line, or the status with which to stop."""
     data, at, question = x.data, x.position, x.question
     window = x.window()
-    weighed = resolve(window, at, question.auto, x.dialect, x.credit)
+    weighed = resolve(window, at, question.automatic, x.dialect, x.credit)
     if weighed.reason == NEEDS_MORE:
         return MORE
     bytes_read = weighed.bytes_read
@@ -179,7 +179,7 @@ def index_one(x: _Indexer) -> int:
         if end < window.end and data[end - 1] != LF:
             # A header follows without a line end before it. The record ends there, and may be good up to there.
             window = window._replace(end=end, at_end=0)
-            weighed = resolve(window, at, question.auto, x.dialect, x.credit)
+            weighed = resolve(window, at, question.automatic, x.dialect, x.credit)
             bytes_read += weighed.bytes_read
         if weighed.reason:
             x.add_reject(end, weighed, bytes_read)

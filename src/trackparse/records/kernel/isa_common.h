@@ -82,10 +82,10 @@ static int has_fork_before(const uint8_t *data, size_t begin, size_t at, const u
     }
 }
 
-/* The first of the bytes in `asked` that lets its record have another reading: where `settles` of the grammar says
- * no. Each of these bytes stands one byte behind a \" or, read as RFC 4180, two bytes. The separators of this step
- * are written to `out`, where the caller writes them again. The bytes between a \" and the one before it are looked
- * at once for each of the two, so all of this takes no longer than a scan. */
+/* The first of the bytes in `asked` whose record may have another reading, as `settles` of the grammar decides.
+ * Each of these bytes stands one byte behind a \" or, if that is read as RFC 4180, two bytes behind it. The separators
+ * of this step are written to `out`; the caller writes them again. The bytes between two \" are read at most twice, so
+ * all of this takes no longer than a scan. */
 static __attribute__((noinline, cold)) uint64_t unsettled_of(const uint8_t *data, size_t begin, size_t at,
                                                              const uint32_t *found, uint32_t *out, uint64_t separators,
                                                              uint64_t line_ends, uint64_t asked, int php)

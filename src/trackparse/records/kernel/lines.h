@@ -109,8 +109,8 @@ static size_t past_name(const uint8_t *data, size_t at, size_t end, const char *
 }
 
 /* Where the first header inside a line begins, and where its first name ends; 0 without one.
- * A header at the line's beginning, or behind nothing but blanks, quotes and slashes, is not inside the line: it is the
- * line. */
+ * A header at the line's beginning is not meant, even if blanks, quotes or slashes come before it: that is the line
+ * itself. */
 static size_t find_header(const uint8_t *data, size_t start, size_t end, size_t *name_end)
 {
     for (size_t at = start + 1; at < end; at++) {
@@ -173,8 +173,8 @@ static int is_same_word(const uint8_t *p, const uint8_t *q, size_t n)
 }
 
 /* Whether a line is a header, or was one before it was damaged.
- * It is one if both of the first two names are among its fields. It was one if most of its fields, and all but two at
- * most, are known names. */
+ * It is a header if the first two of `names` are among its fields. It was one if most of its fields are known names,
+ * and at most two are not. */
 static int names_columns(const uint8_t *data, size_t start, size_t end, const name_t *names, uint32_t name_count,
                          uint32_t width)
 {

@@ -63,8 +63,8 @@ def is_last_name(field: bytes) -> bool:
 def find_header(data: bytes, start: int, end: int) -> tuple[int, int] | None:
     """Where the first header inside a line begins, and where its first name ends.
 
-    A header at the line's beginning, or behind nothing but blanks, quotes and slashes, is not inside the line: it is
-    the line.
+    A header at the line's beginning is not meant, even if blanks, quotes or slashes come before it: that is the line
+    itself.
     """
     for found in _HEADER_START.finditer(data, start + 1, end):
         if data[start : found.start()].strip(_AROUND_NAME):
@@ -90,8 +90,8 @@ def header_within(line: bytes) -> int | None:
 def names_columns(line: bytes, names: list[bytes], width: int) -> bool:
     """Whether a line is a header, or was one before it was damaged.
 
-    It is one if both of the first two names are among its fields. It was one if most of its fields, and all but two at
-    most, are known names.
+    It is a header if the first two of ``names`` are among its fields. It was one if most of its fields are known names,
+    and at most two are not.
     """
     # The first record may follow without a line end, and so may another header; a byte order mark may stand between.
     header = line[: record_start(line)]

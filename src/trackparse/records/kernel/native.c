@@ -93,8 +93,9 @@ static int kernel_exec(PyObject *module)
         return -1;
     state->bad_record = PyObject_GetAttrString(codes, "BadRecord");
     state->indexed = PyObject_GetAttrString(codes, "Indexed");
+    state->text_buffers = PyObject_GetAttrString(codes, "TextBuffers");
     Py_DECREF(codes);
-    if (!state->bad_record || !state->indexed)
+    if (!state->bad_record || !state->indexed || !state->text_buffers)
         return -1;
     PyObject *dictionary = PyType_FromModuleAndSpec(module, &dictionary_spec, NULL);
     state->field = PyType_FromModuleAndSpec(module, &field_spec, NULL);
@@ -112,6 +113,7 @@ static int kernel_traverse(PyObject *module, visitproc visit, void *arg)
     if (state) {
         Py_VISIT(state->bad_record);
         Py_VISIT(state->indexed);
+        Py_VISIT(state->text_buffers);
         Py_VISIT(state->field);
         Py_VISIT(state->memory);
     }
@@ -124,6 +126,7 @@ static int kernel_clear(PyObject *module)
     if (state) {
         Py_CLEAR(state->bad_record);
         Py_CLEAR(state->indexed);
+        Py_CLEAR(state->text_buffers);
         Py_CLEAR(state->field);
         Py_CLEAR(state->memory);
     }

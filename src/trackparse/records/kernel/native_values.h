@@ -166,17 +166,17 @@ static PyObject *validity_bytes(const validity_t *v, size_t records)
     return PyBytes_FromStringAndSize((const char *)v->bits, (Py_ssize_t)((records + 7) / 8));
 }
 
-/* A column in the making. */
+/* What the buffers of a column are made of. */
 typedef struct {
     column_t column;
     validity_t validity;
     PyObject *first; /* bytes: the offsets or the views */
     PyObject *data;  /* a bytearray */
     int empty_is_null;
-} making_t;
+} column_builder_t;
 
 /* Take the arguments; 0 with an error set. */
-static int take_arguments(making_t *m, PyObject *args, const char *format)
+static int take_arguments(column_builder_t *m, PyObject *args, const char *format)
 {
     PyObject *list;
     if (!PyArg_ParseTuple(args, format, &PyList_Type, &list, &m->empty_is_null) || !take_column(list, &m->column))
@@ -188,7 +188,7 @@ static int take_arguments(making_t *m, PyObject *args, const char *format)
 }
 
 /* Allocate what the column is written to; 0 with an error set. */
-static int allocate_column(making_t *m, size_t first_bytes, size_t data_bytes)
+static int allocate_column(column_builder_t *m, size_t first_bytes, size_t data_bytes)
 {
     m->first = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)first_bytes);
     m->data = m->first ? PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)data_bytes) : NULL;
@@ -200,16 +200,17 @@ static int allocate_column(making_t *m, size_t first_bytes, size_t data_bytes)
     return 0;
 }
 
-/* The tuple of the column's buffers, with `used` bytes of data. */
-static PyObject *column_buffers(const making_t *m, size_t used)
+/* The column's buffers, with `used` bytes of data, as TextBuffers. */
+static PyObject *column_buffers(const state_t *state, const column_builder_t *m, size_t used)
 {
     PyObject *valid = validity_bytes(&m->validity, m->column.runs.records);
     if (!valid)
         return NULL;
-    return Py_BuildValue("OOnNn", m->first, m->data, (Py_ssize_t)used, valid, (Py_ssize_t)m->validity.nulls);
+    PyObject *items = Py_BuildValue("OOnNn", m->first, m->data, (Py_ssize_t)used, valid, (Py_ssize_t)m->validity.nulls);
+    return as_named(state->text_buffers, items);
 }
 
-static void release_making(making_t *m)
+static void release_builder(column_builder_t *m)
 {
     Py_XDECREF(m->first);
     Py_XDECREF(m->data);
@@ -219,7 +220,7 @@ static void release_making(making_t *m)
 
 static PyObject *kernel_strings(PyObject *module, PyObject *args)
 {
-    making_t m = {0};
+    column_builder_t m = {0};
     PyObject *result = NULL;
     const runs_t *runs = &m.column.runs;
     if (take_arguments(&m, args, "O!p:strings") &&
@@ -230,15 +231,15 @@ static PyObject *kernel_strings(PyObject *module, PyObject *args)
         Py_BEGIN_ALLOW_THREADS
         fill_strings(runs, m.empty_is_null, isa, offsets, data, &m.validity);
         Py_END_ALLOW_THREADS
-        result = column_buffers(&m, (size_t)offsets[runs->records]);
+        result = column_buffers(state_of(module), &m, (size_t)offsets[runs->records]);
     }
-    release_making(&m);
+    release_builder(&m);
     return result;
 }
 
 static PyObject *kernel_views(PyObject *module, PyObject *args)
 {
-    making_t m = {0};
+    column_builder_t m = {0};
     PyObject *result = NULL;
     const runs_t *runs = &m.column.runs;
     if (take_arguments(&m, args, "O!p:views") &&
@@ -250,9 +251,9 @@ static PyObject *kernel_views(PyObject *module, PyObject *args)
         Py_BEGIN_ALLOW_THREADS
         used = fill_views(runs, m.empty_is_null, isa, views, data, &m.validity);
         Py_END_ALLOW_THREADS
-        result = column_buffers(&m, used);
+        result = column_buffers(state_of(module), &m, used);
     }
-    release_making(&m);
+    release_builder(&m);
     return result;
 }
 

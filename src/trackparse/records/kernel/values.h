@@ -63,8 +63,8 @@ static int check_run(run_t *run)
     return !bad;
 }
 
-/* How many of the first `records` it takes to have `size` bytes of log; `*bytes` is set to the bytes that these have.
- * */
+/* How many records, from the first on, have `size` bytes of the log together; `*bytes` is set to how many bytes exactly.
+ * No more than `records`, even if they have fewer bytes. */
 static size_t records_in(const uint32_t *row, size_t records, size_t width, int64_t size, int64_t *bytes)
 {
     size_t count = 0;

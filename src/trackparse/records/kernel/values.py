@@ -16,6 +16,7 @@ from trackparse.records.kernel.codes import (
     START_MASK,
     Buffer,
     Run,
+    TextBuffers,
 )
 from trackparse.records.kernel.grammar import field_inside, is_quoted
 
@@ -37,10 +38,9 @@ def count_lines(data: Buffer, start: int, stop: int) -> int:
 
 
 def records_in(fields: Buffer, records: int, width: int, size: int) -> tuple[int, int]:
-    """How many of the first ``records`` it takes to have ``size`` bytes of log, and the bytes that these have.
+    """How many records, from the first on, have ``size`` bytes of the log together, and how many bytes exactly.
 
-    All of them if they have fewer bytes. A record's bytes are those from its start to its line end, whose last byte
-    counts.
+    No more than ``records``, even if they have fewer bytes. A record's bytes end with its line feed, which counts.
     """
     table = memoryview(fields).cast("B").cast("I")
     count = total = 0
@@ -52,18 +52,18 @@ def records_in(fields: Buffer, records: int, width: int, size: int) -> tuple[int
     return count, total
 
 
-def strings(runs: list[Run], empty_is_null: bool) -> tuple[bytes, bytearray, int, bytes | None, int]:
-    """The buffers of a ``string`` column: int32 offsets, data, bytes used of that, validity, nulls."""
+def strings(runs: list[Run], empty_is_null: bool) -> TextBuffers:
+    """The buffers of a ``string`` column."""
     values = [None if empty_is_null and not value else value for value in values_of(runs)]
     offsets = array("i", [0])
     for value in values:
         offsets.append(offsets[-1] + len(value or b""))
     data = bytearray().join(value or b"" for value in values)
-    return offsets.tobytes(), data, len(data), *bitmap(values)
+    return TextBuffers(offsets.tobytes(), data, len(data), *bitmap(values))
 
 
-def views(runs: list[Run], empty_is_null: bool) -> tuple[bytes, bytearray, int, bytes | None, int]:
-    """The buffers of a ``string_view`` column: views, data, bytes used of that, validity, nulls.
+def views(runs: list[Run], empty_is_null: bool) -> TextBuffers:
+    """The buffers of a ``string_view`` column.
 
     Data buffer i of the column is the block of run i; the last one holds the unescaped values.
     """
@@ -91,7 +91,7 @@ def views(runs: list[Run], empty_is_null: bool) -> tuple[bytes, bytearray, int, 
                 unescaped += value
             out += len(value).to_bytes(4, "little") + value[:4]
             out += buffer.to_bytes(4, "little") + offset.to_bytes(4, "little")
-    return bytes(out), unescaped, len(unescaped), *bitmap(made)
+    return TextBuffers(bytes(out), unescaped, len(unescaped), *bitmap(made))
 
 
 def validity_of(codes: Buffer) -> tuple[bytes | None, int]:
