@@ -16,6 +16,8 @@ class TrackparseError(Exception):
 
     message: what is wrong, and where.
     advice: what to do about it; empty if there is nothing to say.
+    option: name of the option of ``open_log`` or ``convert_log`` that the advice is about, such as ``"limits"``; empty
+        if it is about none. Programs that do not offer this option can give advice of their own.
 
     ``str(error)`` is both: ``message; advice``. Errors can be pickled and copied.
 
@@ -28,10 +30,11 @@ class TrackparseError(Exception):
             print(error.advice)
     """
 
-    def __init__(self, message: str, *, advice: str = "") -> None:
+    def __init__(self, message: str, *, advice: str = "", option: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.advice = advice
+        self.option = option
 
     def __str__(self) -> str:
         return f"{self.message}; {self.advice}" if self.advice else self.message
@@ -95,8 +98,10 @@ class RecordError(TrackparseError, ValueError):
     raw: its bytes.
     """
 
-    def __init__(self, message: str, position: Position, reason: Reason, raw: bytes, *, advice: str = "") -> None:
-        super().__init__(message, advice=advice)
+    def __init__(
+        self, message: str, position: Position, reason: Reason, raw: bytes, *, advice: str = "", option: str = ""
+    ) -> None:
+        super().__init__(message, advice=advice, option=option)
         self.position = position
         self.reason = reason
         self.raw = raw
@@ -132,8 +137,8 @@ class ApiError(TrackparseError):
     status_code: that of the service or of HTTP; None if there was no answer.
     """
 
-    def __init__(self, message: str, status_code: int | None = None, *, advice: str = "") -> None:
-        super().__init__(message, advice=advice)
+    def __init__(self, message: str, status_code: int | None = None, *, advice: str = "", option: str = "") -> None:
+        super().__init__(message, advice=advice, option=option)
         self.status_code = status_code
 
 

@@ -362,6 +362,7 @@ class _Damage:
             raise ArchiveError(
                 f"{self._first.message}; damaged as well: {listing(self._others, self._count - 1)}",
                 advice=self._first.advice,
+                option=self._first.option,
             ) from self._first
 
 
@@ -394,10 +395,14 @@ class _LeftOut:
     def warn(self) -> None:
         """Log which of them start like a log."""
         if self._like_logs:
+            names = listing(self._like_logs, self._like_logs_count)
+            # An error that is not raised: whoever handles the warning has its advice apart.
             logger.warning(
-                "%s: not read because of the name, but it starts like a log: %s; members=[...] reads what it names",
-                self._selector.source,
-                listing(self._like_logs, self._like_logs_count),
+                ArchiveError(
+                    f"{self._selector.source}: not read because of the name, but it starts like a log: {names}",
+                    advice="members=[...] reads the members that it names",
+                    option="members",
+                )
             )
 
 

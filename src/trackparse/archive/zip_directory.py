@@ -115,6 +115,7 @@ def read_members(source: Source, span: Span, limits: Limits) -> list[Located]:
         raise LimitError(
             f"{source.name}: {length} bytes of directory are too many for {limits.max_members} members",
             advice="raise Limits.max_members if that is right",
+            option="limits",
         )
     if span.shift < 0:
         raise ArchiveError(f"{source.name}: the directory is said to begin behind its end")

@@ -258,6 +258,7 @@ def too_many_members(name: str, count: int, limits: Limits) -> LimitError:
     return LimitError(
         f"{name}: {count} members or more, {limits.max_members} are allowed",
         advice="raise Limits.max_members if that is right",
+        option="limits",
     )
 
 

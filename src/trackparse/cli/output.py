@@ -18,7 +18,7 @@ from typing import IO, Any
 
 import click
 
-from trackparse import RecordError, TrackparseError
+from trackparse import TrackparseError
 from trackparse.atomic import identity
 
 
@@ -37,11 +37,11 @@ class OutputError(OSError):
 # What a command may end with: one line and an exit code. Any other error is a bug and keeps its traceback.
 _EXPECTED = (TrackparseError, OSError, MemoryError, click.ClickException)
 _EXTRAS = ("click", "rich", "urllib3")  # what the extras of the distribution install
-# Advice of the library that names something of Python, by that name; and the advice for the command line.
+# The advice for the command line, where that of the library is about this option.
 _ADVICE = {
-    "Limits.": "the command line has the default limits: read the log in Python, with other trackparse.Limits",
-    "columns=": "name the columns that you want: cat, convert and fetch take --columns",
-    "members=": "unpack the archive, and name the log",
+    "limits": "the command line has the default limits: read the log in Python, with other trackparse.Limits",
+    "columns": "name the columns that you want: cat, convert and fetch take --columns",
+    "members": "unpack the archive, and name the log",
 }
 
 
@@ -146,30 +146,23 @@ def one_line(error: BaseException, name: str = "") -> str:
     elif isinstance(error, MemoryError):
         text = "not enough memory: give it more, or convert with fewer --jobs or a smaller --row-group-size"
     else:
-        message = _message(error) if isinstance(error, TrackparseError) else str(error)
+        message = _with_advice(error) if isinstance(error, TrackparseError) else str(error)
         text = " ".join(message.split()) or type(error).__name__
     return printable(of_log(name, text) if name else text)
 
 
-def _message(error: TrackparseError) -> str:
-    """What is wrong, and what to do about it on the command line."""
-    if isinstance(error, RecordError):
-        return error.message  # its advice is what every command does without --strict
-    return f"{error.message}; {_advice(error.advice)}" if error.advice else error.message
-
-
-def _advice(advice: str) -> str:
-    """The advice of the library, or that for the command line where it names something of Python."""
-    return next((ours for named, ours in _ADVICE.items() if named in advice), advice)
+def _with_advice(error: TrackparseError) -> str:
+    """What is wrong, and what to do about it on the command line, which has not all options of the library."""
+    advice = _ADVICE.get(error.option, "") if error.option else error.advice
+    return f"{error.message}; {advice}" if advice else error.message
 
 
 class _Warnings(logging.Handler):
-    """Prints the warnings of the library. They are written as its errors are: ``message; advice``."""
+    """Prints the warnings of the library."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one of them as a line."""
-        message, semicolon, advice = record.getMessage().rpartition("; ")
-        warn(f"{message}{semicolon}{_advice(advice)}")
+        warn(_with_advice(record.msg) if isinstance(record.msg, TrackparseError) else record.getMessage())
 
 
 @contextmanager

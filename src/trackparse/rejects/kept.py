@@ -105,6 +105,7 @@ class Quarantine:
                 f"the bad records fill more than {most} bytes",
                 advice="skip them (on_error='skip'), have convert_log write them (rejects=), or raise "
                 "Limits.max_rejects_bytes",
+                option="limits",
             )
 
     def table(self) -> pa.Table:
