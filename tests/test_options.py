@@ -44,7 +44,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     (
         {"on_rejects": print},
         trackparse.OptionError,
-        "on_rejects: only with on_error='quarantine' are there bad records to hand over",
+        "on_rejects: it needs on_error='quarantine'",
     ),
     ({"dialect": "PHP"}, trackparse.OptionError, "dialect='PHP': did you mean 'php'?"),
     ({"dialect": "excel"}, trackparse.OptionError, "dialect='excel': expected one of: auto, php, rfc4180"),

@@ -18,15 +18,8 @@ if TYPE_CHECKING:
 BLOCK_SIZE: Final = 1 << 20  # bytes: a block, its index and its columns stay in the second-level cache
 # Rows: about 46 MB of log. In larger row groups more values repeat, which saves time and space; two are in memory.
 ROW_GROUP_SIZE: Final = 1 << 17
-_CODECS: Final = (
-    "zstd",
-    "snappy",
-    "gzip",
-    "brotli",
-    "lz4",
-    "lz4_raw",
-    "none",
-)  # those that pyarrow writes Parquet with
+# Those that pyarrow writes Parquet with.
+_CODECS: Final = ("zstd", "snappy", "gzip", "brotli", "lz4", "lz4_raw", "none")
 _SHOWN: Final = 100  # characters of a wrong value in a message
 
 Dialect: TypeAlias = Literal["auto", "php", "rfc4180"]
@@ -186,7 +179,7 @@ def _shown(value: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 
-# None is no value to check where it is the default.
+# Not called for None where None is the default.
 _CHECKS: Final[Mapping[str, _Check]] = {
     "columns": _names,
     "where": _of_kind(Filter, "a trackparse.Filter, such as Filter(statuses=['opened'])"),
@@ -208,13 +201,13 @@ _CHECKS: Final[Mapping[str, _Check]] = {
 
 def read_options(given: ReadOptions) -> ReadOptions:
     """The options with their defaults. TypeError for an unknown option or a wrong kind of value, else OptionError."""
-    options: ReadOptions = _checked(given, READ_DEFAULTS)
+    options: ReadOptions = _with_defaults(given, READ_DEFAULTS)
     return options
 
 
 def convert_options(given: ConvertOptions) -> ConvertOptions:
     """As ``read_options``, for the options of ``convert_log``."""
-    options: ConvertOptions = _checked(given, CONVERT_DEFAULTS)
+    options: ConvertOptions = _with_defaults(given, CONVERT_DEFAULTS)
     return options
 
 
@@ -226,14 +219,14 @@ def read_part(options: ConvertOptions) -> ReadOptions:
     return read
 
 
-def _checked(given: Any, defaults: Any) -> Any:
+def _with_defaults(given: Any, defaults: Any) -> Any:
     check_names(given, defaults)
     options = {**defaults, **given}
     for name, value in given.items():
         if value is not None or defaults[name] is not None:
             options[name] = _CHECKS[name](name, value)
     if options["on_rejects"] and options["on_error"] != "quarantine":
-        raise OptionError("on_rejects: only with on_error='quarantine' are there bad records to hand over")
+        raise OptionError("on_rejects: it needs on_error='quarantine'")
     return options
 
 

@@ -12,7 +12,7 @@ class Column(NamedTuple):
     name: str  # in the log
     # A moment; text; text that is one of ``Status`` mostly; text that is JSON.
     kind: Literal["timestamp", "text", "status", "json"] = "text"
-    null_if_empty: bool = False  # an empty description is an empty one, but an empty payload is none
+    null_if_empty: bool = False  # an empty payload means no payload, but an empty description is an empty text
 
 
 # In the order of the schema, and of ``Event``.

@@ -157,5 +157,5 @@ def check_gzip_trailer(content: CheckedContent, trailer: bytes) -> None:
         raise ArchiveError(
             f"{content.packed.label}: {content.size} bytes with checksum (CRC-32) {content.crc:08x} came out, "
             f"the trailer says {size} and {crc:08x}",
-            advice="fetch it again",
+            advice=FETCH_AGAIN,
         )

@@ -99,9 +99,9 @@ class Filter:
     def select_numbered(
         self, segments: Sequence[Segment], looked_at: pa.RecordBatch
     ) -> list[tuple[Segment, Sequence[int]]]:
-        """The same, each with its gaps: for each record that is left out, or bad, the number of records before it.
+        """As ``select``, and with each segment its gaps, which ``events_of`` needs to number the records.
 
-        They tell the numbers of the records that stay.
+        A gap stands for a record that was left out, or is bad: it is the number of selected records before it.
         """
         import pyarrow.compute as pc
 

@@ -137,8 +137,8 @@ class FailedAttempt:
 class RetryBudget:
     """How many attempts may fail in a row, and until when there may be another one.
 
-    No attempt outlasts the deadline, and the last one begins a while before it. A deadline of 0 seconds allows one
-    attempt, which has as much time as an attempt has without a deadline.
+    No attempt goes on after the deadline, and the last attempt begins a while before it. A deadline of 0 seconds allows
+    one attempt, and gives it as much time as if there were no deadline.
     """
 
     def __init__(self, pauses: Pauses, retries: int, seconds: float, clock: Clock, cancel: Cancel | None) -> None:
@@ -148,7 +148,7 @@ class RetryBudget:
         self._retries = retries
         self.seconds = seconds  # from the start to the deadline
         self.clock = clock
-        self.stopped = Flag()  # ends all waiting, as cancel does
+        self.stopped = Flag()  # set by the library; ends all waiting, as ``cancel`` of the caller does
         self._cancel = cancel
         self._stopped_or_cancelled = AnyOf(self.stopped, cancel)
         self.failures = 0  # in a row
