@@ -1,4 +1,7 @@
-"""The options of reading and of converting, written out once: names, types, defaults, checks. Opens nothing."""
+"""The options of reading and of converting: names, types, defaults, checks. Opens nothing.
+
+What each option does is said in the docstrings of ``open_log`` and ``convert_log``.
+"""
 
 from __future__ import annotations
 
@@ -50,23 +53,7 @@ LogSource: TypeAlias = (
 
 
 class ReadOptions(TypedDict, total=False):
-    """The options of ``open_log``, and of everything else that reads a log.
-
-    columns: names of the columns to make, in this order. None: all.
-    where: a ``Filter``. Good records that do not meet it are left out and counted; it does not change which records
-        are bad.
-    dialect: how quotes are written: ``"auto"``, ``"php"`` or ``"rfc4180"``.
-    on_error: what to do about a bad record. ``"raise"``: raise a ``RecordError``. ``"quarantine"``: keep it in
-        ``rejects`` and go on. ``"skip"``: count it and go on.
-    on_rejects: a function that is called with record batches of the bad records as they come. They have the columns of
-        ``LogReader.rejects``, which then stays empty. For ``on_error="quarantine"`` only.
-    string_type: ``"string"``, or ``"string_view"`` for values that point into the block.
-    dictionary: names of the columns to hand out dictionary-encoded.
-    block_size: bytes, 1 to 1 GiB: how much of the log one batch covers, roughly.
-    members: names or patterns of the files in the archive to read. None: every ``*.csv``.
-    limits: how much one log may cost, a ``Limits``.
-    progress: a function that is called with ``Stats`` after each block.
-    """
+    """The options of ``open_log``, which says what each of them does, and of everything else that reads a log."""
 
     columns: Iterable[str] | None
     where: Filter | None
@@ -82,15 +69,7 @@ class ReadOptions(TypedDict, total=False):
 
 
 class ConvertOptions(ReadOptions, total=False):
-    """The options of ``convert_log``: those of ``open_log``, and these.
-
-    compression: the codec of the Parquet file: ``"zstd"``, ``"snappy"``, ``"gzip"``, ``"brotli"``, ``"lz4"`` or
-        ``"none"``.
-    row_group_size: rows of a row group. It has fewer where their text, each repeated value counted once, fills 32 MiB.
-    rejects: path of a file for the bad records, ``*.parquet`` or ``*.jsonl``. For ``on_error="quarantine"`` only.
-    on_damage: what to do about a damaged archive. ``"raise"``: raise its error. ``"keep"``: keep all records that could
-        be read: those before the damage, and those of the archive's other members.
-    """
+    """The options of ``convert_log``: those of ``open_log``, and these, which ``convert_log`` explains."""
 
     compression: str
     row_group_size: int
