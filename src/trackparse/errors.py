@@ -46,12 +46,17 @@ class TrackparseError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where in the log something stands. ``str(position)`` is fit for a message.
+    """A place in a log. ``str(position)`` is a text for messages.
 
     member: name of the file in the archive, or of the source itself.
     record: how many records, good or bad, the member has before this one; 0 is the first one.
     line: line of the inflated member; 1 is the first one.
     byte_offset: byte of the inflated member; 0 is the first one.
+
+    Example::
+
+        except trackparse.RecordError as error:
+            print(error.position.member, error.position.line)
     """
 
     member: str
@@ -69,6 +74,11 @@ class Reason(enum.StrEnum):
     Each is a short text, such as ``"field_count"``, which files of rejects have in the column ``reason``.
 
     explanation: the same in words, for people.
+
+    Example::
+
+        for row in log.rejects.to_pylist():
+            print(row["line"], trackparse.Reason(row["reason"]).explanation)
     """
 
     explanation: str
@@ -159,7 +169,7 @@ class CancelledError(TrackparseError):
 
 
 def one_line(text: str) -> str:
-    """A text from outside, fit for a message: on one line, printable, at most 500 characters."""
+    """A text from outside for a message: on one line, printable, at most 500 characters."""
     line = " ".join(text[:2000].split())
     return "".join(char if char.isprintable() else "?" for char in line)[:500]
 
@@ -177,7 +187,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 
 def _letters(name: str) -> str:
-    """What is the same in ``app_code`` and ``appCode``."""
+    """The letters and digits of a name: the same for ``app_code`` and ``appCode``."""
     return "".join(filter(str.isalnum, name[:_COMPARED])).lower()
 
 

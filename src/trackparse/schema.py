@@ -35,7 +35,12 @@ REQUIRED: Final = ("timestamp", "tracking_code")
 
 
 class Status(enum.StrEnum):
-    """What happened to the notification; a value not listed comes as plain ``str``."""
+    """What happened to the notification; a value not listed comes as plain ``str``.
+
+    Example::
+
+        opened = trackparse.Filter(statuses=[trackparse.Status.OPENED])
+    """
 
     CREATED = "created"
     SENT = "sent"

@@ -65,6 +65,10 @@ class Waiting:
     attempts: how often the service was asked for the result so far.
     elapsed: seconds since it was first asked.
     pause: seconds until it is asked again.
+
+    Example::
+
+        client.convert(day, "day.parquet", waiting=lambda waiting: print(f"{waiting.elapsed:.0f} s"))
     """
 
     request_id: str

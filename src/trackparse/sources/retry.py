@@ -77,15 +77,17 @@ class Clock:
 
 
 class AnyOf:
-    """Set when one of its parts is set."""
+    """A ``Cancel`` that is set when one of its parts is set."""
 
     def __init__(self, *parts: Cancel | None) -> None:
         self._parts = [part for part in parts if part is not None]
 
     def is_set(self) -> bool:
+        """Whether one of the parts is set."""
         return any(part.is_set() for part in self._parts)
 
     def wait(self, timeout: float) -> object:
+        """Return when one of the parts is set, or after ``timeout`` seconds."""
         end = time.monotonic() + timeout
         while not self.is_set() and (left := end - time.monotonic()) > 0:
             time.sleep(min(left, POLL_INTERVAL))
@@ -93,18 +95,21 @@ class AnyOf:
 
 
 class Flag:
-    """An event without a lock: the garbage collector may set it, whichever thread it interrupts."""
+    """A ``Cancel`` without a lock: the garbage collector may set it, whichever thread it interrupts."""
 
     def __init__(self) -> None:
         self._set = False
 
     def set(self) -> None:
+        """End all waiting for it."""
         self._set = True
 
     def is_set(self) -> bool:
+        """Whether it was set."""
         return self._set
 
     def wait(self, timeout: float) -> object:
+        """Return when it is set, or after ``timeout`` seconds."""
         return AnyOf(self).wait(timeout)
 
 
