@@ -14,7 +14,7 @@ import pytest
 
 import trackparse
 from support.cli import PROGRAM, ROW, csv_of, ended, failed, run, with_bad
-from trackparse.cli.output import _ADVICE, expected, one_line
+from trackparse.cli.output import _ADVICE, expected, line_of
 from trackparse.options import CONVERT_DEFAULTS
 from trackparse.testing import TOKEN
 
@@ -99,7 +99,7 @@ def test_what_is_expected() -> None:
         ImportError("x", name="urllib3"),
     ):
         assert expected(error), error
-        assert one_line(error)
+        assert line_of(error)
     for bug in (ValueError("x"), TypeError("x"), KeyError("x"), ImportError("x", name="trackparse.nonsense")):
         assert not expected(bug), bug
 
@@ -154,7 +154,7 @@ def advice_of_the_library() -> Iterator[tuple[str, str, str]]:
 
 @pytest.mark.parametrize(("module", "advice", "option"), sorted(set(advice_of_the_library())))
 def test_no_line_names_an_option_of_python(module: str, advice: str, option: str) -> None:
-    line = one_line(trackparse.ArchiveError("log.zip: wrong", advice=advice, option=option), "log.zip")
+    line = line_of(trackparse.ArchiveError("log.zip: wrong", advice=advice, option=option), "log.zip")
     for named in ("members=", "columns=", "limits=", "on_error=", "rejects=", "dictionary=", "Limits.max"):
         assert named not in line, module
 

@@ -115,16 +115,21 @@ FAULTS: dict[str, list[tuple[str, Reply]]] = {
 }
 
 
-def texts_of(error: BaseException) -> Iterator[str]:
-    """Everything that somebody may print of an error, and of those it came from."""
+def chain_of(error: BaseException) -> Iterator[BaseException]:
+    """The error and those it came from, each once."""
     seen: list[BaseException] = []
     queue: list[BaseException | None] = [error]
     while queue:
         one = queue.pop()
-        if one is None or one in seen:
-            continue
-        seen.append(one)
-        queue += [one.__cause__, one.__context__]
+        if one is not None and one not in seen:
+            seen.append(one)
+            queue += [one.__cause__, one.__context__]
+            yield one
+
+
+def texts_of(error: BaseException) -> Iterator[str]:
+    """Everything that somebody may print of an error, and of those it came from."""
+    for one in chain_of(error):
         yield from (str(one), repr(one), repr(one.args), repr(vars(one)))
         with suppress(Exception):
             yield repr(pickle.dumps(one))
@@ -156,14 +161,7 @@ def everything_in(value: object, depth: int = 0, seen: set[int] | None = None) -
 def locals_of(error: BaseException) -> str:
     """The local variables of the library, and of what it called, in an error and in those it came from."""
     found: list[str] = []
-    queue: list[BaseException | None] = [error]
-    seen: list[BaseException] = []
-    while queue:
-        one = queue.pop()
-        if one is None or one in seen:
-            continue
-        seen.append(one)
-        queue += [one.__cause__, one.__context__]
+    for one in chain_of(error):
         for frame, _ in traceback.walk_tb(one.__traceback__):
             if TESTS not in Path(frame.f_code.co_filename).parents:
                 for name, value in frame.f_locals.items():

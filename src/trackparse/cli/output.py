@@ -50,7 +50,7 @@ def is_terminal(stream: IO[Any] | None) -> bool:
     return stream is not None and not stream.closed and stream.isatty()
 
 
-def printable(text: str) -> str:
+def escaped(text: str) -> str:
     """The text with escapes for line breaks and for control characters, which could send commands to a terminal."""
     if text.isprintable():
         return text
@@ -120,7 +120,7 @@ def _shown(char: str) -> str:
 def warn(text: str) -> None:
     """Write one line to standard error. If that cannot be written, the exit code alone says that something is wrong."""
     with suppress(OSError):
-        click.echo(f"trackparse: {printable(text)}", err=True)
+        click.echo(f"trackparse: {escaped(text)}", err=True)
 
 
 def expected(error: Exception) -> bool:
@@ -136,11 +136,11 @@ def expected(error: Exception) -> bool:
     return True
 
 
-def one_line(error: BaseException, name: str = "") -> str:
-    """An error as one line, which begins with ``name``, that of its log."""
+def line_of(error: BaseException, name: str = "") -> str:
+    """An error as one line of text, which begins with ``name``, the name of its log."""
     if isinstance(error, OSError) and error.filename is not None:
-        # The file of the error may be another one than the log.
-        return printable(f"{os.fsdecode(error.filename)}: {error.strerror}")
+        # The error may be about another file than the log.
+        return escaped(f"{os.fsdecode(error.filename)}: {error.strerror}")
     if isinstance(error, ModuleNotFoundError):
         text = f"this needs {error.name}: pip install 'trackparse[cli]'"
     elif isinstance(error, MemoryError):
@@ -148,7 +148,7 @@ def one_line(error: BaseException, name: str = "") -> str:
     else:
         message = _with_advice(error) if isinstance(error, TrackparseError) else str(error)
         text = " ".join(message.split()) or type(error).__name__
-    return printable(of_log(name, text) if name else text)
+    return escaped(of_log(name, text) if name else text)
 
 
 def _with_advice(error: TrackparseError) -> str:
@@ -177,7 +177,7 @@ def warnings_printed() -> Iterator[None]:
 
 
 def of_log(name: str, text: str) -> str:
-    """The text with the name of its log in front. The member of a bare log is called like its file: said once."""
+    """The text with the name of its log in front, once: the member of a bare log has the name of its file."""
     if text.startswith(name):
         return text
     member = PurePath(name).name
