@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from datetime import datetime
 from typing import Final, Literal, NamedTuple
 
 
@@ -30,6 +31,7 @@ COLUMNS: Final = tuple(column.name for column in KNOWN)
 NULL_IF_EMPTY: Final = frozenset(column.name for column in KNOWN if column.null_if_empty)
 # What a log without a header may have, the newest first.
 GENERATIONS: Final = (COLUMNS[:8], COLUMNS[:6])
+EPOCH: Final = datetime(1970, 1, 1)  # timestamps are microseconds since then; like the log, without a zone
 # A line is a header if it names these.
 REQUIRED: Final = ("timestamp", "tracking_code")
 

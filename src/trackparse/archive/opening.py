@@ -53,9 +53,9 @@ class Readable(Protocol):
 class Member:
     """One log: its ``name``, and its content, once.
 
-    ``note_damage`` is called with an error about its content. It returns if the archive can be read on behind this
-    member, and raises otherwise. None: it cannot be read on. ``others``: it can, whatever the error is, and another
-    member follows.
+    ``note_damage`` is called with an error about its content. It returns if the members behind this one can be read,
+    and raises otherwise. None: they cannot be read. ``others``: another member follows, and can be read whatever the
+    error is.
     """
 
     def __init__(
@@ -248,7 +248,7 @@ class Archive:
     def _damage_noter(
         self, entry: Entry, recover: Callable[[Entry], bool] | None = None
     ) -> Callable[[ArchiveError], None]:
-        """What notes damage of the entry; it raises all damage so far if the archive cannot be read on."""
+        """A function that notes damage of the entry, and raises all damage so far if the archive cannot be read on."""
 
         def note_damage(damage: ArchiveError) -> None:
             self._damage.add(damage, entry.name)
@@ -323,7 +323,7 @@ class Archive:
         is_looked_at = self._left_out.add(entry)
         content = _attempt(partial(forward.skip, entry, beginning.add), note_damage)
         if is_looked_at:
-            # Where its end had to be found, more was read than is its own.
+            # If its end was not known, more was read than belongs to it.
             self._left_out.look(entry, beginning.data[: content.packed.taken] if content else beginning.data)
 
     def _leave_out_deferred(self, deferred: DeferredMember) -> None:
@@ -430,7 +430,7 @@ class _ListedLogs:
             self.logs.append(short_name(member.name))
 
     def agree(self, crcs: list[int]) -> bool:
-        """Whether the logs are the members with these CRCs."""
+        """Whether the members with these CRCs are the logs, by the names in the directory."""
         found = Counter(crcs)
         return any(
             Counter(picked or candidates) == found

@@ -91,7 +91,7 @@ class Located:
 def find_directory(source: Source) -> Span | None:
     """The directory of a ZIP that ends near the end of a seekable source; None if there is no such ZIP.
 
-    A comment may look like an end record: the last one counts that has a directory in front of it.
+    A comment may look like an end record: of all end records, the last one with a directory in front of it is taken.
     """
     size = source.size or 0
     first = max(0, size - _TAIL)

@@ -83,7 +83,7 @@ class Download(Source):
         self._exchange: Exchange | None = None
         self._received = 0
         self._answer_start = 0  # byte of the file with which the current answer begins
-        self._answer_end: int | None = None  # byte of the file behind it; None if it does not say
+        self._answer_end: int | None = None  # byte of the file behind that answer; None if the answer does not say
         self._is_chunked = False  # the current answer says itself where it ends
         self._ended = False
         self.complete = False  # whether this was the end of the file, as far as HTTP can tell
