@@ -244,7 +244,7 @@ def test_members_are_asked_for_by_name_or_pattern(source: Any) -> None:
 def test_a_member_that_is_not_there_is_an_error(source: Any) -> None:
     _, error = read_members(source(python_zip({"a.csv": b"1"})), members=["b.csv", "a.csv"])
     assert type(error) is ArchiveError
-    assert "no member 'b.csv'; there is 'a.csv'" in str(error)
+    assert "no member 'b.csv': the archive has only 'a.csv'" in str(error)
 
 
 @both

@@ -415,13 +415,13 @@ class TestDamageOfOne:
         found, error = found_in(bytes(data), "stream")
         assert list(found.values())[:2] == LOGS[:2]
         assert isinstance(error, ArchiveError)
-        assert "member 'b.csv': no data descriptor" in error.message
+        assert "member 'b.csv': no matching data descriptor behind its data" in error.message
         # One that is longer than it should be.
         data[start + at] ^= 1
         data[start + 16 : start + 16] = bytes(4)
         _, error = found_in(bytes(data), "stream")
         assert isinstance(error, ArchiveError)
-        assert "member 'b.csv': no header of a ZIP behind its data" in error.message
+        assert "member 'b.csv': expected a ZIP header behind its data" in error.message
 
     @each_way
     def test_of_several_each_is_named(self, way: str) -> None:
@@ -857,7 +857,7 @@ def lying_descriptors(size: int) -> bytes:
 
 
 def damaged_members(size: int) -> bytes:
-    """Members with a block of a kind that there is none of, up to which each of them is looked at again."""
+    """Members whose data holds an invalid deflate block: each is inflated a second time up to that block."""
     log = HEADER + b"".join(b"2021-04-20 13:01:01;%d\n" % (i * i * 7919 % 100_003) for i in range(6000))
     packer = zlib.compressobj(6, zlib.DEFLATED, -15)
     packed = packer.compress(log) + packer.flush(zlib.Z_FULL_FLUSH) + b"\xff" * 100

@@ -14,7 +14,8 @@ import pytest
 
 import trackparse
 from support.cli import PROGRAM, ROW, csv_of, ended, failed, run, with_bad
-from trackparse.cli.output import _ADVICE, expected, one_line
+from trackparse.cli.output import _ADVICE, expected, line_of
+from trackparse.options import CONVERT_DEFAULTS
 from trackparse.testing import TOKEN
 
 READING = ["cat", "check", "convert", "head", "schema", "stats"]
@@ -98,7 +99,7 @@ def test_what_is_expected() -> None:
         ImportError("x", name="urllib3"),
     ):
         assert expected(error), error
-        assert one_line(error)
+        assert line_of(error)
     for bug in (ValueError("x"), TypeError("x"), KeyError("x"), ImportError("x", name="trackparse.nonsense")):
         assert not expected(bug), bug
 
@@ -140,33 +141,27 @@ def test_a_column_that_one_log_lacks_costs_that_log_only(log: Path, tmp_path: Pa
 # ---- advice
 
 
-def advice_of_the_library() -> Iterator[tuple[str, str]]:
-    """Every text that is given as advice, with its module."""
+def advice_of_the_library() -> Iterator[tuple[str, str, str]]:
+    """Every text that is given as advice, with its module and the option that it is said to be about."""
     for path in SOURCE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.keyword) and node.arg == "advice":
-                for part in ast.walk(node.value):
-                    if isinstance(part, ast.Constant) and isinstance(part.value, str):
-                        yield path.name, part.value
+            given = {word.arg: word.value for word in node.keywords} if isinstance(node, ast.Call) else {}
+            option = given.get("option")
+            for part in ast.walk(given["advice"]) if "advice" in given else ():
+                if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                    yield path.name, part.value, option.value if isinstance(option, ast.Constant) else ""  # type: ignore[misc]
 
 
-@pytest.mark.parametrize(("module", "advice"), sorted(set(advice_of_the_library())))
-def test_no_line_names_an_option_of_python(module: str, advice: str) -> None:
-    error = trackparse.ArchiveError("log.zip: wrong", advice=advice)
-    if advice.startswith("on_error="):
-        error = trackparse.RecordError(
-            "log.zip: wrong", trackparse.Position("log.zip", 0, 1, 0), trackparse.Reason.BAD_UTF8, b"", advice=advice
-        )  # type: ignore[assignment]
-    line = one_line(error, "log.zip")
-    # No command uses dictionary=.
-    for option in ("members=", "columns=", "limits=", "on_error=", "rejects=", "Limits.max"):
-        assert option not in line, module
+@pytest.mark.parametrize(("module", "advice", "option"), sorted(set(advice_of_the_library())))
+def test_no_line_names_an_option_of_python(module: str, advice: str, option: str) -> None:
+    line = line_of(trackparse.ArchiveError("log.zip: wrong", advice=advice, option=option), "log.zip")
+    for named in ("members=", "columns=", "limits=", "on_error=", "rejects=", "dictionary=", "Limits.max"):
+        assert named not in line, module
 
 
-def test_every_replaced_advice_is_given() -> None:
-    given = [advice for _, advice in advice_of_the_library()]
-    for named in _ADVICE:
-        assert any(named in advice for advice in given), named
+def test_the_options_that_advice_is_about_are_options() -> None:
+    given = {option for _, _, option in advice_of_the_library()} - {""}
+    assert {*_ADVICE} < given <= {*CONVERT_DEFAULTS}
 
 
 def test_an_archive_without_a_log_is_not_told_of_members(tmp_path: Path) -> None:

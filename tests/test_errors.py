@@ -21,18 +21,19 @@ PLACE = Position("log.csv", 3, 4, 512)
 
 def made(kind: type[TrackparseError], advice: str) -> TrackparseError:
     if issubclass(kind, RecordError):
-        return kind("log.csv: bad", PLACE, Reason.BAD_UTF8, b"\xff", advice=advice)
+        return kind("log.csv: bad", PLACE, Reason.BAD_UTF8, b"\xff", advice=advice, option="limits")
     if issubclass(kind, ApiError):
-        return kind("log.csv: bad", 404, advice=advice)
-    return kind("log.csv: bad", advice=advice)
+        return kind("log.csv: bad", 404, advice=advice, option="limits")
+    return kind("log.csv: bad", advice=advice, option="limits")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_error_says_what_is_wrong_apart_from_what_to_do(kind: type[TrackparseError]) -> None:
     error = made(kind, "fetch it again")
-    assert (error.message, error.advice, str(error)) == (
+    assert (error.message, error.advice, error.option, str(error)) == (
         "log.csv: bad",
         "fetch it again",
+        "limits",
         "log.csv: bad; fetch it again",
     )
     assert str(made(kind, "")) == "log.csv: bad"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +29,48 @@ SIX = b"2021-04-20 13:01:01;T-1;u;h;sent;\n"
 
 def test_the_limits_are_those_promised() -> None:
     assert Limits() == Limits(max_record_bytes=16 << 20, max_inflated_bytes=None, max_ratio=None, max_members=10_000)
-    for name in ("max_record_bytes", "max_inflated_bytes", "max_ratio", "max_members"):
-        for wrong in (0, -1):
-            with pytest.raises(ValueError, match=name):
-                Limits(**{name: wrong})
+
+
+_MAY_BE_NONE = {
+    "max_record_bytes": False,
+    "max_inflated_bytes": True,
+    "max_ratio": True,
+    "max_members": False,
+    "max_dictionary_bytes": True,
+    "max_rejects_bytes": True,
+    "max_rejects_file_bytes": True,
+}
+
+
+@pytest.mark.parametrize("name", _MAY_BE_NONE)
+def test_a_limit_is_a_number_above_zero(name: str) -> None:
+    assert getattr(Limits(**{name: 7}), name) == 7
+    for value in (0, -1):
+        with pytest.raises(ValueError, match=f"^{name}={value}: expected more than zero$"):
+            Limits(**{name: value})
+    wanted = "a number" if name == "max_ratio" else "a whole number"
+    if _MAY_BE_NONE[name]:
+        wanted += ", or None for no bound"
+        assert getattr(Limits(**{name: None}), name) is None  # type: ignore[arg-type]
+    wrong: list[Any] = ["9", b"9", True, [], 1j]
+    wrong += [] if name == "max_ratio" else [1.5, float("nan")]
+    wrong += [] if _MAY_BE_NONE[name] else [None]
+    for value in wrong:
+        with pytest.raises(TypeError, match=f"^{re.escape(f'{name}={value!r}: expected {wanted}')}$"):
+            Limits(**{name: value})
+
+
+def test_only_the_ratio_may_have_a_fraction() -> None:
+    assert [field.name for field in fields(Limits)] == [*_MAY_BE_NONE]
+    assert Limits(max_ratio=1.5).max_ratio == 1.5
+    with pytest.raises(ValueError, match=r"^max_ratio=nan: expected more than zero"):
+        Limits(max_ratio=float("nan"))
+
+
+def test_a_record_has_1_gib_at_most() -> None:
+    assert Limits(max_record_bytes=1 << 30).max_record_bytes == 1 << 30
+    with pytest.raises(ValueError, match=r"^max_record_bytes=1073741825: expected at most 1 GiB$"):
+        Limits(max_record_bytes=(1 << 30) + 1)
 
 
 # Memory

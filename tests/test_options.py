@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     (
         {"on_rejects": print},
         trackparse.OptionError,
-        "on_rejects: only with on_error='quarantine' are there bad records to hand over",
+        "on_rejects: it needs on_error='quarantine'",
     ),
     ({"dialect": "PHP"}, trackparse.OptionError, "dialect='PHP': did you mean 'php'?"),
     ({"dialect": "excel"}, trackparse.OptionError, "dialect='excel': expected one of: auto, php, rfc4180"),
@@ -145,3 +146,10 @@ def test_names_may_come_from_an_iterator() -> None:
 def test_a_source_of_a_wrong_kind_says_what_a_source_is() -> None:
     with pytest.raises(TypeError, match=r"a source is a path, bytes, .*, not int"):
         trackparse.open_log(12345)  # type: ignore[arg-type]
+
+
+def test_each_option_is_explained_where_help_shows_it() -> None:
+    ours = {"compression", "row_group_size", "rejects", "on_damage"}
+    assert {*CONVERT_DEFAULTS} - {*READ_DEFAULTS} == ours
+    for function, names in ((trackparse.open_log, {*READ_DEFAULTS}), (trackparse.convert_log, ours)):
+        assert {*re.findall(r"^    - ``(\w+)``: ", function.__doc__ or "", re.MULTILINE)} == names

@@ -38,10 +38,10 @@ _LOCAL_FILE_SYSTEMS: Final = {
     b"overlay",
     b"tmpfs",
 }
-# A folder is searched for old temporary files again only after so many times the time that the last search took: in a
-# folder with very many files, searching takes a hundredth of the time at most.
+# A folder is searched for old temporary files again only after a pause: this many times as long as the last search
+# took. So searching takes a hundredth of the time at most, even in a folder with very many files.
 _SEARCH_INTERVAL: Final = 100
-# Attributes in which file objects of the standard library, and similar ones, keep the file that they read from.
+# Attributes in which file objects, such as those of the standard library, keep the file that they read from.
 _INNER_FILE_ATTRIBUTES: Final = (
     "fileobj",
     "raw",

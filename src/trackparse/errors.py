@@ -16,6 +16,8 @@ class TrackparseError(Exception):
 
     message: what is wrong, and where.
     advice: what to do about it; empty if there is nothing to say.
+    option: name of the option of ``open_log`` or ``convert_log`` that the advice is about, such as ``"limits"``; empty
+        if it is about none. Programs that do not offer this option can give advice of their own.
 
     ``str(error)`` is both: ``message; advice``. Errors can be pickled and copied.
 
@@ -28,10 +30,11 @@ class TrackparseError(Exception):
             print(error.advice)
     """
 
-    def __init__(self, message: str, *, advice: str = "") -> None:
+    def __init__(self, message: str, *, advice: str = "", option: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.advice = advice
+        self.option = option
 
     def __str__(self) -> str:
         return f"{self.message}; {self.advice}" if self.advice else self.message
@@ -43,12 +46,17 @@ class TrackparseError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where in the log something stands. ``str(position)`` is fit for a message.
+    """A place in a log. ``str(position)`` is a text for messages.
 
     member: name of the file in the archive, or of the source itself.
     record: how many records, good or bad, the member has before this one; 0 is the first one.
     line: line of the inflated member; 1 is the first one.
     byte_offset: byte of the inflated member; 0 is the first one.
+
+    Example::
+
+        except trackparse.RecordError as error:
+            print(error.position.member, error.position.line)
     """
 
     member: str
@@ -66,6 +74,11 @@ class Reason(enum.StrEnum):
     Each is a short text, such as ``"field_count"``, which files of rejects have in the column ``reason``.
 
     explanation: the same in words, for people.
+
+    Example::
+
+        for row in log.rejects.to_pylist():
+            print(row["line"], trackparse.Reason(row["reason"]).explanation)
     """
 
     explanation: str
@@ -95,8 +108,10 @@ class RecordError(TrackparseError, ValueError):
     raw: its bytes.
     """
 
-    def __init__(self, message: str, position: Position, reason: Reason, raw: bytes, *, advice: str = "") -> None:
-        super().__init__(message, advice=advice)
+    def __init__(
+        self, message: str, position: Position, reason: Reason, raw: bytes, *, advice: str = "", option: str = ""
+    ) -> None:
+        super().__init__(message, advice=advice, option=option)
         self.position = position
         self.reason = reason
         self.raw = raw
@@ -132,8 +147,8 @@ class ApiError(TrackparseError):
     status_code: that of the service or of HTTP; None if there was no answer.
     """
 
-    def __init__(self, message: str, status_code: int | None = None, *, advice: str = "") -> None:
-        super().__init__(message, advice=advice)
+    def __init__(self, message: str, status_code: int | None = None, *, advice: str = "", option: str = "") -> None:
+        super().__init__(message, advice=advice, option=option)
         self.status_code = status_code
 
 
@@ -154,7 +169,7 @@ class CancelledError(TrackparseError):
 
 
 def one_line(text: str) -> str:
-    """A text from outside, fit for a message: on one line, printable, at most 500 characters."""
+    """A text from outside for a message: on one line, printable, at most 500 characters."""
     line = " ".join(text[:2000].split())
     return "".join(char if char.isprintable() else "?" for char in line)[:500]
 
@@ -172,7 +187,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 
 def _letters(name: str) -> str:
-    """What is the same in ``app_code`` and ``appCode``."""
+    """The letters and digits of a name: the same for ``app_code`` and ``appCode``."""
     return "".join(filter(str.isalnum, name[:_COMPARED])).lower()
 
 

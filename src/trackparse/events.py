@@ -15,9 +15,8 @@ from trackparse.errors import PayloadError
 from trackparse.records.kernel.chooser import kernel
 from trackparse.records.kernel.codes import NO_COLUMN, Run
 from trackparse.records.segments import Segment
-from trackparse.schema import KNOWN, Status
+from trackparse.schema import EPOCH, KNOWN, Status
 
-_EPOCH: Final = datetime(1970, 1, 1)
 # Events made at once. 700 new objects start Python's garbage collector; with fewer it does not run for a caller who
 # keeps no events. A million events take 0.52 s of CPU; made a block at a time they take 0.73 s.
 _AT_ONCE: Final = 256
@@ -27,7 +26,7 @@ _DIGITS: Final = bytes.maketrans(b"123456789", b"000000000")
 _BEYOND_64_BITS: Final = b"0" * 19  # in a text whose digits are all "0": a number that may not fit into 64 bits
 
 LARGE_PAYLOAD: Final = 1 << 20  # bytes; payloads of real notifications have at most 4 KiB
-_STATUSES: Final[dict[str, Any]] = {status.value: status for status in Status}
+_STATUS_BY_TEXT: Final[dict[str, Any]] = {status.value: status for status in Status}
 _LETTERS: Final = {"timestamp": "m", "text": "t", "status": "s", "json": "j"}
 # A letter for each column says what the kernel makes of it; "n" is text that is None where it is empty.
 _KINDS: Final = "".join(
@@ -178,13 +177,13 @@ class Event(NamedTuple):
 
 @lru_cache(4096)
 def _moment(microseconds: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=microseconds)
+    return EPOCH + timedelta(microseconds=microseconds)
 
 
 def events_of(segment: Segment, gaps: Sequence[int]) -> Iterator[list[Event]]:
     """The events of a segment, in short lists.
 
-    ``gaps`` has for each record that is missing between them the number of events before it, in order.
+    ``gaps`` says where records are missing: for each missing record, how many events of the segment come before it.
     """
     columns = segment.columns
     numbers = tuple(columns.index(column.name) if column.name in columns else NO_COLUMN for column in KNOWN)
@@ -200,7 +199,7 @@ def events_of(segment: Segment, gaps: Sequence[int]) -> Iterator[list[Event]]:
             _KINDS,
             timestamps[start * 8 : stop * 8],
             _moment,
-            _STATUSES,
+            _STATUS_BY_TEXT,
             Event,
             Payload,
             segment.member,

@@ -1,4 +1,7 @@
-"""The options of reading and of converting, written out once: names, types, defaults, checks. Opens nothing."""
+"""The options of reading and of converting: names, types, defaults, checks. Opens nothing.
+
+What each option does is said in the docstrings of ``open_log`` and ``convert_log``.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +21,8 @@ if TYPE_CHECKING:
 BLOCK_SIZE: Final = 1 << 20  # bytes: a block, its index and its columns stay in the second-level cache
 # Rows: about 46 MB of log. In larger row groups more values repeat, which saves time and space; two are in memory.
 ROW_GROUP_SIZE: Final = 1 << 17
-_CODECS: Final = (
-    "zstd",
-    "snappy",
-    "gzip",
-    "brotli",
-    "lz4",
-    "lz4_raw",
-    "none",
-)  # those that pyarrow writes Parquet with
+# Those that pyarrow writes Parquet with.
+_CODECS: Final = ("zstd", "snappy", "gzip", "brotli", "lz4", "lz4_raw", "none")
 _SHOWN: Final = 100  # characters of a wrong value in a message
 
 Dialect: TypeAlias = Literal["auto", "php", "rfc4180"]
@@ -57,23 +53,7 @@ LogSource: TypeAlias = (
 
 
 class ReadOptions(TypedDict, total=False):
-    """The options of ``open_log``, and of everything else that reads a log.
-
-    columns: names of the columns to make, in this order. None: all.
-    where: a ``Filter``. Good records that do not meet it are left out and counted; it does not change which records
-        are bad.
-    dialect: how quotes are written: ``"auto"``, ``"php"`` or ``"rfc4180"``.
-    on_error: what to do about a bad record. ``"raise"``: raise a ``RecordError``. ``"quarantine"``: keep it in
-        ``rejects`` and go on. ``"skip"``: count it and go on.
-    on_rejects: a function that is called with record batches of the bad records as they come. They have the columns of
-        ``LogReader.rejects``, which then stays empty. For ``on_error="quarantine"`` only.
-    string_type: ``"string"``, or ``"string_view"`` for values that point into the block.
-    dictionary: names of the columns to hand out dictionary-encoded.
-    block_size: bytes, 1 to 1 GiB: how much of the log one batch covers, roughly.
-    members: names or patterns of the files in the archive to read. None: every ``*.csv``.
-    limits: how much one log may cost, a ``Limits``.
-    progress: a function that is called with ``Stats`` after each block.
-    """
+    """The options of ``open_log``, which says what each of them does, and of everything else that reads a log."""
 
     columns: Iterable[str] | None
     where: Filter | None
@@ -89,15 +69,7 @@ class ReadOptions(TypedDict, total=False):
 
 
 class ConvertOptions(ReadOptions, total=False):
-    """The options of ``convert_log``: those of ``open_log``, and these.
-
-    compression: the codec of the Parquet file: ``"zstd"``, ``"snappy"``, ``"gzip"``, ``"brotli"``, ``"lz4"`` or
-        ``"none"``.
-    row_group_size: rows of a row group. It has fewer where their text, each repeated value counted once, fills 32 MiB.
-    rejects: path of a file for the bad records, ``*.parquet`` or ``*.jsonl``. For ``on_error="quarantine"`` only.
-    on_damage: what to do about a damaged archive. ``"raise"``: raise its error. ``"keep"``: keep all records that could
-        be read: those before the damage, and those of the archive's other members.
-    """
+    """The options of ``convert_log``: those of ``open_log``, and these, which ``convert_log`` explains."""
 
     compression: str
     row_group_size: int
@@ -186,7 +158,7 @@ def _shown(value: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 
-# None is no value to check where it is the default.
+# Not called for None where None is the default.
 _CHECKS: Final[Mapping[str, _Check]] = {
     "columns": _names,
     "where": _of_kind(Filter, "a trackparse.Filter, such as Filter(statuses=['opened'])"),
@@ -208,13 +180,13 @@ _CHECKS: Final[Mapping[str, _Check]] = {
 
 def read_options(given: ReadOptions) -> ReadOptions:
     """The options with their defaults. TypeError for an unknown option or a wrong kind of value, else OptionError."""
-    options: ReadOptions = _checked(given, READ_DEFAULTS)
+    options: ReadOptions = _with_defaults(given, READ_DEFAULTS)
     return options
 
 
 def convert_options(given: ConvertOptions) -> ConvertOptions:
     """As ``read_options``, for the options of ``convert_log``."""
-    options: ConvertOptions = _checked(given, CONVERT_DEFAULTS)
+    options: ConvertOptions = _with_defaults(given, CONVERT_DEFAULTS)
     return options
 
 
@@ -226,14 +198,14 @@ def read_part(options: ConvertOptions) -> ReadOptions:
     return read
 
 
-def _checked(given: Any, defaults: Any) -> Any:
+def _with_defaults(given: Any, defaults: Any) -> Any:
     check_names(given, defaults)
     options = {**defaults, **given}
     for name, value in given.items():
         if value is not None or defaults[name] is not None:
             options[name] = _CHECKS[name](name, value)
     if options["on_rejects"] and options["on_error"] != "quarantine":
-        raise OptionError("on_rejects: only with on_error='quarantine' are there bad records to hand over")
+        raise OptionError("on_rejects: it needs on_error='quarantine'")
     return options
 
 

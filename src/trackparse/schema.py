@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from datetime import datetime
 from typing import Final, Literal, NamedTuple
 
 
@@ -12,7 +13,7 @@ class Column(NamedTuple):
     name: str  # in the log
     # A moment; text; text that is one of ``Status`` mostly; text that is JSON.
     kind: Literal["timestamp", "text", "status", "json"] = "text"
-    null_if_empty: bool = False  # an empty description is an empty one, but an empty payload is none
+    null_if_empty: bool = False  # an empty payload means no payload, but an empty description is an empty text
 
 
 # In the order of the schema, and of ``Event``.
@@ -30,12 +31,18 @@ COLUMNS: Final = tuple(column.name for column in KNOWN)
 NULL_IF_EMPTY: Final = frozenset(column.name for column in KNOWN if column.null_if_empty)
 # What a log without a header may have, the newest first.
 GENERATIONS: Final = (COLUMNS[:8], COLUMNS[:6])
+EPOCH: Final = datetime(1970, 1, 1)  # timestamps are microseconds since then; like the log, without a zone
 # A line is a header if it names these.
 REQUIRED: Final = ("timestamp", "tracking_code")
 
 
 class Status(enum.StrEnum):
-    """What happened to the notification; a value not listed comes as plain ``str``."""
+    """What happened to the notification; a value not listed comes as plain ``str``.
+
+    Example::
+
+        opened = trackparse.Filter(statuses=[trackparse.Status.OPENED])
+    """
 
     CREATED = "created"
     SENT = "sent"

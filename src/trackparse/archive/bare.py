@@ -34,8 +34,9 @@ class Bare:
             self._check_end()
         elif left == 0:
             raise LimitError(
-                f"{self._label}: there are more than {self._budget.inflated} bytes",
-                advice="raise Limits.max_inflated_bytes if they are wanted",
+                f"{self._label}: more than {self._budget.limits.max_inflated_bytes} bytes",
+                advice="raise Limits.max_inflated_bytes if the log may be that large",
+                option="limits",
             )
         self._budget.inflated += len(data)
         return data

@@ -1,7 +1,7 @@
 """Checks content: its CRC and sizes against those that the archive states, its size against the limits.
 
 ZIP states them in a member's headers, in a data descriptor behind its data, and once more in the directory; gzip in a
-trailer. Each of these is compared here and nowhere else.
+trailer. All are compared here, except the data descriptors: ``zip_descriptor`` has to compare them to find them.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from trackparse.errors import ArchiveError, LimitError
 from trackparse.limits import Limits
 from trackparse.sources.source import Buffer
 
-_RATIO_FROM: Final = (
-    1 << 20
-)  # inflated bytes before Limits.max_ratio is looked at: small ratios of small data mean nothing
+# Inflated bytes before Limits.max_ratio is looked at: ratios of small data mean nothing.
+_RATIO_FROM: Final = 1 << 20
 
 
 class InflateBudget:
@@ -70,8 +69,9 @@ class CheckedContent:
             return b""
         if left == 0:
             raise LimitError(
-                f"{self.packed.label}: there are more than {self._budget.limits.max_inflated_bytes} inflated bytes",
-                advice="raise Limits.max_inflated_bytes if they are wanted",
+                f"{self.packed.label}: more than {self._budget.limits.max_inflated_bytes} inflated bytes",
+                advice="raise Limits.max_inflated_bytes if the log may be that large",
+                option="limits",
             )
         self.crc = crc32(data, self.crc)
         self.size += len(data)
@@ -89,9 +89,10 @@ class CheckedContent:
         if most is not None and self.size > _RATIO_FROM and self.size > most * self.packed.taken:
             # Raised by the next read: these bytes are still delivered.
             self._ratio_error = LimitError(
-                f"{self.packed.label}: {self.size} bytes out of {self.packed.taken} packed ones "
-                f"is more than {most} times",
+                f"{self.packed.label}: {self.packed.taken} packed bytes were inflated to {self.size} bytes: "
+                f"more than {most} times as many",
                 advice="raise Limits.max_ratio if that is right",
+                option="limits",
             )
 
 
@@ -156,5 +157,5 @@ def check_gzip_trailer(content: CheckedContent, trailer: bytes) -> None:
         raise ArchiveError(
             f"{content.packed.label}: {content.size} bytes with checksum (CRC-32) {content.crc:08x} came out, "
             f"the trailer says {size} and {crc:08x}",
-            advice="fetch it again",
+            advice=FETCH_AGAIN,
         )

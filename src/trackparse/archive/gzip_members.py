@@ -8,12 +8,11 @@ import zlib
 from typing import Final
 
 from trackparse.archive.crc import CheckedContent, InflateBudget, check_gzip_trailer
-from trackparse.archive.inflate import DEFLATED, Inflater, PackedBytes
+from trackparse.archive.inflate import DEFLATED, FETCH_AGAIN, Inflater, PackedBytes
 from trackparse.errors import ArchiveError, TruncatedError
 from trackparse.sources.source import Buffer, Source
 
 GZIP: Final = b"\x1f\x8b"
-_FETCH_AGAIN: Final = "fetch it again"
 _TEXT_MOST: Final = 64 << 10  # bytes of a name or a comment in a header
 # Small members are inflated many at a time.
 _SMALL: Final = 256  # packed bytes of a small member, at most
@@ -95,14 +94,14 @@ class Gzip:
             return True
         raise ArchiveError(
             f"{self._label}: the gzip data ends at byte {source.position}, but more follows",
-            advice="fetch it again, or cut the rest off",
+            advice=f"{FETCH_AGAIN}, or cut the rest off",
         )
 
     def _next(self) -> CheckedContent:
         """Read the header of a member; its content, at which the source stands then."""
         magic, method, flags = struct.unpack("<2sBB6x", self._read_fully(10))
         if magic != GZIP or method != DEFLATED or flags & 0xE0:
-            raise ArchiveError(f"{self._label}: the gzip header is damaged", advice=_FETCH_AGAIN)
+            raise ArchiveError(f"{self._label}: the gzip header is damaged", advice=FETCH_AGAIN)
         if flags & 4:
             self._read_fully(int.from_bytes(self._read_fully(2), "little"))
         for _ in range(bool(flags & 8) + bool(flags & 16)):
@@ -122,13 +121,13 @@ class Gzip:
                 return
             left -= len(text)
         raise ArchiveError(
-            f"{self._label}: a name of more than {_TEXT_MOST} bytes in the gzip header", advice=_FETCH_AGAIN
+            f"{self._label}: a name of more than {_TEXT_MOST} bytes in the gzip header", advice=FETCH_AGAIN
         )
 
     def _read_fully(self, n: int) -> bytes:
         data = self._source.read_exactly(n)
         if len(data) < n:
             raise TruncatedError(
-                f"{self._label}: the gzip data ends early, at byte {self._source.position}", advice=_FETCH_AGAIN
+                f"{self._label}: the gzip data ends early, at byte {self._source.position}", advice=FETCH_AGAIN
             )
         return data

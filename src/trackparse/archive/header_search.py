@@ -12,8 +12,8 @@ _VERSION, _METHOD, _LENGTH = (
     rb"[\x00\x08\x09\x0c\x0e\x5d\x5f\x62\x63]\x00",
     rb".[\x00-\x03]",
 )
-# Headers from their third byte on: of a member, in the directory, and the record at the end. That record is on one disk
-# with all of its members, of which there is at least one.
+# Headers from their third byte on: of a member, in the directory, and the record at the end. The record at the end must
+# be that of an archive on a single disk, with at least one member.
 _LOCAL: Final = rb"\x03\x04" + _VERSION + rb".." + _METHOD + rb".{16}" + _LENGTH
 _LISTED: Final = rb"\x01\x02.." + _VERSION + rb".." + _METHOD + rb".{16}" + _LENGTH + rb".{16}"
 _END: Final = rb"\x05\x06\x00{4}(?!\x00\x00)(..)\1.{10}"
@@ -30,12 +30,12 @@ def find_header(pieces: Iterable[bytes], *, whole: bool) -> int | None:
     """Byte where the first header begins: a member's own one, one in a directory, or the record at an archive's end.
 
     It must have values that some writer may have written, and a name: a signature alone may stand anywhere by chance.
-    ``whole``: a header of which the bytes hold only the first part does not count.
+    ``whole``: a header that the end of the bytes cuts off does not count.
     """
     held, start = b"", 0
     for piece in pieces:
         held += piece
-        # What begins before this byte is complete in what is held.
+        # A header that begins before this byte is held as a whole.
         stop = len(held) - _LONGEST
         if stop > 0:
             if (found := _find(held, stop)) is not None:

@@ -41,17 +41,16 @@ FETCH_AGAIN: Final = "fetch the archive again"  # the advice of most errors abou
 
 # Sizes of one read, in packed bytes.
 READ_SIZE: Final = 256 << 10  # smaller reads cost time
-_FIRST_READ: Final = 4 << 10  # a gzip file may be a million members, and what is read too far is read again
+# A gzip file may have a million members, and bytes that are read beyond the end of a member are read a second time.
+_FIRST_READ: Final = 4 << 10
 _LARGEST_READ: Final = 1 << 20  # for large blocks: one read should fill more than a block, because parts are joined
 # Where a decoder meets damage; see Inflater.
 _REPLAY_MOST: Final = 4 << 20  # packed bytes that are kept of a source that cannot seek, to inflate them again
-_OUTPUT_MOST: Final = (
-    128 << 10
-)  # inflated bytes of one call where no replay is possible; fewer cost time, 2 % at this size
+# Inflated bytes of one call where no replay is possible. Fewer cost time: 2 % at this size.
+_OUTPUT_MOST: Final = 128 << 10
 _SMALL_PIECE: Final = 512  # packed bytes of one call in the first replay; the second one goes byte by byte
-_TAIL_REPLAY_MOST: Final = (
-    64 << 20
-)  # packed bytes that are inflated again for the last byte or two of a truncated member
+# Packed bytes that are inflated again for the last byte or two of a truncated member.
+_TAIL_REPLAY_MOST: Final = 64 << 20
 
 _BEGINNING_MOST: Final = 4 << 10  # inflated bytes that ``beginning_of`` gives
 _LZMA_DICTIONARY_MOST: Final = 512 << 20  # bytes; 7-Zip by itself writes 256 MiB at most
@@ -142,7 +141,7 @@ class PackedBytes:
         if not data:
             raise TruncatedError(
                 f"{self.label}: the source ends at byte {self.source.position}, inside this member's data",
-                advice="fetch the archive again, it is not complete",
+                advice=f"{FETCH_AGAIN}: it is not complete",
             )
         self.taken += len(data)
         if self._tee:
@@ -193,10 +192,11 @@ class Stored:
 class Inflater:
     """Content decompressed by a decoder.
 
-    A decoder that meets damage keeps to itself what it inflated before the damage in the same call. To give those bytes
-    out, too, all packed bytes up to there are decompressed again (a replay), and from the last input on they go in in
-    small pieces, then byte by byte. Byte by byte at once would cost as much as inflating a few hundred bytes, for each
-    byte. Where a stream's bytes were not kept, no replay is possible; then each call's output is bounded instead.
+    A decoder that meets damage raises an error, and what it inflated before the damage in the same call is lost. To
+    give out those bytes, too, a second decoder decompresses everything up to the damage (a replay). It gets the last
+    input in small pieces; in a further replay, it gets the last piece byte by byte. The pieces save time: each call of
+    a decoder costs as much as inflating a few hundred bytes. If the packed bytes of a stream were not kept, no replay
+    is possible; then the output of each call is bounded instead.
 
     A truncated deflate stream is replayed with zlib: isal decodes two or three literals at once, or none of them.
     """
@@ -209,7 +209,7 @@ class Inflater:
         self._size = 0  # inflated bytes given out
         self._read_size = READ_SIZE
         self._last_input = 0  # packed byte where the decoder's latest input begins
-        self._small_from: int | None = None  # packed byte from which input goes in in small pieces; None: no replay
+        self._small_from: int | None = None  # packed byte from which input is given in small pieces; None: no replay
         self._piece = 0  # bytes of a small piece
         self._truncated: TruncatedError | None = None
 
@@ -252,7 +252,7 @@ class Inflater:
             return data
         if not self._has_end_mark:
             return None
-        raise self._damaged("it goes on after its last byte")
+        raise self._damaged(f"it does not end within its {self.packed.taken} packed bytes")
 
     def _recover_tail(self, error: TruncatedError) -> bool:
         """Start a replay for the last bytes of a truncated member; False if there was one, or it costs too much."""
@@ -353,7 +353,7 @@ def _lzma_decoder(packed: PackedBytes) -> Decoder:
         raise ArchiveError(f"{packed.label}: the LZMA header is damaged", advice=FETCH_AGAIN)
     if dictionary > _LZMA_DICTIONARY_MOST:
         raise ArchiveError(
-            f"{packed.label}: LZMA with a dictionary of {dictionary} bytes; {_LZMA_DICTIONARY_MOST} is the most",
+            f"{packed.label}: LZMA with a dictionary of {dictionary} bytes: expected at most {_LZMA_DICTIONARY_MOST}",
             advice="pack it again with deflate",
         )
     filters = {

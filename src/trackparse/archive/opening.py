@@ -36,9 +36,8 @@ from trackparse.limits import Limits
 from trackparse.sources.source import Buffer, Source
 
 _BLANK_MOST: Final = 64 << 10  # blank bytes in front of an archive that are skipped
-_BEGINNING: Final = (
-    4 << 10
-)  # packed bytes of a member that is left out, by which it is seen whether it looks like a log
+# Packed bytes of a member that is left out: enough to see whether it starts like a log.
+_BEGINNING: Final = 4 << 10
 
 _T = TypeVar("_T")
 
@@ -54,9 +53,9 @@ class Readable(Protocol):
 class Member:
     """One log: its ``name``, and its content, once.
 
-    ``note_damage`` is called with an error about its content. It returns if the archive can be read on behind this
-    member, and raises otherwise. None: it cannot be read on. ``others``: it can, whatever the error is, and another
-    member follows.
+    ``note_damage`` is called with an error about its content. It returns if the members behind this one can be read,
+    and raises otherwise. None: they cannot be read. ``others``: another member follows, and can be read whatever the
+    error is.
     """
 
     def __init__(
@@ -151,7 +150,7 @@ class Archive:
         try:
             span, located = self._read_directory(head, span)
         except ArchiveError as error:
-            reason = error.message.removeprefix(f"{source.name}: ")
+            problem = error.message
         else:
             yield from self._walk_directory(span, located)
             return
@@ -160,8 +159,7 @@ class Archive:
         source.seek(first.start() if first else 0)
         yield from self._walk_forward()
         raise ArchiveError(
-            f"{source.name}: the directory of the ZIP is missing or damaged ({reason}); "
-            "its members were read without it",
+            f"{problem}; the directory of the ZIP is missing or damaged, so the members were read without it",
             advice=FETCH_AGAIN,
         )
 
@@ -170,12 +168,12 @@ class Archive:
     def _read_directory(self, head: bytes, span: Span | None) -> tuple[Span, list[Located]]:
         """Where it is, and all members; ArchiveError if it is damaged, or belongs to another archive."""
         if span is None:
-            raise ArchiveError("the archive does not end with one")
+            raise ArchiveError(f"{self.source.name}: the archive does not end with a directory")
         located = read_members(self.source, span, self._limits)
         first = min((one.listed.offset for one in located), default=0) + span.shift
         if (head == LOCAL and first != 0) or (head in SPANNED and first != 4):
             # The directory of an archive inside a truncated one, or of the last one of several joined archives.
-            raise ArchiveError("it does not list the first member")
+            raise ArchiveError(f"{self.source.name}: the directory does not list the first member")
         return span, located
 
     def _walk_directory(self, span: Span, located: list[Located]) -> Iterator[Member]:
@@ -197,7 +195,7 @@ class Archive:
         differ = [
             one.local_name
             for index, one in enumerate(located)
-            # A member with two different names, neither of which is a log's, may really have had a third one.
+            # If the two names of a member differ, and neither is the name of a log, its true name may be a third one.
             if (index in by_listed) != (index in by_local)
             or (index not in either and one.local_name != one.listed.name)
         ]
@@ -206,13 +204,13 @@ class Archive:
         self._check_between(span, located)
 
     def _check_headers(self, located: list[Located]) -> None:
-        """ArchiveError if a header is lost or damaged, also of a member that is left out: it may be a log really."""
+        """ArchiveError if a header is lost or damaged, even that of a member that is left out: it may be a log."""
         for one in located:
             if one.lost:
                 raise self._lost(one)
             if one.problem:
                 raise ArchiveError(
-                    f"{self._label(one.entry)}: {one.problem}; the logs fit their checksums", advice=FETCH_AGAIN
+                    f"{self._label(one.entry)}: {one.problem}; the checksums of the logs are right", advice=FETCH_AGAIN
                 )
 
     def _check_between(self, span: Span, located: list[Located]) -> None:
@@ -222,7 +220,7 @@ class Archive:
             raise ArchiveError(
                 f"{self.source.name}: a header of a ZIP at byte {unlisted} that the directory does not list: another "
                 "archive, or a lost member",
-                advice="split joined archives and read them one by one, or fetch the archive again",
+                advice="split joined archives and read them one by one, or " + FETCH_AGAIN,
             )
         first = min((one.head for one in located if not one.lost), default=0)
         behind = span.stop + span.end.comment
@@ -250,7 +248,7 @@ class Archive:
     def _damage_noter(
         self, entry: Entry, recover: Callable[[Entry], bool] | None = None
     ) -> Callable[[ArchiveError], None]:
-        """What notes damage of the entry; it raises all damage so far if the archive cannot be read on."""
+        """A function that notes damage of the entry, and raises all damage so far if the archive cannot be read on."""
 
         def note_damage(damage: ArchiveError) -> None:
             self._damage.add(damage, entry.name)
@@ -325,7 +323,7 @@ class Archive:
         is_looked_at = self._left_out.add(entry)
         content = _attempt(partial(forward.skip, entry, beginning.add), note_damage)
         if is_looked_at:
-            # Where its end had to be found, more was read than is its own.
+            # If its end was not known, more was read than belongs to it.
             self._left_out.look(entry, beginning.data[: content.packed.taken] if content else beginning.data)
 
     def _leave_out_deferred(self, deferred: DeferredMember) -> None:
@@ -362,14 +360,15 @@ class _Damage:
             raise ArchiveError(
                 f"{self._first.message}; damaged as well: {listing(self._others, self._count - 1)}",
                 advice=self._first.advice,
+                option=self._first.option,
             ) from self._first
 
 
 class _LeftOut:
     """The files of an archive that are not read because of their names.
 
-    One that starts like a log may be a log that somebody misses. A warning of the logger says so. It is no error: the
-    archive is good, a log may well have a copy or an excerpt beside it, and whoever wants it can name it.
+    If a file starts like a log, somebody may miss it: a warning of the logger names it. It is not an error, because the
+    archive is good: such a file is often a copy or an excerpt of a log beside it. The caller can name it to read it.
     """
 
     def __init__(self, selector: MemberSelector) -> None:
@@ -379,7 +378,7 @@ class _LeftOut:
         self._like_logs_count = 0
 
     def add(self, entry: Entry) -> bool:
-        """Count it; whether to look at its beginning. Not if the caller named the members to read."""
+        """Count it. Returns whether to look at its beginning: not if the caller named the members to read."""
         is_folder = entry.name.endswith("/")
         if is_folder and entry.size == 0:
             return False
@@ -398,10 +397,14 @@ class _LeftOut:
     def warn(self) -> None:
         """Log which of them start like a log."""
         if self._like_logs:
+            names = listing(self._like_logs, self._like_logs_count)
+            # An error that is not raised: whoever handles the warning has its advice apart.
             logger.warning(
-                "%s: not read because of the name, but it starts like a log: %s; members=[...] reads what it names",
-                self._selector.source,
-                listing(self._like_logs, self._like_logs_count),
+                ArchiveError(
+                    f"{self._selector.source}: not read because of the name, but it starts like a log: {names}",
+                    advice="members=[...] reads the members that it names",
+                    option="members",
+                )
             )
 
 
@@ -431,7 +434,7 @@ class _ListedLogs:
             self.logs.append(short_name(member.name))
 
     def agree(self, crcs: list[int]) -> bool:
-        """Whether the logs are the members with these CRCs."""
+        """Whether the members with these CRCs are the logs, by the names in the directory."""
         found = Counter(crcs)
         return any(
             Counter(picked or candidates) == found

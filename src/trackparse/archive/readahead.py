@@ -26,7 +26,7 @@ class ClosedError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class MemberStart:
-    """A member begins. ``others``: another one follows, whatever error this one ends with."""
+    """A member begins. ``others``: another member follows, even if this one ends with an error."""
 
     name: str
     others: bool = field(default=False, compare=False)
@@ -39,7 +39,7 @@ class MemberEnd:
 
 @dataclass(frozen=True, slots=True)
 class MemberDamaged:
-    """All blocks of the member before its damage have been handed out. The other members follow, then the error."""
+    """All blocks before the damage of the member have been handed out. The other members follow, then the error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class _Shared:
         self.pid = 0  # process of the thread
 
     def put(self, item: Item) -> bool:
-        """Put the item as soon as that is permitted; False if it is not wanted any more."""
+        """Put the item as soon as there is a permit; False if the reader was stopped."""
         self.permits.get()
         if self.stopped:
             return False

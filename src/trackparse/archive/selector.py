@@ -80,7 +80,7 @@ class MemberNames:
         """ArchiveError if no member is a log, if it is unclear which is, or if one that the caller named is missing."""
         source = self._selector.source
         for wanted in self._missing:
-            raise ArchiveError(f"{source}: no member {wanted!r}; there {self._listing()}")
+            raise ArchiveError(f"{source}: no member {wanted!r}{self._listing()}")
         if self._selector.wanted is not None or self._picked:
             return
         if self._is_office:
@@ -89,15 +89,18 @@ class MemberNames:
                 advice="export it as CSV, with ';' between the fields",
             )
         if self.candidates == 0 and self._count:
-            raise ArchiveError(f"{source}: no log in this archive; there {self._listing()}")
+            raise ArchiveError(f"{source}: no log in this archive{self._listing()}")
         if self.candidates != 1:
             raise ArchiveError(
-                f"{source}: no member is named *.csv and there {self._listing()}",
-                advice="unpack the log and read it by itself; in Python, members=[...] says which one it is",
+                f"{source}: no member is named *.csv{self._listing()}",
+                advice="say which member is the log with members=[...], or unpack it and read it by itself",
+                option="members",
             )
 
     def _listing(self) -> str:
-        return ("is " if self._count == 1 else "are ") + (listing(self._listed, self._count) or "no members")
+        if not self._count:
+            return ": the archive has no members"
+        return f": the archive has {'only ' if self._count == 1 else ''}{listing(self._listed, self._count)}"
 
 
 def starts_like_a_log(head: bytes) -> bool:

@@ -49,7 +49,7 @@ def skip_descriptor(source: Source, crc: int | None, packed: int, size: int, lab
     if len(head) < 16:
         raise ended_early(source, label)
     content = f"{packed} packed bytes" if crc is None else f"{size} bytes with checksum (CRC-32) {crc:08x}"
-    raise ArchiveError(f"{label}: no data descriptor for its {content} stands behind them", advice=FETCH_AGAIN)
+    raise ArchiveError(f"{label}: no matching data descriptor behind its data, {content}", advice=FETCH_AGAIN)
 
 
 def skip_any_descriptor(source: Source, packed: int) -> bool:
@@ -109,8 +109,8 @@ class StoredUnsized(Stored):
             more = self.packed.read(min(64 << 10, max(4 << 10, self.packed.taken)))
         except TruncatedError:
             self._truncated = TruncatedError(
-                f"{self.packed.label}: the source ends, and no data descriptor said where this stored member does",
-                advice="fetch the archive again, or read it from a file, where its directory has the size",
+                f"{self.packed.label}: the source ends before a data descriptor that says where the member ends",
+                advice=f"{FETCH_AGAIN}, or read it from a file, where its directory has the size",
             )
             more = b""
         self._buffer = b"".join((self._buffer[self._given :], more))

@@ -91,7 +91,7 @@ class Located:
 def find_directory(source: Source) -> Span | None:
     """The directory of a ZIP that ends near the end of a seekable source; None if there is no such ZIP.
 
-    A comment may look like an end record: the last one counts that has a directory in front of it.
+    A comment may look like an end record: of all end records, the last one with a directory in front of it is taken.
     """
     size = source.size or 0
     first = max(0, size - _TAIL)
@@ -115,6 +115,7 @@ def read_members(source: Source, span: Span, limits: Limits) -> list[Located]:
         raise LimitError(
             f"{source.name}: {length} bytes of directory are too many for {limits.max_members} members",
             advice="raise Limits.max_members if that is right",
+            option="limits",
         )
     if span.shift < 0:
         raise ArchiveError(f"{source.name}: the directory is said to begin behind its end")
@@ -193,9 +194,10 @@ def _zip64(source: Source, at: int) -> tuple[tuple[int, int, int] | None, int]:
 class _Locator:
     """Finds the local header of each member that a directory lists.
 
-    Any header may be damaged, so no single number in it is trusted. First each member gets the header to which its
-    offset leads, if the name there is right, then also if it is not (``_claim``). Members that have no header yet are
-    looked for behind the data of the others (``_find_lost``).
+    Any header may be damaged, so no single number in it is trusted. There are three steps: members whose offset leads
+    to a header with their own name get that header; then members whose offset leads to a header with another name, or
+    with a damaged signature, get that (both in ``_claim``); the headers of the other members are searched for behind
+    the data of those that have one (``_find_lost``).
     """
 
     def __init__(self, source: Source, span: Span, members: list[Listed]) -> None:
@@ -308,7 +310,7 @@ class _Locator:
         if index not in self._heads:
             entry = Entry(member.name, flags, method, member.crc, packed, member.size)
             place = member.offset + self._span.shift
-            return Located(member, 0, 0, entry, member.name, 0, f"there is no header of it at byte {place}", lost=True)
+            return Located(member, 0, 0, entry, member.name, 0, f"its header is not at byte {place}", lost=True)
         offset, head = self._heads[index]
         local = LocalHeader.of(head)
         named = head[LOCAL_SIZE:] == member.raw_name
@@ -340,7 +342,7 @@ class _Locator:
         if named and not member.raw_name.isascii():
             extra = self._source.look(behind, local.extra_length)
             local_name = unicode_name(member.raw_name, extra) or local_name
-        # Two names that differ do not agree, even if both are empty as far as they can be decoded.
+        # ``named`` compares bytes: names whose bytes differ may both decode to an empty name, and are a problem, too.
         sound = agrees and fits and (named or local_name)
         problem = "" if sound else "its header does not agree with the directory"
         return Located(member, start, max(0, end - start), entry, local_name, offset, problem)

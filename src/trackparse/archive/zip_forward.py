@@ -121,8 +121,8 @@ class ForwardZip:
                 self._content = None
         if count and signature not in BEHIND_MEMBERS:
             raise ArchiveError(
-                f"{member_label(self._name, name)}: no header of a ZIP behind its data, at byte "
-                f"{self._source.position - 4}, but {signature!r}",
+                f"{member_label(self._name, name)}: expected a ZIP header behind its data, at byte "
+                f"{self._source.position - 4}, found {signature!r}",
                 advice=FETCH_AGAIN,
             )
         self._read_directory(signature, count)
@@ -156,10 +156,10 @@ class ForwardZip:
             self._content.drain()
 
     def recover(self, entry: Entry) -> bool:
-        """Go to the end of the current entry, whose content turned out damaged; whether that is certainly its end.
+        """Go to the end of the current entry, whose content is damaged. Returns whether that is certainly its end.
 
-        It is if the header states a size, or a descriptor stands where the data ended, and another header follows. A
-        mere guess might take something inside a member for the next member.
+        It is certain if another header follows, and either the entry's header states a size, or a descriptor stands
+        where the data ended. After a mere guess, bytes inside a member might be taken for the next member.
         """
         content, self._content = self._content, None
         self._untouched = False

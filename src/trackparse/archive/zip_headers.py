@@ -218,7 +218,7 @@ def read_directory(
             length = int.from_bytes(read_fully(source, 4, label), "little")
         else:
             raise ArchiveError(
-                f"{label}: no header of a ZIP at byte {origin + source.position - 4}, but {signature!r}",
+                f"{label}: expected a ZIP header at byte {origin + source.position - 4}, found {signature!r}",
                 advice=FETCH_AGAIN,
             )
         _skip(source, length, label)
@@ -249,15 +249,16 @@ def read_fully(source: Source, n: int, label: str) -> bytes:
 def ended_early(source: Source, label: str) -> TruncatedError:
     """The error of an archive that stops where more has to follow."""
     return TruncatedError(
-        f"{label}: the archive ends early, at byte {source.position}", advice="fetch it again, it is not complete"
+        f"{label}: the archive ends early, at byte {source.position}", advice=f"{FETCH_AGAIN}: it is not complete"
     )
 
 
 def too_many_members(name: str, count: int, limits: Limits) -> LimitError:
     """The error of an archive with more members than ``Limits.max_members``."""
     return LimitError(
-        f"{name}: {count} members or more, {limits.max_members} are allowed",
+        f"{name}: {count} members or more: {limits.max_members} are allowed",
         advice="raise Limits.max_members if that is right",
+        option="limits",
     )
 
 

@@ -18,7 +18,7 @@ from trackparse.cli.convert import convert
 from trackparse.cli.exits import Exit, exit_for
 from trackparse.cli.fetch import fetch
 from trackparse.cli.head import head
-from trackparse.cli.output import OutputError, expected, flush, one_line, warn, warnings_printed, writing
+from trackparse.cli.output import OutputError, expected, flush, line_of, warn, warnings_printed, writing
 from trackparse.cli.sample import sample
 from trackparse.cli.schema import schema
 from trackparse.cli.stats import stats
@@ -52,7 +52,7 @@ def _errors_told() -> Iterator[None]:
         # click tells wrong usage itself, with the usage of the command.
         if not expected(error) or isinstance(error, click.UsageError):
             raise
-        warn(one_line(error))
+        warn(line_of(error))
         if isinstance(error, OutputError):
             _abandon_output()
         sys.exit(exit_for(error))

@@ -12,7 +12,7 @@ from trackparse import PayloadError, TrackparseError
 from trackparse.cli.exits import Exit, gravest
 from trackparse.cli.inputs import Input, inputs_of
 from trackparse.cli.options import Dialect, dialect_option, json_option, logs_argument, quiet_option
-from trackparse.cli.output import Command, counted, one_line, printable, put_json, say
+from trackparse.cli.output import Command, counted, escaped, line_of, put_json, say
 from trackparse.cli.progress import Bar
 from trackparse.cli.runner import for_each
 
@@ -65,7 +65,7 @@ def _examine(log: Input, reader: LogReader, findings: Findings) -> None:
     try:
         _look_into(log, reader.events(), findings)
     except TrackparseError as damage:
-        findings.add(_DAMAGE, one_line(damage, log.name))
+        findings.add(_DAMAGE, line_of(damage, log.name))
 
 
 def _look_into(log: Input, events: Iterable[Event], findings: Findings) -> None:
@@ -74,14 +74,14 @@ def _look_into(log: Input, events: Iterable[Event], findings: Findings) -> None:
             try:
                 event.payload.check()
             except PayloadError as error:
-                findings.add(_BAD_PAYLOAD, one_line(error, log.name))
+                findings.add(_BAD_PAYLOAD, line_of(error, log.name))
 
 
 def _print(log: Input, reader: LogReader, findings: Findings, as_json: bool) -> None:
     if as_json:
         put_json(_facts(log, reader, findings))
         return
-    name = printable(log.name)
+    name = escaped(log.name)
     left_out = reader.stats.members_left_out
     beside = f"; {counted(left_out, 'other file')} in the archive not read" if left_out else ""
     if not findings.counts:
@@ -91,7 +91,7 @@ def _print(log: Input, reader: LogReader, findings: Findings, as_json: bool) -> 
     for reason, count in findings.ranked().items():
         say(f"  {reason}: {count:,}")
         for place in findings.places[reason]:
-            say(f"    {printable(place)}")
+            say(f"    {escaped(place)}")
 
 
 def _facts(log: Input, reader: LogReader, findings: Findings) -> dict[str, Any]:

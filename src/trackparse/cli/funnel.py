@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from trackparse.cli.output import aligned, is_terminal, printable, say, shortened, writing
+from trackparse.cli.output import aligned, escaped, is_terminal, say, shortened, writing
 from trackparse.cli.tally import FAILED, FUNNEL, Tally
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def print_report(numbers: Mapping[str, int], totals: Totals, findings: Findings,
     """Print all that was counted; at most ``top`` lines of each list."""
     _print("", _overview(numbers, totals))
     rejected = findings.ranked().items()
-    _print("rejected", [(reason, f"{count:,}", printable(findings.places[reason][0])) for reason, count in rejected])
+    _print("rejected", [(reason, f"{count:,}", escaped(findings.places[reason][0])) for reason, count in rejected])
     _print("funnel", _funnel(totals), bars=[totals.statuses.ranked().get(step, 0) for step in (*FUNNEL, FAILED)])
     _print("other statuses", _listed(_others(totals), totals.statuses.others, top))
     _print("failures", _listed(totals.failures.ranked(), totals.failures.others, top))
@@ -72,7 +72,7 @@ def _by_status(tally: Tally, counts: Mapping[str, int], top: int, before: int = 
 
 
 def _value(value: str) -> str:
-    return shortened(printable(value), _WIDEST) or "(empty)"
+    return shortened(escaped(value), _WIDEST) or "(empty)"
 
 
 def _print(title: str, rows: Sequence[Row], bars: Sequence[int] = ()) -> None:

@@ -12,7 +12,7 @@ import click
 from trackparse.cli.exits import Exit
 from trackparse.cli.inputs import Input
 from trackparse.cli.options import Dialect, dialect_option, filter_options, log_argument
-from trackparse.cli.output import Command, aligned, counted, printable, put, say, shortened, warn
+from trackparse.cli.output import Command, aligned, counted, escaped, put, say, shortened, warn
 from trackparse.cli.progress import Bar
 from trackparse.cli.runner import for_each
 
@@ -81,6 +81,6 @@ def _lines(columns: Sequence[str], events: Iterator[Event]) -> Iterator[str]:
 
 def _cell(value: object) -> str:
     if not isinstance(value, Mapping):
-        return shortened(printable(str(value or "")), _WIDEST)
-    text = printable(str(getattr(value, "text", "")))
+        return shortened(escaped(str(value or "")), _WIDEST)
+    text = escaped(str(getattr(value, "text", "")))
     return text if len(text) <= _WIDEST_PAYLOAD else f"{text[: _WIDEST_PAYLOAD - 1]}…"

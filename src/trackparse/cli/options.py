@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 import click
 from click.shell_completion import CompletionItem
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 Dialect = Literal["auto", "php", "rfc4180"]
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-_STATUSES = ("created", "sent", "delivered", "failed", "opened")
 
 
 class Moment(click.ParamType):  # type: ignore[type-arg] # generic in newer versions only
@@ -38,7 +36,9 @@ class Moment(click.ParamType):  # type: ignore[type-arg] # generic in newer vers
 
 
 def _statuses(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    return [CompletionItem(status) for status in _STATUSES if status.startswith(incomplete)]
+    from trackparse import Status
+
+    return [CompletionItem(status) for status in Status if status.startswith(incomplete)]
 
 
 def _column_names(ctx: click.Context, param: click.Parameter, value: str | None) -> list[str] | None:
@@ -55,7 +55,7 @@ log_argument = click.argument("log", type=click.Path())
 logs_argument = click.argument("logs", metavar="LOG...", type=click.Path(), nargs=-1, required=True)
 dialect_option = click.option(
     "--dialect",
-    type=click.Choice(["auto", "php", "rfc4180"]),
+    type=click.Choice(get_args(Dialect)),
     default="auto",
     show_default=True,
     help="How quotes are written.",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trackparse.cli.exits import Exit, exit_for, gravest
-from trackparse.cli.output import counted, megabytes, one_line, printable, say, warn
+from trackparse.cli.output import counted, escaped, line_of, megabytes, say, warn
 from trackparse.cli.progress import Bar
 from trackparse.cli.signals import signals_held
 
@@ -46,7 +46,7 @@ def convert(source: Any, name: str, dest: Path, rejects: Path | None, **options:
     if report.rejected:
         warnings.append(f"{name}: {counted(report.rejected, 'bad record')} set aside in {report.rejects_path}")
     if report.damage is not None:
-        warnings.append(f"{one_line(report.damage, name)}; the records before the damage were kept")
+        warnings.append(f"{line_of(report.damage, name)}; the records before the damage were kept")
     code = Exit.DONE if report.damage is None else Exit.PARTIAL
     return Outcome(code, _done(report), tuple(warnings))
 
@@ -56,12 +56,12 @@ def _done(report: ConversionReport) -> str:
     if report.filtered:
         rows = f"{report.records:,} of {counted(report.records + report.filtered, 'row')}"
     sizes = f"{megabytes(report.bytes_in)} -> {megabytes(report.bytes_out)}"
-    return f"{printable(str(report.path))}: {rows}, {sizes}, {report.seconds:.2f} s"
+    return f"{escaped(str(report.path))}: {rows}, {sizes}, {report.seconds:.2f} s"
 
 
 def failure(error: Exception, name: str) -> Outcome:
     """The outcome of a log that was not converted because of an expected error."""
-    return Outcome(exit_for(error), warnings=(one_line(error, name),))
+    return Outcome(exit_for(error), warnings=(line_of(error, name),))
 
 
 def tell(outcomes: Iterable[Outcome], bar: Bar, *, quiet: bool) -> Exit:

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 import click
 
-from trackparse import RecordError, TrackparseError
+from trackparse import TrackparseError
 from trackparse.atomic import identity
 
 
@@ -37,11 +37,11 @@ class OutputError(OSError):
 # What a command may end with: one line and an exit code. Any other error is a bug and keeps its traceback.
 _EXPECTED = (TrackparseError, OSError, MemoryError, click.ClickException)
 _EXTRAS = ("click", "rich", "urllib3")  # what the extras of the distribution install
-# Advice of the library that names something of Python, by that name; and the advice for the command line.
+# The advice for the command line, where that of the library is about this option.
 _ADVICE = {
-    "Limits.": "the command line has the default limits: read the log in Python, with other trackparse.Limits",
-    "columns=": "name the columns that you want: cat, convert and fetch take --columns",
-    "members=": "unpack the archive, and name the log",
+    "limits": "the command line has the default limits: read the log in Python, with other trackparse.Limits",
+    "columns": "name the columns that you want: cat, convert and fetch take --columns",
+    "members": "unpack the archive, and name the log",
 }
 
 
@@ -50,7 +50,7 @@ def is_terminal(stream: IO[Any] | None) -> bool:
     return stream is not None and not stream.closed and stream.isatty()
 
 
-def printable(text: str) -> str:
+def escaped(text: str) -> str:
     """The text with escapes for line breaks and for control characters, which could send commands to a terminal."""
     if text.isprintable():
         return text
@@ -120,7 +120,7 @@ def _shown(char: str) -> str:
 def warn(text: str) -> None:
     """Write one line to standard error. If that cannot be written, the exit code alone says that something is wrong."""
     with suppress(OSError):
-        click.echo(f"trackparse: {printable(text)}", err=True)
+        click.echo(f"trackparse: {escaped(text)}", err=True)
 
 
 def expected(error: Exception) -> bool:
@@ -136,40 +136,33 @@ def expected(error: Exception) -> bool:
     return True
 
 
-def one_line(error: BaseException, name: str = "") -> str:
-    """An error as one line, which begins with ``name``, that of its log."""
+def line_of(error: BaseException, name: str = "") -> str:
+    """An error as one line of text, which begins with ``name``, the name of its log."""
     if isinstance(error, OSError) and error.filename is not None:
-        # The file of the error may be another one than the log.
-        return printable(f"{os.fsdecode(error.filename)}: {error.strerror}")
+        # The error may be about another file than the log.
+        return escaped(f"{os.fsdecode(error.filename)}: {error.strerror}")
     if isinstance(error, ModuleNotFoundError):
         text = f"this needs {error.name}: pip install 'trackparse[cli]'"
     elif isinstance(error, MemoryError):
         text = "not enough memory: give it more, or convert with fewer --jobs or a smaller --row-group-size"
     else:
-        message = _message(error) if isinstance(error, TrackparseError) else str(error)
+        message = _with_advice(error) if isinstance(error, TrackparseError) else str(error)
         text = " ".join(message.split()) or type(error).__name__
-    return printable(of_log(name, text) if name else text)
+    return escaped(of_log(name, text) if name else text)
 
 
-def _message(error: TrackparseError) -> str:
-    """What is wrong, and what to do about it on the command line."""
-    if isinstance(error, RecordError):
-        return error.message  # its advice is what every command does without --strict
-    return f"{error.message}; {_advice(error.advice)}" if error.advice else error.message
-
-
-def _advice(advice: str) -> str:
-    """The advice of the library, or that for the command line where it names something of Python."""
-    return next((ours for named, ours in _ADVICE.items() if named in advice), advice)
+def _with_advice(error: TrackparseError) -> str:
+    """What is wrong, and what to do about it on the command line, which has not all options of the library."""
+    advice = _ADVICE.get(error.option, "") if error.option else error.advice
+    return f"{error.message}; {advice}" if advice else error.message
 
 
 class _Warnings(logging.Handler):
-    """Prints the warnings of the library. They are written as its errors are: ``message; advice``."""
+    """Prints the warnings of the library."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one of them as a line."""
-        message, semicolon, advice = record.getMessage().rpartition("; ")
-        warn(f"{message}{semicolon}{_advice(advice)}")
+        warn(_with_advice(record.msg) if isinstance(record.msg, TrackparseError) else record.getMessage())
 
 
 @contextmanager
@@ -184,7 +177,7 @@ def warnings_printed() -> Iterator[None]:
 
 
 def of_log(name: str, text: str) -> str:
-    """The text with the name of its log in front. The member of a bare log is called like its file: said once."""
+    """The text with the name of its log in front, once: the member of a bare log has the name of its file."""
     if text.startswith(name):
         return text
     member = PurePath(name).name

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from trackparse.cli.output import is_terminal, printable
+from trackparse.cli.output import escaped, is_terminal
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -29,7 +29,7 @@ class Bar:
     def rename(self, title: str) -> None:
         """Say what is being done now."""
         if self._drawing is not None and self._task is not None:
-            self._drawing.update(self._task, description=printable(title))
+            self._drawing.update(self._task, description=escaped(title))
 
     @contextmanager
     def aside(self) -> Iterator[None]:
@@ -73,7 +73,7 @@ def progress_bar(title: str, total: int | None, *, shown: bool) -> Iterator[Bar]
     drawing = Progress(
         *columns, console=Console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False
     )
-    task = drawing.add_task(printable(title), total=total)
+    task = drawing.add_task(escaped(title), total=total)
     try:
         # Not as a context manager: an interrupt while it starts would leave the cursor hidden.
         drawing.start()

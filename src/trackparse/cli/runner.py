@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from trackparse.cli.exits import Exit, exit_for, gravest
 from trackparse.cli.inputs import Input, total_size
-from trackparse.cli.output import OutputError, check_is_no_output, expected, flush, one_line, warn
+from trackparse.cli.output import OutputError, check_is_no_output, expected, flush, line_of, warn
 from trackparse.cli.progress import Bar, progress_bar
 from trackparse.cli.signals import signals_held
 
@@ -56,7 +56,7 @@ def for_each(
                 codes.append(exit_for(error))
                 with bar.aside():
                     flush()  # first the output from before the error, then the error
-                    warn(one_line(error, log.name))
+                    warn(line_of(error, log.name))
     return gravest(codes)
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from trackparse.cli.output import Command, counted, megabytes, printable, say
+from trackparse.cli.output import Command, counted, escaped, megabytes, say
 
 
 @click.command(cls=Command)
@@ -32,4 +32,4 @@ def sample(out: Path, rows: int, dialect: Literal["php", "rfc4180"], seed: int) 
     from trackparse.testing.sample import write_sample
 
     write_sample(out, rows=rows, dialect=dialect, seed=seed)
-    say(f"{printable(str(out))}: {counted(rows, 'row')}, {megabytes(out.stat().st_size)}")
+    say(f"{escaped(str(out))}: {counted(rows, 'row')}, {megabytes(out.stat().st_size)}")

@@ -9,7 +9,7 @@ import click
 from trackparse.cli.exits import Exit
 from trackparse.cli.inputs import Input
 from trackparse.cli.options import Dialect, dialect_option, json_option, log_argument
-from trackparse.cli.output import Command, aligned, printable, put_json, say
+from trackparse.cli.output import Command, aligned, escaped, put_json, say
 from trackparse.cli.progress import Bar
 from trackparse.cli.runner import for_each
 
@@ -38,7 +38,7 @@ def schema(log: str, as_json: bool, dialect: Dialect) -> Exit:
         if as_json:
             put_json(columns)
         else:
-            for line in aligned([(printable(name), kind) for name, kind in columns.items()], []):
+            for line in aligned([(escaped(name), kind) for name, kind in columns.items()], []):
                 say(line)
         return Exit.DONE
 

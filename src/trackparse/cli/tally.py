@@ -18,10 +18,10 @@ FAILED: Final = "failed"
 _ONLY_FAILED: Final = Filter(statuses=[FAILED])
 _LONGEST: Final = 200  # bytes of a value; values that begin with the same 200 count as one
 # Distinct values that are counted one by one.
-_STATUSES: Final = 50
-_DAYS: Final = 1_000
-_APPS: Final = 1_000
-_FAILURES: Final = 10_000
+_STATUSES_MOST: Final = 50
+_DAYS_MOST: Final = 1_000
+_APPS_MOST: Final = 1_000
+_FAILURES_MOST: Final = 10_000
 
 
 class Tally:
@@ -61,10 +61,10 @@ class Totals:
     columns: Final = ("timestamp", "status", "description", "appCode")
 
     def __init__(self) -> None:
-        self.statuses = Tally(_STATUSES)
-        self.apps = Tally(_APPS)
-        self.days = Tally(_DAYS)
-        self.failures = Tally(_FAILURES)
+        self.statuses = Tally(_STATUSES_MOST)
+        self.apps = Tally(_APPS_MOST)
+        self.days = Tally(_DAYS_MOST)
+        self.failures = Tally(_FAILURES_MOST)
         self.first: datetime | None = None
         self.last: datetime | None = None
 

@@ -65,6 +65,10 @@ class Waiting:
     attempts: how often the service was asked for the result so far.
     elapsed: seconds since it was first asked.
     pause: seconds until it is asked again.
+
+    Example::
+
+        client.convert(day, "day.parquet", waiting=lambda waiting: print(f"{waiting.elapsed:.0f} s"))
     """
 
     request_id: str
@@ -366,7 +370,7 @@ class TrackingLogClient:
         url = f"{self._url}/{method}"
         body = HiddenBytes(orjson.dumps({"request": {"auth": self._token.reveal(), **fields}}))
         headers = {"Content-Type": "application/json"}
-        exchange = self._http.follow("POST", url, budget, headers, body, refuse=_refuse_redirect)
+        exchange = self._http.follow("POST", url, budget, headers, body, refuse=_refuse_losing_token)
         if isinstance(exchange, FailedAttempt):
             return exchange
         status = exchange.status
@@ -378,7 +382,7 @@ class TrackingLogClient:
         if isinstance(answer, FailedAttempt):
             return answer
         if status >= 300:
-            raise _refused(method, status, answer)
+            raise _status_error(method, status, answer)
         if isinstance(answer, str):
             return FailedAttempt(f"the answer is {answer}", status, wait)
         if answer.is_transient:
@@ -430,7 +434,7 @@ def _gave_up(method: str, failed: FailedAttempt, budget: RetryBudget) -> Trackpa
     return ApiError(one_line(f"{method}: {failed.text}{tried}"), failed.status_code, advice=advice)
 
 
-def _refuse_redirect(status: int, url: str, target: str) -> str:
+def _refuse_losing_token(status: int, url: str, target: str) -> str:
     """The token is sent to its own host only, and only by POST: a 303 turns it into a GET."""
     if status == 303 or origin(target) != origin(url):
         return f"it redirects to {redacted_url(target)}, where the token is not sent"
@@ -444,7 +448,7 @@ def _not_ready(method: str, budget: RetryBudget, last: str) -> NotReadyError:
     )
 
 
-def _refused(method: str, status: int, answer: Answer | str) -> ApiError:
+def _status_error(method: str, status: int, answer: Answer | str) -> ApiError:
     """The error of an HTTP status that another attempt would meet again."""
     told = answer if isinstance(answer, str) else answer.message
     if status in (401, 403) or (isinstance(answer, Answer) and answer.is_refusal_of_token):

@@ -81,6 +81,7 @@ class ColumnBuilder:
                     raise HeaderError(
                         f"column {name!r} is not in the log's first header, so it has no place in the schema",
                         advice="name the columns that you want with columns=, or read its member alone with members=",
+                        option="columns",
                     )
         return len(segments)
 
@@ -111,12 +112,15 @@ class ColumnBuilder:
         try:
             codes = dictionary.encode(runs, empty_is_null)
         except OverflowError as fault:
-            raise LimitError(f"column {name!r}: {fault}", advice="leave it out of dictionary=") from None
+            raise LimitError(
+                f"column {name!r}: {fault}", advice="leave it out of dictionary=", option="dictionary"
+            ) from None
         most = self._limits.max_dictionary_bytes
         if most is not None and len(dictionary) > before and sum(map(_cost, self._dictionaries.values())) > most:
             raise LimitError(
                 f"column {name!r} has too many distinct values: all dictionaries together fill more than {most} bytes",
                 advice="leave it out of dictionary=, or raise Limits.max_dictionary_bytes",
+                option="dictionary",
             )
         values = pa.StringArray.from_buffers(len(dictionary), *map(pa.py_buffer, dictionary.strings()))
         return encoded(codes, values)

@@ -13,11 +13,11 @@ import pyarrow as pa
 
 from trackparse.records.kernel.codes import Buffer
 from trackparse.records.segments import Segment
+from trackparse.schema import EPOCH
 
 if TYPE_CHECKING:
     from trackparse.events import Event
 
-_EPOCH = datetime(1970, 1, 1)
 _COLUMNS = {"statuses": "status", "app_codes": "appCode", "tracking_codes": "tracking_code"}
 
 
@@ -99,9 +99,9 @@ class Filter:
     def select_numbered(
         self, segments: Sequence[Segment], looked_at: pa.RecordBatch
     ) -> list[tuple[Segment, Sequence[int]]]:
-        """The same, each with its gaps: for each record that is left out, or bad, the number of records before it.
+        """As ``select``, and with each segment its gaps, which ``events_of`` needs to number the records.
 
-        They tell the numbers of the records that stay.
+        A gap stands for a record that was left out, or is bad: it is the number of selected records before it.
         """
         import pyarrow.compute as pc
 
@@ -167,5 +167,5 @@ def _numbers(array: pa.Int32Array) -> memoryview:
 
 
 def _scalar(moment: datetime) -> pa.Scalar:
-    data = ((moment - _EPOCH) // timedelta(microseconds=1)).to_bytes(8, sys.byteorder, signed=True)
+    data = ((moment - EPOCH) // timedelta(microseconds=1)).to_bytes(8, sys.byteorder, signed=True)
     return pa.Array.from_buffers(pa.timestamp("us"), 1, [None, pa.py_buffer(data)])[0]

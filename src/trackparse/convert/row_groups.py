@@ -287,6 +287,7 @@ class RowGroups:
                 f"{len(self._columns)} columns fill memory before there are {self._asked} rows, and the Parquet file "
                 "has too many row groups",
                 advice="name the columns that you want with columns=",
+                option="columns",
             )
 
     def _may_fill(self, records: int, size: int) -> bool:

@@ -247,6 +247,7 @@ class Indexer:
                     f"{self._position(self._record)}: the record does not end within "
                     f"{self._limits.max_record_bytes} bytes",
                     advice="raise Limits.max_record_bytes if a record may be that long",
+                    option="limits",
                 )
         return at
 

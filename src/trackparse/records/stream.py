@@ -219,4 +219,5 @@ def _record_error(reject: Reject) -> RecordError:
         reject.reason,
         reject.raw,
         advice="on_error='quarantine' sets bad records aside and goes on",
+        option="on_error",
     )

@@ -149,6 +149,7 @@ def rejects_writer(name: Path, path: Path, metadata: Mapping[str, str], limits: 
                     f"{name}: the file of rejects has more than {most} bytes",
                     advice="look at what is wrong with the log, skip bad records (on_error='skip'), or raise "
                     "Limits.max_rejects_file_bytes",
+                    option="limits",
                 )
 
         try:

@@ -39,7 +39,7 @@ Write: TypeAlias = Callable[[pa.RecordBatch], object]
 
 
 class Quarantine:
-    """Packs rejects into batches as they come. It hands the batches to ``write``, or keeps them if that is None."""
+    """Packs rejects into batches as they come. It hands the batches to ``write``; without it, it keeps them."""
 
     def __init__(self, limits: Limits, write: Write | None = None) -> None:
         self._write = write
@@ -105,6 +105,7 @@ class Quarantine:
                 f"the bad records fill more than {most} bytes",
                 advice="skip them (on_error='skip'), have convert_log write them (rejects=), or raise "
                 "Limits.max_rejects_bytes",
+                option="limits",
             )
 
     def table(self) -> pa.Table:

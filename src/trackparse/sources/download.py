@@ -83,7 +83,7 @@ class Download(Source):
         self._exchange: Exchange | None = None
         self._received = 0
         self._answer_start = 0  # byte of the file with which the current answer begins
-        self._answer_end: int | None = None  # byte of the file behind it; None if it does not say
+        self._answer_end: int | None = None  # byte of the file behind that answer; None if the answer does not say
         self._is_chunked = False  # the current answer says itself where it ends
         self._ended = False
         self.complete = False  # whether this was the end of the file, as far as HTTP can tell
@@ -194,7 +194,7 @@ class Download(Source):
         headers = {}
         if self._received:
             headers = {"Range": f"bytes={self._received}-", **self._identity.condition}
-        exchange = self._http.follow("GET", self._url, self._budget, headers, refuse=_refuse_redirect)
+        exchange = self._http.follow("GET", self._url, self._budget, headers, refuse=_refuse_plain_http)
         if isinstance(exchange, FailedAttempt):
             return exchange
         try:
@@ -218,7 +218,7 @@ class Download(Source):
 
     def _accept_whole(self, exchange: Exchange) -> None:
         if exchange.status != 200:
-            raise self._refused(exchange)
+            raise self._bad_status(exchange)
         self._check_encoding(exchange)
         self._identity = _Identity.of(exchange.headers)
         self._use(exchange)
@@ -234,7 +234,7 @@ class Download(Source):
                 raise self._changed()
             raise self._error("the server does not send parts of a file, so the download cannot go on")
         if exchange.status != 206:
-            raise self._refused(exchange)
+            raise self._bad_status(exchange)
         self._check_encoding(exchange)
         start, end, total = self._range(exchange)
         if self._identity.differs(identity):
@@ -280,7 +280,7 @@ class Download(Source):
 
     # ---- errors -----------------------------------------------------------------------------------------
 
-    def _refused(self, exchange: Exchange) -> DownloadError:
+    def _bad_status(self, exchange: Exchange) -> DownloadError:
         status = exchange.status
         advice = "a link lasts for a while only: ask for the log again" if status in (401, 403, 404, 410) else ""
         return self._error(f"the server answered {status} {exchange.reason}".rstrip(), advice)
@@ -296,5 +296,5 @@ class Download(Source):
         return DownloadError(one_line(f"download of {redacted_url(self._url)}{where}: {text}"), advice=advice)
 
 
-def _refuse_redirect(_: int, url: str, target: str) -> str:
+def _refuse_plain_http(_: int, url: str, target: str) -> str:
     return f"it redirects from https to {redacted_url(target)}" if is_http(target) and not is_http(url) else ""

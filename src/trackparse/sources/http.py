@@ -183,7 +183,7 @@ class Exchange:
         weakref.finalize(self, watchdog.drop)
         self.status = response.status
         self.reason = http.clean(response.reason or "")
-        # No header with the token in it is needed.
+        # Headers that show the token are left out: nothing here needs them.
         self.headers = urllib3.HTTPHeaderDict(
             (name, value) for name, value in response.headers.items() if not http.shows(f"{name} {value}")
         )
@@ -354,8 +354,8 @@ class Http:
             # A server may repeat the token in a redirect or a link. There it would stand in the logs of others.
             return FailedAttempt("the URL holds the token", final=True)
         seconds = budget.attempt_seconds(self.timeout)
-        # Of each wait for bytes, up to the end of the answer. It is not bounded by the time that is left now, since a
-        # download has its full time again after each byte.
+        # The time for each single wait for bytes, until the answer ends. Not bounded by the time that is left now: a
+        # download gets its full time again after each byte.
         timeout = min(self.timeout, budget.seconds or self.timeout, _WAIT_MOST)
         _current.watchdog = watchdog = Watchdog(budget)
         watchdog.begin(seconds)

@@ -77,15 +77,17 @@ class Clock:
 
 
 class AnyOf:
-    """Set when one of its parts is set."""
+    """A ``Cancel`` that is set when one of its parts is set."""
 
     def __init__(self, *parts: Cancel | None) -> None:
         self._parts = [part for part in parts if part is not None]
 
     def is_set(self) -> bool:
+        """Whether one of the parts is set."""
         return any(part.is_set() for part in self._parts)
 
     def wait(self, timeout: float) -> object:
+        """Return when one of the parts is set, or after ``timeout`` seconds."""
         end = time.monotonic() + timeout
         while not self.is_set() and (left := end - time.monotonic()) > 0:
             time.sleep(min(left, POLL_INTERVAL))
@@ -93,18 +95,21 @@ class AnyOf:
 
 
 class Flag:
-    """An event without a lock: the garbage collector may set it, whichever thread it interrupts."""
+    """A ``Cancel`` without a lock: the garbage collector may set it, whichever thread it interrupts."""
 
     def __init__(self) -> None:
         self._set = False
 
     def set(self) -> None:
+        """End all waiting for it."""
         self._set = True
 
     def is_set(self) -> bool:
+        """Whether it was set."""
         return self._set
 
     def wait(self, timeout: float) -> object:
+        """Return when it is set, or after ``timeout`` seconds."""
         return AnyOf(self).wait(timeout)
 
 
@@ -137,8 +142,8 @@ class FailedAttempt:
 class RetryBudget:
     """How many attempts may fail in a row, and until when there may be another one.
 
-    No attempt outlasts the deadline, and the last one begins a while before it. A deadline of 0 seconds allows one
-    attempt, which has as much time as an attempt has without a deadline.
+    No attempt goes on after the deadline, and the last attempt begins a while before it. A deadline of 0 seconds allows
+    one attempt, and gives it as much time as if there were no deadline.
     """
 
     def __init__(self, pauses: Pauses, retries: int, seconds: float, clock: Clock, cancel: Cancel | None) -> None:
@@ -148,7 +153,7 @@ class RetryBudget:
         self._retries = retries
         self.seconds = seconds  # from the start to the deadline
         self.clock = clock
-        self.stopped = Flag()  # ends all waiting, as cancel does
+        self.stopped = Flag()  # set by the library; ends all waiting, as ``cancel`` of the caller does
         self._cancel = cancel
         self._stopped_or_cancelled = AnyOf(self.stopped, cancel)
         self.failures = 0  # in a row

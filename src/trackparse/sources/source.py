@@ -158,7 +158,7 @@ class FileSource(Source):
         self._at = -1
         # Others may append to the log while it is read.
         most = max(0, min(n, self._end - start))
-        data = _checked(self._file.read(most), self.name)
+        data = _bytes_of(self._file.read(most), self.name)
         if len(data) > most:
             # It returned more than was asked for, so its position is not known.
             return data[:most]
@@ -183,7 +183,7 @@ class StreamSource(Source):
         # After its end, a terminal or a socket may give bytes again.
         if self._ended:
             return b""
-        data = _checked(self._file.read(n), self.name)
+        data = _bytes_of(self._file.read(n), self.name)
         self._ended = not data
         return self._at_most(data, n)
 
@@ -206,7 +206,7 @@ class ChunkSource(Source):
 
     def _take(self, n: int) -> Buffer:
         for chunk in self._chunks:
-            if data := _checked(chunk, self.name):
+            if data := _bytes_of(chunk, self.name):
                 return self._at_most(data, n)
         self._chunks = iter(())
         return b""
@@ -278,7 +278,7 @@ def _span(file: Any) -> tuple[int, int] | None:
         return None
 
 
-def _checked(data: Any, name: str) -> bytes:
+def _bytes_of(data: Any, name: str) -> bytes:
     """The data as bytes, which nobody can change."""
     if isinstance(data, bytes):
         return data

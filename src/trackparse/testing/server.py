@@ -67,6 +67,10 @@ class Request:
     body: the body of the request.
     status: HTTP's status of the answer; None if there was no answer.
     sent: which bytes of the file were sent, as the first one and the one behind the last; None for other answers.
+
+    Example::
+
+        assert [request.path for request in service.requests if request.status == 503] == []
     """
 
     host: Literal["api", "files"]
@@ -82,9 +86,9 @@ class Request:
 class Delivery:
     """How files are sent; assign one to ``FakeService.delivery``, or change its fields.
 
-    cuts: bytes of the file before which the connection breaks, each once.
+    cuts: the connection breaks before each of these bytes of the file, once for each.
     reset: connections are reset when they break, as by a network failure; bytes on their way are lost.
-    changes: the file is another one after each break, with another ETag and date.
+    changes: after each break another file is sent, with another ETag and date.
     ranges: parts of the file are sent if they are asked for.
     chunked: the file is sent in chunks, without its length.
     length: the length is sent. If it is not, and the file is not chunked, it ends with the connection.
