@@ -58,19 +58,18 @@ def calls(kernel: Any) -> Iterator[tuple[str, Callable[[], object]]]:
 
     def events(**changed: Any) -> object:
         arguments = {
-            "run": run(-1),
             "columns": tuple(range(8)),
             "kinds": "mtttsttj",
-            "times": times,
+            "timestamps": times,
             "moment": str,
             "statuses": {"sent": 1},
             "event": Made,
-            "field": Field,
+            "payload": Field,
             "member": "log.csv",
-            "first": 0,
+            "first_record": 0,
             "rejects": [1, 1],
         }
-        return kernel.events(*(arguments | changed).values())
+        return kernel.events(run(-1), **(arguments | changed))
 
     def index(data: Any = BLOCK, **more: Any) -> Callable[[], object]:
         asked = question(BLOCK, payload=-1, **more)._replace(data=data)
@@ -106,7 +105,7 @@ def calls(kernel: Any) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "events: too few columns", lambda: events(columns=(1,))
     yield "events: a column that is none", lambda: events(columns=(9,) * 8)
     yield "events: a column of text", lambda: events(columns=("a",) * 8)
-    yield "events: no times", lambda: events(times=b"")
+    yield "events: no times", lambda: events(timestamps=b"")
     yield "events: a moment that fails", lambda: events(moment=fail)
     yield "events: a reject of text", lambda: events(rejects=["x"])
     yield "events: no kind of event", lambda: events(event=int)

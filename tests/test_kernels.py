@@ -164,16 +164,16 @@ def events(
 
     made = kernel.events(
         run_of(data, found, width, -1),
-        columns,
-        kinds,
-        found.timestamps,
-        lambda time: -time,
-        {"sent": 1, "created": 2},
-        Made,
-        Field,
-        "log.csv",
-        1 << 40,
-        [bad.records for bad in found.rejects],
+        columns=columns,
+        kinds=kinds,
+        timestamps=found.timestamps,
+        moment=lambda time: -time,
+        statuses={"sent": 1, "created": 2},
+        event=Made,
+        payload=Field,
+        member="log.csv",
+        first_record=1 << 40,
+        rejects=[bad.records for bad in found.rejects],
     )
     assert all(type(event) is Made for event in made)
     return [
@@ -431,7 +431,17 @@ def test_tables_that_do_not_fit_their_block_are_refused(instruction_set: ModuleT
             lambda run: instruction_set.views([run], True),
             lambda run: instruction_set.Dictionary().encode([run], True),
             lambda run: instruction_set.events(
-                run, (run.field,) * 8, "mtttsttj", b"\0" * 16, int, {}, Made, instruction_set.Field, "", 0, []
+                run,
+                columns=(run.field,) * 8,
+                kinds="mtttsttj",
+                timestamps=b"\0" * 16,
+                moment=int,
+                statuses={},
+                event=Made,
+                payload=instruction_set.Field,
+                member="",
+                first_record=0,
+                rejects=[],
             ),
         )
         for call in calls:

@@ -77,7 +77,7 @@ WRONG_FOR_CONVERT: list[tuple[dict[str, Any], type[Exception], str]] = [
     (
         {"rejects": "x.jsonl"},
         trackparse.OptionError,
-        "rejects='x.jsonl': only with on_error='quarantine' are there rejects to write",
+        "rejects='x.jsonl': rejects are written with on_error='quarantine' only",
     ),
 ]
 

@@ -7,6 +7,7 @@ The criteria are numbered as in ``readings``: the fifth is closing a field befor
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -69,29 +70,35 @@ def _in_columns(columns: Columns, pair: tuple[int, int], log: bytes, rows: tuple
     return Case(*pair, PHP, log, columns, rows, instead)
 
 
-def _both(target: str) -> tuple[tuple[str, bytes, bool], ...]:
-    """A target, as it is written, and whether RFC 4180 is in force: there the target exists in PHP only."""
-    return (target, target.encode(), False), (_PHP_ONLY, b'"x\\"y"', True)
+def _in_both(
+    stronger: int, weaker: int, log_of: Callable[[str, bytes], tuple[bytes, tuple[Row, ...], tuple[Row, ...]]]
+) -> tuple[Case, Case]:
+    """The same case with either dialect in force.
+
+    ``log_of`` takes a target and how it is written. Where RFC 4180 is in force, the target exists in PHP only.
+    """
+    return (
+        _case(stronger, weaker, *log_of("u", b"u")),
+        _case(stronger, weaker, *log_of(_PHP_ONLY, b'"x\\"y"'), rfc=True),
+    )
 
 
 CASES: Final = (
     # A bare field with a quote, before what follows: behind the record stands a date in another format.
-    *(
-        _case(
-            1,
-            2,
+    *_in_both(
+        1,
+        2,
+        lambda target, written: (
             b"2021-04-20 13:01:01;T-1;" + written + b';"a\\";";sent;ok\n20.04.2021 13:01:02;T-2;u;h;sent;"; retry"\n',
             ((_ONE, "T-1", target, 'a\\";', "sent", "ok"),),
             ((_ONE, "T-1", target, "a\\", ";sent;ok\n20.04.2021 13:01:02;T-2;u;h;sent;", ' retry"'),),
-            rfc,
-        )
-        for target, written, rfc in _both("u")
+        ),
     ),
     # A bare field with a quote, before JSON: one reading swallows the second record, whose payload is empty.
-    *(
-        _case(
-            1,
-            3,
+    *_in_both(
+        1,
+        3,
+        lambda target, written: (
             b"2021-04-20 13:01:01;T-1;"
             + written
             + b';"C:\\dir\\";sent;";";A-1;text\n2021-04-20 13:01:02;T-2;u;h;sent;"; retry";A-1;\n',
@@ -111,9 +118,7 @@ CASES: Final = (
                     "",
                 ),
             ),
-            rfc,
-        )
-        for target, written, rfc in _both("u")
+        ),
     ),
     # A bare field with a quote, before the dialect in force: written by RFC 4180, and by PHP.
     _case(
@@ -132,16 +137,14 @@ CASES: Final = (
         rfc=True,
     ),
     # What follows, before JSON: the reading with an empty payload is followed by the rest of the record.
-    *(
-        _case(
-            2,
-            3,
+    *_in_both(
+        2,
+        3,
+        lambda target, written: (
             b"2021-04-20 13:01:01;T-1;" + written + b';h;sent;"a\\";;\nb";A-1;text\n',
             ((_ONE, "T-1", target, "h", "sent", 'a\\";;\nb', "A-1", "text"),),
             ((_ONE, "T-1", target, "h", "sent", "a\\", "", ""),),
-            rfc,
-        )
-        for target, written, rfc in _both("u")
+        ),
     ),
     # What follows, before the dialect in force: written by RFC 4180, and by PHP.
     _case(
@@ -176,40 +179,34 @@ CASES: Final = (
         rfc=True,
     ),
     # Each of the first four, before closing a field.
-    *(
-        _case(
-            1,
-            5,
+    *_in_both(
+        1,
+        5,
+        lambda target, written: (
             b"2021-04-20 13:01:01;T-1;" + written + b';"a\\";";sent;"; retry"\n',
             ((_ONE, "T-1", target, 'a\\";', "sent", "; retry"),),
             ((_ONE, "T-1", target, "a\\", ";sent;", ' retry"'),),
-            rfc,
-        )
-        for target, written, rfc in _both("u")
+        ),
     ),
-    *(
-        _case(
-            2,
-            5,
+    *_in_both(
+        2,
+        5,
+        lambda target, written: (
             b"2021-04-20 13:01:01;T-1;" + written + b';h;sent;"a\\"\nb"\n',
             ((_ONE, "T-1", target, "h", "sent", 'a\\"\nb'),),
             ((_ONE, "T-1", target, "h", "sent", "a\\"),),
-            rfc,
-        )
-        for target, written, rfc in _both("u")
+        ),
     ),
-    *(
-        _case(
-            3,
-            5,
+    *_in_both(
+        3,
+        5,
+        lambda target, written: (
             b"2021-04-20 13:01:01;T-1;"
             + written
             + b';h;sent;"a\\";;text\nb";A-1;{}\n20.04.2021 13:01:02;T-2;u;h;sent;;A-1;{}\n',
             ((_ONE, "T-1", target, "h", "sent", 'a\\";;text\nb', "A-1", "{}"),),
             ((_ONE, "T-1", target, "h", "sent", "a\\", "", "text"),),
-            rfc,
-        )
-        for target, written, rfc in _both("u")
+        ),
     ),
     # A record that exists in both dialects, between, leaves RFC 4180 in force.
     _case(
@@ -221,10 +218,10 @@ CASES: Final = (
         rfc=True,
     ),
     # Closing a field, before going on: the second record's description begins with a blank line.
-    *(
-        _case(
-            5,
-            6,
+    *_in_both(
+        5,
+        6,
+        lambda target, written: (
             b"2021-04-20 13:01:01;T-1;"
             + written
             + b';h;sent;"C:\\dir\\"\n2021-04-20 13:01:02;T-2;u;h;sent;"\n\nretry"\n',
@@ -233,9 +230,7 @@ CASES: Final = (
                 (_TWO, "T-2", "u", "h", "sent", "\n\nretry"),
             ),
             ((_ONE, "T-1", target, "h", "sent", 'C:\\dir\\"\n2021-04-20 13:01:02;T-2;u;h;sent;'),),
-            rfc,
-        )
-        for target, written, rfc in _both("u")
+        ),
     ),
     # What follows starts like a record in the second column, where its timestamp stands.
     _in_columns(

@@ -24,6 +24,7 @@ class Field:
 
 def events(
     run: Run,
+    *,
     columns: tuple[int, ...],
     kinds: str,
     timestamps: Buffer,

@@ -71,7 +71,7 @@ static PyMethodDef kernel_methods[] = {
     {"records_in", kernel_records_in, METH_VARARGS, NULL},
     {"strings", kernel_strings, METH_VARARGS, NULL},
     {"views", kernel_views, METH_VARARGS, NULL},
-    {"events", kernel_events, METH_VARARGS, NULL},
+    {"events", (PyCFunction)(void (*)(void))kernel_events, METH_VARARGS | METH_KEYWORDS, NULL},
     {"validity_of", kernel_validity_of, METH_O, NULL},
     {"count_lines", kernel_count_lines, METH_VARARGS, NULL},
     {"parse_timestamp", kernel_parse_timestamp, METH_O, NULL},

@@ -26,6 +26,7 @@ class Field:
 def count_lines(data: Buffer, start: int, stop: int, /) -> int: ...
 def events(
     run: Run,
+    *,
     columns: tuple[int, ...],
     kinds: str,
     timestamps: Buffer,
@@ -36,7 +37,6 @@ def events(
     member: str,
     first_record: int,
     rejects: list[int],
-    /,
 ) -> list[Any]: ...
 def index(question: Question, /) -> Indexed: ...
 def is_json(text: Buffer, /) -> bool: ...

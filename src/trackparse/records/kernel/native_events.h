@@ -238,16 +238,18 @@ static PyObject *make_events(event_builder_t *m, long long first_record, PyObjec
     return list;
 }
 
-static PyObject *kernel_events(PyObject *module, PyObject *args)
+static PyObject *kernel_events(PyObject *module, PyObject *args, PyObject *keywords)
 {
+    static char *names[] = {"run",   "columns", "kinds",  "timestamps",   "moment",  "statuses",
+                            "event", "payload", "member", "first_record", "rejects", NULL};
     PyObject *run, *columns, *rejects, *event, *payload, *result = NULL;
     long long first_record;
     event_builder_t *m = calloc(1, sizeof *m);
     if (!m)
         return PyErr_NoMemory();
-    if (!PyArg_ParseTuple(args, "OO!sy*OO!OOULO!:events", &run, &PyTuple_Type, &columns, &m->kinds, &m->timestamps,
-                          &m->moment, &PyDict_Type, &m->statuses, &event, &payload, &m->member, &first_record,
-                          &PyList_Type, &rejects)) {
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O$O!sy*OO!OOULO!:events", names, &run, &PyTuple_Type, &columns,
+                                     &m->kinds, &m->timestamps, &m->moment, &PyDict_Type, &m->statuses, &event,
+                                     &payload, &m->member, &first_record, &PyList_Type, &rejects)) {
         free(m);
         return NULL;
     }
