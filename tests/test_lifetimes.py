@@ -457,6 +457,6 @@ class TestInterrupted:
         monkeypatch.setattr(threading.Thread, "start", interrupted_start)
         for _ in range(50):
             with contextlib.suppress(KeyboardInterrupt):
-                trackparse.convert_log(NUMBERED, tmp_path / "log.parquet", block_size=2000, row_group_size=1000)
+                trackparse.convert_log(NUMBERED, tmp_path / "log.parquet", block_size=2000, row_group_size=ROWS // 5)
             assert {path.name for path in tmp_path.iterdir()} <= {"log.parquet"}
         assert len(started) > 50
