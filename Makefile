@@ -66,6 +66,7 @@ torture: setup
 bombs: setup
 	TRACKPARSE_BOMBS=all $(BIN)/python -m pytest -q -rA tests/test_memory.py
 	$(BIN)/python fuzz/bombs.py --seconds $(SECONDS)
+
 # Logs at random, read as docs/format.md says; SEED takes others.
 LOGS ?= 50000
 SEED ?= 1

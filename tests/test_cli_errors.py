@@ -211,8 +211,8 @@ def test_an_empty_member_is_said_to_be_empty(content: bytes, tmp_path: Path) -> 
     path = tmp_path / "log.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("day.csv", content)
-    assert "day.csv: the member is empty" in failed(1, "convert", path)
-    with pytest.raises(trackparse.HeaderError, match="the member is empty"):
+    assert "day.csv: the log is empty" in failed(1, "convert", path)
+    with pytest.raises(trackparse.HeaderError, match="the log is empty"):
         trackparse.open_log(path)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +13,7 @@ import pytest
 
 import trackparse
 from support.cli import ROW, csv_of, ended, good, with_bad, with_text
+from trackparse import Event
 from trackparse.cli.head import _lines
 from trackparse.testing.sample import COLUMNS, sample_rows, write_sample
 
@@ -123,3 +127,17 @@ def test_sample_writes_what_the_library_writes(tmp_path: Path) -> None:
 def test_more_rows_than_any_log_has(form: list[str], tmp_path: Path) -> None:
     log = csv_of(tmp_path / "log.csv", ROW * 3)
     assert good("head", log, "-n", str(10**30), *form).stdout == good("head", log, *form).stdout
+
+
+def test_long_values_are_shortened_as_they_come() -> None:
+    def events() -> Iterator[Event]:
+        for number in range(60):
+            text = str(number) * (1 << 20)
+            yield Event(datetime(2021, 4, 20), "T", "t", "h", "sent", text, None, None)
+
+    tracemalloc.start()
+    lines = list(_lines(("timestamp", "tracking_code", "target_id", "hwid", "status", "description"), events()))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(lines) == 61
+    assert peak < 20 << 20

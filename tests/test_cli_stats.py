@@ -163,3 +163,12 @@ def test_long_values_are_told_apart_by_their_beginning() -> None:
     tally.add("x" * 1000 + "b", "sent", 2)
     tally.add("y", "sent", 3)
     assert (tally.ranked(), tally.others) == ({"x" * 200: 3}, 3)
+
+
+def test_a_long_status_is_held_once_however_many_applications_have_it() -> None:
+    tally = Tally(1000)
+    for number in range(100):
+        tally.add(f"app {number}", "".join(["😀" * 300]), 1)
+    [[status]] = {tuple(counts) for counts in tally.by_value().values()}
+    assert len(status.encode()) <= 200
+    assert len({id(name) for counts in tally.by_value().values() for name in counts}) == 1

@@ -19,6 +19,7 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import trustme
 import urllib3
@@ -218,6 +219,16 @@ def test_a_log_outlives_its_client(service: FakeService) -> None:
     with log:
         assert log.read_all().equals(table_of(sample()))
     assert len(service.spans) == 2
+
+
+def test_names_that_can_be_read_only_once(service: FakeService, tmp_path: Path) -> None:
+    with client_of(service) as client:
+        with client.open_log(YESTERDAY, columns=iter(["status"])) as log:
+            assert log.schema.names == ["status"]
+        client.convert(YESTERDAY, tmp_path / "log.parquet", columns=iter(["status", "hwid"]))
+        assert pq.read_schema(tmp_path / "log.parquet").names == ["status", "hwid"]
+        for day, report in client.convert_days(ago(2), ago(1), tmp_path, columns=iter(["status"])):
+            assert pq.read_schema(report.path).names == ["status"], day
 
 
 def test_a_bad_option_is_met_before_the_wait(service: FakeService, tmp_path: Path) -> None:

@@ -165,6 +165,13 @@ class TestWhichColumnsAreEncoded:
         self.convert(payloads, dest)
         assert dest.read_bytes() == found
 
+    def test_long_values_fill_a_row_group_by_what_they_are(self, dest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Those of the sample are parts of one array, whose bytes count once and not once a part."""
+        monkeypatch.setattr(row_groups, "_STEP", 10_000)
+        monkeypatch.setattr(row_groups, "TEXT_BYTES", 1 << 20)
+        sizes = self.convert([f"{number:02000}" for number in range(600)], dest)
+        assert len(sizes) == 2
+
     def test_nulls_among_them(self, dest: Path) -> None:
         self.convert([f"{number:050}" if number % 7 else "" for number in range(2500)], dest)
 

@@ -6,6 +6,7 @@ import dataclasses
 import gc
 import gzip
 import io
+import itertools
 import json
 import re
 import threading
@@ -597,6 +598,20 @@ def test_a_batch_of_very_many_columns_has_few_rows(string_type: Literal["string"
         assert log.stats.records == 30_000
     assert sum(batch.num_rows for batch in batches) == 30_000
     assert max(batch.num_rows * batch.num_columns for batch in batches) <= 2 << 20
+
+
+def test_events_go_on_behind_a_batch_of_very_many_columns() -> None:
+    """What was read for the next batches is not lost where events are asked for instead, and the other way round."""
+    names = b"".join(b";c%d" % number for number in range(300))
+    rows = b"".join(b"2021-04-20 13:01:01;T-%d\n" % number for number in range(30_000))
+    data = b"//timestamp;tracking_code" + names + b"\n//timestamp;tracking_code\n" + rows
+    with trackparse.open_log(data) as log:
+        found = next(log)["tracking_code"].to_pylist()
+        assert 0 < len(found) < 30_000
+        events = log.events()
+        found += [event.tracking_code for event in itertools.islice(events, 20_000)]
+        found += [event.tracking_code for event in events]
+    assert found == [f"T-{number}" for number in range(30_000)]
 
 
 class TestManyDamagedHeaders:

@@ -27,7 +27,6 @@ from trackparse.sources.source import open_source
 
 _INTERRUPTED_WAIT: Final = 1.0  # seconds that close waits for a blocked read after Ctrl-C
 _SHOWN: Final = 8  # columns in a repr
-
 # Values of a batch for each byte of a block. An ordinary log has one value for 40 bytes. Where the first header had
 # 1,024 names, and a later one has two, a record of 22 bytes is 1,024 values.
 _CELLS_A_BYTE: Final = 2
@@ -74,7 +73,7 @@ class LogReader:
         on_rejects = self._quarantine.add if asked["on_error"] == "quarantine" else None
         self._limits = limits
         self._cells_most = _CELLS_A_BYTE * block_size
-        self._parts: list[list[Segment]] = []  # of batches that are to come
+        self._parts: list[list[Segment]] = []  # of the batches that are left of what was read
         try:
             self._ahead = ReadAhead(open_archive(opened, limits, asked["members"]), block_size)
         except BaseException:
@@ -197,7 +196,7 @@ class LogReader:
         try:
             while True:
                 try:
-                    group = self._guarded(lambda: self._next_group(len))
+                    group = self._guarded(lambda: self._parts.pop(0) if self._parts else self._next_group(len))
                 except StopIteration:
                     return
                 for segment, gaps in self._wanted(group):

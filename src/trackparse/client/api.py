@@ -194,7 +194,7 @@ class TrackingLogClient:
         ``deadline`` is how many seconds the service may take to make the log, and how many may go by without a byte of
         the download. ``waiting`` is called with ``Waiting`` before each pause. Options as for ``trackparse.open_log``.
         """
-        read_options(options)
+        options = read_options(options)
         return _opened(self._download(date, deadline, waiting, cancel), options)
 
     def convert(
@@ -211,7 +211,7 @@ class TrackingLogClient:
 
         ``deadline``, ``waiting`` and ``cancel`` as for ``open_log``; options as for ``trackparse.convert_log``.
         """
-        convert_options(options)
+        options = convert_options(options)
         check_place(Path(dest))
         with closing(self._download(date, deadline, waiting, cancel)) as source:
             return convert_log(source, dest, **options)
@@ -257,7 +257,7 @@ class TrackingLogClient:
         Each is opened as by ``open_log``, and closed when the next one is asked for. The service is asked for all of
         them first, so that it makes one while another is read.
         """
-        read_options(options)
+        options = read_options(options)
         for day, source in self._downloads(first, last, deadline, waiting, cancel):
             with _opened(source, options) as log:
                 yield day, log
@@ -278,8 +278,8 @@ class TrackingLogClient:
         Gives pairs of a date and a ``ConversionReport``. A day is written when its pair is asked for. Options as for
         ``trackparse.convert_log``, without ``rejects``.
         """
-        convert_options(options)
-        if options.get("rejects") is not None:
+        options = convert_options(options)
+        if options["rejects"] is not None:
             raise ValueError("rejects names one file, but each day needs its own: convert the days one by one")
         check_place(Path(folder) / "day.parquet")
         for day, source in self._downloads(first, last, deadline, waiting, cancel):

@@ -70,12 +70,17 @@ class PlainColumn:
         self.text_bytes = sum(map(self._text_of, arrays))
 
     def _text_of(self, array: pa.Array) -> int:
-        return int(array.buffers()[2].size) + 4 * len(array) if self._kind == pa.string() else 0
+        if self._kind != pa.string():
+            return 0
+        # Not the size of the buffer: several arrays may be parts of one.
+        offsets = memoryview(array.buffers()[1]).cast("B").cast("i")
+        text: int = offsets[array.offset + len(array)] - offsets[array.offset]
+        return text + 4 * len(array)
 
     def add(self, segments: Sequence[Segment], runs: list[Run]) -> None:
         array = self._columns.column(self.name, segments, runs)
+        self.text_bytes += self._text_of(array)
         if self._kind == pa.string():
-            self.text_bytes += self._text_of(array)
             array = _close_fitting(array)
         self._arrays.append(array)
         last = self._arrays[-_FEW:]

@@ -141,7 +141,7 @@ class Indexer:
         yield from self._index(data, 0, len(data), final=True)
         if self.columns is None:
             raise HeaderError(
-                f"{self._member}: the member is empty",
+                f"{self._member}: the log is empty",
                 advice="a tracking log starts with a header: ask for the log again",
             )
         yield from self._flush_counts()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from trackparse.errors import Position, Reason
-from trackparse.records.kernel.codes import NO_COLUMN, START_MASK, Buffer, Run
+from trackparse.records.kernel.codes import START_MASK, Buffer
 
 
 class Reject(NamedTuple):
@@ -109,8 +109,3 @@ class Segment:
             header_bytes=0,
             unresolved=0,
         )
-
-    def run(self, column: str) -> Run:
-        """What the kernel needs to read one column of it."""
-        field = self.columns.index(column) if column in self.columns else NO_COLUMN
-        return Run(self.data, self.fields, self.records, len(self.columns), field)
