@@ -292,14 +292,14 @@ HEADERS = [
     ),
     Case(
         "a payload of many short keys before the timestamp of the record that follows",
-        b"//payload;timestamp;tracking_code;target_id;hwid;status;description;appCode\n"
-        b'{};2021-04-20 13:01:01;T-1;u;h;sent;"say \\"\nor go on";A\n'
-        b'"{' + b",".join(b'""k%d"":""v""' % key for key in range(60)) + b'}";2021-04-20 13:01:02;T-2;u;h;sent;;A\n',
+        b"//payload;timestamp;tracking_code;target_id;status;description\n"
+        b'{};2021-04-20 13:01:01;T-1;u;sent;"say \\"\nor go on"\n'
+        b'"{' + b",".join(b'""k%d"":""v""' % key for key in range(60)) + b'}";2021-04-20 13:01:02;T-2;u;sent;\n',
         (
-            (datetime(2021, 4, 20, 13, 1, 1), "T-1", "u", "h", "sent", 'say \\"\nor go on', "A", "{}"),
+            (datetime(2021, 4, 20, 13, 1, 1), "T-1", "u", None, "sent", 'say \\"\nor go on', None, "{}"),
             (
                 datetime(2021, 4, 20, 13, 1, 2),
-                *("T-2", "u", "h", "sent", "", "A"),
+                *("T-2", "u", None, "sent", "", None),
                 "{" + ",".join(f'"k{key}":"v"' for key in range(60)) + "}",
             ),
         ),
