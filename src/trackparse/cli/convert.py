@@ -82,7 +82,7 @@ def convert(
 
     Bad records are written to a file beside the Parquet file, log.rejects.jsonl for log.parquet, each with its place,
     the reason and its bytes. Their number is printed on standard error. The exit code is 0 all the same; with --strict
-    a bad record is an error. A damaged archive is an error; with --keep-partial the records before the damage are kept,
+    a bad record is an error. A damaged archive is an error; with --keep-partial the records that can be read are kept,
     and the exit code is 4.
 
     \b

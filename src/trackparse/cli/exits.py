@@ -17,7 +17,7 @@ class Exit(IntEnum):
     FAILED: a log cannot be read, or a file cannot be written.
     USAGE: the command line itself is wrong.
     REJECTED: ``--strict`` met a bad record, or ``check`` found something.
-    PARTIAL: ``--keep-partial`` kept the records before the damage.
+    PARTIAL: ``--keep-partial`` kept the records that could be read.
     DENIED: the service does not accept the token.
     NOT_READY: the service had no log in time.
     SERVICE: the service refused or failed, or the download failed.
