@@ -247,6 +247,8 @@ def _refused(name: str, header: bytes) -> Case:
     return Case(name, before + H6 + line6(), (row6(), row6()), tuple(rejects))
 
 
+# A header that ``cat`` can run into a record without anything to show where it begins.
+_H6_OTHER = b"timestamp;tracking_code;hwid;target_id;status;description\n"
 HEADERS = [
     Case("blanks around the names of a header", _SPACED + _SWAPPED, (row6(),)),
     Case("blanks around the names of a header in the middle", H6 + line6() + _SPACED + _SWAPPED, (row6(),) * 2),
@@ -303,6 +305,52 @@ HEADERS = [
                 "{" + ",".join(f'"k{key}":"v"' for key in range(60)) + "}",
             ),
         ),
+    ),
+    *(
+        Case(
+            f"a header run into a record in another form, {name}",
+            H6 + line6() + line6()[:-1] + header + line6() + H6 + line6(),
+            (row6(),) * 2,
+            (
+                bad("bad_header", H6 + line6(), line6()[:-1] + header),
+                bad("bad_header", H6 + line6() + line6()[:-1] + header, line6()),
+            ),
+        )
+        for name, header in (
+            ("bare", b"timestamp;tracking_code;hwid;target_id;status;description\n"),
+            ("quoted", b'"timestamp";"tracking_code";"hwid";"target_id";"status";"description"\n'),
+            ("with a mark", BOM + b"timestamp;tracking_code;hwid;target_id;status;description\n"),
+            ("in another order", b"//timestamp;hwid;target_id;tracking_code;status;description\n"),
+            ("in capital letters", b"Timestamp;Tracking_Code;HWID;Target_ID;Status;Description\n"),
+        )
+    ),
+    Case(
+        "a header run into the last line of a record, in another form",
+        H6 + line6() + b'2021-04-20 13:01:00;T-1;u;h;sent;"one\ntwo"' + _H6_OTHER + line6(),
+        (row6(),),
+        (
+            bad("text_after_quote", H6 + line6(), b'2021-04-20 13:01:00;T-1;u;h;sent;"one\n'),
+            bad(
+                "bad_header",
+                H6 + line6() + b'2021-04-20 13:01:00;T-1;u;h;sent;"one\n',
+                b'two"' + _H6_OTHER,
+            ),
+            bad("bad_header", H6 + line6() + b'2021-04-20 13:01:00;T-1;u;h;sent;"one\ntwo"' + _H6_OTHER, line6()),
+        ),
+    ),
+    Case(
+        "a header run into a record that was cut, in another form, with as many fields as a record",
+        H8 + line() + b"2021-04-20 13:01:00;T-1;u" + _H6_OTHER + line6() + H8 + line(),
+        (row(),) * 2,
+        (
+            bad("bad_header", H8 + line(), b"2021-04-20 13:01:00;T-1;u" + _H6_OTHER),
+            bad("bad_header", H8 + line() + b"2021-04-20 13:01:00;T-1;u" + _H6_OTHER, line6()),
+        ),
+    ),
+    Case(
+        "a header behind an escaped quote, in a value",
+        H6 + b'2011-01-01 15:03:01;T-1;u;h;sent;"say \\"\n' + H8 + b'now"\n' + line6(),
+        ((*row6()[:1], "T-1", "u", "h", "sent", f'say \\"\n{H8.decode()}now', None, None), row6()),
     ),
     Case("a separator line, and no header", b"sep=;\n" + line(), (row(),)),
     _refused("a damaged name in a header in the middle", _DAMAGED),

@@ -188,6 +188,8 @@ class Reader:
         """The header that starts here, if one does, and where it ends. One that cannot be used is damaged."""
         text = line(self.data, self.at)
         end = next_line(self.data, self.at)
+        behind = () if first else self.names_behind(text)
+        end_of_line = end
         if before_inside(text) != text:
             text = before_inside(text)
             end = self.at + len(text)
@@ -196,11 +198,16 @@ class Reader:
             text = text[: run_in.start()].removesuffix(BOM)
             end = self.at + len(text)
         names = names_of(text)
-        if not self.names_columns(text):
+        if not self.names_columns(text) and not behind:
             return None, end
         whole = is_header(names)
         if first and not whole:
             return None, end
+        sound = (
+            whole and len(set(names)) == len(names) and is_utf8(text) and len(text) <= 1 << 16 and len(names) <= 1024
+        )
+        if behind and not sound:
+            return Header(behind, damaged=True), end_of_line
         usable = len(set(names)) == len(names) and is_utf8(text) and len(text) <= 1 << 16 and len(names) <= 1024
         if not first and usable and whole:
             # Page silent: names that the first header added are known.
@@ -210,6 +217,20 @@ class Reader:
         if not first and len(text) > 1 << 16:
             self.log.used.add("header in the middle of more than 64 KiB")
         return Header(names, damaged=not (usable and whole)), end
+
+    def names_behind(self, text: bytes) -> tuple[bytes, ...]:
+        """The names that end a line of something else: one at the end of a field, and at least two fields behind it."""
+        if self.header.damaged or HEADER_INSIDE.search(text, 1):
+            return ()
+        known = {name.lower(): name for name in (*NAMES, *self.usable.names) if name}
+        fields = [name.strip(AROUND_NAMES).lower() for name in text.split(b";")]
+        behind: list[bytes] = []
+        while fields and fields[-1] in known:
+            behind.insert(0, known[fields.pop()])
+        first = max((name for name in known if fields and fields[-1].endswith(name)), key=len, default=None)
+        if len(behind) < 2 or not (fields and (first or is_header(behind))):
+            return ()
+        return (known[first], *behind) if first else tuple(behind)
 
     def names_columns(self, text: bytes) -> bool:
         """Whether a line is a header, or was one."""
@@ -299,6 +320,7 @@ class Reader:
             reading.bare_quote,
             not self.may_follow(header, data, reading.end),
             payload is not None and not json_or_empty(reading.fields[payload]),
+            self.is_header_at(header, data, reading.end),
             self.in_force not in reading.dialects,
             reading.choices,
         )
@@ -306,12 +328,25 @@ class Reader:
     def may_follow(self, header: Header, data: bytes, at: int) -> bool:
         return at >= len(data) or line(data, at) == b"" or self.plausible(header, data, at)
 
+    def is_header_at(self, header: Header, data: bytes, at: int) -> bool:
+        """Whether what may follow a record is a header, by the looks of it."""
+        text = line(data, at)
+        if at >= len(data) or text == b"" or text.startswith(BOM):
+            return False
+        if text.startswith((b"//", b'"//', *SEP)):
+            return True
+        return not timestamp_in(header, data, at) and self.plausible(header, data, at)
+
     def plausible(self, header: Header, data: bytes, at: int) -> bool:
         """Whether a record or a header starts at this place, by the looks of it."""
         text = line(data, at)
         if text.startswith((BOM, b"//", b'"//', *SEP)):
             return True
-        return timestamp_in(header, data, at) or self.names_columns(before_run_in(before_inside(text)))
+        return (
+            timestamp_in(header, data, at)
+            or self.names_columns(before_run_in(before_inside(text)))
+            or bool(self.names_behind(text))
+        )
 
     def readings(self, header: Header, data: bytes) -> list[Reading]:
         found: dict[object, Reading] = {}

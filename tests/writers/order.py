@@ -2,7 +2,7 @@
 
 All other criteria leave the two readings equal, so a case fails when its two criteria change places, and for nothing
 else. The truth is ``rows``; ``instead`` is what comes out with the two exchanged. Rows are text, one value a field.
-The criteria are numbered as in ``readings``: the fifth is closing a field before going on, the sixth its opposite.
+The criteria are numbered as in ``readings``: the sixth is closing a field before going on, the seventh its opposite.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ROW6: Final = ("2021-04-20 13:01:00", "T-0", "u", "h", "sent", 'say \\"hi\\" no
 _ROW8: Final = (*_ROW6, "A-1", "{}")
 _ONE: Final = "2021-04-20 13:01:01"
 _TWO: Final = "2021-04-20 13:01:02"
-# A field that exists in PHP only: with it in a record, criterion 4 leaves the readings equal, whatever is in force.
+# A field that exists in PHP only: with it in a record, criterion 5 leaves the readings equal, whatever is in force.
 _PHP_ONLY: Final = 'x\\"y'
 
 
@@ -123,14 +123,14 @@ CASES: Final = (
     # A bare field with a quote, before the dialect in force: written by RFC 4180, and by PHP.
     _case(
         1,
-        4,
+        5,
         b'2021-04-20 13:01:01;T-1;u;h;"5\\""";"; retry"\n',
         ((_ONE, "T-1", "u", "h", '5\\"', "; retry"),),
         ((_ONE, "T-1", "u", "h", '5\\"";', ' retry"'),),
     ),
     _case(
         1,
-        4,
+        5,
         b'2021-04-20 13:01:01;T-1;u;h;"5\\"";"; retry"\n',
         ((_ONE, "T-1", "u", "h", '5\\"', "; retry"),),
         ((_ONE, "T-1", "u", "h", '5\\";', ' retry"'),),
@@ -149,14 +149,14 @@ CASES: Final = (
     # What follows, before the dialect in force: written by RFC 4180, and by PHP.
     _case(
         2,
-        4,
+        5,
         b'2021-04-20 13:01:01;T-1;u;h;sent;"a\\""\nb"\n',
         ((_ONE, "T-1", "u", "h", "sent", 'a\\"\nb'),),
         ((_ONE, "T-1", "u", "h", "sent", 'a\\"'),),
     ),
     _case(
         2,
-        4,
+        5,
         b'2021-04-20 13:01:01;T-1;u;h;sent;"a\\"\nb"\n',
         ((_ONE, "T-1", "u", "h", "sent", 'a\\"\nb'),),
         ((_ONE, "T-1", "u", "h", "sent", "a\\"),),
@@ -165,23 +165,121 @@ CASES: Final = (
     # JSON, before the dialect in force: written by RFC 4180, and by PHP; what follows is a date in another format.
     _case(
         3,
-        4,
+        5,
         b'2021-04-20 13:01:01;T-1;u;h;sent;;A-1;"{""a"":""x\\""""\n}"\n20.04.2021 13:01:02;T-2;u;h;sent;;A-1;{}\n',
         ((_ONE, "T-1", "u", "h", "sent", "", "A-1", '{"a":"x\\""\n}'),),
         ((_ONE, "T-1", "u", "h", "sent", "", "A-1", '{"a":"x\\""'),),
     ),
     _case(
         3,
-        4,
+        5,
         b'2021-04-20 13:01:01;T-1;u;h;sent;;A-1;"{""a"":""x\\"""\n}"\n20.04.2021 13:01:02;T-2;u;h;sent;;A-1;{}\n',
         ((_ONE, "T-1", "u", "h", "sent", "", "A-1", '{"a":"x\\""\n}'),),
         ((_ONE, "T-1", "u", "h", "sent", "", "A-1", '{"a":"x\\"'),),
         rfc=True,
     ),
-    # Each of the first four, before closing a field.
+    # A header that follows comes after all of these: a bare field with a quote, what follows, JSON.
     *_in_both(
         1,
+        4,
+        lambda target, written: (
+            b"2021-04-20 13:01:01;T-1;"
+            + written
+            + b';"a\\";";sent;ok\n'
+            + _H6
+            + b'2021-04-20 13:01:02;T-2;u;h;sent;"; retry"\n',
+            ((_ONE, "T-1", target, 'a\\";', "sent", "ok"), (_TWO, "T-2", "u", "h", "sent", "; retry")),
+            (
+                (
+                    _ONE,
+                    "T-1",
+                    target,
+                    "a\\",
+                    f";sent;ok\n{_H6.decode()}2021-04-20 13:01:02;T-2;u;h;sent;",
+                    ' retry"',
+                ),
+            ),
+        ),
+    ),
+    *_in_both(
+        2,
+        4,
+        lambda target, written: (
+            b"2021-04-20 13:01:01;T-1;"
+            + written
+            + b';h;sent;"C:\\dir\\"\n'
+            + _H6
+            + b'2021-04-20 13:01:02;T-2;u;h;sent;"\nretry"\n',
+            ((_ONE, "T-1", target, "h", "sent", "C:\\dir\\"), (_TWO, "T-2", "u", "h", "sent", "\nretry")),
+            (
+                (
+                    _ONE,
+                    "T-1",
+                    target,
+                    "h",
+                    "sent",
+                    f'C:\\dir\\"\n{_H6.decode()}2021-04-20 13:01:02;T-2;u;h;sent;',
+                ),
+            ),
+        ),
+    ),
+    *_in_both(
+        3,
+        4,
+        lambda target, written: (
+            b"2021-04-20 13:01:01;T-1;"
+            + written
+            + b';h;sent;"a\\";;text\n2021-04-20 13:01:09;T-9;u;h;sent;";A-1;{}\n'
+            + _H8
+            + b"2021-04-20 13:01:02;T-2;u;h;sent;;A-1;{}\n",
+            (
+                (
+                    _ONE,
+                    "T-1",
+                    target,
+                    "h",
+                    "sent",
+                    'a\\";;text\n2021-04-20 13:01:09;T-9;u;h;sent;',
+                    "A-1",
+                    "{}",
+                ),
+                (_TWO, "T-2", "u", "h", "sent", "", "A-1", "{}"),
+            ),
+            (
+                (_ONE, "T-1", target, "h", "sent", "a\\", "", "text"),
+                (_TWO, "T-2", "u", "h", "sent", "", "A-1", "{}"),
+            ),
+        ),
+    ),
+    # It comes before the dialect in force: written by RFC 4180, and by PHP.
+    _case(
+        4,
         5,
+        b'2021-04-20 13:01:01;T-1;u;h;sent;"a\\""\n' + _H6 + b'b"\n',
+        ((_ONE, "T-1", "u", "h", "sent", f'a\\"\n{_H6.decode()}b'),),
+        ((_ONE, "T-1", "u", "h", "sent", 'a\\"'),),
+    ),
+    _case(
+        4,
+        5,
+        b'2021-04-20 13:01:01;T-1;u;h;sent;"a\\"\n' + _H6 + b'b"\n',
+        ((_ONE, "T-1", "u", "h", "sent", f'a\\"\n{_H6.decode()}b'),),
+        ((_ONE, "T-1", "u", "h", "sent", "a\\"),),
+        rfc=True,
+    ),
+    # Each of the first five, before closing a field.
+    *_in_both(
+        4,
+        6,
+        lambda target, written: (
+            b"2021-04-20 13:01:01;T-1;" + written + b';h;sent;"a\\"\n' + _H6 + b'b"\n',
+            ((_ONE, "T-1", target, "h", "sent", f'a\\"\n{_H6.decode()}b'),),
+            ((_ONE, "T-1", target, "h", "sent", "a\\"),),
+        ),
+    ),
+    *_in_both(
+        1,
+        6,
         lambda target, written: (
             b"2021-04-20 13:01:01;T-1;" + written + b';"a\\";";sent;"; retry"\n',
             ((_ONE, "T-1", target, 'a\\";', "sent", "; retry"),),
@@ -190,7 +288,7 @@ CASES: Final = (
     ),
     *_in_both(
         2,
-        5,
+        6,
         lambda target, written: (
             b"2021-04-20 13:01:01;T-1;" + written + b';h;sent;"a\\"\nb"\n',
             ((_ONE, "T-1", target, "h", "sent", 'a\\"\nb'),),
@@ -199,7 +297,7 @@ CASES: Final = (
     ),
     *_in_both(
         3,
-        5,
+        6,
         lambda target, written: (
             b"2021-04-20 13:01:01;T-1;"
             + written
@@ -210,8 +308,8 @@ CASES: Final = (
     ),
     # A record that exists in both dialects, between, leaves RFC 4180 in force.
     _case(
-        4,
         5,
+        6,
         b'2021-04-20 13:01:01;T-1;u;h;sent;"C:\\dir\\"\n2021-04-20 13:01:02;T-2;u;h;sent;"a\\""\n\nb"\n',
         ((_ONE, "T-1", "u", "h", "sent", "C:\\dir\\"), (_TWO, "T-2", "u", "h", "sent", 'a\\"\n\nb')),
         ((_ONE, "T-1", "u", "h", "sent", "C:\\dir\\"), (_TWO, "T-2", "u", "h", "sent", 'a\\"')),
@@ -219,8 +317,8 @@ CASES: Final = (
     ),
     # Closing a field, before going on: the second record's description begins with a blank line.
     *_in_both(
-        5,
         6,
+        7,
         lambda target, written: (
             b"2021-04-20 13:01:01;T-1;"
             + written
@@ -235,7 +333,7 @@ CASES: Final = (
     # What follows starts like a record in the second column, where its timestamp stands.
     _in_columns(
         Columns(6, 1, -1),
-        (2, 5),
+        (2, 6),
         b"//tracking_code;timestamp;target_id;hwid;status;description\n"
         b'T-1;2021-04-20 13:01:01;u;h;sent;"a\\"\nb"\nT-2;2021-04-20 13:01:02;u;h;sent;ok\n',
         (("T-1", _ONE, "u", "h", "sent", 'a\\"\nb'), ("T-2", _TWO, "u", "h", "sent", "ok")),
@@ -245,7 +343,7 @@ CASES: Final = (
     # JSON in a payload that is not the last column.
     _in_columns(
         Columns(8, 0, 6),
-        (3, 5),
+        (3, 6),
         b"//timestamp;tracking_code;target_id;hwid;status;description;payload;appCode\n"
         b'2021-04-20 13:01:01;T-1;u;h;sent;;"{""a"":""x\\";""\n}";A-1\n20.04.2021 13:01:02;T-2;u;h;sent;;{};A-1\n',
         ((_ONE, "T-1", "u", "h", "sent", "", '{"a":"x\\";"\n}', "A-1"),),

@@ -8,10 +8,11 @@ The order, from the strongest criterion to the weakest:
 1. no bare field holds a quote;
 2. what follows is the end of the member, a blank line, a byte order mark, or starts like a header or like a record;
 3. the payload is a JSON object or array, or empty;
-4. the reading is one of the dialect in force;
-5. closing a field before going on.
+4. what follows does not start like a header;
+5. the reading is one of the dialect in force;
+6. closing a field before going on.
 
-The opposite of the fifth has the number 6, and is in no order but those of comparisons.
+The opposite of the sixth has the number 7, and is in no order but those of comparisons.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ PHP: Final = "php"
 RFC4180: Final = "rfc4180"
 BOM: Final = b"\xef\xbb\xbf"
 # The order of the specification.
-ORDER: Final = (1, 2, 3, 4, 5)
+ORDER: Final = (1, 2, 3, 4, 5, 6)
 
 _BARE: Final = re.compile(rb"[^;\n]*")
 # Any run of CRs before a line feed, or before the end of the member, belongs to the line end.
@@ -62,12 +63,13 @@ class Reading(NamedTuple):
     no_bare_quote: bool
     followed_well: bool
     payload_fits: bool
+    no_header_follows: bool
     place: int  # closing a field before going on: the smaller comes first
 
     @property
-    def rank(self) -> tuple[bool, bool, bool]:
-        """Criteria 1 to 3: all that does not depend on the records before this one."""
-        return self.no_bare_quote, self.followed_well, self.payload_fits
+    def rank(self) -> tuple[bool, bool, bool, bool]:
+        """Criteria 1 to 4: all that does not depend on the records before this one."""
+        return self.no_bare_quote, self.followed_well, self.payload_fits, self.no_header_follows
 
 
 class TooManyError(Exception):
@@ -100,6 +102,7 @@ def readings(data: bytes, start: int, columns: Columns, *, damaged: bool = False
                 all(b'"' not in value for value in bare),
                 starts_well(data, end, columns),
                 columns.payload < 0 or _payload_fits(values[columns.payload]),
+                _HEADER.match(data, end) is None,
                 place,
             )
         )
@@ -114,6 +117,7 @@ def best(found: list[Reading], in_force: str, order: tuple[int, ...] = ORDER) ->
             not reading.no_bare_quote,
             not reading.followed_well,
             not reading.payload_fits,
+            not reading.no_header_follows,
             in_force not in reading.dialects,
             reading.place,
             -reading.place,

@@ -1,6 +1,6 @@
 """A log is read with no hint and compared with what was written; the enumerator of readings judges each wrong row.
 
-A wrong row is excused only where the right reading and the one that was taken are equal in the criteria 1 to 3: then
+A wrong row is excused only where the right reading and the one that was taken are equal in the criteria 1 to 4: then
 nobody could have told from the bytes. So is a row that an excused reading swallowed.
 """
 

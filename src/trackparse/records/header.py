@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from trackparse.records.kernel.codes import HEADER_BYTES
-from trackparse.records.kernel.lines import BOM, header_within
+from trackparse.records.kernel.lines import BOM, header_within, names_behind
 from trackparse.records.kernel.timestamp import record_start
 from trackparse.schema import COLUMNS, GENERATIONS, REQUIRED
 
@@ -86,6 +86,18 @@ def is_damaged(
     names = set(header.columns)
     replaced = any(len(layout) == len(names) and not names.issuperset(layout) for layout in layouts)
     return bool(header.problem) or (replaced and not names.issubset(known))
+
+
+def header_behind_record(line: bytes, known: Iterable[bytes]) -> Header | None:
+    """The header that ends a line of something else, without a line break before it; None without one.
+
+    It cannot be used: nobody knows where it begins. The first two of ``known`` are the names that every log has.
+    """
+    names = {name.lower(): name for name in known}
+    columns = tuple(names[name].decode() for name in names_behind(line, list(names)))
+    if not columns:
+        return None
+    return Header(columns, len(line), f"the header stands behind other bytes: {line[:80]!r}")
 
 
 def names_a_log(header: Header) -> bool:

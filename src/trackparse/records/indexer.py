@@ -34,6 +34,7 @@ from trackparse.limits import Limits
 from trackparse.records.header import (
     Header,
     diagnose,
+    header_behind_record,
     is_damaged,
     names_a_log,
     parse_header,
@@ -262,13 +263,18 @@ class Indexer:
                 width=len(columns),
                 timestamp=_timestamp_field(columns),
                 payload=columns.index("payload") if "payload" in columns else codes.NO_COLUMN,
-                names=self._names if self._trusted else _REQUIRED,
+                names=self._known_names,
                 automatic=self._automatic,
                 dialect=self._dialect,
                 max_record_bytes=self._limits.max_record_bytes,
                 credit=self._credit,
             )
         )
+
+    @property
+    def _known_names(self) -> bytes:
+        """The names by which a header in the middle is known, with ";" between them."""
+        return self._names if self._trusted else _REQUIRED
 
     def _segment(self, data: Buffer, result: Indexed, start: int) -> Iterator[Segment]:
         """The segment of what the kernel found from ``start`` on; nothing if it found neither records nor rejects."""
@@ -429,6 +435,8 @@ class Indexer:
             # The kernel answers HEADER after max_record_bytes at most, and a header may be longer than that.
             return None
         header = parse_header(line)
+        if header.problem:
+            header = header_behind_record(line, self._known_names.split(b";")) or header
         size = _header_size(header, line, newline)
         if not header.problem and self._trusted and header.columns == self.columns:
             return self._skip(data, at, at + size)

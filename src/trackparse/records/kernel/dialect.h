@@ -41,7 +41,7 @@ enum { NO_READING = -1 };
 static void end_with_line(window_t *w, size_t start);
 static int next_reading(readings_t *x, const window_t *w, size_t start, choices_t *choices, reading_t *r);
 static int criteria_missed(const window_t *w, size_t start, const reading_t *r, const isa_t *isa);
-static int ends_well(const window_t *w, size_t at);
+static int what_follows(const window_t *w, size_t at);
 static int has_json(const window_t *w, size_t start, const reading_t *r, const isa_t *isa);
 
 /* Weigh the readings of one record: take the best that breaks no rule, or else the one whose reason is given. */
@@ -177,30 +177,30 @@ static int next_reading(readings_t *x, const window_t *w, size_t start, choices_
     return 0;
 }
 
-/* Which of the first three criteria a reading misses, as a number: less is better, 0 misses none. Or NEEDS_MORE,
+/* Which of the first four criteria a reading misses, as a number: less is better, 0 misses none. Or NEEDS_MORE,
  * NO_MEMORY. The criteria are: no bare field holds a quote; what follows may follow a record; the payload is a JSON
- * object or array, or empty. */
+ * object or array, or empty; what follows is not a header. */
 static int criteria_missed(const window_t *w, size_t start, const reading_t *r, const isa_t *isa)
 {
-    int well = ends_well(w, r->end);
-    if (well == NEEDS_MORE)
+    int follows = what_follows(w, r->end);
+    if (follows == NEEDS_MORE)
         return NEEDS_MORE;
     int json = has_json(w, start, r, isa);
-    return json < 0 ? json : r->bare_quote << 2 | !well << 1 | !json;
+    return json < 0 ? json : r->bare_quote << 3 | !follows << 2 | !json << 1 | (follows == HEADER_STARTS);
 }
 
-/* Whether what stands at `at` may follow a record; NEEDS_MORE if more bytes are needed to know. */
-static int ends_well(const window_t *w, size_t at)
+/* RECORD_STARTS if a record may end at `at`, HEADER_STARTS if a header starts there, else 0; or NEEDS_MORE. */
+static int what_follows(const window_t *w, size_t at)
 {
     if (at == w->size)
-        return w->final ? 1 : NEEDS_MORE;
+        return w->final ? RECORD_STARTS : NEEDS_MORE;
     if (at == w->end && !w->at_end)
-        return 1; /* the window ends where a header begins */
+        return RECORD_STARTS; /* the window ends where a header begins */
     long long blank = blank_line(w->data, at, w->size, w->final, HEADER_BYTES);
     if (blank)
-        return blank == NEEDS_MORE ? NEEDS_MORE : 1;
+        return blank == NEEDS_MORE ? NEEDS_MORE : RECORD_STARTS;
     size_t end = w->size - at < HEADER_BYTES ? w->size : at + HEADER_BYTES;
-    return starts_record(w, at, end, end == w->size && !w->final);
+    return what_starts(w, at, end, end == w->size && !w->final);
 }
 
 /* Whether the payload of a record is a JSON object or array, or empty, or there is no such column. Or NO_MEMORY. */

@@ -21,7 +21,9 @@ from trackparse.records.kernel.codes import (
     UNCLOSED_QUOTE,
 )
 from trackparse.records.kernel.grammar import (
+    HEADER_STARTS,
     READINGS,
+    RECORD_STARTS,
     SANE_WIDTH,
     Reading,
     Window,
@@ -30,7 +32,7 @@ from trackparse.records.kernel.grammar import (
     judge,
     line_end,
     read_record,
-    starts_record,
+    what_starts,
 )
 from trackparse.records.kernel.json import is_json
 from trackparse.records.kernel.lines import blank_line
@@ -142,29 +144,30 @@ def readings(
 
 
 def criteria_missed(window: Window, start: int, reading: Reading) -> int:
-    """Which of the first three criteria a reading misses, as a number: less is better, 0 misses none.
+    """Which of the first four criteria a reading misses, as a number: less is better, 0 misses none.
 
     The criteria are: no bare field holds a quote; what follows may follow a record; the payload is a JSON object or
-    array, or empty.
+    array, or empty; what follows is not a header.
     """
-    well = ends_well(window, reading.end)
-    if well is None:
+    follows = what_follows(window, reading.end)
+    if follows == NEEDS_MORE:
         return NEEDS_MORE
-    return reading.bare_quote << 2 | (not well) << 1 | (not has_json(window, start, reading))
+    json = has_json(window, start, reading)
+    return reading.bare_quote << 3 | (not follows) << 2 | (not json) << 1 | (follows == HEADER_STARTS)
 
 
-def ends_well(window: Window, at: int) -> bool | None:
-    """Whether what stands at ``at`` may follow a record; None if more bytes are needed to know."""
+def what_follows(window: Window, at: int) -> int:
+    """RECORD_STARTS if a record may end at ``at``, HEADER_STARTS if a header starts there, else 0; or NEEDS_MORE."""
     data = window.data
     if at == len(data):
-        return True if window.final else None
+        return RECORD_STARTS if window.final else NEEDS_MORE
     if at == window.end and not window.at_end:
-        return True  # the window ends where a header begins
+        return RECORD_STARTS  # the window ends where a header begins
     blank = blank_line(data, at, window.final, HEADER_BYTES)
     if blank:
-        return None if blank == NEEDS_MORE else True
+        return NEEDS_MORE if blank == NEEDS_MORE else RECORD_STARTS
     end = min(len(data), at + HEADER_BYTES)
-    return starts_record(window, at, end, end == len(data) and not window.final)
+    return what_starts(window, at, end, end == len(data) and not window.final)
 
 
 def has_json(window: Window, start: int, reading: Reading) -> bool:

@@ -22,6 +22,10 @@
 /* Bounds of the work on one record: this many readings are weighed, in logs of at most this many columns. */
 #define READINGS 64
 #define SANE_WIDTH 64
+
+/* What may follow a record. */
+#define RECORD_STARTS 1 /* or a blank line, a byte order mark, the end of the member */
+#define HEADER_STARTS 2
 /* Each reading adds fewer choices than it has fields to those that it was given. */
 #define CHOICES (READINGS * SANE_WIDTH)
 /* In place of the number of choices given. */
@@ -70,7 +74,7 @@ typedef struct {
 static int settles(const window_t *w, size_t at, int dialect, int forked);
 static int follows(const window_t *w, size_t at);
 static size_t own_end(const window_t *w, size_t start, const reading_t *r);
-static int starts_record(const window_t *w, size_t at, size_t end, int more);
+static int what_starts(const window_t *w, size_t at, size_t end, int more);
 static int has_timestamp(const window_t *w, size_t at, size_t end, int more);
 
 /* Read the record at `start` in one dialect.
@@ -218,7 +222,8 @@ static int judge(const window_t *w, size_t start, const reading_t *r, const isa_
         return BAD_TIMESTAMP;
     /* A record of eight columns may have been cut in its third field, and a header of the older generation run into it:
      * its two whole fields and the six names make eight fields. */
-    if (is_last_name(w->data, r->ends, w->width) && own_end(w, start, r) < r->end)
+    if (is_last_name(w->data, r->ends, w->width) &&
+        (own_end(w, start, r) < r->end || names_behind(w->data, start, r->end, w->names, w->name_count)))
         return FIELD_COUNT;
     return isa->is_utf8(w->data + start, r->end - start) ? 0 : BAD_UTF8;
 }
@@ -262,7 +267,7 @@ static long long resynchronise(const window_t *w, size_t start)
         if (!newline)
             break;
         at = (size_t)(newline - data) + 1;
-        int plausible = starts_record(w, at, w->end, more);
+        int plausible = what_starts(w, at, w->end, more);
         if (plausible == NEEDS_MORE)
             return NEEDS_MORE;
         if (plausible)
@@ -273,9 +278,9 @@ static long long resynchronise(const window_t *w, size_t start)
     return w->at_end ? w->at_end : (long long)w->end;
 }
 
-/* Whether a line starts like a record or a header; NEEDS_MORE if more bytes are needed, where `more` may come.
+/* RECORD_STARTS or HEADER_STARTS where a line starts like one, else 0; NEEDS_MORE, where `more` may come.
  * A record is known by its timestamp, behind as many fields as the header puts before it. */
-static int starts_record(const window_t *w, size_t at, size_t end, int more)
+static int what_starts(const window_t *w, size_t at, size_t end, int more)
 {
     static const char *const beginnings[] = {"\xef\xbb\xbf", "//", "\"//", "sep=;", "\"sep=;\""};
     const uint8_t *data = w->data;
@@ -284,19 +289,20 @@ static int starts_record(const window_t *w, size_t at, size_t end, int more)
         size_t size = strlen(beginnings[i]), there = end - at;
         if (there >= size) {
             if (!memcmp(data + at, beginnings[i], size))
-                return 1;
+                return i ? HEADER_STARTS : RECORD_STARTS;
         } else if (!memcmp(data + at, beginnings[i], there)) {
             return out_of_bytes;
         }
     }
     int plausible = has_timestamp(w, at, end, more);
     if (plausible)
-        return plausible;
+        return plausible == NEEDS_MORE ? NEEDS_MORE : RECORD_STARTS;
     size_t limit = end - at < HEADER_BYTES ? end : at + HEADER_BYTES;
     const uint8_t *newline = memchr(data + at, '\n', limit - at);
     if (!newline && limit == end && more)
         return NEEDS_MORE;
-    return names_columns(data, at, newline ? (size_t)(newline - data) : limit, w->names, w->name_count, w->width);
+    size_t line_end = newline ? (size_t)(newline - data) : limit;
+    return names_columns(data, at, line_end, w->names, w->name_count, w->width) ? HEADER_STARTS : 0;
 }
 
 /* Whether the shape of a timestamp stands in the timestamp's field of the record at `at`.

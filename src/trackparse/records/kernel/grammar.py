@@ -31,6 +31,7 @@ from trackparse.records.kernel.lines import (
     before_mark,
     find_header,
     is_last_name,
+    names_behind,
     names_columns,
 )
 from trackparse.records.kernel.timestamp import TIMESTAMP_SIZE, parse_timestamp, timestamp_shape
@@ -43,6 +44,10 @@ AHEAD_STEPS: Final = 128
 # Bounds of the work on one record: this many readings are weighed, in logs of at most this many columns.
 READINGS: Final = 64
 SANE_WIDTH: Final = 64
+
+# What may follow a record.
+RECORD_STARTS: Final = 1  # or a blank line, a byte order mark, the end of the member
+HEADER_STARTS: Final = 2
 
 
 class Window(NamedTuple):
@@ -199,8 +204,10 @@ def judge(window: Window, start: int, reading: Reading) -> int:
     # A record of eight columns may have been cut in its third field, and a header of the older generation run into it:
     # its two whole fields and the six names make eight fields.
     last = window.data[reading.ends[-2] + 1 : reading.ends[-1]] if window.width > 1 else b""
-    if is_last_name(last) and own_end(window, start, reading) < reading.end:
-        return FIELD_COUNT
+    if is_last_name(last):
+        record = window.data[start : reading.end]
+        if own_end(window, start, reading) < reading.end or names_behind(record, window.names):
+            return FIELD_COUNT
     return 0 if is_utf8(window.data[start : reading.end]) else BAD_UTF8
 
 
@@ -252,8 +259,8 @@ def resynchronise(window: Window, start: int) -> int:
         if newline < 0:
             break
         at = newline + 1
-        plausible = starts_record(window, at, window.end, more)
-        if plausible is None:
+        plausible = what_starts(window, at, window.end, more)
+        if plausible == NEEDS_MORE:
             return NEEDS_MORE
         if plausible:
             return at
@@ -262,29 +269,29 @@ def resynchronise(window: Window, start: int) -> int:
     return window.at_end or window.end
 
 
-def starts_record(window: Window, at: int, end: int, more: bool) -> bool | None:
-    """Whether a line starts like a record or a header; None if more bytes are needed, where ``more`` may come.
+def what_starts(window: Window, at: int, end: int, more: bool) -> int:
+    """RECORD_STARTS or HEADER_STARTS where a line starts like one, else 0; NEEDS_MORE, where ``more`` may come.
 
     A record is known by its timestamp, behind as many fields as the header puts before it.
     """
     data = window.data
-    out_of_bytes: bool | None = None if more else False
+    out_of_bytes = NEEDS_MORE if more else 0
     line = data[at : min(end, at + 7)]
     for beginning in (BOM, b"//", b'"//', *SEPARATOR_LINES):
         if line.startswith(beginning):
-            return True
+            return RECORD_STARTS if beginning == BOM else HEADER_STARTS
         if beginning.startswith(line) and at + len(line) == end:
             return out_of_bytes
     plausible = has_timestamp(window, at, end, more)
     if plausible is not False:
-        return plausible
+        return NEEDS_MORE if plausible is None else RECORD_STARTS
     limit = min(end, at + HEADER_BYTES)
     newline = data.find(b"\n", at, limit)
     if newline < 0:
         if limit == end and more:
-            return None
+            return NEEDS_MORE
         newline = limit
-    return names_columns(data[at:newline], window.names, window.width)
+    return HEADER_STARTS if names_columns(data[at:newline], window.names, window.width) else 0
 
 
 def has_timestamp(window: Window, at: int, end: int, more: bool) -> bool | None:

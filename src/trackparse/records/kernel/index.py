@@ -47,7 +47,7 @@ class _Indexer:
     def __init__(self, question: Question) -> None:
         self.question = question
         self.data = bytes(question.data)
-        self.names = question.names.split(b";")
+        self.names = question.names.lower().split(b";")
         self.position = question.start
         self.dialect = question.dialect
         self.credit = question.credit

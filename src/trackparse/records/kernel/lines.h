@@ -172,6 +172,45 @@ static int is_same_word(const uint8_t *p, const uint8_t *q, size_t n)
     return 1;
 }
 
+/* Whether a header stands behind other bytes of its line.
+ * Logs look like that which were joined where the first had no line end. The last fields are names, two or more, and the
+ * field before them ends with a name, or the first two of `names` are among them. A header that find_header finds is not
+ * meant. In Python: the names. */
+static int names_behind(const uint8_t *data, size_t start, size_t end, const name_t *names, uint32_t name_count)
+{
+    if (name_count <= 2 || find_header(data, start, end, NULL))
+        return 0;
+    uint64_t count = 0, found = 0;
+    int behind_name = 0, behind_other = 0;
+    for (size_t at = start; at <= end; at++) {
+        const uint8_t *delimiter = at < end ? memchr(data + at, ';', end - at) : NULL;
+        size_t first = at, last = at = delimiter ? (size_t)(delimiter - data) : end;
+        while (first < last && is_around_name(data[first]))
+            first++;
+        while (first < last && is_around_name(data[last - 1]))
+            last--;
+        uint64_t same = 0;
+        int ends_in_name = 0;
+        for (uint32_t i = 0; i < name_count; i++) {
+            size_t size = names[i].size;
+            if (!size || last - first < size || !is_same_word(data + last - size, names[i].start, size))
+                continue;
+            ends_in_name = 1;
+            if (last - first == size)
+                same |= (uint64_t)1 << i;
+        }
+        if (same) {
+            count++;
+            found |= same;
+        } else {
+            count = found = 0;
+            behind_name = ends_in_name;
+            behind_other = 1;
+        }
+    }
+    return behind_other && count >= 2 && (behind_name || (found & 3) == 3);
+}
+
 /* Whether a line is a header, or was one before it was damaged.
  * It is a header if the first two of `names` are among its fields. It was one if most of its fields are known names,
  * and at most two are not. */
@@ -200,6 +239,8 @@ static int names_columns(const uint8_t *data, size_t start, size_t end, const na
     }
     uint64_t known = (uint64_t)__builtin_popcountll(found);
     if ((found & 3) == 3 || (known >= 2 && fields - known < (known < 3 ? known : 3)))
+        return 1;
+    if (names_behind(data, start, line_end, names, name_count))
         return 1;
     /* Few other lines start like this and have a name in them, whatever became of the others. If its number of fields were
      * another one, no record below it would fit, either. */

@@ -87,11 +87,32 @@ def header_within(line: bytes) -> int | None:
             return at
 
 
+def names_behind(line: bytes, names: list[bytes]) -> list[bytes]:
+    """The names of a header that stands behind other bytes of its line; empty without one.
+
+    Logs look like that which were joined where the first had no line end. The last fields are names, two or more, and
+    the field before them ends with a name, or the first two of ``names`` are among them. ``names`` are in small
+    letters. A header that ``find_header`` finds is not meant.
+    """
+    if len(names) <= 2 or find_header(line, 0, len(line)) is not None:
+        return []
+    fields = [field.strip(_AROUND_NAME).lower() for field in line.split(b";")]
+    found: list[bytes] = []
+    while fields and fields[-1] and fields[-1] in names:
+        found.insert(0, fields.pop())
+    if len(found) < 2 or not fields:
+        return []
+    first = max((name for name in names if fields[-1].endswith(name)), key=len, default=b"")
+    if first:
+        return [first, *found]
+    return found if set(names[:2]).issubset(found) else []
+
+
 def names_columns(line: bytes, names: list[bytes], width: int) -> bool:
     """Whether a line is a header, or was one before it was damaged.
 
     It is a header if the first two of ``names`` are among its fields. It was one if most of its fields are known names,
-    and at most two are not.
+    and at most two are not. ``names`` are in small letters.
     """
     # The first record may follow without a line end, and so may another header; a byte order mark may stand between.
     header = line[: record_start(line)]
@@ -100,9 +121,10 @@ def names_columns(line: bytes, names: list[bytes], width: int) -> bool:
         header = header[: before_mark(header, 0, len(header))]
     # In other letters it is no good header, but a header all the same.
     fields = [field.strip(_AROUND_NAME).lower() for field in header.split(b";")]
-    names = [name.lower() for name in names]
     known = sum(name in fields for name in names)
     if all(name in fields for name in names[:2]) or (known >= 2 and len(fields) - known < min(known, 3)):
+        return True
+    if names_behind(line, names):
         return True
     # Few other lines start like this and have a name in them, whatever became of the others. With another number of
     # fields no record below it would fit, either.
