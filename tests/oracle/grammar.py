@@ -304,7 +304,10 @@ class Reader:
         """The rule of the writer."""
         all_readings = self.readings(header, data)
         self.log.most_readings = max(self.log.most_readings, len(all_readings))
-        judged = [judge(reading, header, data[self.at : reading.end]) for reading in all_readings]
+        judged = [
+            self.cut(judge(reading, header, data[self.at : reading.end]), data[self.at : reading.end])
+            for reading in all_readings
+        ]
         order = partial(self.order, header, data)
         good = [reading for reading in judged if reading.fault is None]
         if good:
@@ -313,6 +316,14 @@ class Reader:
         if whole:
             return min(whole, key=order)
         return min(judged, key=lambda it: (-len(it.fields), self.in_force not in it.dialects, it.choices))
+
+    def cut(self, reading: Reading, raw: bytes) -> Reading:
+        """A record that was cut, with a header run into it that has as many fields as the record lacks."""
+        if not has_end(reading) or reading.fields[-1].strip(AROUND_NAMES) != b"description":
+            return reading
+        if reading.fault != "bad_timestamp" and self.names_behind(raw.rstrip(b"\r\n")):
+            return replace(reading, fault="field_count")
+        return reading
 
     def order(self, header: Header, data: bytes, reading: Reading) -> tuple[object, ...]:
         payload = header.payload
