@@ -121,10 +121,10 @@ GENERATIONS = [
     _order("columns backwards", *NAMES[::-1]),
     Case(
         "unknown columns come after the known",
-        b"//timestamp;region;tracking_code;target_id;hwid;status;description;zone;appCode;payload\n"
+        b'//timestamp;region;tracking_code;target_id;hwid;status;description;"""zone"" of ""10"" km";appCode;payload\n'
         b'2021-04-20 13:01:01;eu;T-1;u;h;sent;;"z ""1""";A-1;\n',
         (row(None, "eu", 'z "1"'),),
-        extra=("region", "zone"),
+        extra=("region", '"zone" of "10" km'),
     ),
     Case("byte order mark", BOM + H8 + line(), (row(),)),
     Case("byte order mark, no header", BOM + line() + line(), (row(),) * 2),

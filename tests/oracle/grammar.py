@@ -63,7 +63,9 @@ class Header:
     @property
     def text(self) -> str:
         # Page silent: not as it stands in the log, but made of its names.
-        names = (b'"' + text + b'"' if name(text) != text else text for text in self.names)
+        names = (
+            QUOTE + text.replace(QUOTE, QUOTE + QUOTE) + QUOTE if name(text) != text else text for text in self.names
+        )
         return "//" + b";".join(names).decode(errors="replace")
 
 
@@ -516,7 +518,7 @@ def name(text: bytes) -> bytes:
     """A column's name: `//` before it, quotes around it and blanks at its ends do not count."""
     text = without_slashes(text)
     if len(text) > 1 and text.startswith(QUOTE) and text.endswith(QUOTE):
-        text = without_slashes(text[1:-1])
+        text = without_slashes(text[1:-1]).replace(QUOTE + QUOTE, QUOTE)
     return text
 
 

@@ -112,8 +112,8 @@ def header_line(columns: tuple[str, ...]) -> str:
 
 
 def _written(name: str) -> str:
-    """A name with quotes around it needs another pair: ``parse_header`` takes one pair away."""
-    return f'"{name}"' if len(name) >= 2 and name[0] == '"' == name[-1] else name
+    """A name with quotes around it is written as a quoted field: ``parse_header`` reads it as one."""
+    return '"' + name.replace('"', '""') + '"' if len(name) >= 2 and name[0] == '"' == name[-1] else name
 
 
 def diagnose(line: bytes) -> str:
@@ -136,5 +136,5 @@ def starts_with_timestamp(line: bytes) -> bool:
 def _name(field: bytes) -> bytes:
     field = _SLASHES.sub(b"", field.strip())
     if len(field) >= 2 and field[:1] == b'"' == field[-1:]:
-        field = _SLASHES.sub(b"", field[1:-1].strip())
+        field = _SLASHES.sub(b"", field[1:-1].strip()).replace(b'""', b'"')
     return field
