@@ -24,7 +24,7 @@ ORDER = [
     ["rejects"],
     ["options"],
     ["reader"],
-    ["convert"],
+    ["convert", "aio"],
     ["client"],
     ["testing"],
     ["__init__"],
@@ -167,7 +167,7 @@ def test_all_is_what_there_is() -> None:
     public = {name for name in vars(trackparse) if not name.startswith("_")}
     submodules = {name for name in public if f"trackparse.{name}" in sys.modules}
     assert public - submodules - {"annotations", "Any", "TYPE_CHECKING", "import_module"} <= set(trackparse.__all__)
-    for name in ("client", "testing"):
+    for name in ("aio", "client", "testing"):
         assert getattr(trackparse, name).__name__ == f"trackparse.{name}"
     with pytest.raises(AttributeError, match="nonsense"):
         trackparse.nonsense  # noqa: B018

@@ -87,7 +87,7 @@ _LAZY = {
     "read_rejects": "rejects.files",
 }
 # Packages with public names of their own.
-_PACKAGES = ("client", "testing")
+_PACKAGES = ("aio", "client", "testing")
 
 
 def __getattr__(name: str) -> Any:
