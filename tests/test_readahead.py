@@ -10,14 +10,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_STORED
 
 import pytest
 
 from support.archives import LOG, python_zip
 from support.tools import printed_by_python
 from trackparse.archive.opening import open_archive
-from trackparse.archive.readahead import MemberEnd, MemberStart, ReadAhead
-from trackparse.errors import ArchiveError, TruncatedError
+from trackparse.archive.readahead import MemberDamaged, MemberEnd, MemberStart, ReadAhead
+from trackparse.errors import ArchiveError, LimitError, TruncatedError
 from trackparse.limits import Limits
 from trackparse.sources.source import open_source
 
@@ -245,3 +246,119 @@ def test_a_bare_log_comes_in_slices_of_the_source() -> None:
 
 def test_an_empty_source_is_one_empty_member() -> None:
     assert list(start(io.BytesIO())) == [MemberStart("<stream>"), MemberEnd()]
+
+
+# ---- members side by side -----------------------------------------------------------------------------------
+
+MANY = {f"{number:02}.csv": LOG[: 3_000 * (number + 1)] for number in range(12)}
+
+
+def content_of(items: list[Any]) -> dict[str, bytes]:
+    """Name and content of each member, in the order in which they came."""
+    found: dict[str, bytes] = {}
+    for item in items:
+        if isinstance(item, MemberStart):
+            name = item.name
+            found[name] = b""
+        elif not isinstance(item, (MemberEnd, MemberDamaged)):
+            found[name] += item
+    return found
+
+
+@pytest.fixture
+def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trackparse.archive.readahead._lanes_most", lambda: 2)
+
+
+@pytest.mark.usefixtures("two_cores")
+class TestSideBySide:
+    @pytest.mark.parametrize("depth", [1, 4])
+    def test_two_threads_hand_out_members_in_their_order(self, depth: int) -> None:
+        ahead = start(python_zip(MANY), block_size=500, depth=depth)
+        first = next(ahead)
+        time.sleep(0.05)
+        assert len(threads()) == 2
+        found = content_of([first, *ahead])
+        assert list(found.items()) == list(MANY.items())
+
+    def test_members_of_a_stream_come_from_one_thread(self) -> None:
+        ahead = start(iter([python_zip(MANY)]), block_size=500)
+        first = next(ahead)
+        time.sleep(0.05)
+        assert len(threads()) == 1
+        assert content_of([first, *ahead]) == MANY
+
+    def test_a_limit_of_all_members_together_does_not_depend_on_which_is_faster(self) -> None:
+        limits = Limits(max_inflated_bytes=10_000)
+        found: list[Any] = []
+        with pytest.raises(LimitError):
+            found.extend(ReadAhead(open_archive(open_source(python_zip(MANY)), limits), 500, 100))
+        for item in (ahead := ReadAhead(open_archive(open_source(python_zip(MANY)), limits), 500, 100)):
+            found.append(item)
+            if sum(len(one) for one in content_of(found).values()) >= 10_000:
+                ahead.close()
+                break
+        assert sum(len(one) for one in content_of(found).values()) == 10_000
+
+    def test_an_error_of_a_later_member_comes_behind_the_earlier_ones(self) -> None:
+        data = python_zip({"a.csv": LOG, "b.csv": b"x" * (2 << 20), "c.csv": LOG})
+        found: list[Any] = []
+        ahead = ReadAhead(open_archive(open_source(data), Limits(max_ratio=50)), 500, 4)
+        found.append(next(ahead))
+        time.sleep(0.05)  # the second thread has begun the second member
+        with pytest.raises(LimitError, match=r"b\.csv"):
+            found.extend(ahead)
+        content = content_of(found)
+        assert content["a.csv"] == LOG
+        assert content["b.csv"] == b"x" * len(content["b.csv"])
+        assert [*content] == ["a.csv", "b.csv"]
+
+    def test_damage_is_told_in_the_order_of_the_members(self) -> None:
+        data = bytearray(python_zip(MANY, method=ZIP_STORED))
+        for name in ("03.csv", "04.csv", "09.csv"):
+            data[data.index(name.encode()) + 2_000] ^= 1
+        for _ in range(5):
+            found: list[Any] = []
+            with pytest.raises(ArchiveError, match=r"03\.csv.*damaged as well: '04\.csv', '09\.csv'"):
+                found.extend(start(bytes(data), block_size=500))
+            assert [*content_of(found)] == [*MANY]
+            assert len(b"".join(content_of(found).values())) == sum(map(len, MANY.values()))
+
+    def test_it_reads_no_further_ahead_than_it_may(self) -> None:
+        source = open_source(python_zip(MANY, method=ZIP_STORED))
+        with ReadAhead(open_archive(source, Limits()), 500, 3) as ahead:
+            next(ahead)
+            time.sleep(0.1)
+            # Of the first two members.
+            assert source.bytes_read < 12_000
+
+    def test_close_in_the_middle_ends_both_threads(self, tmp_path: Path) -> None:
+        path = tmp_path / "log.zip"
+        path.write_bytes(python_zip(MANY))
+        for taken in range(1, 60, 7):
+            ahead = start(path, block_size=500)
+            for _ in range(taken):
+                next(ahead)
+            ahead.close()
+            assert not threads()
+            with pytest.raises(ValueError, match="closed"):
+                next(ahead)
+
+    def test_dropped_in_the_middle_it_ends_both_threads(self) -> None:
+        ahead = start(python_zip(MANY), block_size=500)
+        for _ in range(10):
+            next(ahead)
+        del ahead
+        gc.collect()
+        assert wait_for_end()
+
+    def test_without_a_second_thread_one_reads_them_all(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        begin = threading.Thread.start
+
+        def refuse_second(self: threading.Thread) -> None:
+            if threads():
+                raise RuntimeError("can't start new thread")
+            begin(self)
+
+        monkeypatch.setattr(threading.Thread, "start", refuse_second)
+        assert content_of([*start(python_zip(MANY), block_size=500)]) == MANY

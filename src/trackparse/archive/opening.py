@@ -10,7 +10,9 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
+from operator import itemgetter
 from pathlib import PurePath
+from threading import Lock
 from typing import Final, Protocol, TypeVar
 
 from trackparse.archive.bare import PREFIX_MOST, Bare
@@ -33,7 +35,7 @@ from trackparse.archive.zip_forward import BEHIND, DeferredMember, ForwardZip, o
 from trackparse.archive.zip_headers import END, LOCAL, SPANNED, Entry, Listed, member_label, other_name
 from trackparse.errors import ArchiveError, TruncatedError
 from trackparse.limits import Limits
-from trackparse.sources.source import Buffer, Source
+from trackparse.sources.source import Buffer, PartSource, Source
 
 _BLANK_MOST: Final = 64 << 10  # blank bytes in front of an archive that are skipped
 # Packed bytes of a member that is left out: enough to see whether it starts like a log.
@@ -55,7 +57,7 @@ class Member:
 
     ``note_damage`` is called with an error about its content. It returns if the members behind this one can be read,
     and raises otherwise. None: they cannot be read. ``others``: another member follows, and can be read whatever the
-    error is.
+    error is. ``independent``: it may be read while other members are, in another thread.
     """
 
     def __init__(
@@ -65,9 +67,11 @@ class Member:
         note_damage: Callable[[ArchiveError], None] | None = None,
         *,
         others: bool = False,
+        independent: bool = False,
     ) -> None:
         self.name = name
         self.others = others
+        self.independent = independent
         self.damaged = False  # its blocks ended with damage, which the archive raises in the end
         self._content = content
         self._note_damage = note_damage
@@ -89,7 +93,7 @@ class Member:
 
 
 class Archive:
-    """The logs in a source, one after the other: each is read before the next one.
+    """The logs in a source, one after the other: each is read before the next one, unless they are independent.
 
     Damage of some members is raised behind the last one.
     """
@@ -186,10 +190,18 @@ class Archive:
         either = by_listed | by_local
         chosen = sorted(either)
         self._look_at_left_out([one for index, one in enumerate(located) if index not in either])
+        lock = Lock()
         for index in chosen:
             entry = located[index].entry
-            note_damage = self._damage_noter(entry) if len(chosen) > 1 else None
-            yield Member(entry.name, self._opener(located[index]), note_damage, others=index != chosen[-1])
+            note_damage = self._damage_noter(index, entry) if len(chosen) > 1 else None
+            yield Member(
+                entry.name,
+                self._opener(located[index], PartSource(self.source, lock)),
+                note_damage,
+                others=index != chosen[-1],
+                # Where all members together have a limit, it must not matter which one is faster.
+                independent=self._limits.max_inflated_bytes is None,
+            )
         self._damage.check()
         self._check_headers(located)
         differ = [
@@ -228,12 +240,12 @@ class Archive:
             if is_joined_log(self.source.look(at, size)):
                 raise _log_joined(self.source.name, at)
 
-    def _opener(self, one: Located) -> Callable[[], CheckedContent]:
+    def _opener(self, one: Located, source: Source) -> Callable[[], CheckedContent]:
         def content() -> CheckedContent:
             if one.lost:
                 raise self._lost(one)
-            self.source.seek(one.start)
-            return open_content(self.source, one.entry, self._budget, self._label(one.entry), available=one.available)
+            source.seek(one.start)
+            return open_content(source, one.entry, self._budget, self._label(one.entry), available=one.available)
 
         return content
 
@@ -246,12 +258,12 @@ class Archive:
                 self._left_out.look(one.entry, self.source.look(one.start, min(one.available, _BEGINNING)))
 
     def _damage_noter(
-        self, entry: Entry, recover: Callable[[Entry], bool] | None = None
+        self, number: int, entry: Entry, recover: Callable[[Entry], bool] | None = None
     ) -> Callable[[ArchiveError], None]:
         """A function that notes damage of the entry, and raises all damage so far if the archive cannot be read on."""
 
         def note_damage(damage: ArchiveError) -> None:
-            self._damage.add(damage, entry.name)
+            self._damage.add(number, damage, entry.name)
             if recover and not recover(entry):
                 self._damage.check()
 
@@ -273,7 +285,7 @@ class Archive:
             while not error and (numbered := next(entries, None)):
                 number, entry = numbered
                 names.add(entry.name)
-                note_damage = self._damage_noter(entry, forward.recover)
+                note_damage = self._damage_noter(number, entry, forward.recover)
                 if self._selector.picks(entry.name):
                     chosen.append(number)
                     if deferred:
@@ -340,28 +352,31 @@ class _Damage:
     """The damage of members behind which the archive was read on."""
 
     def __init__(self) -> None:
-        self._first: ArchiveError | None = None
-        self._others: list[str] = []  # names of the other damaged members, as many as a message shows
+        # Numbers of the first damaged members, their damage and names: as many as a message shows.
+        self._noted: list[tuple[int, ArchiveError, str]] = []
         self._count = 0
+        self._lock = Lock()  # members may be read by several threads
 
-    def add(self, damage: ArchiveError, name: str) -> None:
-        self._count += 1
-        if self._first is None:
+    def add(self, number: int, damage: ArchiveError, name: str) -> None:
+        """Note the damage of a member; its number is its place among all members."""
+        with self._lock:
+            self._count += 1
             # Its traceback would keep blocks in memory.
-            self._first = damage.with_traceback(None)
-        else:
-            self._others = [*self._others, short_name(name)][:LISTED]
+            noted = [*self._noted, (number, damage.with_traceback(None), short_name(name))]
+            self._noted = sorted(noted, key=itemgetter(0))[: LISTED + 1]
 
     def check(self) -> None:
         """Raise the damage, if there is any: all of it in one error."""
-        if self._first and not self._others:
-            raise self._first
-        if self._first:
-            raise ArchiveError(
-                f"{self._first.message}; damaged as well: {listing(self._others, self._count - 1)}",
-                advice=self._first.advice,
-                option=self._first.option,
-            ) from self._first
+        if not self._noted:
+            return
+        (_, first, _), *others = self._noted
+        if not others:
+            raise first
+        raise ArchiveError(
+            f"{first.message}; damaged as well: {listing([name for *_, name in others], self._count - 1)}",
+            advice=first.advice,
+            option=first.option,
+        ) from first
 
 
 class _LeftOut:

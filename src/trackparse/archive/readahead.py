@@ -1,16 +1,18 @@
-"""Inflates a few blocks ahead, on a thread of its own. Knows members and blocks, not what is in them."""
+"""Inflates a few blocks ahead, on threads of its own. Knows members and blocks, not what is in them."""
 
 from __future__ import annotations
 
 import os
 import threading
 import weakref
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
-from trackparse.archive.opening import Archive
+from trackparse.archive.opening import Archive, Member
 from trackparse.sources.source import Buffer
 
 _CLOSE_WAIT = 5.0  # seconds that ``close`` waits for a read that does not return
@@ -18,6 +20,9 @@ _DROP_WAIT: Final = 1.0  # seconds that the garbage collector waits for the same
 _KEPT_BLOCKS: Final = 8  # for which the allocator keeps memory
 _MMAP_THRESHOLD_MOST: Final = 31 << 20  # bytes; freeing a larger piece does not raise glibc's thresholds
 _SIGNAL_WAIT: Final = 0.25  # seconds after which a waiting consumer looks for signals
+
+
+_T = TypeVar("_T")
 
 
 class ClosedError(ValueError):
@@ -57,65 +62,155 @@ class _End:
 Item: TypeAlias = MemberStart | MemberEnd | MemberDamaged | Buffer
 
 
-class _Shared:
-    """What the consumer and the thread share.
+class _Lane:
+    """The items of the members that one thread inflates, and how many more it may put."""
 
-    It has no reference to its ReadAhead: the thread would keep a dropped ReadAhead alive. Of all locks and queues only
-    SimpleQueue may be used when the garbage collector ends a ReadAhead: any other lock may be held by the very thread
-    that the collector interrupts.
+    def __init__(self, depth: int) -> None:
+        self.items: SimpleQueue[Item | _Failed] = SimpleQueue()
+        self.permits: SimpleQueue[None] = SimpleQueue()  # one for each item that may be put
+        for _ in range(depth):
+            self.permits.put(None)
+
+
+class _Shared:
+    """What the consumer and the threads share.
+
+    It has no reference to its ReadAhead: the threads would keep a dropped ReadAhead alive. ``stop`` uses no lock and no
+    queue but SimpleQueue: the garbage collector may call it, and any other lock may be held by the very thread that the
+    collector interrupts.
     """
 
     def __init__(self, archive: Archive, block_size: int, depth: int) -> None:
         self.archive = archive
         self.block_size = block_size
-        self.items: SimpleQueue[Item | _Failed | _End] = SimpleQueue()
-        self.permits: SimpleQueue[None] = SimpleQueue()  # one for each item that may be put
-        for _ in range(depth):
-            self.permits.put(None)
+        self.depth = depth
+        self.lanes: list[_Lane] = []
+        self.threads: list[threading.Thread] = []
+        self.pid = 0  # process of the threads
+        # The lane of each member, in the order of the members; then how the archive ended.
+        self.order: SimpleQueue[_Lane | _Failed | _End] = SimpleQueue()
         self.stopped = False
-        self.thread: threading.Thread | None = None
-        self.pid = 0  # process of the thread
+        self._lock = threading.Lock()  # for the archive, and for what follows
+        self._running = 0  # threads
+        self._all_taken = False  # no member follows, or none is wanted after an error
+        self._ended = False  # how the archive ended was put, or an error of a member
 
-    def put(self, item: Item) -> bool:
-        """Put the item as soon as there is a permit; False if the reader was stopped."""
-        self.permits.get()
-        if self.stopped:
-            return False
-        self.items.put(item)
-        return True
+    def add_lane(self) -> None:
+        """Start a thread that inflates members; RuntimeError if that is not possible."""
+        lane = _Lane(self.depth)
+        # A daemon: a source that never answers must not keep the process from ending.
+        thread = threading.Thread(target=self._run, args=(lane,), name="trackparse-inflate", daemon=True)
+        self.lanes.append(lane)
+        self.threads.append(thread)
+        self._running += 1
+        try:
+            thread.start()
+        except RuntimeError:
+            self._running -= 1
+            self.threads.pop()
+            self.lanes.pop()
+            raise
 
     def closed(self) -> ClosedError:
         return ClosedError(f"{self.archive.source.name}: the log is closed: open it again")
 
     def stop(self, wait: float) -> None:
-        """End the thread, then close the archive; after ``wait`` seconds the thread is left to do both by itself."""
+        """End the threads, then close the archive; after ``wait`` seconds they are left to do both by themselves."""
         self.stopped = True
-        self.permits.put(None)
+        if self.threads and self.pid == os.getpid():
+            self.archive.source.interrupt()
+        self.end(wait)
+
+    def end(self, wait: float) -> None:
+        """As ``stop``, where no thread is in a read that may take long."""
+        self.stopped = True
         # A consumer in another thread must not take this for the end of the log.
-        self.items.put(_Failed(self.closed()))
-        thread = self.thread
-        if thread is None or thread.ident is None:
+        failed = _Failed(self.closed())
+        self.order.put(failed)
+        for lane in [*self.lanes]:
+            lane.permits.put(None)
+            lane.items.put(failed)
+        started = [thread for thread in self.threads if thread.ident is not None]
+        if not started:
             self.archive.close()
         elif self.pid != os.getpid():
             # A forked child has no such thread, and the archive looks as if it were in use.
             self.archive.source.close()
-        elif thread is not threading.current_thread():
-            self.archive.source.interrupt()
-            thread.join(wait)
+        elif threading.current_thread() not in started:
+            for thread in started:
+                thread.join(wait)
+
+    # ---- in a thread ------------------------------------------------------------------------------------
+
+    def _run(self, lane: _Lane) -> None:
+        try:
+            while member := self._take(lane):
+                self._read(member, lane)
+        except BaseException as error:
+            self._all_taken = self._ended = True
+            lane.items.put(_Failed(error))
+        with self._lock:
+            self._running -= 1
+            if self._running:
+                return
+            # The archive compares what its members said, so its end comes when all of them were read.
+            if not (self.stopped or self._ended):
+                self._next_member()
+            self.archive.close()
+
+    def _take(self, lane: _Lane) -> Member | None:
+        """The next member for this lane; None if there is no other."""
+        with self._lock:
+            if self.stopped or self._all_taken:
+                return None
+            member = self._next_member()
+            if member is None:
+                return None
+            self.order.put(lane)
+            if member.independent:
+                self._all_taken = not member.others
+                if member.others and len(self.lanes) < _lanes_most():
+                    with suppress(RuntimeError):  # there are too many threads, or the interpreter ends
+                        self.add_lane()
+            return member
+
+    def _next_member(self) -> Member | None:
+        """The next member of the archive. If there is none, how it ended is put in its place."""
+        ended: _Failed | _End = _End()
+        try:
+            for member in self.archive:
+                return member
+        except BaseException as error:
+            ended = _Failed(error)
+        self._all_taken = self._ended = True
+        self.order.put(ended)
+        return None
+
+    def _read(self, member: Member, lane: _Lane) -> None:
+        """Put all items of a member; fewer if they are not wanted any more."""
+        blocks = member.blocks(self.block_size)
+        for item in chain([MemberStart(member.name, member.others)], blocks):
+            lane.permits.get()
+            if self.stopped:
+                return
+            lane.items.put(item)
+        lane.permits.get()
+        lane.items.put(MemberDamaged() if member.damaged else MemberEnd())
 
 
 class ReadAhead:
     """Iterates over ``MemberStart``, blocks, ``MemberEnd`` or ``MemberDamaged``, and so on for each member.
 
-    An error of the archive is raised behind the items before it. The thread starts with the first item. It ends with
-    the last one, with ``close``, or when the ReadAhead is dropped, and closes the archive. After ``close``, asking for
-    an item is a ClosedError.
+    An error of the archive is raised behind the items before it. Members that are independent of each other are
+    inflated by two threads, and handed out in their order all the same. The threads start with the first item. They end
+    with the last one, with ``close``, or when the ReadAhead is dropped, and the last one closes the archive. After
+    ``close``, asking for an item is a ClosedError.
     """
 
     def __init__(self, archive: Archive, block_size: int, depth: int = 4) -> None:
         self._shared = _Shared(archive, block_size, depth)
-        self._items, self._permits = self._shared.items, self._shared.permits
-        self._done = False
+        self._lane: _Lane | None = None  # that of the member that is being handed out
+        self._done = self._closed = False
         self._stop = weakref.finalize(self, self._shared.stop, _DROP_WAIT)
 
     @property
@@ -128,19 +223,20 @@ class ReadAhead:
 
     def __next__(self) -> Item:
         shared = self._shared
-        if shared.stopped:
+        if self._closed:
             raise shared.closed()
         if self._done:
             raise StopIteration
-        if shared.thread is None:
+        if not shared.threads:
             self._start()
         elif shared.pid != os.getpid():
             raise RuntimeError("this reader was started before a fork: open the log again in the child")
-        item = self._wait()
-        self._permits.put(None)
+        item = self._next_item()
         if not isinstance(item, (_Failed, _End)):
             return item
         self._done = True
+        # The consumer may remove the file now.
+        shared.end(_CLOSE_WAIT)
         if isinstance(item, _End):
             raise StopIteration
         try:
@@ -149,13 +245,17 @@ class ReadAhead:
             # The error's traceback refers to this frame: without this line they keep each other alive.
             del item
 
-    def _wait(self) -> Item | _Failed | _End:
-        while True:
-            try:
-                # With a timeout, since Ctrl-C does not wake a thread that waits for a lock once Polars is imported.
-                return self._items.get(timeout=_SIGNAL_WAIT)
-            except Empty:
-                continue
+    def _next_item(self) -> Item | _Failed | _End:
+        if self._lane is None:
+            lane = _wait_for(self._shared.order)
+            if not isinstance(lane, _Lane):
+                return lane
+            self._lane = lane
+        item = _wait_for(self._lane.items)
+        self._lane.permits.put(None)
+        if isinstance(item, (MemberEnd, MemberDamaged)):
+            self._lane = None
+        return item
 
     def __enter__(self) -> ReadAhead:
         return self
@@ -166,10 +266,11 @@ class ReadAhead:
         self.close()
 
     def close(self, wait: float | None = None) -> None:
-        """End the thread and close the archive; twice does no harm.
+        """End the threads and close the archive; twice does no harm.
 
         A thread in a read that does not return is left alone after ``wait`` seconds (5), and ends with that read.
         """
+        self._closed = True
         self._stop.detach()
         self._shared.stop(_CLOSE_WAIT if wait is None else wait)
 
@@ -177,9 +278,22 @@ class ReadAhead:
         shared = self._shared
         shared.pid = os.getpid()
         _keep_freed_memory(_KEPT_BLOCKS * shared.block_size)
-        # A daemon: a source that never answers must not keep the process from ending.
-        shared.thread = threading.Thread(target=_run, args=(shared,), name="trackparse-inflate", daemon=True)
-        shared.thread.start()
+        shared.add_lane()
+
+
+def _wait_for(queue: SimpleQueue[_T]) -> _T:
+    while True:
+        try:
+            # With a timeout, since Ctrl-C does not wake a thread that waits for a lock once Polars is imported.
+            return queue.get(timeout=_SIGNAL_WAIT)
+        except Empty:
+            continue
+
+
+def _lanes_most() -> int:
+    """Threads that inflate, for one consumer: parsing takes about half the time of inflating."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(2, cores)
 
 
 _kept = 0  # bytes that were asked for
@@ -197,29 +311,3 @@ def _keep_freed_memory(size: int) -> None:
     if size > _kept:
         _kept = size
         bytes(size)
-
-
-def _run(shared: _Shared) -> None:
-    try:
-        try:
-            complete = _put_all(shared)
-        finally:
-            # Before the consumer learns of the end: it may remove the file then.
-            shared.archive.close()
-        if complete:
-            shared.items.put(_End())
-    except BaseException as error:
-        shared.items.put(_Failed(error))
-
-
-def _put_all(shared: _Shared) -> bool:
-    """Put all items; False if they are not wanted any more."""
-    for member in shared.archive:
-        if not shared.put(MemberStart(member.name, member.others)):
-            return False
-        for block in member.blocks(shared.block_size):
-            if not shared.put(block):
-                return False
-        if not shared.put(MemberDamaged() if member.damaged else MemberEnd()):
-            return False
-    return True

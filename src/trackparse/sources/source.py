@@ -9,6 +9,7 @@ import lzma
 import mmap
 import os
 import stat
+import threading
 import zipfile
 from collections.abc import AsyncIterable, Generator, Iterable, Mapping
 from typing import Any, Final, TypeAlias
@@ -164,6 +165,26 @@ class FileSource(Source):
             return data[:most]
         self._at = start + len(data)
         return data
+
+
+class PartSource(Source):
+    """The bytes of another source, from a position of its own: several threads may read one source, each by its own.
+
+    ``lock`` is theirs in common.
+    """
+
+    seekable = True
+
+    def __init__(self, whole: Source, lock: threading.Lock) -> None:
+        super().__init__(whole.name, whole.size)
+        self._whole = whole
+        self._lock = lock
+
+    def _read_at(self, position: int, n: int) -> Buffer:
+        with self._lock:
+            data = self._whole._read_at(position, n)
+            self._whole.bytes_read = max(self._whole.bytes_read, position + len(data))
+            return data
 
 
 class StreamSource(Source):
