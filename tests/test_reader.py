@@ -633,3 +633,16 @@ class TestManyDamagedHeaders:
             pytest.raises(trackparse.LimitError, match="too many headers that cannot be used; look at"),
         ):
             assert all(row["target_id"] != "TARGET" for batch in log for row in batch.to_pylist())
+
+
+def test_the_parts_of_a_split_log_have_the_columns_of_its_header() -> None:
+    header = b"//timestamp;tracking_code;hwid;target_id;status;description;region\n"
+    record = b"2021-04-20 13:01:01;T-1;device;user;sent;ok;eu\n"
+    whole = header + record * 6
+    parts = python_zip({"log-1.csv": header + record * 2, "log-2.csv": record * 2, "log-3.csv": record * 2})
+    assert trackparse.read_log(parts) == trackparse.read_log(whole)
+    # A generation that fits better goes before them.
+    mixed = python_zip({"a.csv": header + record, "b.csv": line6() * 2, "c.csv": line() * 2})
+    with trackparse.open_log(mixed) as log:
+        rows = log.read_all().to_pylist()
+    assert [row["hwid"] for row in rows] == ["device", "H6", "H6", "h", "h"]

@@ -933,12 +933,127 @@ REJECTS = [
     ),
 ]
 
+# What spoils the right reading of a record. Another one ends at a backslash and a quote inside a value, and breaks no
+# rule. Nothing of the record may come out as a row.
+_CUT_PAYLOAD = b'"{\n ""a"": ""x"",\n ""sound"": ""C:\\sounds\\"%s\n}"'
+_H8_QUOTED = b'"//' + b'";"'.join(H8[2:-1].split(b";")) + b'"\n'
+_CUT_VALUE = b'"cannot open C:\\dir\\"\nrefused"'
+
+
+def _cut_record(quote: bytes, behind: bytes = b"\n") -> bytes:
+    return b"2021-04-20 13:01:01;T-1;u;h;sent;;A-1;" + _CUT_PAYLOAD % quote + behind
+
+
+_CUT_TEXT = '{\n "a": "x",\n "sound": "C:\\sounds\\"\n}'
+
+
+_SPOILT = [
+    case
+    for dialect, quote in (("PHP", b""), ("RFC 4180", b'"'))
+    for case in (
+        Case(
+            f"text that is not UTF-8 behind a backslash and a quote, {dialect}",
+            H8 + _cut_record(quote).replace(b'"x"', b'"caf\xe9"') * 2 + line(),
+            (row(),),
+            (
+                bad("bad_utf8", H8, _cut_record(quote).replace(b'"x"', b'"caf\xe9"')),
+                bad(
+                    "bad_utf8",
+                    H8 + _cut_record(quote).replace(b'"x"', b'"caf\xe9"'),
+                    _cut_record(quote).replace(b'"x"', b'"caf\xe9"'),
+                ),
+            ),
+        ),
+        Case(
+            f"one field more behind a backslash and a quote, {dialect}",
+            H8 + _cut_record(quote, b";\n") + line(),
+            (row(),),
+            (bad("field_count", H8, _cut_record(quote, b";\n")),),
+        ),
+        Case(
+            f"one byte more behind a backslash and a quote, at the end, {dialect}",
+            H8 + line() + _cut_record(quote, b"\x1a"),
+            (row(),),
+            (bad("text_after_quote", H8 + line(), _cut_record(quote, b"\x1a")),),
+        ),
+        Case(
+            f"cut behind a backslash and a quote, {dialect}",
+            H8 + line() + _cut_record(quote)[:-2],
+            (row(),),
+            (bad("unclosed_quote", H8 + line(), _cut_record(quote)[:-2]),),
+        ),
+        *(
+            Case(
+                f"a header run in behind a backslash and a quote, {name}, {dialect}",
+                H8 + line() + _cut_record(quote, b"") + header + line(),
+                (row(), (datetime(2021, 4, 20, 13, 1, 1), "T-1", "u", "h", "sent", "", "A-1", _CUT_TEXT), row()),
+            )
+            for name, header in (("bare", H8), ("behind a mark", BOM + H8), ("quoted", _H8_QUOTED))
+        ),
+    )
+]
+READINGS = [
+    *_SPOILT,
+    Case(
+        "text that is not UTF-8 behind a backslash and a quote, six columns",
+        H6 + b"2021-04-20 13:01:01;T-1;u;h;sent;" + _CUT_VALUE.replace(b"refused", b"refus\xe9") + b"\n" + line6(),
+        (row6(),),
+        (
+            bad(
+                "bad_utf8",
+                H6,
+                b"2021-04-20 13:01:01;T-1;u;h;sent;" + _CUT_VALUE.replace(b"refused", b"refus\xe9") + b"\n",
+            ),
+        ),
+    ),
+    Case(
+        "a header run in behind a backslash and a quote, six columns",
+        H6 + line6() + b"2021-04-20 13:01:01;T-1;u;h;sent;" + _CUT_VALUE + H6 + line6(),
+        (
+            row6(),
+            (
+                datetime(2021, 4, 20, 13, 1, 1),
+                *("T-1", "u", "h", "sent", 'cannot open C:\\dir\\"\nrefused', None, None),
+            ),
+            row6(),
+        ),
+    ),
+    Case(
+        "a header run into the last line of a record with an empty payload",
+        H8 + line() + b'2021-04-20 13:01:01;T-1;u;h;failed;"one\ntwo";A-1;' + H8 + line(),
+        (
+            row(),
+            (datetime(2021, 4, 20, 13, 1, 1), "T-1", "u", "h", "failed", "one\ntwo", "A-1", None),
+            row(),
+        ),
+    ),
+    *(
+        Case(
+            f"a header run into the quote at the end of a record, {name}",
+            H6 + line6() + b'2021-04-20 13:01:01;T-1;u;h;failed;"one\ntwo\n"' + header + line6(),
+            (
+                row6(),
+                (datetime(2021, 4, 20, 13, 1, 1), "T-1", "u", "h", "failed", "one\ntwo\n", None, None),
+                row6(),
+            ),
+        )
+        for name, header in (("bare", H6), ("quoted", b'"//timestamp";"tracking_code";' + H6[26:]))
+    ),
+    Case(
+        "a header of eight names run into a record of nine columns that was cut in its second field",
+        H8[:-1] + b";region\n" + line()[:-1] + b";eu\n2021-04-20 13:01:01;T-1" + H8 + line(),
+        ((*row(), "eu"), (*row(), None)),
+        (bad("field_count", H8[:-1] + b";region\n" + line()[:-1] + b";eu\n", b"2021-04-20 13:01:01;T-1"),),
+        extra=("region",),
+    ),
+]
 CASES = [
     *GENERATIONS,
     *LINE_ENDS,
     *JOINS,
     *HEADERS,
     *DIALECTS,
+    *READINGS,
     *WRITERS,
     *SAVED_AGAIN,
     *CONTENT,

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 NAMES = (b"timestamp", b"tracking_code", b"target_id", b"hwid", b"status", b"description", b"appCode", b"payload")
 GENERATIONS = (NAMES, NAMES[:6])
@@ -92,6 +93,9 @@ class Log:
     used: set[str] = field(default_factory=set)  # rules of the page that few logs need
 
 
+Order = Callable[["Reading"], tuple[Any, ...]]
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """One way to read the bytes at a place as a record."""
@@ -103,6 +107,7 @@ class Reading:
     dialects: frozenset[str]
     fault: str | None
     ends: tuple[int, ...] = ()  # of its fields
+    reached: int = 0  # where it breaks a rule
 
 
 def read(data: bytes, dialect: str = "auto", columns: tuple[str, ...] = ()) -> Log:
@@ -224,7 +229,7 @@ class Reader:
         """The names that end a line of something else: one at the end of a field, and at least two fields behind it."""
         if self.header.damaged or HEADER_INSIDE.search(text, 1):
             return ()
-        known = {name.lower(): name for name in (*NAMES, *self.usable.names) if name}
+        known = self.known()
         fields = [name.strip(AROUND_NAMES).lower() for name in text.split(b";")]
         behind: list[bytes] = []
         while fields and fields[-1] in known:
@@ -278,7 +283,35 @@ class Reader:
         if inside is not None:
             # The header ends the record, as the end of the member would.
             return self.choose(header, self.data[:inside]), inside
+        if whole.fault is None and not self.may_follow(header, self.data, whole.end):
+            inside = self.header_behind(header, whole.end)
+            if inside is not None:
+                cut = self.data[:inside]
+                shorter = self.choose(header, cut)
+                if (
+                    shorter.fault is None
+                    and self.order(header, cut, shorter)[:4] < self.order(header, self.data, whole)[:4]
+                ):
+                    return shorter, shorter.end
         return whole, whole.end if has_end(whole) else self.end_of_bad(header)
+
+    def header_behind(self, header: Header, at: int) -> int | None:
+        """Where a header begins inside one of the lines from this one on, before a line that may follow a record."""
+        while at < len(self.data):
+            end = next_line(self.data, at)
+            for found in HEADER_INSIDE.finditer(self.data, at + 1, end):
+                before = self.data[at : found.start()]
+                if found[0].startswith(BOM) or before.strip(AROUND_NAMES) or before.count(QUOTE) % 2:
+                    return found.start()
+            at = end
+            if at < len(self.data) and self.plausible(header, self.data, at):
+                return None
+        return None
+
+    def known(self) -> dict[bytes, bytes]:
+        """The names by which a header is known, by their small letters."""
+        names = (b"timestamp", b"tracking_code") if self.header.damaged else (*NAMES, *self.usable.names)
+        return {name.lower(): name for name in names if name}
 
     def header_inside(self, header: Header, reading: Reading) -> int | None:
         """Where a header begins that ends the record."""
@@ -288,10 +321,10 @@ class Reader:
                 if start >= reading.end:
                     return None
                 # Page silent: a record that was cut, and a header run into it, may have as many fields as it takes.
-                # Then it is told by the last name of the older generation.
-                older = line(self.data, start).endswith(b";description")
+                # Then it is told by its last name.
+                named = reading.fields[-1].strip(AROUND_NAMES).lower() in self.known()
                 field_start = max((end + 1 for end in reading.ends if end < start), default=self.at)
-                if not self.data.startswith(QUOTE, field_start) and (reading.fault or older):
+                if not self.data.startswith(QUOTE, field_start) and (reading.fault or named):
                     return start
                 continue
             end = self.end_of_bad(header)
@@ -312,22 +345,31 @@ class Reader:
         ]
         order = partial(self.order, header, data)
         good = [reading for reading in judged if reading.fault is None]
-        if good:
+        whole = [reading for reading in judged if reading.fault and has_end(reading)]
+        if good and not self.is_beginning(min(good, key=order), judged, whole, order):
             return min(good, key=order)
-        whole = [reading for reading in judged if has_end(reading)]
         if whole:
             return min(whole, key=order)
+        judged = [reading for reading in judged if not has_end(reading)]
         return min(judged, key=lambda it: (-len(it.fields), self.in_force not in it.dialects, it.choices))
+
+    def is_beginning(self, best: Reading, judged: list[Reading], whole: list[Reading], order: Order) -> bool:
+        """Whether the best good reading is only the beginning of a bad record."""
+        criteria = order(best)[:3]
+        if any(order(reading)[:3] < criteria for reading in whole):
+            return True
+        others = (reading.reached for reading in judged if not has_end(reading))
+        return criteria[1:] == (True, True) and max(others, default=0) > best.end
 
     def cut(self, reading: Reading, raw: bytes) -> Reading:
         """A record that was cut, with a header run into it that has as many fields as the record lacks."""
-        if not has_end(reading) or reading.fields[-1].strip(AROUND_NAMES) != b"description":
+        if not has_end(reading) or reading.fields[-1].strip(AROUND_NAMES).lower() not in self.known():
             return reading
         if reading.fault != "bad_timestamp" and self.names_behind(raw.rstrip(b"\r\n")):
             return replace(reading, fault="field_count")
         return reading
 
-    def order(self, header: Header, data: bytes, reading: Reading) -> tuple[object, ...]:
+    def order(self, header: Header, data: bytes, reading: Reading) -> tuple[Any, ...]:
         payload = header.payload
         return (
             reading.bare_quote,
@@ -347,14 +389,14 @@ class Reader:
         if at >= len(data) or text == b"" or text.startswith(BOM):
             return False
         if text.startswith((b"//", b'"//', *SEP)):
-            return True
+            return before_inside(text) != QUOTE
         return not timestamp_in(header, data, at) and self.plausible(header, data, at)
 
     def plausible(self, header: Header, data: bytes, at: int) -> bool:
         """Whether a record or a header starts at this place, by the looks of it."""
         text = line(data, at)
         if text.startswith((BOM, b"//", b'"//', *SEP)):
-            return True
+            return before_inside(text) != QUOTE
         return (
             timestamp_in(header, data, at)
             or self.names_columns(before_run_in(before_inside(text)))
@@ -425,32 +467,33 @@ def readings(data: bytes, start: int, columns: int, dialect: str) -> Iterator[Re
         reading = todo.pop()  # as far as the field that starts at its end
         if data.startswith(QUOTE, reading.end):
             last = len(reading.fields) == columns - 1
-            ways, fault, end = quoted(data, reading.end + 1, last, dialect)
+            ways, fault, end, reached = quoted(data, reading.end + 1, last, dialect)
         else:
             end = end_of_bare(data, reading.end)
-            value, fault = data[reading.end : end], None
+            value, fault, reached = data[reading.end : end], None, end
             reading = replace(reading, bare_quote=reading.bare_quote or QUOTE in value)
             ways = [(value, end, ())]
         if fault:
-            yield replace(reading, fault=fault, end=end)
+            yield replace(reading, fault=fault, end=end, reached=reached)
         for value, end, choices in ways:
             longer = replace(
                 reading, fields=(*reading.fields, value), ends=(*reading.ends, end), choices=reading.choices + choices
             )
             if data.startswith(b";", end) and len(longer.fields) == columns:
                 # Page silent: with one more field than the header has it is clear what is wrong.
-                yield replace(longer, fault="field_count")
+                yield replace(longer, fault="field_count", reached=end + 1)
             elif data.startswith(b";", end):
                 todo.append(replace(longer, end=end + 1))
             else:
-                yield replace(longer, end=behind_line_end(data, end))
+                behind = behind_line_end(data, end)
+                yield replace(longer, end=behind, reached=behind)
 
 
 Way = tuple[bytes, int, tuple[int, ...]]  # value, end, choices
 
 
-def quoted(data: bytes, start: int, last: bool, dialect: str) -> tuple[list[Way], str | None, int]:
-    """The ways to close the field whose content starts here; the fault of the last way, and where."""
+def quoted(data: bytes, start: int, last: bool, dialect: str) -> tuple[list[Way], str | None, int, int]:
+    """The ways to close the field whose content starts here; the fault of the last way, its end, and its place."""
     ways: list[Way] = []
     choices: tuple[int, ...] = ()
     at = start
@@ -465,10 +508,10 @@ def quoted(data: bytes, start: int, last: bool, dialect: str) -> tuple[list[Way]
             at = behind + 1
         elif data.startswith(b";", behind) or LINE_END.match(data, behind):
             ways.append((value_of(data[start:quote], dialect), behind, choices))
-            return ways, None, behind
+            return ways, None, behind, behind
         else:
-            return ways, "text_after_quote", behind
-    return ways, "unclosed_quote", len(data)
+            return ways, "text_after_quote", behind, behind
+    return ways, "unclosed_quote", len(data), len(data)
 
 
 def value_of(inside: bytes, dialect: str) -> bytes:
@@ -534,8 +577,9 @@ def before_inside(text: bytes) -> bytes:
     for found in HEADER_INSIDE.finditer(text, 1):
         before = text[: found.start()]
         # Page silent: behind a `;`, or nothing but quotes, slashes and blanks, it is one header with what is before it.
+        # A quote that nothing closes ends a value that began on a line above.
         one_header = before.endswith(b";") or not before.strip(AROUND_NAMES)
-        if found[0].startswith(BOM) or not one_header:
+        if found[0].startswith(BOM) or not one_header or before.count(QUOTE) % 2:
             return before
     return text
 

@@ -406,9 +406,14 @@ class Indexer:
         )
 
     def _guess_columns(self, data: Buffer, at: int, final: bool) -> tuple[str, ...] | None:
-        """The generation that a log without a header belongs to, by its first record; None if more bytes are needed."""
+        """The columns of a log without a header, by its first record; None if more bytes are needed.
+
+        They are those of a generation, or of the member before: a log that was split has its header in the first part.
+        """
+        before = self._last_columns
+        layouts = [*([before] if before else []), *(names for names in GENERATIONS if len(names) != len(before))]
         found: list[tuple[bool, int, tuple[str, ...]]] = []  # whether the record is bad, where it ends, the columns
-        for columns in GENERATIONS:
+        for columns in layouts:
             result = self._ask(columns, data, at, at + 1, final)
             if result.status == codes.MORE:
                 return None
@@ -422,7 +427,8 @@ class Indexer:
             return columns
         line = bytes(data[at : at + HEADER_BYTES]).partition(b"\n")[0]
         fields = line.count(b";") + 1
-        return next((columns for columns in GENERATIONS if len(columns) <= fields), GENERATIONS[-1])
+        layouts.sort(key=len, reverse=True)
+        return next((columns for columns in layouts if len(columns) <= fields), layouts[-1])
 
     def _next_header(self, data: Buffer, at: int, final: bool) -> Generator[Segment, None, int | None]:
         """Let a header in the middle decide the columns; returns where to go on, None if more bytes are needed.

@@ -22,6 +22,7 @@ typedef struct {
     int reason;          /* 0 if the record is good; or a reason, NEEDS_MORE or NO_MEMORY */
     uint64_t bytes_read; /* by all readings */
     int unresolved;      /* not all readings were weighed */
+    int misses;          /* criteria that a good reading misses, if it was not the only one */
 } weighed_t;
 
 /* Which reading comes next. */
@@ -32,6 +33,15 @@ typedef struct {
     int enough;   /* from now on, only readings in which no \" closes a field */
     int left_out; /* readings before this one were left out */
 } readings_t;
+
+/* Criteria that a reading misses, each worth more than those before it. The last criterion is the order of the
+ * readings. */
+#define HEADER_FOLLOWS 1
+#define NO_JSON 2
+#define NOTHING_FOLLOWS 4
+#define BARE_QUOTE 8
+/* So many that the reading seems to end in the middle of a value. */
+#define CUT_SHORT (NO_JSON | NOTHING_FOLLOWS)
 
 /* Stages of readings_t. */
 enum { IN_FORCE, CHOOSING, OTHER, NO_OTHER };
@@ -55,6 +65,7 @@ static void resolve(const window_t *wide, size_t start, int automatic, int diale
      * many fields the furthest had. */
     int best_misses = NO_READING, whole_misses = NO_READING, whole_reason = 0, furthest_reason = 0;
     int64_t furthest = NO_READING;
+    size_t reached = 0; /* by one of them */
     /* With too many columns or no credit, only the reading in force is weighed, in which no \" closes a field. */
     int bounded = w->width > SANE_WIDTH || credit <= 0;
     int fixed = !automatic && dialect == RFC4180;
@@ -64,6 +75,7 @@ static void resolve(const window_t *wide, size_t start, int automatic, int diale
         end_with_line(&narrow, start);
     x->bytes_read = 0;
     x->unresolved = 0;
+    x->misses = 0;
     x->choices.made = 0;
     for (int number = 0; next_reading(&next, w, start, &x->choices, now); number++) {
         if (now->reason == NEEDS_MORE) {
@@ -101,18 +113,29 @@ static void resolve(const window_t *wide, size_t start, int automatic, int diale
                 if (!misses)
                     break;
             }
-        } else if ((int64_t)now->count > furthest) {
-            furthest = now->count;
-            furthest_reason = reason;
+        } else {
+            size_t past = reason == UNCLOSED_QUOTE ? w->end : now->reached;
+            reached = past > reached ? past : reached;
+            if ((int64_t)now->count > furthest) {
+                furthest = now->count;
+                furthest_reason = reason;
+            }
         }
         if (only)
             break;
         next.enough = x->bytes_read > (uint64_t)(credit > 0 ? credit : 0);
     }
     if (best_misses != NO_READING) {
-        x->reading = best;
-        x->reason = 0;
-        return;
+        /* A reading that breaks no rule may still be the beginning of a bad record: one that ends at a \" inside a
+         * value. */
+        int better_but_bad = whole_misses != NO_READING && (whole_misses | HEADER_FOLLOWS) < best_misses;
+        int cut_short = (best_misses & CUT_SHORT) == CUT_SHORT && reached > best->end;
+        if (!better_but_bad && !cut_short) {
+            x->reading = best;
+            x->reason = 0;
+            x->misses = best_misses;
+            return;
+        }
     }
     x->reading = whole_misses != NO_READING ? whole : now;
     x->reason = whole_misses != NO_READING ? whole_reason : furthest_reason;
@@ -186,7 +209,9 @@ static int criteria_missed(const window_t *w, size_t start, const reading_t *r, 
     if (follows == NEEDS_MORE)
         return NEEDS_MORE;
     int json = has_json(w, start, r, isa);
-    return json < 0 ? json : r->bare_quote << 3 | !follows << 2 | !json << 1 | (follows == HEADER_STARTS);
+    return json < 0 ? json
+                    : r->bare_quote * BARE_QUOTE | !follows * NOTHING_FOLLOWS | !json * NO_JSON |
+                          (follows == HEADER_STARTS) * HEADER_FOLLOWS;
 }
 
 /* RECORD_STARTS if a record may end at `at`, HEADER_STARTS if a header starts there, else 0; or NEEDS_MORE. */

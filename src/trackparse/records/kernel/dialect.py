@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from itertools import count
-from typing import NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
 from trackparse.records.kernel.codes import (
     BAD_TIMESTAMP,
@@ -38,6 +38,14 @@ from trackparse.records.kernel.json import is_json
 from trackparse.records.kernel.lines import blank_line
 from trackparse.records.kernel.values import unescape
 
+# Criteria that a reading misses, each worth more than those before it. The last criterion is the order of the readings.
+HEADER_FOLLOWS: Final = 1
+NO_JSON: Final = 2
+NOTHING_FOLLOWS: Final = 4
+BARE_QUOTE: Final = 8
+# So many that the reading seems to end in the middle of a value.
+CUT_SHORT: Final = NO_JSON | NOTHING_FOLLOWS
+
 
 class Weighed(NamedTuple):
     """What came of weighing the readings of a record."""
@@ -46,6 +54,7 @@ class Weighed(NamedTuple):
     reason: int  # 0 if the record is good; or a reason, or NEEDS_MORE
     bytes_read: int  # by all readings
     unresolved: bool  # not all readings were weighed
+    misses: int = 0  # criteria that a good reading misses, if it was not the only one
 
 
 def resolve(window: Window, start: int, automatic: bool, dialect: int, credit: int) -> Weighed:
@@ -53,6 +62,7 @@ def resolve(window: Window, start: int, automatic: bool, dialect: int, credit: i
     best: tuple[int, Reading] | None = None  # of the readings that break no rule
     whole: tuple[int, Reading, int] | None = None  # of those that end where a record would, with their reason
     furthest: tuple[int, Reading, int] | None = None  # of the others
+    reached = 0  # by one of the others
     bytes_read = 0
     unresolved = False
     # With too many columns or no credit, only the reading in force is weighed, in which no \" closes a field.
@@ -86,16 +96,21 @@ def resolve(window: Window, start: int, automatic: bool, dialect: int, credit: i
                 best = misses, reading
                 if not misses:
                     break
-        elif furthest is None or len(reading.ends) > furthest[0]:
-            furthest = len(reading.ends), reading, reason
+        else:
+            reached = max(reached, window.end if reason == UNCLOSED_QUOTE else reading.reached)
+            if furthest is None or len(reading.ends) > furthest[0]:
+                furthest = len(reading.ends), reading, reason
         if only:
             break
         try:
             reading, left_out = following.send(bytes_read > credit)
         except StopIteration:
             break
-    if best:
-        return Weighed(best[1], 0, bytes_read, unresolved)
+    # A reading that breaks no rule may still be the beginning of a bad record: one that ends at a \" inside a value.
+    better_but_bad = best and whole and whole[0] | HEADER_FOLLOWS < best[0]
+    cut_short = best and best[0] & CUT_SHORT == CUT_SHORT and reached > best[1].end
+    if best and not better_but_bad and not cut_short:
+        return Weighed(best[1], 0, bytes_read, unresolved, best[0])
     _, told, reason = cast("tuple[int, Reading, int]", whole or furthest)
     if line_end(window, start) == NEEDS_MORE:
         # The line may be a header, and only the whole line tells.
@@ -153,7 +168,12 @@ def criteria_missed(window: Window, start: int, reading: Reading) -> int:
     if follows == NEEDS_MORE:
         return NEEDS_MORE
     json = has_json(window, start, reading)
-    return reading.bare_quote << 3 | (not follows) << 2 | (not json) << 1 | (follows == HEADER_STARTS)
+    return (
+        reading.bare_quote * BARE_QUOTE
+        | (not follows) * NOTHING_FOLLOWS
+        | (not json) * NO_JSON
+        | (follows == HEADER_STARTS) * HEADER_FOLLOWS
+    )
 
 
 def what_follows(window: Window, at: int) -> int:

@@ -43,6 +43,7 @@ typedef struct {
     int32_t payload;     /* or NO_COLUMN */
     const name_t *names; /* of the known columns */
     uint32_t name_count;
+    uint64_t name_sizes;
 } window_t;
 
 /* One way to divide a record into fields: where a \" stands inside quotes, a record has several. */
@@ -75,6 +76,7 @@ static int settles(const window_t *w, size_t at, int dialect, int forked);
 static int follows(const window_t *w, size_t at);
 static size_t own_end(const window_t *w, size_t start, const reading_t *r);
 static int what_starts(const window_t *w, size_t at, size_t end, int more);
+static size_t end_of_line(const uint8_t *data, size_t at, size_t end);
 static int has_timestamp(const window_t *w, size_t at, size_t end, int more);
 
 /* Read the record at `start` in one dialect.
@@ -220,9 +222,10 @@ static int judge(const window_t *w, size_t start, const reading_t *r, const isa_
 {
     if (record_time(w, start, r->ends) == NO_TIME)
         return BAD_TIMESTAMP;
-    /* A record of eight columns may have been cut in its third field, and a header of the older generation run into it:
-     * its two whole fields and the six names make eight fields. */
-    if (is_last_name(w->data, r->ends, w->width) &&
+    /* A record may have been cut, and a header run into it that has as many names as the record lacks fields: a record
+     * of eight columns in its third field, and a header of six names. */
+    if (w->width > 1 &&
+        is_name(w->data, r->ends[w->width - 2] + 1, r->ends[w->width - 1], w->names, w->name_count, w->name_sizes) &&
         (own_end(w, start, r) < r->end || names_behind(w->data, start, r->end, w->names, w->name_count)))
         return FIELD_COUNT;
     return isa->is_utf8(w->data + start, r->end - start) ? 0 : BAD_UTF8;
@@ -288,8 +291,17 @@ static int what_starts(const window_t *w, size_t at, size_t end, int more)
     for (int i = 0; i < 5; i++) {
         size_t size = strlen(beginnings[i]), there = end - at;
         if (there >= size) {
-            if (!memcmp(data + at, beginnings[i], size))
-                return i ? HEADER_STARTS : RECORD_STARTS;
+            if (!memcmp(data + at, beginnings[i], size)) {
+                if (i == 0)
+                    return RECORD_STARTS;
+                if (i != 2)
+                    return HEADER_STARTS;
+                size_t past = end_of_line(data, at, end);
+                if (past == end && more)
+                    return NEEDS_MORE;
+                /* The quote may end a value that began above; then a header is run into its record. */
+                return find_header(data, at, past, NULL) == at + 1 ? 0 : HEADER_STARTS;
+            }
         } else if (!memcmp(data + at, beginnings[i], there)) {
             return out_of_bytes;
         }
@@ -297,12 +309,18 @@ static int what_starts(const window_t *w, size_t at, size_t end, int more)
     int plausible = has_timestamp(w, at, end, more);
     if (plausible)
         return plausible == NEEDS_MORE ? NEEDS_MORE : RECORD_STARTS;
+    size_t past = end_of_line(data, at, end);
+    if (past == end && more)
+        return NEEDS_MORE;
+    return names_columns(data, at, past, w->names, w->name_count, w->width) ? HEADER_STARTS : 0;
+}
+
+/* Where the line at `at` ends, without its line feed; `end`, or HEADER_BYTES on, if it does not before that. */
+static size_t end_of_line(const uint8_t *data, size_t at, size_t end)
+{
     size_t limit = end - at < HEADER_BYTES ? end : at + HEADER_BYTES;
     const uint8_t *newline = memchr(data + at, '\n', limit - at);
-    if (!newline && limit == end && more)
-        return NEEDS_MORE;
-    size_t line_end = newline ? (size_t)(newline - data) : limit;
-    return names_columns(data, at, line_end, w->names, w->name_count, w->width) ? HEADER_STARTS : 0;
+    return newline ? (size_t)(newline - data) : limit;
 }
 
 /* Whether the shape of a timestamp stands in the timestamp's field of the record at `at`.

@@ -30,7 +30,7 @@ from trackparse.records.kernel.lines import (
     SEPARATOR_LINES,
     before_mark,
     find_header,
-    is_last_name,
+    is_name,
     names_behind,
     names_columns,
 )
@@ -201,10 +201,10 @@ def judge(window: Window, start: int, reading: Reading) -> int:
     """The reason why a reading that breaks no rule of quoting is bad; 0 if it is good."""
     if record_time(window, start, reading.ends) is None:
         return BAD_TIMESTAMP
-    # A record of eight columns may have been cut in its third field, and a header of the older generation run into it:
-    # its two whole fields and the six names make eight fields.
+    # A record may have been cut, and a header run into it that has as many names as the record lacks fields: a record
+    # of eight columns in its third field, and a header of six names.
     last = window.data[reading.ends[-2] + 1 : reading.ends[-1]] if window.width > 1 else b""
-    if is_last_name(last):
+    if is_name(last, window.names):
         record = window.data[start : reading.end]
         if own_end(window, start, reading) < reading.end or names_behind(record, window.names):
             return FIELD_COUNT
@@ -279,19 +279,32 @@ def what_starts(window: Window, at: int, end: int, more: bool) -> int:
     line = data[at : min(end, at + 7)]
     for beginning in (BOM, b"//", b'"//', *SEPARATOR_LINES):
         if line.startswith(beginning):
-            return RECORD_STARTS if beginning == BOM else HEADER_STARTS
+            if beginning == BOM:
+                return RECORD_STARTS
+            if beginning != b'"//':
+                return HEADER_STARTS
+            past = end_of_line(data, at, end)
+            if past == end and more:
+                return NEEDS_MORE
+            # The quote may end a value that began above; then a header is run into its record.
+            found = find_header(data, at, past)
+            return HEADER_STARTS if found is None or found[0] != at + 1 else 0
         if beginning.startswith(line) and at + len(line) == end:
             return out_of_bytes
     plausible = has_timestamp(window, at, end, more)
     if plausible is not False:
         return NEEDS_MORE if plausible is None else RECORD_STARTS
+    past = end_of_line(data, at, end)
+    if past == end and more:
+        return NEEDS_MORE
+    return HEADER_STARTS if names_columns(data[at:past], window.names, window.width) else 0
+
+
+def end_of_line(data: bytes, at: int, end: int) -> int:
+    """Where the line at ``at`` ends, without its line feed; ``end``, or HEADER_BYTES on, if it does not before that."""
     limit = min(end, at + HEADER_BYTES)
     newline = data.find(b"\n", at, limit)
-    if newline < 0:
-        if limit == end and more:
-            return NEEDS_MORE
-        newline = limit
-    return HEADER_STARTS if names_columns(data[at:newline], window.names, window.width) else 0
+    return newline if newline >= 0 else limit
 
 
 def has_timestamp(window: Window, at: int, end: int, more: bool) -> bool | None:

@@ -53,6 +53,7 @@ typedef struct {
     int32_t payload;
     name_t names[MOST_NAMES]; /* of the known columns */
     uint32_t name_count;
+    uint64_t name_sizes; /* of sizes_of */
     size_t max_record_bytes;
     int64_t credit;
     const isa_t *isa;
@@ -79,6 +80,7 @@ static int take_names(indexer_t *x, const char *text, size_t size)
         x->names[x->name_count] = (name_t){(const uint8_t *)text, (size_t)(last - text)};
         if (!delimiter) {
             x->name_count++;
+            x->name_sizes = sizes_of(x->names, x->name_count);
             return 1;
         }
         text = delimiter + 1;
@@ -237,7 +239,8 @@ static int index_one(indexer_t *x, size_t *position, size_t *scan_bytes, found_t
                   x->timestamp,
                   x->payload,
                   x->names,
-                  x->name_count};
+                  x->name_count,
+                  x->name_sizes};
     weighed_t *weighed = &x->weighed;
     resolve(&w, at, x->automatic, x->dialect, x->credit, weighed, x->isa);
     uint64_t bytes_read = weighed->bytes_read;
@@ -278,6 +281,31 @@ static int index_one(indexer_t *x, size_t *position, size_t *scan_bytes, found_t
             *position = (size_t)end;
             *scan_bytes = LEAST_SCAN_BYTES;
             return DONE;
+        }
+    } else if (weighed->misses & NOTHING_FOLLOWS && x->credit > 0) {
+        /* It may end too soon, because a header that follows without a line end spoils the reading that goes on. */
+        long long end = resynchronise(&w, weighed->reading->end);
+        if (end == NEEDS_MORE)
+            return MORE;
+        size_t past = end > 0 ? (size_t)end : w.end;
+        int misses = weighed->misses;
+        bytes_read += past - weighed->reading->end;
+        if (past < w.end && x->data[past - 1] != '\n') {
+            window_t shorter = w;
+            shorter.end = past;
+            shorter.at_end = 0;
+            resolve(&shorter, at, x->automatic, x->dialect, x->credit, weighed, x->isa);
+            bytes_read += weighed->bytes_read;
+            if (weighed->reason == NO_MEMORY)
+                return NO_MEMORY;
+            if (!weighed->reason && weighed->misses < misses) {
+                w = shorter;
+            } else {
+                /* As it was. */
+                resolve(&w, at, x->automatic, x->dialect, x->credit, weighed, x->isa);
+                if (weighed->reason == NO_MEMORY)
+                    return NO_MEMORY;
+            }
         }
     }
     *position = weighed->reading->end;
@@ -324,7 +352,7 @@ static long long index_plain(indexer_t *x, size_t position, size_t *scan_bytes, 
         row[0] = (uint32_t)start | (uint32_t)x->dialect << DIALECT_SHIFT;
         row[width] = end_of_line;
         /* The names of a header may be the last fields of a record that breaks off: the grammar tells. */
-        if (is_last_name(x->data, row + 1, width))
+        if (width > 1 && is_name(x->data, row[width - 1] + 1, row[width], x->names, x->name_count, x->name_sizes))
             break;
         /* Where the timestamp comes first no record starts with a mark. */
         if (x->timestamp && x->data[start] == BOM[0] && mark_size(x->data, start, x->size, 1))

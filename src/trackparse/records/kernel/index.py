@@ -28,7 +28,7 @@ from trackparse.records.kernel.codes import (
     Indexed,
     Question,
 )
-from trackparse.records.kernel.dialect import Weighed, resolve
+from trackparse.records.kernel.dialect import NOTHING_FOLLOWS, Weighed, resolve
 from trackparse.records.kernel.grammar import Window, line_end, own_end, record_time, resynchronise
 from trackparse.records.kernel.lines import blank_line, is_separator_line, mark_size, names_columns
 from trackparse.records.kernel.values import count_lines
@@ -184,5 +184,17 @@ def index_one(x: _Indexer) -> int:
         if weighed.reason:
             x.add_reject(end, weighed, bytes_read)
             return DONE
+    elif weighed.misses & NOTHING_FOLLOWS and x.credit > 0:
+        # It may end too soon, because a header that follows without a line end spoils the reading that goes on.
+        end = resynchronise(window, weighed.reading.end)
+        if end == NEEDS_MORE:
+            return MORE
+        bytes_read += (end if end > 0 else window.end) - weighed.reading.end
+        if 0 < end < window.end and data[end - 1] != LF:
+            shorter = window._replace(end=end, at_end=0)
+            again = resolve(shorter, at, question.automatic, x.dialect, x.credit)
+            bytes_read += again.bytes_read
+            if not again.reason and again.misses < weighed.misses:
+                window, weighed = shorter, again
     x.add_record(window, weighed, bytes_read)
     return DONE

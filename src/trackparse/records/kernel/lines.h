@@ -12,9 +12,6 @@
 
 static const uint8_t BOM[] = {0xEF, 0xBB, 0xBF};
 
-/* The last name of the older generation. */
-#define LAST_NAME "description"
-
 /* The name of a known column. */
 typedef struct {
     const uint8_t *start;
@@ -63,21 +60,44 @@ static int is_around_name(uint8_t c)
     return c == ' ' || (c >= '\t' && c <= '\r') || c == '"' || c == '/';
 }
 
-/* Whether the last field of a record is the last name of a header of the older generation. */
-static inline int is_last_name(const uint8_t *data, const uint32_t *ends, uint32_t width)
+static inline uint8_t lower(uint8_t c)
 {
-    if (width < 2)
-        return 0;
-    const uint32_t size = sizeof LAST_NAME - 1;
-    uint32_t first = ends[width - 2] + 1, last = ends[width - 1];
-    while (first < last && is_around_name(data[last - 1]))
-        last--;
-    if (last - first < size || data[last - 1] != 'n' || memcmp(data + last - size, LAST_NAME, size))
-        return 0;
-    for (; first < last - size; first++)
-        if (!is_around_name(data[first]))
+    return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c;
+}
+
+/* In other letters it is no good header, but a header all the same. */
+static int is_same_word(const uint8_t *p, const uint8_t *q, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (lower(p[i]) != lower(q[i]))
             return 0;
     return 1;
+}
+
+/* A bit for each size that one of the names has; those of more than 63 bytes have one bit. */
+static uint64_t sizes_of(const name_t *names, uint32_t name_count)
+{
+    uint64_t sizes = 0;
+    for (uint32_t i = 0; i < name_count; i++)
+        sizes |= (uint64_t)1 << (names[i].size < 63 ? names[i].size : 63);
+    return sizes;
+}
+
+/* Whether a field is one of the names of a header. `sizes` is that of sizes_of. */
+static inline int is_name(const uint8_t *data, size_t first, size_t last, const name_t *names, uint32_t name_count,
+                          uint64_t sizes)
+{
+    while (first < last && is_around_name(data[last - 1]))
+        last--;
+    while (first < last && is_around_name(data[first]))
+        first++;
+    size_t size = last - first;
+    if (!size || !(sizes >> (size < 63 ? size : 63) & 1))
+        return 0;
+    for (uint32_t i = 0; i < name_count; i++)
+        if (names[i].size == size && is_same_word(data + first, names[i].start, size))
+            return 1;
+    return 0;
 }
 
 static size_t past_blanks(const uint8_t *data, size_t at, size_t end)
@@ -110,7 +130,7 @@ static size_t past_name(const uint8_t *data, size_t at, size_t end, const char *
 
 /* Where the first header inside a line begins, and where its first name ends; 0 without one.
  * A header at the line's beginning is not meant, even if blanks, quotes or slashes come before it: that is the line
- * itself. */
+ * itself. But a quote that nothing closes is the end of a value that began above. */
 static size_t find_header(const uint8_t *data, size_t start, size_t end, size_t *name_end)
 {
     for (size_t at = start + 1; at < end; at++) {
@@ -137,39 +157,31 @@ static size_t find_header(const uint8_t *data, size_t start, size_t end, size_t 
         past = past_blanks(data, past, end);
         if (past < end && data[past] != ';' && data[past] != '\r' && data[past] != '\n')
             continue;
-        for (size_t i = start; i < begin; i++)
-            if (!is_around_name(data[i])) {
-                if (name_end)
-                    *name_end = semicolon;
-                return begin;
-            }
+        size_t i = start, quotes = 0;
+        for (; i < begin && is_around_name(data[i]); i++)
+            quotes += data[i] == '"';
+        if (i < begin || quotes % 2) {
+            if (name_end)
+                *name_end = semicolon;
+            return begin;
+        }
     }
     return 0;
 }
 
 /* Where a second header begins in a line that may be a header; 0 without one.
- * `//timestamp` behind a delimiter does not begin one: it is a name of the first. */
+ * `//timestamp` behind a delimiter does not begin one: it is a name of the first. Behind a quote that nothing closes it
+ * does: that is the last line of a record, with the end of a value that began above. */
 static size_t header_within(const uint8_t *data, size_t start, size_t end)
 {
-    size_t at = start;
-    do
-        at = find_header(data, at, end, NULL);
-    while (at && data[at - 1] == ';');
+    size_t at = start, counted = start, quotes = 0;
+    while ((at = find_header(data, at, end, NULL))) {
+        for (; counted < at; counted++)
+            quotes += data[counted] == '"';
+        if (data[at - 1] != ';' || quotes % 2)
+            break;
+    }
     return at;
-}
-
-static inline uint8_t lower(uint8_t c)
-{
-    return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c;
-}
-
-/* In other letters it is no good header, but a header all the same. */
-static int is_same_word(const uint8_t *p, const uint8_t *q, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (lower(p[i]) != lower(q[i]))
-            return 0;
-    return 1;
 }
 
 /* Whether a header stands behind other bytes of its line.

@@ -19,8 +19,6 @@ _HEADER_START: Final = re.compile(
     rb'(?:"//[ \t]*timestamp"|//[ \t]*(?:"timestamp"|timestamp))[ \t]*(;)'
     rb'[ \t]*(?:"(?://)?tracking_code"|(?://)?tracking_code)[ \t]*(?:[;\r\n]|\Z)'
 )
-# The last name of the older generation.
-_LAST_NAME: Final = b"description"
 # Blanks, quotes and slashes: a real header has fewer of them around a name, so a damaged one is still known.
 _AROUND_NAME: Final = b' \t\n\r\v\f"/'
 
@@ -55,19 +53,21 @@ def is_separator_line(line: bytes) -> bool:
     return line.rstrip(b"\r") in SEPARATOR_LINES
 
 
-def is_last_name(field: bytes) -> bool:
-    """Whether the last field of a record is the last name of a header of the older generation."""
-    return field.strip(_AROUND_NAME) == _LAST_NAME
+def is_name(field: bytes, names: list[bytes]) -> bool:
+    """Whether a field is one of the names of a header. ``names`` are in small letters."""
+    text = field.strip(_AROUND_NAME).lower()
+    return bool(text) and text in names
 
 
 def find_header(data: bytes, start: int, end: int) -> tuple[int, int] | None:
     """Where the first header inside a line begins, and where its first name ends.
 
     A header at the line's beginning is not meant, even if blanks, quotes or slashes come before it: that is the line
-    itself.
+    itself. But a quote that nothing closes is the end of a value that began above.
     """
     for found in _HEADER_START.finditer(data, start + 1, end):
-        if data[start : found.start()].strip(_AROUND_NAME):
+        before = data[start : found.start()]
+        if before.strip(_AROUND_NAME) or before.count(b'"') % 2:
             return found.start(), found.start(1)
     return None
 
@@ -75,7 +75,8 @@ def find_header(data: bytes, start: int, end: int) -> tuple[int, int] | None:
 def header_within(line: bytes) -> int | None:
     """Where a second header begins in a line that may be a header.
 
-    ``//timestamp`` behind a delimiter does not begin one: it is a name of the first.
+    ``//timestamp`` behind a delimiter does not begin one: it is a name of the first. Behind a quote that nothing closes
+    it does: that is the last line of a record, with the end of a value that began above.
     """
     at = 0
     while True:
@@ -83,7 +84,7 @@ def header_within(line: bytes) -> int | None:
         if found is None:
             return None
         at = found[0]
-        if line[at - 1] != DELIMITER:
+        if line[at - 1] != DELIMITER or line.count(b'"', 0, at) % 2:
             return at
 
 
