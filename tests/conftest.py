@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +25,10 @@ settings.register_profile("thorough", parent=settings.get_profile("default"), ma
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "reduced" if SLOW > 1 else "default"))
 
 
+# Tests start hundreds of processes: without files of bytecode each of them would compile the package again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # Under nohup it is ignored, by every process started here, too: tests that send it would wait for ever.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # The same for Ctrl-C in the background of a shell.
@@ -36,6 +42,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if tiers.is_quick(item):
             item.add_marker("quick")
     items.sort(key=tiers.order)
+
+
+def pytest_collection_finish() -> None:
+    """Ten thousand tests and their data stay to the end: no collection of garbage has to look through them."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

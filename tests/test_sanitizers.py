@@ -20,7 +20,7 @@ FLAGS = [
     "-fno-sanitize=object-size",  # libasan sees the same, and says more
     "-fno-sanitize-recover=undefined",
     "-fno-omit-frame-pointer",
-    "-O1",
+    "-Og",
     "-g",
 ]
 # Each instruction set is compared; the cases need only the best.
