@@ -904,11 +904,11 @@ CONSTRUCTS: dict[str, Callable[[int], bytes]] = {
 @pytest.mark.skipif(SLOW > 1, reason="the bar is that of the kernel in C")
 @pytest.mark.parametrize("construct", CONSTRUCTS)
 def test_the_work_is_linear_and_small(construct: str) -> None:
-    """Seconds of CPU of the archive alone: at most 0.5 for a megabyte, and no more for each of twice as many."""
+    """Seconds of CPU of the archive alone: at most 0.5 for a megabyte, and no more for each of four times as many."""
     limits = trackparse.Limits(max_members=1 << 20)
     for way in ("bytes", "pieces"):
         costs = []
-        for size in (50_000, 100_000, 200_000):
+        for size in (50_000, 200_000):
             data = CONSTRUCTS[construct](size)
             source = data if way == "bytes" else [data[at : at + 65536] for at in range(0, len(data), 65536)]
             spent = []
@@ -920,4 +920,4 @@ def test_the_work_is_linear_and_small(construct: str) -> None:
         # The clock of a busy machine is not exact: what is quadratic is four times as much here. Development mode makes
         # what calls Python for each small member up to eight times slower.
         assert min(costs) < (4 if sys.flags.dev_mode else 0.5), (way, costs)
-        assert costs[2] < 3 * max(costs[0], 0.05), (way, costs)
+        assert costs[1] < 3 * max(costs[0], 0.05), (way, costs)
