@@ -455,7 +455,14 @@ def test_an_encrypted_member_is_refused(source: Any, how: str, tmp_path: Path) -
 # Limits
 
 
-@pytest.mark.parametrize("data", [python_zip({"a.csv": LOG}), gzip.compress(LOG), LOG], ids=["zip", "gzip", "bare"])
+SMALL_MEMBERS = b"".join(gzip.compress(LOG[at : at + 100]) for at in range(0, len(LOG), 100))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [python_zip({"a.csv": LOG}), gzip.compress(LOG), SMALL_MEMBERS, LOG],
+    ids=["zip", "gzip", "gzip of small members", "bare"],
+)
 @both
 def test_inflated_bytes_are_limited_to_the_byte(source: Any, data: bytes) -> None:
     assert contents(source(data), limits=Limits(max_inflated_bytes=len(LOG)))

@@ -398,9 +398,10 @@ class TestDamageOfOne:
         assert {reject["member"] for reject in rejects} <= {"b.csv"}
 
     @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-    def test_a_crc_that_only_the_directory_tells_of_names_its_member(self, method: int) -> None:
+    @pytest.mark.parametrize("crc", [1, zlib.crc32(LOGS[0])], ids=["of none", "of another one"])
+    def test_a_crc_that_only_the_directory_tells_of_names_its_member(self, crc: int, method: int) -> None:
         members = [Member(log, b"%d.csv" % i, method) for i, log in enumerate(LOGS)]
-        members[1] = Member(LOGS[1], b"1.csv", method, central={"crc": 1})
+        members[1] = Member(LOGS[1], b"1.csv", method, central={"crc": crc})
         found, error = found_in(archive(*members), "stream")
         assert list(found.values()) == LOGS
         assert isinstance(error, ArchiveError)
