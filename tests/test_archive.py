@@ -344,7 +344,7 @@ def test_a_source_that_breaks_gives_what_came_before() -> None:
 def test_a_flipped_bit_in_the_data_is_always_an_error(source: Any, method: int, streamed: bool) -> None:
     data = python_zip({"log.csv": SMALL}, method=method, streamed=streamed)
     dice = random.Random(3)
-    for _ in range(150):
+    for _ in range(75):
         flipped = bytearray(data)
         at = dice.randrange(37 + 9, data.index(b"PK\x01\x02") - 24)
         flipped[at] ^= 1 << dice.randrange(8)
@@ -633,6 +633,6 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 def test_memory_stays_flat() -> None:
     few, many = (
         int(subprocess.run([sys.executable, "-c", _HUNGRY, n], check=True, capture_output=True).stdout)
-        for n in ("20", "400")
+        for n in ("20", "150")
     )
     assert many < few + 8192  # KiB

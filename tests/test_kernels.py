@@ -266,12 +266,14 @@ def test_every_start_and_stop(instruction_set: ModuleType) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_cases(case: Any, instruction_set: ModuleType) -> None:
+    compare(instruction_set, question(case.data))
+    # Where a header stands first the kernel stops at it, and sees nothing of what the case is about.
+    asked = question(case.data, start=case.data.find(b"\n") + 1)
     for automatic, dialect in ((True, 0), (True, 1), (False, 0), (False, 1)):
         for width, payload in ((8, 7), (6, -1), (6, 3)):
             for final in (False, True):
-                data = case.data
-                asked = question(data, final=final, width=width, payload=payload, automatic=automatic, dialect=dialect)
-                compare(instruction_set, asked)
+                way = {"final": final, "width": width, "payload": payload, "automatic": automatic, "dialect": dialect}
+                compare(instruction_set, asked._replace(**way))
 
 
 @pytest.mark.parametrize("dialect", ["php", "rfc4180"])

@@ -175,11 +175,11 @@ FAULTS = (
         "cases",
     ),
     Fault(
-        "a carry is not read again when it has doubled, but never",
+        "a carry is read again with each block",
         "records/indexer.py",
         "self._retry_at = 2 * len(data)",
-        "self._retry_at = 1 << 40",
-        "limits cases reader",
+        "self._retry_at = 0",
+        "limits",
     ),
     Fault(
         "two bad reasons are swapped",
@@ -196,11 +196,11 @@ FAULTS = (
         "cli_headers cases reader",
     ),
     Fault(
-        "the last rejects of a part are lost",
+        "the last record before a bad one is lost",
         "records/segments.py",
-        "bisect_right(before, stop), start)",
-        "bisect_right(before, stop - 1), start)",
-        "parquet reader rejects",
+        "records = self.rejects.before[0]",
+        "records = max(0, self.rejects.before[0] - 1)",
+        "cases reader",
     ),
     # records/kernel, the reference
     Fault(
