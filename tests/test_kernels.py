@@ -272,8 +272,8 @@ def test_the_cases(case: Any, instruction_set: ModuleType) -> None:
     for automatic, dialect in ((True, 0), (True, 1), (False, 0), (False, 1)):
         for width, payload in ((8, 7), (6, -1), (6, 3)):
             for final in (False, True):
-                way = {"final": final, "width": width, "payload": payload, "automatic": automatic, "dialect": dialect}
-                compare(instruction_set, asked._replace(**way))
+                shape = asked._replace(final=final, width=width, payload=payload)
+                compare(instruction_set, shape._replace(automatic=automatic, dialect=dialect))
 
 
 @pytest.mark.parametrize("dialect", ["php", "rfc4180"])
