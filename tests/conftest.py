@@ -19,7 +19,7 @@ from trackparse import events
 from trackparse.columns import builder
 from trackparse.records import indexer
 
-settings.register_profile("default", max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+settings.register_profile("default", max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 settings.register_profile("reduced", parent=settings.get_profile("default"), max_examples=20)
 settings.register_profile("thorough", parent=settings.get_profile("default"), max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "reduced" if SLOW > 1 else "default"))
