@@ -308,6 +308,16 @@ def test_dictionaries_that_grow(instruction_set: ModuleType) -> None:
         assert c.strings() == python.strings()
 
 
+def test_values_with_the_same_hash_are_told_apart() -> None:
+    """Of 300,000 values about ten pairs share the 32 bits of their hash that are compared first."""
+    native = pytest.importorskip("trackparse.records.kernel.native")
+    data = b"".join(b"2021-04-20 13:01:01;%06d\n" % number for number in range(300_000))
+    found = indexed(native, data, width=2, payload=-1)
+    dictionary = native.Dictionary()
+    dictionary.encode([run_of(data, found, 2, 1)], True)
+    assert len(dictionary) == found.records == 300_000
+
+
 def test_what_was_taken_from_a_dictionary_stays_as_it_is(instruction_set: ModuleType) -> None:
     c, python = instruction_set.Dictionary(), reference.Dictionary()
     taken = []
