@@ -987,4 +987,4 @@ def test_the_package_lists_its_names_and_has_no_others() -> None:
 
     assert dir(trackparse.client) == sorted(trackparse.client.__all__)
     with pytest.raises(AttributeError, match=r"^module 'trackparse.client' has no attribute 'Client'$"):
-        trackparse.client.Client  # type: ignore[attr-defined]  # noqa: B018
+        trackparse.client.Client  # noqa: B018
