@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup quick test lint format coverage bench writers oracle mutations torture bombs fuzz ci clean
+.PHONY: setup quick test lint format coverage bench writers oracle mutations torture faults bombs fuzz ci clean
 
 setup: $(BIN)/.installed
 
@@ -61,6 +61,11 @@ mutations: setup
 KILLS ?= 500
 torture: setup
 	$(BIN)/python tests/torture/kills.py --kills $(KILLS)
+
+# Fifty faults planted one after the other in a clone of COMMIT, each of which the tests have to see: half an hour.
+COMMIT ?= HEAD
+faults: setup
+	$(BIN)/python tests/torture/seeded_faults.py --commit $(COMMIT) --whole
 
 # Logs made to cost memory, read in all ways: half an hour. Then others are looked for.
 bombs: setup

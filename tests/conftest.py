@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -17,11 +19,15 @@ from trackparse import events
 from trackparse.columns import builder
 from trackparse.records import indexer
 
-settings.register_profile("default", max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+settings.register_profile("default", max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 settings.register_profile("reduced", parent=settings.get_profile("default"), max_examples=20)
 settings.register_profile("thorough", parent=settings.get_profile("default"), max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "reduced" if SLOW > 1 else "default"))
 
+
+# Tests start hundreds of processes: without files of bytecode each of them would compile the package again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Under nohup it is ignored, by every process started here, too: tests that send it would wait for ever.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -36,6 +42,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if tiers.is_quick(item):
             item.add_marker("quick")
     items.sort(key=tiers.order)
+
+
+def pytest_collection_finish() -> None:
+    """Ten thousand tests and their data stay to the end: no collection of garbage has to look through them."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

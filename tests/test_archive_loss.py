@@ -398,9 +398,10 @@ class TestDamageOfOne:
         assert {reject["member"] for reject in rejects} <= {"b.csv"}
 
     @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-    def test_a_crc_that_only_the_directory_tells_of_names_its_member(self, method: int) -> None:
+    @pytest.mark.parametrize("crc", [1, zlib.crc32(LOGS[0])], ids=["of none", "of another one"])
+    def test_a_crc_that_only_the_directory_tells_of_names_its_member(self, crc: int, method: int) -> None:
         members = [Member(log, b"%d.csv" % i, method) for i, log in enumerate(LOGS)]
-        members[1] = Member(LOGS[1], b"1.csv", method, central={"crc": 1})
+        members[1] = Member(LOGS[1], b"1.csv", method, central={"crc": crc})
         found, error = found_in(archive(*members), "stream")
         assert list(found.values()) == LOGS
         assert isinstance(error, ArchiveError)
@@ -904,11 +905,11 @@ CONSTRUCTS: dict[str, Callable[[int], bytes]] = {
 @pytest.mark.skipif(SLOW > 1, reason="the bar is that of the kernel in C")
 @pytest.mark.parametrize("construct", CONSTRUCTS)
 def test_the_work_is_linear_and_small(construct: str) -> None:
-    """Seconds of CPU of the archive alone: at most 0.5 for a megabyte, and no more for each of twice as many."""
+    """Seconds of CPU of the archive alone: at most 0.5 for a megabyte, and no more for each of four times as many."""
     limits = trackparse.Limits(max_members=1 << 20)
     for way in ("bytes", "pieces"):
         costs = []
-        for size in (50_000, 100_000, 200_000):
+        for size in (50_000, 200_000):
             data = CONSTRUCTS[construct](size)
             source = data if way == "bytes" else [data[at : at + 65536] for at in range(0, len(data), 65536)]
             spent = []
@@ -920,4 +921,4 @@ def test_the_work_is_linear_and_small(construct: str) -> None:
         # The clock of a busy machine is not exact: what is quadratic is four times as much here. Development mode makes
         # what calls Python for each small member up to eight times slower.
         assert min(costs) < (4 if sys.flags.dev_mode else 0.5), (way, costs)
-        assert costs[2] < 3 * max(costs[0], 0.05), (way, costs)
+        assert costs[1] < 3 * max(costs[0], 0.05), (way, costs)

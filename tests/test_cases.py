@@ -32,14 +32,22 @@ def cut(data: bytes, seed: int) -> Iterator[bytes]:
         at += size
 
 
-def sources(data: bytes) -> Iterator[tuple[str, Any, int]]:
+def sources(data: bytes, kernel: str) -> Iterator[tuple[str, Any, int]]:
     """What the log is read from, and the size of the blocks."""
-    zipped = python_zip({"log.csv": data})
+    if kernel not in KERNELS[:2]:
+        # The scan is compared elsewhere: these are for what stands between the kernel and the rows.
+        for size in (64, BIG):
+            yield "bytes", data, size
+        return
     for size in (7, 64, BIG):
         yield "bytes", data, size
         yield "at random", cut(data, size), size
     yield "bytewise", (data[i : i + 1] for i in range(len(data))), BIG
     yield "bytewise", (data[i : i + 1] for i in range(len(data))), 7
+    if kernel != KERNELS[:2][-1]:
+        # Sources and archives know nothing of kernels.
+        return
+    zipped = python_zip({"log.csv": data})
     yield "pipe", Unseekable(data, 13), 64
     yield "zip", zipped, 64
     yield "zip, streamed", Unseekable(python_zip({"log.csv": data}, streamed=True), 9), 7
@@ -88,7 +96,7 @@ def check(case: Case, found: dict[str, Any], what: str) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_case_reads_the_same_from_every_source(case: Case, kernel: str) -> None:
-    for name, source, block_size in sources(case.data):
+    for name, source, block_size in sources(case.data, kernel):
         check(case, read(case, source, block_size), f"{name}, blocks of {block_size}")
 
 

@@ -980,3 +980,11 @@ def test_the_clock_passes_time_and_looks_at_the_cancel() -> None:
     clock = RecordingClock()
     clock.pause(5, None)
     assert clock.pauses == [5]
+
+
+def test_the_package_lists_its_names_and_has_no_others() -> None:
+    import trackparse.client
+
+    assert dir(trackparse.client) == sorted(trackparse.client.__all__)
+    with pytest.raises(AttributeError, match=r"^module 'trackparse.client' has no attribute 'Client'$"):
+        trackparse.client.Client  # noqa: B018

@@ -53,8 +53,9 @@ pytestmark = pytest.mark.skipif(
 
 
 def fuzz(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "CFLAGS": "-O0"}
     return subprocess.run(
-        [sys.executable, str(FUZZ / "run.py"), *arguments], capture_output=True, text=True, check=False
+        [sys.executable, str(FUZZ / "run.py"), *arguments], env=environment, capture_output=True, text=True, check=False
     )
 
 

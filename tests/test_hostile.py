@@ -102,7 +102,7 @@ def headers() -> Iterator[bytes]:
 
 def long_records() -> Iterator[bytes]:
     yield H8
-    for i in range(400):
+    for i in range(300):
         yield line(b"%d" % i + b"x" * MIB)
 
 
@@ -122,8 +122,8 @@ def long_records() -> Iterator[bytes]:
         (blank_lines, "raise", "1", 64),
         (quotes, "skip", "1", 128),
         (headers, "raise", "0", 192),
-        (long_records, "events", "400", 96),
-        (long_records, "convert", "400", 256),
+        (long_records, "events", "300", 96),
+        (long_records, "convert", "300", 256),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )

@@ -110,7 +110,7 @@ OPTIONS: list[dict[str, Any]] = [{}, {"string_type": "string_view"}, {"dictionar
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-@settings(max_examples=settings().max_examples // 12 + 1)
+@settings(max_examples=settings().max_examples // 20 + 1)
 @given(ways=WAYS, seed=st.integers(0, 1000), source=st.sampled_from([LOG, ZIP]))
 def test_nothing_kept_is_ever_changed(options: Any, ways: list[Any], seed: int, source: bytes) -> None:
     dice = random.Random(seed)

@@ -8,6 +8,7 @@ import mmap
 import os
 import random
 from collections.abc import Callable, Iterator
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -121,9 +122,14 @@ def indexes(dice: random.Random, data: bytes) -> Iterator[Question]:
         yield asked if dice.random() < 0.8 else asked._replace(credit=dice.choice([0, -9, min(300, asked.credit)]))
 
 
+@cache  # each instruction set is asked the same, and the reference is slow
+def index_of_reference(asked: Question) -> Indexed:
+    return reference.index(asked)
+
+
 def compare(kernel: ModuleType, asked: Question) -> Indexed:
     """Index with both; what the reference says."""
-    expected = reference.index(asked)
+    expected = index_of_reference(asked._replace(data=bytes(asked.data)))
     found = kernel.index(asked)
     assert found == expected, asked
     assert type(found) is Indexed
@@ -260,20 +266,22 @@ def test_every_start_and_stop(instruction_set: ModuleType) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_cases(case: Any, instruction_set: ModuleType) -> None:
+    compare(instruction_set, question(case.data))
+    # Where a header stands first the kernel stops at it, and sees nothing of what the case is about.
+    asked = question(case.data, start=case.data.find(b"\n") + 1)
     for automatic, dialect in ((True, 0), (True, 1), (False, 0), (False, 1)):
         for width, payload in ((8, 7), (6, -1), (6, 3)):
             for final in (False, True):
-                data = case.data
-                asked = question(data, final=final, width=width, payload=payload, automatic=automatic, dialect=dialect)
-                compare(instruction_set, asked)
+                shape = asked._replace(final=final, width=width, payload=payload)
+                compare(instruction_set, shape._replace(automatic=automatic, dialect=dialect))
 
 
 @pytest.mark.parametrize("dialect", ["php", "rfc4180"])
 def test_samples(dialect: Any, instruction_set: ModuleType) -> None:
-    data = b"".join(encode_row(fields, dialect) for fields in sample_rows(400))
+    data = b"".join(encode_row(fields, dialect) for fields in sample_rows(150))
     for automatic in (False, True):
         found = compare(instruction_set, question(data, automatic=automatic, dialect=1 - (dialect == "rfc4180")))
-        assert found.records == 400
+        assert found.records == 150
         compare_columns(instruction_set, [run_of(data, found, 8, field) for field in range(8)])
         compare_events(instruction_set, data, found, tuple(range(8)))
 
@@ -298,6 +306,16 @@ def test_dictionaries_that_grow(instruction_set: ModuleType) -> None:
         runs = [run_of(data, found, 8, 7)]
         assert c.encode(runs, True) == python.encode(runs, True)
         assert c.strings() == python.strings()
+
+
+def test_values_with_the_same_hash_are_told_apart() -> None:
+    """Of 300,000 values about ten pairs share the 32 bits of their hash that are compared first."""
+    native = pytest.importorskip("trackparse.records.kernel.native")
+    data = b"".join(b"2021-04-20 13:01:01;%06d\n" % number for number in range(300_000))
+    found = indexed(native, data, width=2, payload=-1)
+    dictionary = native.Dictionary()
+    dictionary.encode([run_of(data, found, 2, 1)], True)
+    assert len(dictionary) == found.records == 300_000
 
 
 def test_what_was_taken_from_a_dictionary_stays_as_it_is(instruction_set: ModuleType) -> None:

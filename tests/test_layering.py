@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -195,15 +196,24 @@ def test_importing_it_does_not_import_pyarrow() -> None:
 def test_the_environment_forces_a_kernel(wanted: str, expected: str) -> None:
     pytest.importorskip("trackparse.records.kernel.native")
     code = "import trackparse; print(trackparse.kernel)"
-    environment = {"TRACKPARSE_KERNEL": wanted}
+    environment = {**os.environ, "TRACKPARSE_KERNEL": wanted}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
     assert run.stdout.startswith(expected), run.stderr
+
+
+def test_without_the_c_kernel_the_reference_runs_and_says_so() -> None:
+    code = "import sys; sys.modules['trackparse.records.kernel.native'] = None; import trackparse; "
+    code += "print(trackparse.read_log(b'//timestamp;tracking_code\\n').num_rows, trackparse.kernel)"
+    environment = {name: value for name, value in os.environ.items() if name != "TRACKPARSE_KERNEL"}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert run.stdout == "0 reference\n"
+    assert "RuntimeWarning: trackparse runs without its C kernel" in run.stderr
 
 
 def test_a_kernel_that_is_not_there_is_an_error() -> None:
     pytest.importorskip("trackparse.records.kernel.native")
     code = "import trackparse; trackparse.kernel"
-    environment = {"TRACKPARSE_KERNEL": "quantum"}
+    environment = {**os.environ, "TRACKPARSE_KERNEL": "quantum"}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
     assert run.returncode
     assert "quantum" in run.stderr

@@ -21,7 +21,7 @@ from support.logs import H8, line
 
 TIMES = 1000 // SLOW
 SLACK = 512 << 10  # bytes; one block of each log in a quarter would be twice as much
-LOG = H8 + line(b'"{""a"":""' + b"x" * 500 + b'""}"') * 1000
+LOG = H8 + line(b'"{""a"":""' + b"x" * 500 + b'""}"') * 250
 ZIP = python_zip({"log.csv": LOG})
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc here")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import random
 import time
@@ -21,7 +22,7 @@ import trackparse
 from support.archives import Unseekable, python_zip
 from support.kernels import SLOW
 from support.logs import H6, H8, NAMES, Row, line, line6
-from trackparse.convert import row_groups
+from trackparse.convert import parquet, row_groups
 from trackparse.testing.sample import sample_rows, write_sample
 
 ROWS = 5000 // SLOW
@@ -317,6 +318,23 @@ def test_members_of_both_generations(dest: Path) -> None:
 
 
 class TestFailure:
+    @pytest.mark.parametrize("number", [1, 2, 3])
+    def test_a_row_group_that_cannot_be_written(self, number: int, dest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        write = parquet._File.write
+        begun = 0
+
+        def fail(file: Any, tables: Any) -> None:
+            nonlocal begun
+            begun += 1
+            if begun == number:
+                raise OSError(errno.EIO, "the disk is broken")
+            write(file, tables)
+
+        monkeypatch.setattr(parquet._File, "write", fail)
+        with pytest.raises(OSError, match="the disk is broken"):
+            trackparse.convert_log(H8 + line() * 30, dest, row_group_size=10)
+        assert list(dest.parent.iterdir()) == []
+
     """Nothing is left behind, and what was there before stays as it was."""
 
     def check(self, dest: Path, source: Any, error: type[BaseException], **options: Any) -> None:

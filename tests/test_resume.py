@@ -160,6 +160,16 @@ def test_what_is_not_the_rest_of_the_same_file_is_an_error(
     assert len(service.requests) == 2
 
 
+def test_a_server_that_sends_the_rest_of_another_file_is_not_believed(service: FakeService) -> None:
+    """It sends a part, although the file is not the one that ``If-Range`` asks for."""
+    service.delivery.cuts = [20_000]
+    source = opened(service)
+    service.delivery.headers = {"ETag": '"another"'}
+    with pytest.raises(trackparse.DownloadError, match="the file changed while it was downloaded"):
+        trackparse.read_log(source)
+    assert len(service.requests) == 2
+
+
 @pytest.mark.parametrize("status", [403, 404, 410, 204, 206])
 def test_a_link_that_is_gone_is_an_error_at_once(service: FakeService, status: int) -> None:
     service.reply("download", Reply(status))

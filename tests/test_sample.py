@@ -209,4 +209,5 @@ def test_memory_does_not_grow_with_rows(columns: Any) -> None:
         finally:
             tracemalloc.stop()
 
-    assert peak(60_000) < 1.25 * peak(20_000)
+    peak(1)  # what is made once for all logs of a seed
+    assert peak(30_000) < 1.25 * peak(10_000)

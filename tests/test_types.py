@@ -82,7 +82,7 @@ def marked() -> set[tuple[str, int]]:
 
 def test_mypy_finds_the_wrong_uses_and_no_others(folder: Path) -> None:
     pytest.importorskip("mypy")
-    settings = ["--strict", "--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", str(folder / "cache")]
+    settings = ["--strict", "--config-file", str(ROOT / "pyproject.toml")]
     command = [sys.executable, "-m", "mypy", *settings, *map(str, sorted(folder.glob("*.py")))]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     found = re.findall(r"([^/\s]+\.py):(\d+): error", done.stdout)

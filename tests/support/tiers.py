@@ -50,6 +50,11 @@ _NOT_QUICK = frozenset(
         "workers_end_with_a_first_process_that_is_killed",
     )
 )
+# Of other files, what touches modules that those leave out.
+_ALSO_QUICK = {
+    "test_cli_terminal.py": {"test_in_a_terminal"},
+    "test_archive_loss.py": {"test_signatures_by_chance_are_no_archive", "test_no_cut_hides_a_joined_archive"},
+}
 # Of more than three seconds alone on two cores, the longest first.
 _LONG = (
     *("test_sanitizers.py", "test_fuzz.py", "test_cli_signals.py", "test_memory.py", "test_kept.py"),
@@ -58,12 +63,13 @@ _LONG = (
 
 
 def is_quick(item: pytest.Item) -> bool:
-    return item.path.name in _QUICK and item.name.partition("[")[0] not in _NOT_QUICK
+    name = item.name.partition("[")[0]
+    return (item.path.name in _QUICK and name not in _NOT_QUICK) or name in _ALSO_QUICK.get(item.path.name, ())
 
 
 def has_quick_tests(path: Path) -> bool:
     """Whether a file need be looked into for them."""
-    return path.name in _QUICK or path.name == "conftest.py"
+    return path.name in _QUICK or path.name in _ALSO_QUICK or path.name == "conftest.py"
 
 
 def order(item: pytest.Item) -> int:

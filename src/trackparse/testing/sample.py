@@ -10,8 +10,9 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
 from trackparse.atomic import atomic, name_errors_after
 from trackparse.schema import COLUMNS
@@ -231,11 +232,19 @@ def _device(rng: random.Random) -> _Device:
     return _Device(hwid if rng.random() < 0.7 else token, hwid)
 
 
-def _events(rows: int, seed: int, *, with_fraction: bool = False) -> Iterator[tuple[str, _Event]]:
-    """Events in the order of time, each with its timestamp; many share a second."""
+@lru_cache(maxsize=1)  # they take as long as thousands of rows, and tests ask for the same seed again and again
+def _apps_and_devices(seed: int) -> tuple[list[str], list[_Device], tuple[Any, ...]]:
+    """Who gets messages, and the state of the random numbers behind that."""
     rng = random.Random(seed)
     apps = [f"{rng.getrandbits(20):05X}-{rng.getrandbits(20):05X}" for _ in range(_APPS)]
-    devices = [_device(rng) for _ in range(_DEVICES)]
+    return apps, [_device(rng) for _ in range(_DEVICES)], rng.getstate()
+
+
+def _events(rows: int, seed: int, *, with_fraction: bool = False) -> Iterator[tuple[str, _Event]]:
+    """Events in the order of time, each with its timestamp; many share a second."""
+    apps, devices, state = _apps_and_devices(seed)
+    rng = random.Random()
+    rng.setstate(state)
     campaigns = [_Campaign(rng, apps, devices) for _ in range(_MESSAGES_AT_ONCE)]
     due: dict[int, list[_Event]] = {}  # events to come, by second
     second = -1
