@@ -133,6 +133,10 @@ class TruncatedError(ArchiveError):
     """The source ends before the archive does: a download that broke off, say."""
 
 
+class ExhaustedError(TrackparseError, ValueError):
+    """A ``LogReader`` was asked again when it had been read to its end. ``trackparse.dataset`` can be read again."""
+
+
 class LimitError(TrackparseError):
     """The log exceeds one of the ``Limits``. The records before that were delivered."""
 

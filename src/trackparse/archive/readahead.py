@@ -107,9 +107,9 @@ class _Shared:
 class ReadAhead:
     """Iterates over ``MemberStart``, blocks, ``MemberEnd`` or ``MemberDamaged``, and so on for each member.
 
-    An error of the archive is raised behind the items before it. The thread starts with the first item. It ends with
-    the last one, with ``close``, or when the ReadAhead is dropped, and closes the archive. After ``close``, asking for
-    an item is a ClosedError.
+    An error of the archive is raised behind the items before it. The thread starts with ``start``, or with the first
+    item. It ends with the last one, with ``close``, or when the ReadAhead is dropped, and closes the archive. After
+    ``close``, asking for an item is a ClosedError.
     """
 
     def __init__(self, archive: Archive, block_size: int, depth: int = 4) -> None:
@@ -123,6 +123,12 @@ class ReadAhead:
         """How many of the files met so far are not read because of their names."""
         return self._shared.archive.left_out
 
+    @property
+    def ended(self) -> bool:
+        """Whether the thread has read all there is: it could begin with something else."""
+        thread = self._shared.thread
+        return thread is not None and not thread.is_alive()
+
     def __iter__(self) -> ReadAhead:
         return self
 
@@ -133,7 +139,7 @@ class ReadAhead:
         if self._done:
             raise StopIteration
         if shared.thread is None:
-            self._start()
+            self.start()
         elif shared.pid != os.getpid():
             raise RuntimeError("this reader was started before a fork: open the log again in the child")
         item = self._wait()
@@ -173,7 +179,8 @@ class ReadAhead:
         self._stop.detach()
         self._shared.stop(_CLOSE_WAIT if wait is None else wait)
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Begin to read, before the first item is asked for. Once only."""
         shared = self._shared
         shared.pid = os.getpid()
         _keep_freed_memory(_KEPT_BLOCKS * shared.block_size)

@@ -144,6 +144,7 @@ def convert_log(source: LogSource, dest: str | os.PathLike[str], **options: Unpa
         files = opened.enter_context(atomic_all([path] if rejects is None else [path, rejects]))
         with ExitStack() as written:
             read = read_part(asked)
+            read |= {"string_type": "string", "dictionary": ()}  # a file always gets plain strings
             if rejects:
                 write = rejects_writer(rejects, files[1].temporary, metadata, asked["limits"])
                 read["on_rejects"] = written.enter_context(write)
