@@ -175,6 +175,26 @@ def test_all_is_what_there_is() -> None:
         trackparse.nonsense  # noqa: B018
 
 
+def test_public_names_are_the_same_whatever_was_imported_before() -> None:
+    """A module that is imported becomes an attribute of its package, in place of a function of the same name."""
+    public = [name for name in modules() if place_of(name) not in ("cli", "__init__") and not name.endswith("__main__")]
+    code = f"""
+from importlib import import_module
+import trackparse
+for module in {public}:
+    import_module("trackparse." + module)
+for name in trackparse.__all__:
+    assert type(getattr(trackparse, name)).__name__ != "module", name
+    print(name)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.stdout.split() == trackparse.__all__, run.stderr
+    below = {path.stem for path in PACKAGE.iterdir()}
+    assert not below & set(trackparse.__all__)
+    for package in (trackparse.client, trackparse.testing):
+        assert not {path.stem for path in Path(package.__file__ or "").parent.iterdir()} & set(package.__all__)
+
+
 def test_every_error_is_exported() -> None:
     names = {
         node.name

@@ -142,12 +142,12 @@ class LogDataset:
         return self.schema.__arrow_c_schema__()
 
     def __repr__(self) -> str:
-        names = [*map(repr, self.files[:_SHOWN])]
-        more = [f"and {len(self._logs) - _SHOWN} more"] if len(self._logs) > _SHOWN else []
+        names = ", ".join(map(repr, self.files[:_SHOWN]))
+        more = f" and {len(self._logs) - _SHOWN} more" if len(self._logs) > _SHOWN else ""
         count = f"{len(self._logs)} logs" if len(self._logs) > 1 else "1 log"
         columns = self._options["columns"]
         shown = "" if columns is None else f"; columns {', '.join(columns)}"
-        return f"<LogDataset of {count}: {', '.join([*names, *more])}{shown}>"
+        return f"<LogDataset of {count}: {names}{more}{shown}>"
 
     # ---- what happens inside ----------------------------------------------------------------------------
 

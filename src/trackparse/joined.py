@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from trackparse.archive.opening import open_archive
@@ -14,6 +15,7 @@ from trackparse.options import ReadOptions
 from trackparse.records.indexer import Indexer
 from trackparse.records.segments import Rejects, Segment
 from trackparse.records.stream import Among, SegmentStream, Stats
+from trackparse.rejects.files import holds_rejects
 from trackparse.schema import LOG
 from trackparse.sources.listing import Log
 from trackparse.sources.source import Source
@@ -50,7 +52,6 @@ class JoinedLogs:
         self._aheads: list[ReadAhead] = []  # of the log that is read, and of the next one once it is begun
         self._stream: SegmentStream | None = None
         self.damage: list[ArchiveError | HeaderError] = []
-        self.name = logs[0].name  # of the log that is read
         self.first_columns: tuple[str, ...] = ()  # of the first header of all
 
     @property
@@ -72,7 +73,6 @@ class JoinedLogs:
         """As ``SegmentStream.groups``, of all logs. A group has segments of one log only."""
         begun: tuple[Source, ReadAhead] | None = None
         for number, log in enumerate(self._logs):
-            self.name = log.name
             source, ahead = begun or self._begin(log)
             begun = None
             indexer = Indexer(self._options["dialect"], self._options["limits"], self._options["block_size"])
@@ -89,8 +89,10 @@ class JoinedLogs:
                 if not indexer.first_columns:
                     raise ArchiveError(f"{log.name}: no log in this archive")
             except (ArchiveError, HeaderError) as error:
+                if isinstance(error, HeaderError) and holds_rejects(Path(log.name)):
+                    error = _rejects_error(log.name)
                 if not self._keep:
-                    raise
+                    raise error from None
                 self._note(error)
                 ahead.close()
             self._aheads.remove(ahead)
@@ -136,3 +138,10 @@ class JoinedLogs:
         if len(self.damage) == len(self._logs) and not self.stats.records:
             raise self.damage[0]
         logger.warning("%s (its records before that are kept, and the other logs are read)", error)
+
+
+def _rejects_error(name: str) -> HeaderError:
+    return HeaderError(
+        f"{name}: a file of rejects, not a tracking log",
+        advice="read it with trackparse.read_rejects, mend the rows, and make a log of them with trackparse.mended_log",
+    )

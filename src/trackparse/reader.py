@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
-from pathlib import Path
 from types import TracebackType
 from typing import Final, NoReturn, TypeVar, Unpack
 
@@ -19,7 +18,6 @@ from trackparse.joined import JoinedLogs
 from trackparse.options import LogSource, ReadOptions, read_options
 from trackparse.records.segments import Segment
 from trackparse.records.stream import Stats
-from trackparse.rejects.files import holds_rejects
 from trackparse.rejects.kept import Quarantine
 from trackparse.sources.listing import Log
 from trackparse.sources.source import open_source
@@ -98,8 +96,6 @@ class LogReader:
         except BaseException as error:
             self._fail(error)
             self.close()
-            if isinstance(error, HeaderError):
-                raise _advised(error, self._logs.name) from None
             raise
 
     def _new_builder(self, found: Sequence[str], options: ReadOptions) -> ColumnBuilder:
@@ -328,22 +324,9 @@ class LogReader:
         self._quarantine.check()
         try:
             return next(self._groups)
-        except HeaderError as error:
-            self._quarantine.flush()
-            raise _advised(error, self._logs.name) from None
         except Exception:
             self._quarantine.flush()
             raise
-
-
-def _advised(error: HeaderError, name: str) -> HeaderError:
-    """The error of a log; another one if the log is a file of rejects."""
-    if not holds_rejects(Path(name)):
-        return error
-    return HeaderError(
-        f"{name}: a file of rejects, not a tracking log",
-        advice="read it with trackparse.read_rejects, mend the rows, and make a log of them with trackparse.mended_log",
-    )
 
 
 def _records_of(segments: Iterable[Segment]) -> int:

@@ -17,6 +17,7 @@ from trackparse.sources.source import Source, open_source
 
 # What counts as a log in a directory, by the end of its name.
 _LOGS: Final = (".zip", ".csv", ".csv.gz")
+_PATTERNS: Final = ", ".join(f"*{end}" for end in _LOGS)
 # Hidden and temporary files and folders; ``_`` as pyarrow's datasets do. ``~`` begins the lock files of spreadsheets.
 _PASSED_OVER: Final = (".", "_", "~")
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -112,7 +113,7 @@ def _in_directory(folder: Path) -> list[Log]:
         logs = [name for name in names if name.lower().endswith(_LOGS) and not name.startswith(_PASSED_OVER)]
         found += [_file(path) for path in (Path(place, name) for name in logs) if path.is_file()]
     if not found:
-        raise FileNotFoundError(errno.ENOENT, f"no log in this directory ({', '.join(_LOGS)})", str(folder))
+        raise FileNotFoundError(errno.ENOENT, f"no log in this directory ({_PATTERNS})", str(folder))
     return found
 
 
