@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup quick test lint format coverage bench writers oracle mutations torture bombs fuzz ci clean
+.PHONY: setup quick test lint format coverage bench writers oracle mutations torture flat bombs fuzz ci clean
 
 setup: $(BIN)/.installed
 
@@ -61,6 +61,11 @@ mutations: setup
 KILLS ?= 500
 torture: setup
 	$(BIN)/python tests/torture/kills.py --kills $(KILLS)
+
+# Memory of a dataset of many logs, through each of its methods.
+FLAT_ROWS ?= 8000000
+flat: setup
+	$(BIN)/python tests/torture/flat.py --rows $(FLAT_ROWS)
 
 # Logs made to cost memory, read in all ways: half an hour. Then others are looked for.
 bombs: setup
