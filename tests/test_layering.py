@@ -15,7 +15,7 @@ PACKAGE = Path(trackparse.__file__).parent
 # In the order in which data flows: a folder, or a module beside the folders, imports from itself and from what is above
 # it. What stands in one line knows nothing of each other.
 ORDER = [
-    ["schema", "errors", "limits", "version", "atomic"],
+    ["schema", "errors", "limits", "version", "atomic", "signals"],
     ["sources"],
     ["archive"],
     ["records.kernel"],
@@ -39,9 +39,22 @@ TYPES_ONLY = {("columns", "events")}
 PUBLIC_FOLDERS = {"client", "testing", "testing.sample"}
 INSIDE_FOR_CLI = {
     # "-o is the log itself" has to mean the same as in convert_log, which compares files by this function.
-    ("cli.convert", "atomic", "identity"),
     ("cli.fetch", "atomic", "identity"),
     ("cli.output", "atomic", "identity"),
+    # Standard input and URLs are logs, too, with bars, and each output has an option that names it.
+    ("cli.convert", "convert.jobs", "Job"),
+    ("cli.convert", "convert.jobs", "run_jobs"),
+    ("cli.convert", "convert.outputs", "check_places"),
+    ("cli.convert", "convert.outputs", "named_after"),
+    ("cli.convert", "convert.outputs", "rejects_beside"),
+    ("cli.fetch", "convert.outputs", "rejects_beside"),
+    ("cli.convert", "options", "convert_options"),
+    # One way to end by a signal, for the command line and for its workers.
+    *((f"cli.{module}", "signals", "signals_held") for module in ("convert", "fetch", "outcomes", "runner")),
+    ("cli", "signals", "listen"),
+    ("cli", "signals", "ended"),
+    ("cli.exits", "signals", "INTERRUPTED"),
+    ("cli.exits", "signals", "TERMINATED"),
     # JSON lines of columns have no events, and a large payload must not be decoded to see that it is an object.
     ("cli.jsonl", "events", "LARGE_PAYLOAD"),
     ("cli.jsonl", "events", "is_large_object"),

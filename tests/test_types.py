@@ -45,6 +45,11 @@ for event in trackparse.iter_events("log.zip"):
     moment: datetime.datetime = event.timestamp
     event.status = "sent"  # wrong
 
+reports: list[trackparse.ConversionReport] = trackparse.convert_logs(["a.zip", Path("days")], "lake", jobs=2)
+trackparse.convert_logs("days", Path("lake"), existing="replace", on_report=print, on_error="quarantine")
+trackparse.convert_logs("days", "lake", existing="keep")  # wrong
+trackparse.convert_logs("days", "lake", on_eror="skip")  # wrong
+
 days = trackparse.dataset("days", columns=["status", "log"], on_damage="keep")
 trackparse.dataset([Path("a.zip"), b"", "*.csv"], on_error="skip")
 trackparse.dataset(Path("days").glob("*.zip"))

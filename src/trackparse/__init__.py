@@ -29,6 +29,7 @@ from trackparse.version import __version__
 if TYPE_CHECKING:
     from trackparse.columns.filters import Filter
     from trackparse.convert.conversion import ConversionReport, convert_log
+    from trackparse.convert.jobs import convert_logs
     from trackparse.datasets import LogDataset, dataset
     from trackparse.events import Event, Payload
     from trackparse.reader import LogReader, iter_events, open_log, read_log
@@ -66,6 +67,7 @@ __all__ = [
     "TruncatedError",
     "__version__",
     "convert_log",
+    "convert_logs",
     "dataset",
     "iter_events",
     "kernel",
@@ -86,6 +88,7 @@ _LAZY = {
     "Stats": "records.stream",
     "Status": "schema",
     "convert_log": "convert.conversion",
+    "convert_logs": "convert.jobs",
     "dataset": "datasets",
     "iter_events": "reader",
     "mended_log": "rejects.mended",

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from trackparse.archive.opening import open_archive
 from trackparse.archive.readahead import ClosedError, ReadAhead
-from trackparse.errors import ArchiveError, HeaderError
+from trackparse.errors import ArchiveError, HeaderError, TrackparseError
 from trackparse.options import ReadOptions
 from trackparse.records.indexer import Indexer
 from trackparse.records.segments import Rejects, Segment
@@ -82,9 +81,7 @@ class JoinedLogs:
                     self.first_columns = self.first_columns or indexer.first_columns or ()
                     if ahead.ended and begun is None and number + 1 < len(self._logs):
                         # Its thread has nothing more to do, so that of the next log may begin.
-                        with suppress(Exception):  # if it cannot be opened, that is told when its turn comes
-                            begun = self._begin(self._logs[number + 1])
-                            begun[1].start()
+                        begun = self._begin_early(self._logs[number + 1])
                     yield group
                 if not indexer.first_columns:
                     raise ArchiveError(f"{log.name}: no log in this archive")
@@ -117,6 +114,19 @@ class JoinedLogs:
             raise ClosedError(f"{log.name}: the log is closed: open it again")
         return source, ahead
 
+    def _begin_early(self, log: Log) -> tuple[Source, ReadAhead] | None:
+        """The log, whose thread runs already. None if that cannot be: why not is told when its turn comes."""
+        ahead = None
+        try:
+            source, ahead = self._begin(log)
+            ahead.start()
+        except Exception:
+            if ahead is not None:
+                self._aheads.remove(ahead)
+                ahead.close()
+            return None
+        return source, ahead
+
     def _stream_of(self, log: Log, source: Source, ahead: ReadAhead, indexer: Indexer) -> SegmentStream:
         others = None if self._size is None or log.size is None else self._size - log.size
         among = None if self._alone else Among(log.name, self._in_column, self.stats, others)
@@ -137,7 +147,8 @@ class JoinedLogs:
         self.damage.append(error.with_traceback(None))
         if len(self.damage) == len(self._logs) and not self.stats.records:
             raise self.damage[0]
-        logger.warning("%s (its records before that are kept, and the other logs are read)", error)
+        kept = f"{error.message}; its records before that are kept, and the other logs are read"
+        logger.warning(TrackparseError(kept, advice=error.advice, option=error.option))
 
 
 def _rejects_error(name: str) -> HeaderError:

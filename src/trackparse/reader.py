@@ -204,10 +204,14 @@ class LogReader:
         among_threads: each of the threads that share a reader may begin a loop of its own, when another one has just
         taken the last batch.
         """
-        if not self._ended or self._closed or self._error is not None:
+        if not self._ended or self._unusable():
             return
         if not among_threads or self._streamed or getattr(self._here, "ended", False):
             raise self._exhausted("it was read to its end")
+
+    def _unusable(self) -> bool:
+        """Whether the next read is an error of another kind."""
+        return self._closed or self._error is not None or self._pid != os.getpid()
 
     def _exhausted(self, why: str) -> ExhaustedError:
         return ExhaustedError(
@@ -218,10 +222,11 @@ class LogReader:
     def _batches(self) -> Iterator[pa.RecordBatch]:
         """The batches of an Arrow stream. If two streams shared them, each would look complete."""
         self._check_not_exhausted()
-        with self._lock:
-            if self._streamed and not self._closed and self._error is None:
-                raise self._exhausted("another Arrow stream has read some of it")
-            self._streamed = True
+        if not self._unusable():
+            with self._lock:
+                if self._streamed:
+                    raise self._exhausted("another Arrow stream has read some of it")
+                self._streamed = True
         yield from self
 
     def _event_lists(self) -> Iterator[list[Event]]:

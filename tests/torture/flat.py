@@ -14,7 +14,7 @@ from pathlib import Path
 from trackparse.testing.sample import write_sample
 
 _LOG_ROWS = 100_000
-# MiB more. Each log has a thread, and where one ends late the next one gets an arena of the allocator to itself: 10 MiB.
+# MiB more. Where the thread of a log ends late, that of the next log gets an arena of the allocator to itself: 10 MiB.
 _MOST = 16
 # What is run over the dataset ``ds``; each gives the number of rows.
 WAYS = {
