@@ -235,6 +235,13 @@ class TestBatches:
                 second.read_all()
             assert rows + first.read_all().num_rows == 300
 
+    def test_a_stream_that_is_dropped_half_way_does_not_close_the_log(self) -> None:
+        with trackparse.open_log(SMALL, block_size=2000) as log:
+            stream = log.to_reader()
+            rows = stream.read_next_batch().num_rows
+            del stream
+            assert rows + sum(batch.num_rows for batch in log) == 300
+
     def test_a_schema_asked_for_by_a_stream_takes_nothing(self) -> None:
         with trackparse.open_log(SMALL) as log:
             assert pa.RecordBatchReader.from_stream(log).schema == log.schema
@@ -256,6 +263,15 @@ class TestBatches:
                 duckdb.execute("SELECT count(*) FROM log").fetchall()
             with pytest.raises(trackparse.ExhaustedError, match=r"trackparse\.dataset"):
                 polars.DataFrame(log)
+
+    @pytest.mark.parametrize("limit", ["", "LIMIT 5"])
+    def test_a_relation_that_is_shown_twice_is_told(self, limit: str) -> None:
+        with trackparse.open_log(SMALL, block_size=2000) as log:
+            assert log.schema
+            relation = duckdb.sql(f"SELECT status FROM log {limit}")  # noqa: S608
+            assert "status" in str(relation)
+            with pytest.raises(duckdb.Error, match=r"trackparse\.dataset"):
+                str(relation)
 
     def test_to_reader_is_a_reader(self) -> None:
         with trackparse.open_log(SMALL, block_size=2000) as log:

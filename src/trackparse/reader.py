@@ -227,7 +227,8 @@ class LogReader:
                 if self._streamed:
                     raise self._exhausted("another Arrow stream has read some of it")
                 self._streamed = True
-        yield from self
+        # Not from self: where a stream is dropped half-way, ``yield from`` would call its ``close``.
+        yield from iter(self.__next__, None)
 
     def _event_lists(self) -> Iterator[list[Event]]:
         self._check_not_exhausted(among_threads=True)
