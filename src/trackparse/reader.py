@@ -227,8 +227,9 @@ class LogReader:
                 if self._streamed:
                     raise self._exhausted("another Arrow stream has read some of it")
                 self._streamed = True
-        # Not from self: where a stream is dropped half-way, ``yield from`` would call its ``close``.
-        yield from iter(self.__next__, None)
+        # Where a stream is dropped half-way, ``yield from self`` would call ``self.close``.
+        for batch in self:  # noqa: UP028
+            yield batch
 
     def _event_lists(self) -> Iterator[list[Event]]:
         self._check_not_exhausted(among_threads=True)
