@@ -338,7 +338,7 @@ class TestColumns:
         (days / "2021-04-09.csv").write_bytes(b"no log")
         ds = trackparse.dataset(days, block_size=5000)
         assert [ds.head(n).num_rows for n in (0, 1, 2 * ROWS)] == [0, 1, 2 * ROWS]
-        assert ds.head(2, where=trackparse.Filter(statuses=["failed"]))["status"].to_pylist() == ["failed"] * 2
+        assert ds.head(2, where=trackparse.Filter(statuses=["created"]))["status"].to_pylist() == ["created"] * 2
         with pytest.raises(trackparse.OptionError, match="num_rows=-1"):
             ds.head(-1)
 
