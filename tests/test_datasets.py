@@ -216,20 +216,20 @@ class TestOpening:
 
     def test_a_thread_that_cannot_be_started_early_is_started_later(self, monkeypatch: pytest.MonkeyPatch) -> None:
         start = threading.Thread.start
-        refused: list[threading.Thread] = []
+        tries: list[threading.Thread] = []
 
-        def refuse_one(thread: threading.Thread) -> None:
-            if not refused:
-                refused.append(thread)
+        def refuse_the_second(thread: threading.Thread) -> None:
+            tries.append(thread)
+            if len(tries) == 2:
                 raise RuntimeError("can't start new thread")
             start(thread)
 
+        monkeypatch.setattr(threading.Thread, "start", refuse_the_second)
         two = Counted(DAYS[1], "b")
         with dataset_of(Counted(DAYS[0]), two, block_size=len(DAYS[0]) // 3 + 1).open() as log:
             wait_for_the_thread(log)
-            monkeypatch.setattr(threading.Thread, "start", refuse_one)
             assert log.read_all().num_rows == 2 * ROWS
-        assert len(refused) == 1
+        assert len(tries) == 3
         assert two.opened == 2
 
     def test_one_that_is_gone_is_told_behind_the_records_before_it(self, days: Path) -> None:
