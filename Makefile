@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup quick test lint format coverage bench writers oracle mutations torture faults bombs fuzz ci clean
+.PHONY: setup quick test lint format coverage bench writers oracle mutations torture faults flat bombs fuzz ci clean
 
 setup: $(BIN)/.installed
 
@@ -66,6 +66,11 @@ torture: setup
 COMMIT ?= HEAD
 faults: setup
 	$(BIN)/python tests/torture/seeded_faults.py --commit $(COMMIT) --whole
+
+# Memory of a dataset of many logs, through each of its methods.
+FLAT_ROWS ?= 8000000
+flat: setup
+	$(BIN)/python tests/torture/flat.py --rows $(FLAT_ROWS)
 
 # Logs made to cost memory, read in all ways: half an hour. Then others are looked for.
 bombs: setup

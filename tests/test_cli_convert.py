@@ -302,7 +302,7 @@ def test_a_worker_that_is_killed_costs_its_log_only(tmp_path: Path) -> None:
         assert process.returncode == 143
     assert first in [
         f"trackparse: {tmp_path / name}: the process that converted it was killed by signal 9, "
-        "perhaps for lack of memory: try fewer --jobs\n"
+        "perhaps for lack of memory; try fewer --jobs\n"
         for name in ("one.csv", "two.csv")
     ]
     # The one that was killed may have left files behind; the other one tidied up.

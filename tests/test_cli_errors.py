@@ -15,6 +15,7 @@ import pytest
 import trackparse
 from support.cli import PROGRAM, ROW, csv_of, ended, failed, run, with_bad
 from trackparse.cli.output import _ADVICE, expected, line_of
+from trackparse.convert import jobs
 from trackparse.options import CONVERT_DEFAULTS
 from trackparse.testing import TOKEN
 
@@ -45,7 +46,10 @@ def test_an_error_from_inside_is_raised(
     def broken(*_: object, **__: object) -> None:
         raise error("a bug inside")
 
-    monkeypatch.setattr(trackparse, "convert_log" if command == "convert" else "open_log", broken)
+    if command == "convert":
+        monkeypatch.setattr(jobs, "convert", broken)
+    else:
+        monkeypatch.setattr(trackparse, "open_log", broken)
     result = run(command, log)
     assert isinstance(result.exception, error)
     assert "a bug inside" not in result.output
@@ -155,13 +159,13 @@ def advice_of_the_library() -> Iterator[tuple[str, str, str]]:
 @pytest.mark.parametrize(("module", "advice", "option"), sorted(set(advice_of_the_library())))
 def test_no_line_names_an_option_of_python(module: str, advice: str, option: str) -> None:
     line = line_of(trackparse.ArchiveError("log.zip: wrong", advice=advice, option=option), "log.zip")
-    for named in ("members=", "columns=", "limits=", "on_error=", "rejects=", "dictionary=", "Limits.max"):
+    for named in ("members=", "columns=", "limits=", "on_error=", "rejects=", "dictionary=", "existing=", "Limits.max"):
         assert named not in line, module
 
 
 def test_the_options_that_advice_is_about_are_options() -> None:
     given = {option for _, _, option in advice_of_the_library()} - {""}
-    assert {*_ADVICE} < given <= {*CONVERT_DEFAULTS}
+    assert {*_ADVICE} < given <= {*CONVERT_DEFAULTS, "existing", "jobs"}  # of convert_logs
 
 
 def test_an_archive_without_a_log_is_not_told_of_members(tmp_path: Path) -> None:

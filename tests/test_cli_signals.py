@@ -83,7 +83,7 @@ def test_a_signal_that_was_ignored_when_it_started_stays_so(ignored: signal.Sign
 def test_a_signal_is_not_lost_where_python_drops_its_exception() -> None:
     program = """
 import os, signal, time
-from trackparse.cli.signals import listen
+from trackparse.signals import listen
 class Cleared:
     def __del__(self):
         os.kill(os.getpid(), signal.SIGTERM)
@@ -143,7 +143,7 @@ def test_too_little_memory_is_one_line(tmp_path: Path, monkeypatch: pytest.Monke
         raise MemoryError
 
     log = csv_of(tmp_path / "log.csv", ROW)
-    monkeypatch.setattr("trackparse.convert_log", too_much)
+    monkeypatch.setattr("trackparse.convert.jobs.convert", too_much)
     monkeypatch.setattr("trackparse.open_log", too_much)
     for command in ("cat", "check", "convert", "head", "schema", "stats"):
         told = ended(1, command, log).stderr

@@ -121,7 +121,7 @@ for name, make in SOURCES.items():
             # A file of ours that a program forgets is told by Python.
             lambda: isinstance(source, io.IOBase) and source.close(),
         )[:-1]
-        found[f"{name}, {moment}"] = in_child, read + rows(log)
+        found[f"{name}, {moment}"] = in_child, read + (0 if moment == "after" else rows(log))
         log.close()
         if hasattr(source, "close"):
             source.close()

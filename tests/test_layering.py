@@ -16,7 +16,7 @@ PACKAGE = Path(trackparse.__file__).parent
 # In the order in which data flows: a folder, or a module beside the folders, imports from itself and from what is above
 # it. What stands in one line knows nothing of each other.
 ORDER = [
-    ["schema", "errors", "limits", "version", "atomic"],
+    ["schema", "errors", "limits", "version", "atomic", "signals"],
     ["sources"],
     ["archive"],
     ["records.kernel"],
@@ -24,7 +24,9 @@ ORDER = [
     ["columns", "events"],
     ["rejects"],
     ["options"],
+    ["joined"],
     ["reader"],
+    ["datasets"],
     ["convert", "aio"],
     ["client"],
     ["testing"],
@@ -38,9 +40,22 @@ TYPES_ONLY = {("columns", "events")}
 PUBLIC_FOLDERS = {"client", "testing", "testing.sample"}
 INSIDE_FOR_CLI = {
     # "-o is the log itself" has to mean the same as in convert_log, which compares files by this function.
-    ("cli.convert", "atomic", "identity"),
     ("cli.fetch", "atomic", "identity"),
     ("cli.output", "atomic", "identity"),
+    # Standard input and URLs are logs, too, with bars, and each output has an option that names it.
+    ("cli.convert", "convert.jobs", "Job"),
+    ("cli.convert", "convert.jobs", "run_jobs"),
+    ("cli.convert", "convert.outputs", "check_places"),
+    ("cli.convert", "convert.outputs", "named_after"),
+    ("cli.convert", "convert.outputs", "rejects_beside"),
+    ("cli.fetch", "convert.outputs", "rejects_beside"),
+    ("cli.convert", "options", "convert_options"),
+    # One way to end by a signal, for the command line and for its workers.
+    *((f"cli.{module}", "signals", "signals_held") for module in ("convert", "fetch", "outcomes", "runner")),
+    ("cli", "signals", "listen"),
+    ("cli", "signals", "ended"),
+    ("cli.exits", "signals", "INTERRUPTED"),
+    ("cli.exits", "signals", "TERMINATED"),
     # JSON lines of columns have no events, and a large payload must not be decoded to see that it is an object.
     ("cli.jsonl", "events", "LARGE_PAYLOAD"),
     ("cli.jsonl", "events", "is_large_object"),
@@ -172,6 +187,26 @@ def test_all_is_what_there_is() -> None:
         assert getattr(trackparse, name).__name__ == f"trackparse.{name}"
     with pytest.raises(AttributeError, match="nonsense"):
         trackparse.nonsense  # noqa: B018
+
+
+def test_public_names_are_the_same_whatever_was_imported_before() -> None:
+    """A module that is imported becomes an attribute of its package, in place of a function of the same name."""
+    public = [name for name in modules() if place_of(name) not in ("cli", "__init__") and not name.endswith("__main__")]
+    code = f"""
+from importlib import import_module
+import trackparse
+for module in {public}:
+    import_module("trackparse." + module)
+for name in trackparse.__all__:
+    assert type(getattr(trackparse, name)).__name__ != "module", name
+    print(name)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.stdout.split() == trackparse.__all__, run.stderr
+    below = {path.stem for path in PACKAGE.iterdir()}
+    assert not below & set(trackparse.__all__)
+    for package in (trackparse.client, trackparse.testing):
+        assert not {path.stem for path in Path(package.__file__ or "").parent.iterdir()} & set(package.__all__)
 
 
 def test_every_error_is_exported() -> None:

@@ -10,11 +10,13 @@ import itertools
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import duckdb
 import orjson
+import polars
 import pyarrow as pa
 import pytest
 
@@ -47,6 +49,16 @@ def ipc(batches: list[pa.RecordBatch]) -> bytes:
         for batch in batches:
             writer.write_batch(batch)
     return sink.getvalue()
+
+
+# How a log can be read to its end. Each gives the number of records.
+WAYS: dict[str, Callable[[trackparse.LogReader], int]] = {
+    "for": lambda log: sum(batch.num_rows for batch in log),
+    "events": lambda log: sum(1 for _ in log.events()),
+    "read_all": lambda log: log.read_all().num_rows,
+    "to_reader": lambda log: log.to_reader().read_all().num_rows,
+    "an Arrow stream": lambda log: pa.table(log).num_rows,
+}
 
 
 def threads() -> list[threading.Thread]:
@@ -191,10 +203,75 @@ class TestBatches:
             events = log.events()
             event = next(events)
             rest = log.read_all()
-            assert list(log) == []
-            assert log.read_all().num_rows == 0
             # An iterator of events holds the batch that it is in.
             assert first.num_rows + len([event, *events]) + rest.num_rows == sum(whole) == 300
+
+    @pytest.mark.parametrize("end", WAYS)
+    @pytest.mark.parametrize("again", WAYS)
+    def test_read_to_its_end_it_is_no_empty_log(self, again: str, end: str) -> None:
+        with trackparse.open_log(SMALL, block_size=2000) as log:
+            assert WAYS[end](log) == 300
+            with pytest.raises(
+                (ValueError, pa.ArrowInvalid), match=r"<bytes>: it was read to its end.*trackparse\.dataset"
+            ):
+                WAYS[again](log)
+            assert next(log, None) is None  # as every iterator
+            assert log.stats.records == 300
+            assert log.schema.names[0] == "timestamp"
+            assert pa.schema(log).equals(log.schema)
+
+    @pytest.mark.parametrize("way", WAYS)
+    def test_a_log_without_records_is_empty_once(self, way: str) -> None:
+        with trackparse.open_log(H8) as log:
+            assert WAYS[way](log) == 0
+            with pytest.raises(trackparse.ExhaustedError):
+                log.read_all()
+
+    def test_two_streams_do_not_share_the_records(self) -> None:
+        with trackparse.open_log(SMALL, block_size=2000) as log:
+            first, second = log.to_reader(), log.to_reader()
+            rows = first.read_next_batch().num_rows
+            with pytest.raises(trackparse.ExhaustedError, match=r"another Arrow stream has read some of it"):
+                second.read_all()
+            assert rows + first.read_all().num_rows == 300
+
+    def test_a_stream_that_is_dropped_half_way_does_not_close_the_log(self) -> None:
+        with trackparse.open_log(SMALL, block_size=2000) as log:
+            stream = log.to_reader()
+            rows = stream.read_next_batch().num_rows
+            del stream
+            assert rows + sum(batch.num_rows for batch in log) == 300
+
+    def test_a_schema_asked_for_by_a_stream_takes_nothing(self) -> None:
+        with trackparse.open_log(SMALL) as log:
+            assert pa.RecordBatchReader.from_stream(log).schema == log.schema
+            assert log.read_all().num_rows == 300
+
+    def test_a_thread_that_begins_late_finds_nothing_left(self) -> None:
+        with trackparse.open_log(SMALL, block_size=2000) as log:
+            rows: list[int] = []
+            for _ in range(3):
+                thread = threading.Thread(target=lambda: rows.append(sum(batch.num_rows for batch in log)))
+                thread.start()
+                thread.join()
+            assert rows == [300, 0, 0]
+
+    def test_engines_are_told(self) -> None:
+        with trackparse.open_log(SMALL) as log:
+            assert duckdb.execute("SELECT count(*) FROM log").fetchall() == [(300,)]
+            with pytest.raises(duckdb.Error, match=r"trackparse\.dataset"):
+                duckdb.execute("SELECT count(*) FROM log").fetchall()
+            with pytest.raises(trackparse.ExhaustedError, match=r"trackparse\.dataset"):
+                polars.DataFrame(log)
+
+    @pytest.mark.parametrize("limit", ["", "LIMIT 5"])
+    def test_a_relation_that_is_shown_twice_is_told(self, limit: str) -> None:
+        with trackparse.open_log(SMALL, block_size=2000) as log:
+            assert log.schema
+            relation = duckdb.sql(f"SELECT status FROM log {limit}")  # noqa: S608
+            assert "status" in str(relation)
+            with pytest.raises(duckdb.Error, match=r"trackparse\.dataset"):
+                str(relation)
 
     def test_to_reader_is_a_reader(self) -> None:
         with trackparse.open_log(SMALL, block_size=2000) as log:

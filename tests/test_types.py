@@ -45,6 +45,22 @@ for event in trackparse.iter_events("log.zip"):
     moment: datetime.datetime = event.timestamp
     event.status = "sent"  # wrong
 
+reports: list[trackparse.ConversionReport] = trackparse.convert_logs(["a.zip", Path("days")], "lake", jobs=2)
+trackparse.convert_logs("days", Path("lake"), existing="replace", on_report=print, on_error="quarantine")
+trackparse.convert_logs("days", "lake", existing="keep")  # wrong
+trackparse.convert_logs("days", "lake", on_eror="skip")  # wrong
+
+days = trackparse.dataset("days", columns=["status", "log"], on_damage="keep")
+trackparse.dataset([Path("a.zip"), b"", "*.csv"], on_error="skip")
+trackparse.dataset(Path("days").glob("*.zip"))
+trackparse.dataset(5)  # wrong
+trackparse.dataset("days", on_damage="skip")  # wrong
+trackparse.dataset("days", compression="zstd")  # wrong
+names: list[str] = days.files
+count: int = days.count_rows(where=None)
+days.head(5, columns=["status"])
+days.head(5, colums=["status"])  # wrong
+
 report = trackparse.convert_log("log.zip", "log.parquet", compression="zstd", rejects=Path("x.jsonl"), on_damage="keep")
 facts: dict[str, str | int | float | None] = report.to_dict()
 trackparse.convert_log("log.zip", 1)  # wrong

@@ -11,6 +11,7 @@ from trackparse.errors import (
     AuthError,
     CancelledError,
     DownloadError,
+    ExhaustedError,
     HeaderError,
     LimitError,
     NotReadyError,
@@ -28,6 +29,8 @@ from trackparse.version import __version__
 if TYPE_CHECKING:
     from trackparse.columns.filters import Filter
     from trackparse.convert.conversion import ConversionReport, convert_log
+    from trackparse.convert.jobs import convert_logs
+    from trackparse.datasets import LogDataset, dataset
     from trackparse.events import Event, Payload
     from trackparse.reader import LogReader, iter_events, open_log, read_log
     from trackparse.records.kernel.chooser import name as kernel
@@ -44,10 +47,12 @@ __all__ = [
     "ConversionReport",
     "DownloadError",
     "Event",
+    "ExhaustedError",
     "Filter",
     "HeaderError",
     "LimitError",
     "Limits",
+    "LogDataset",
     "LogReader",
     "NotReadyError",
     "OptionError",
@@ -62,6 +67,8 @@ __all__ = [
     "TruncatedError",
     "__version__",
     "convert_log",
+    "convert_logs",
+    "dataset",
     "iter_events",
     "kernel",
     "mended_log",
@@ -75,11 +82,14 @@ _LAZY = {
     "ConversionReport": "convert.conversion",
     "Event": "events",
     "Filter": "columns.filters",
+    "LogDataset": "datasets",
     "LogReader": "reader",
     "Payload": "events",
     "Stats": "records.stream",
     "Status": "schema",
     "convert_log": "convert.conversion",
+    "convert_logs": "convert.jobs",
+    "dataset": "datasets",
     "iter_events": "reader",
     "mended_log": "rejects.mended",
     "open_log": "reader",

@@ -16,7 +16,7 @@ class TrackparseError(Exception):
 
     message: what is wrong, and where.
     advice: what to do about it; empty if there is nothing to say.
-    option: name of the option of ``open_log`` or ``convert_log`` that the advice is about, such as ``"limits"``; empty
+    option: name of the option of ``open_log`` or ``convert_logs`` that the advice is about, such as ``"limits"``; empty
         if it is about none. Programs that do not offer this option can give advice of their own.
 
     ``str(error)`` is both: ``message; advice``. Errors can be pickled and copied.
@@ -131,6 +131,10 @@ class ArchiveError(TrackparseError):
 
 class TruncatedError(ArchiveError):
     """The source ends before the archive does: a download that broke off, say."""
+
+
+class ExhaustedError(TrackparseError, ValueError):
+    """A ``LogReader`` was asked again when it had been read to its end. ``trackparse.dataset`` can be read again."""
 
 
 class LimitError(TrackparseError):

@@ -1,6 +1,6 @@
 """The options of reading and of converting: names, types, defaults, checks. Opens nothing.
 
-What each option does is said in the docstrings of ``open_log`` and ``convert_log``.
+What each option does is said in the docstrings of ``open_log``, ``dataset`` and ``convert_log``.
 """
 
 from __future__ import annotations
@@ -68,6 +68,12 @@ class ReadOptions(TypedDict, total=False):
     progress: Callable[[Stats], object] | None
 
 
+class DatasetOptions(ReadOptions, total=False):
+    """The options of ``dataset``: those of ``open_log``, and this one, which ``dataset`` explains."""
+
+    on_damage: OnDamage
+
+
 class ConvertOptions(ReadOptions, total=False):
     """The options of ``convert_log``: those of ``open_log``, and these, which ``convert_log`` explains."""
 
@@ -90,6 +96,7 @@ READ_DEFAULTS: Final[ReadOptions] = {
     "limits": Limits(),
     "progress": None,
 }
+DATASET_DEFAULTS: Final[DatasetOptions] = {**READ_DEFAULTS, "on_damage": "raise"}
 CONVERT_DEFAULTS: Final[ConvertOptions] = {
     **READ_DEFAULTS,
     "compression": "zstd",
@@ -184,16 +191,21 @@ def read_options(given: ReadOptions) -> ReadOptions:
     return options
 
 
+def dataset_options(given: DatasetOptions) -> DatasetOptions:
+    """As ``read_options``, for the options of ``dataset``."""
+    options: DatasetOptions = _with_defaults(given, DATASET_DEFAULTS)
+    return options
+
+
 def convert_options(given: ConvertOptions) -> ConvertOptions:
     """As ``read_options``, for the options of ``convert_log``."""
     options: ConvertOptions = _with_defaults(given, CONVERT_DEFAULTS)
     return options
 
 
-def read_part(options: ConvertOptions) -> ReadOptions:
-    """The options of ``open_log`` among those of ``convert_log``. A file always gets plain strings."""
+def read_part(options: DatasetOptions | ConvertOptions) -> ReadOptions:
+    """The options of ``open_log`` among those of ``dataset`` or ``convert_log``."""
     part: Any = {name: value for name, value in options.items() if name in READ_DEFAULTS}
-    part |= {"string_type": "string", "dictionary": ()}
     read: ReadOptions = part
     return read
 

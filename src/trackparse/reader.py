@@ -6,23 +6,20 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
-from pathlib import Path
 from types import TracebackType
 from typing import Final, NoReturn, TypeVar, Unpack
 
 import pyarrow as pa
 
-from trackparse.archive.opening import open_archive
-from trackparse.archive.readahead import ReadAhead
 from trackparse.columns.builder import ColumnBuilder, with_last_dictionaries
-from trackparse.errors import ArchiveError, HeaderError, TrackparseError
+from trackparse.errors import ArchiveError, ExhaustedError, HeaderError, TrackparseError
 from trackparse.events import Event, events_of
+from trackparse.joined import JoinedLogs
 from trackparse.options import LogSource, ReadOptions, read_options
-from trackparse.records.indexer import Indexer
 from trackparse.records.segments import Segment
-from trackparse.records.stream import SegmentStream, Stats
-from trackparse.rejects.files import holds_rejects
+from trackparse.records.stream import Stats
 from trackparse.rejects.kept import Quarantine
+from trackparse.sources.listing import Log
 from trackparse.sources.source import open_source
 
 _INTERRUPTED_WAIT: Final = 1.0  # seconds that close waits for a blocked read after Ctrl-C
@@ -37,11 +34,13 @@ _T = TypeVar("_T")
 class LogReader:
     """A tracking log as a stream of record batches, or of events. ``open_log`` makes it.
 
-    name: the path of the log, or ``<bytes>``, ``<stream>`` or a URL.
+    name: the path of the log, or ``<bytes>``, ``<stream>`` or a URL; of several logs, the first name and their number.
 
     It is an iterator of ``pyarrow.RecordBatch``, and an Arrow C stream: DuckDB, Polars and pandas take it as it is.
     Batches and events come from the same stream, and iterating goes on where the last iteration stopped. Every record
-    before an error is delivered before the error is raised; asked again, it raises the same error.
+    before an error is delivered before the error is raised; asked again, it raises the same error. A reader gives each
+    record once: when it was read to its end, asking it again is an ``ExhaustedError``, and so is a second Arrow stream
+    of it. ``trackparse.dataset`` can be read again and again.
 
     Use it as a context manager, or close it, or drop it: each ends its thread and closes what it opened. It closes a
     source that is a generator, but not a file that you opened. If a read of the source blocks, ``close`` waits 5 s and
@@ -55,60 +54,54 @@ class LogReader:
     ...     print(log.stats.records, log.rejects.num_rows)
     """
 
-    def __init__(self, source: LogSource, **options: Unpack[ReadOptions]) -> None:
-        """Open a log; ``open_log`` says what the options are."""
-        asked = read_options(options)
-        limits, block_size = asked["limits"], asked["block_size"]
-        self._indexer = Indexer(asked["dialect"], limits, block_size)
-        opened = open_source(source)
-        self.name: str = opened.name
+    def __init__(
+        self,
+        logs: Sequence[Log],
+        options: ReadOptions,
+        *,
+        alone: bool = True,
+        found: Sequence[str] | None = None,
+        keep_damaged: bool = False,
+    ) -> None:
+        """Open logs, as ``open_log`` and ``dataset`` say; ``options`` are complete.
+
+        alone: it is one log, whose name has no place in its records. found: what other columns there are than the
+        known ones; None to take those of the first header. keep_damaged: go on with the next log behind a damaged one.
+        """
+        limits = options["limits"]
+        self.name: str = logs[0].name + (f" and {len(logs) - 1} more" if len(logs) > 1 else "")
         self._pid = os.getpid()
         self._lock = threading.RLock()
         self._reading = False  # whether the thread that has the lock is reading
         self._closed = False
+        self._ended = False  # somebody was told that there are no more records
+        self._streamed = False  # it was handed on as a whole, as an Arrow stream or a table
+        self._here = threading.local()  # ``ended``: this thread was told
         self._error: Exception | None = None
         self._interrupted = TrackparseError(f"{self.name}: reading was interrupted", advice="open the log again")
         self._pending: list[Segment] = []
-        self._quarantine = Quarantine(limits, asked["on_rejects"])
-        on_rejects = self._quarantine.add if asked["on_error"] == "quarantine" else None
+        self._quarantine = Quarantine(limits, options["on_rejects"])
+        on_rejects = self._quarantine.add if options["on_error"] == "quarantine" else None
         self._limits = limits
-        self._cells_most = _CELLS_A_BYTE * block_size
+        self._cells_most = _CELLS_A_BYTE * options["block_size"]
         self._parts: list[list[Segment]] = []  # of the batches that are left of what was read
+        # It holds no reference to the reader: a reader that is dropped must end at once.
+        self._logs = JoinedLogs(logs, options, on_rejects, alone=alone, keep_damaged=keep_damaged)
+        self._groups = self._logs.groups()
+        where = options["where"]
+        self._where = where if where and where.columns else None  # a filter without a condition is no filter
         try:
-            self._ahead = ReadAhead(open_archive(opened, limits, asked["members"]), block_size)
-        except BaseException:
-            opened.close()
-            raise
-        try:
-            # The stream holds no reference to the reader: a reader that is dropped must end at once.
-            self._stream = SegmentStream(
-                opened, self._ahead, self._indexer, asked["on_error"], on_rejects, block_size, asked["progress"]
-            )
-            self._groups = self._stream.groups()
-            where = asked["where"]
-            self._where = where if where and where.columns else None  # a filter without a condition is no filter
-            self.builder = self._open(asked["columns"], asked["string_type"], asked["dictionary"])
+            self._pending = next(self._groups)  # read as far as the first header, which decides the schema
+            self.builder = self._new_builder(self._logs.first_columns if found is None else found, options)
         except BaseException as error:
             self._fail(error)
             self.close()
-            if isinstance(error, HeaderError) and holds_rejects(Path(self.name)):
-                raise HeaderError(
-                    f"{self.name}: a file of rejects, not a tracking log",
-                    advice="read it with trackparse.read_rejects, mend the rows, and make a log of them with "
-                    "trackparse.mended_log",
-                ) from None
             raise
 
-    def _open(self, columns: Iterable[str] | None, string_type: str, dictionary: Iterable[str]) -> ColumnBuilder:
-        """Read as far as the first header, which decides the schema."""
-        first = next(self._groups, None)
-        if first is None:
-            raise ArchiveError(f"{self.name}: no log in this archive")
-        self._pending = first
-        found = self._indexer.first_columns or ()
+    def _new_builder(self, found: Sequence[str], options: ReadOptions) -> ColumnBuilder:
         if self._where is not None:
             self._filter_columns = ColumnBuilder(found, self._where.columns, "string", (), self._limits)
-        return ColumnBuilder(found, columns, string_type, dictionary, self._limits)
+        return ColumnBuilder(found, options["columns"], options["string_type"], options["dictionary"], self._limits)
 
     # ---- what the caller sees ---------------------------------------------------------------------------
 
@@ -120,7 +113,12 @@ class LogReader:
     @property
     def stats(self) -> Stats:
         """Counts of what was read and delivered so far."""
-        return self._stream.stats
+        return self._logs.stats
+
+    @property
+    def damage(self) -> list[ArchiveError | HeaderError]:
+        """Errors of the logs of a dataset that could not be read to their end so far, with ``on_damage="keep"``."""
+        return [*self._logs.damage]
 
     @property
     def rejects(self) -> pa.Table:
@@ -133,6 +131,7 @@ class LogReader:
         return self._quarantine.table()
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
+        self._check_not_exhausted(among_threads=True)
         return self
 
     def __next__(self) -> pa.RecordBatch:
@@ -140,6 +139,7 @@ class LogReader:
 
     def segments(self) -> Iterator[list[Segment]]:
         """The segments of the next batches, from which ``builder`` builds columns. For outputs other than batches."""
+        self._check_not_exhausted(among_threads=True)
         while True:
             try:
                 yield self._guarded(self._next_segments)
@@ -155,11 +155,17 @@ class LogReader:
         return chain.from_iterable(self._event_lists())
 
     def to_reader(self) -> pa.RecordBatchReader:
-        """The rest of the log as a ``pyarrow.RecordBatchReader``."""
-        return pa.RecordBatchReader.from_batches(self.schema, self)
+        """The rest of the log as a ``pyarrow.RecordBatchReader``.
+
+        Raises ExhaustedError if the log was read to its end before.
+        """
+        self._check_not_exhausted()
+        return pa.RecordBatchReader.from_batches(self.schema, self._batches())
 
     def read_all(self) -> pa.Table:
-        """The rest of the log as a ``pyarrow.Table``."""
+        """The rest of the log as a ``pyarrow.Table``. Raises ExhaustedError if the log was read to its end before."""
+        self._check_not_exhausted()
+        self._streamed = True
         return with_last_dictionaries(pa.Table.from_batches(self, schema=self.schema))
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
@@ -171,7 +177,7 @@ class LogReader:
     def close(self) -> None:
         """End the reading thread and close what was opened. It may be called more than once."""
         self._closed = True
-        self._ahead.close(_INTERRUPTED_WAIT if self._error is self._interrupted else None)
+        self._logs.close(_INTERRUPTED_WAIT if self._error is self._interrupted else None)
 
     def __repr__(self) -> str:
         names = self.schema.names
@@ -192,7 +198,41 @@ class LogReader:
 
     # ---- what happens inside ----------------------------------------------------------------------------
 
+    def _check_not_exhausted(self, *, among_threads: bool = False) -> None:
+        """ExhaustedError if all records are gone: a reader at its end must not look like an empty log.
+
+        among_threads: each of the threads that share a reader may begin a loop of its own, when another one has just
+        taken the last batch.
+        """
+        if not self._ended or self._unusable():
+            return
+        if not among_threads or self._streamed or getattr(self._here, "ended", False):
+            raise self._exhausted("it was read to its end")
+
+    def _unusable(self) -> bool:
+        """Whether the next read is an error of another kind."""
+        return self._closed or self._error is not None or self._pid != os.getpid()
+
+    def _exhausted(self, why: str) -> ExhaustedError:
+        return ExhaustedError(
+            f"{self.name}: {why}, and a reader gives each record once",
+            advice="open it again, or use trackparse.dataset, which can be read again and again",
+        )
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        """The batches of an Arrow stream. If two streams shared them, each would look complete."""
+        self._check_not_exhausted()
+        if not self._unusable():
+            with self._lock:
+                if self._streamed:
+                    raise self._exhausted("another Arrow stream has read some of it")
+                self._streamed = True
+        # Where a stream is dropped half-way, ``yield from self`` would call ``self.close``.
+        for batch in self:  # noqa: UP028
+            yield batch
+
     def _event_lists(self) -> Iterator[list[Event]]:
+        self._check_not_exhausted(among_threads=True)
         try:
             while True:
                 try:
@@ -214,7 +254,7 @@ class LogReader:
         if self._where is None:
             return [(segment, segment.rejects.before) for segment in group]
         found = self._where.select_numbered(group, self._filter_columns.build(group))
-        self._stream.count_filtered(_records_of(group) - _records_of([segment for segment, _ in found]))
+        self._logs.count_filtered(_records_of(group) - _records_of([segment for segment, _ in found]))
         return [*found]
 
     def _next_parts(self) -> list[list[Segment]]:
@@ -242,6 +282,7 @@ class LogReader:
                 finally:
                     self._reading = False
         except StopIteration:
+            self._ended = self._here.ended = True
             raise
         except BaseException as error:
             self._fail(error)
@@ -260,7 +301,7 @@ class LogReader:
         if self._error is None:
             self._error = error if isinstance(error, Exception) else self._interrupted
         # Ended now, because the traceback may keep the reader alive for long.
-        self._ahead.close(0)
+        self._logs.close(0)
 
     def _next_batch(self) -> pa.RecordBatch:
         return self.builder.build(self._next_segments())
@@ -272,7 +313,7 @@ class LogReader:
         if self._where is None:
             return group
         selected = self._where.select(group, self._filter_columns.build(group))
-        self._stream.count_filtered(_records_of(group) - _records_of(selected))
+        self._logs.count_filtered(_records_of(group) - _records_of(selected))
         return selected
 
     def _next_group(self, matching_schema: Callable[[list[Segment]], int]) -> list[Segment]:
@@ -281,7 +322,7 @@ class LogReader:
             group = self._pending or self._more()
             count = matching_schema(group)
             self._pending = group[count:]
-            self._stream.account(group[:count])
+            self._logs.account(group[:count])
             if good := [segment for segment in group[:count] if segment.records]:
                 return good
 
@@ -328,7 +369,9 @@ def open_log(source: LogSource, **options: Unpack[ReadOptions]) -> LogReader:
     ...     for batch in log:
     ...         print(batch.num_rows)
     """
-    return LogReader(source, **options)
+    asked = read_options(options)
+    opened = open_source(source)
+    return LogReader([Log(opened.name, lambda: opened, None)], asked)
 
 
 def read_log(source: LogSource, **options: Unpack[ReadOptions]) -> pa.Table:

@@ -29,6 +29,8 @@ KNOWN: Final = (
 )
 COLUMNS: Final = tuple(column.name for column in KNOWN)
 NULL_IF_EMPTY: Final = frozenset(column.name for column in KNOWN if column.null_if_empty)
+# Of a dataset: the name of the log that a record stands in. Only where it is asked for.
+LOG: Final = "log"
 # What a log without a header may have, the newest first.
 GENERATIONS: Final = (COLUMNS[:8], COLUMNS[:6])
 EPOCH: Final = datetime(1970, 1, 1)  # timestamps are microseconds since then; like the log, without a zone

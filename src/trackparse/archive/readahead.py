@@ -202,9 +202,9 @@ class ReadAhead:
     """Iterates over ``MemberStart``, blocks, ``MemberEnd`` or ``MemberDamaged``, and so on for each member.
 
     An error of the archive is raised behind the items before it. Members that are independent of each other are
-    inflated by two threads, and handed out in their order all the same. The threads start with the first item. They end
-    with the last one, with ``close``, or when the ReadAhead is dropped, and the last one closes the archive. After
-    ``close``, asking for an item is a ClosedError.
+    inflated by two threads, and handed out in their order all the same. The threads start with ``start``, or with the
+    first item. They end with the last one, with ``close``, or when the ReadAhead is dropped, and the last one closes
+    the archive. After ``close``, asking for an item is a ClosedError.
     """
 
     def __init__(self, archive: Archive, block_size: int, depth: int = 4) -> None:
@@ -218,6 +218,12 @@ class ReadAhead:
         """How many of the files met so far are not read because of their names."""
         return self._shared.archive.left_out
 
+    @property
+    def ended(self) -> bool:
+        """Whether the threads have read all there is: others could begin with something else."""
+        threads = self._shared.threads
+        return bool(threads) and not any(thread.is_alive() for thread in threads)
+
     def __iter__(self) -> ReadAhead:
         return self
 
@@ -228,7 +234,7 @@ class ReadAhead:
         if self._done:
             raise StopIteration
         if not shared.threads:
-            self._start()
+            self.start()
         elif shared.pid != os.getpid():
             raise RuntimeError("this reader was started before a fork: open the log again in the child")
         item = self._next_item()
@@ -274,7 +280,8 @@ class ReadAhead:
         self._stop.detach()
         self._shared.stop(_CLOSE_WAIT if wait is None else wait)
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Begin to read, before the first item is asked for. Once only."""
         shared = self._shared
         shared.pid = os.getpid()
         _keep_freed_memory(_KEPT_BLOCKS * shared.block_size)

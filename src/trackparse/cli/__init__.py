@@ -20,7 +20,7 @@ __all__ = ["cli", "main"]
 
 def main() -> None:
     """Run the command line; the console entry point."""
-    from trackparse.cli.signals import ended, listen
+    from trackparse.signals import ended, listen
 
     # First of all: the imports below take long enough for a user to press Ctrl-C.
     listen()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path, PurePosixPath
@@ -11,10 +10,9 @@ from urllib.parse import unquote, urlsplit
 
 import click
 
-from trackparse.atomic import identity
+from trackparse import OptionError
 from trackparse.cli.exits import Exit
 from trackparse.cli.inputs import Input, inputs_of, total_size
-from trackparse.cli.jobs import Job, run_jobs
 from trackparse.cli.options import (
     columns_option,
     dialect_option,
@@ -25,9 +23,11 @@ from trackparse.cli.options import (
     quiet_option,
     strict_option,
 )
-from trackparse.cli.outcomes import rejects_beside, tell
-from trackparse.cli.output import Command, check_is_no_output
+from trackparse.cli.outcomes import outcome_of, tell
+from trackparse.cli.output import Command, check_is_no_output, expected
 from trackparse.cli.progress import progress_bar
+from trackparse.convert.outputs import check_places, named_after, rejects_beside
+from trackparse.signals import signals_held
 
 
 def _rejects_name(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
@@ -48,6 +48,13 @@ def _rejects_name(ctx: click.Context, param: click.Parameter, value: Path | None
 )
 @click.option(
     "-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Logs read at a time."
+)
+@click.option(
+    "--existing",
+    type=click.Choice(["skip", "replace", "error"]),
+    default="replace",
+    show_default=True,
+    help="What to do if the Parquet file exists. skip: leave out what was converted before, with the same options.",
 )
 @columns_option
 @filter_options
@@ -70,6 +77,7 @@ def convert(
     directory: Path | None,
     rejects: Path | None,
     jobs: int,
+    existing: Any,
     strict: bool,
     keep_partial: bool,
     quiet: bool,
@@ -89,37 +97,48 @@ def convert(
     Examples:
       trackparse convert tracking_log.zip
       trackparse convert '2021-04-*.zip' --to parquet/ --jobs 4
+      trackparse convert days/ --to lake/ --existing skip
       trackparse convert tracking_log.zip -o opened.parquet --status opened --columns timestamp,hwid
       curl -sL "$LINK" | trackparse convert - -o tracking_log.parquet
     """
     inputs = inputs_of(logs)
     if rejects is not None and (strict or len(inputs) > 1):
         raise click.UsageError("--rejects is for one log, and not for --strict, which writes no rejects")
+    with signals_held():  # imports modules, some of which turn the exception of a signal into another error
+        from trackparse.convert.jobs import Job, run_jobs
+        from trackparse.options import convert_options
     outputs = _destinations(inputs, output, directory, rejects, strict)
-    options = options_of(strict, keep_partial, options)
-    todo = [Job(log, dest, rejects, options) for log, (dest, rejects) in zip(inputs, outputs, strict=True)]
+    asked = convert_options(options_of(strict, keep_partial, options))  # type: ignore[arg-type]
+    todo = [
+        Job(log.name, log.size, log.source, dest, rejects, asked, existing, expected)
+        for log, (dest, rejects) in zip(inputs, outputs, strict=True)
+    ]
+    try:
+        check_places(
+            [
+                (log.name, log.file, {"name another file with -o": dest, "name another file with --rejects": rejects})
+                for log, (dest, rejects) in zip(inputs, outputs, strict=True)
+            ]
+        )
+    except OptionError as error:
+        raise click.UsageError(str(error)) from None
     if directory is not None:
         directory.mkdir(parents=True, exist_ok=True)
     with (
         progress_bar("converting", total_size(inputs), shown=not quiet) as bar,
-        closing(run_jobs(todo, jobs, bar)) as outcomes,
+        closing(run_jobs(todo, jobs, bar.update)) as reports,
     ):
-        return tell(outcomes, bar, quiet=quiet)
+        return tell((outcome_of(report, report.source) for _, report in reports), bar, quiet=quiet)
 
 
 def _destinations(
     inputs: Sequence[Input], output: Path | None, directory: Path | None, rejects: Path | None, strict: bool
 ) -> list[tuple[Path, Path | None]]:
-    """The Parquet file and the file of rejects of each log.
-
-    UsageError if two logs would be written to one file, or a log would be written over.
-    """
+    """The Parquet file and the file of rejects of each log."""
     if output is not None and directory is not None:
         raise click.UsageError("-o and --to exclude each other: give one of them")
     if output is not None and len(inputs) > 1:
         raise click.UsageError(f"-o {output} takes one log, not {len(inputs)}: name a directory with --to")
-    logs = {found: log for log in inputs if (found := identity(log.file))}
-    taken: dict[Any, Input] = {}
     outputs = []
     for log in inputs:
         check_is_no_output(log.file, log.name)
@@ -127,16 +146,6 @@ def _destinations(
         if not dest.name:
             raise click.UsageError(f"{str(dest)!r} is no file: name the file to write with -o")
         outputs.append((dest, None if strict else rejects or rejects_beside(dest)))
-        for path, option in zip(outputs[-1], ("-o", "--rejects"), strict=True):
-            if path is None:
-                continue
-            found = identity(path)
-            if found in logs:
-                of = "itself" if logs[found] is log else logs[found].name
-                raise click.UsageError(f"{path} is the log {of}: name another file with {option}")
-            first = taken.setdefault(found or os.path.realpath(path), log)
-            if first is not log:
-                raise click.UsageError(f"{first.name} and {log.name} would both become {path}: convert them one by one")
     return outputs
 
 
@@ -144,9 +153,8 @@ def _named_after(log: Input, directory: Path | None) -> Path:
     if log.is_stdin:
         raise click.UsageError("standard input has no name: name the file to write with -o")
     try:
-        path = log.path or Path(PurePosixPath(unquote(urlsplit(log.text).path)).name or "tracking_log")
-        stem = path.with_suffix("") if path.suffix == ".gz" else path
-        dest = stem.with_suffix(".parquet")
+        return named_after(
+            log.path or Path(PurePosixPath(unquote(urlsplit(log.text).path)).name or "tracking_log"), directory
+        )
     except ValueError:
         raise click.UsageError(f"{log.name!r} is neither a file nor a URL: name a log") from None
-    return dest if directory is None else directory / dest.name

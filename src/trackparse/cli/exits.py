@@ -8,6 +8,7 @@ from enum import IntEnum
 import click
 
 from trackparse import ApiError, AuthError, DownloadError, NotReadyError, OptionError, RecordError
+from trackparse.signals import INTERRUPTED, TERMINATED
 
 
 class Exit(IntEnum):
@@ -33,8 +34,8 @@ class Exit(IntEnum):
     DENIED = 5
     NOT_READY = 6
     SERVICE = 7
-    INTERRUPTED = 130
-    TERMINATED = 143
+    INTERRUPTED = INTERRUPTED
+    TERMINATED = TERMINATED
 
 
 # From the gravest on: a run of several logs ends with the first of these codes that one of the logs had.

@@ -22,11 +22,12 @@ from trackparse.cli.options import (
     quiet_option,
     strict_option,
 )
-from trackparse.cli.outcomes import Outcome, convert, failure, rejects_beside, tell
+from trackparse.cli.outcomes import Outcome, convert, failure, tell
 from trackparse.cli.output import Command, expected
 from trackparse.cli.progress import Bar, progress_bar
-from trackparse.cli.signals import signals_held
 from trackparse.client import days as days_between
+from trackparse.convert.outputs import rejects_beside
+from trackparse.signals import signals_held
 
 if TYPE_CHECKING:
     from trackparse.client import TrackingLogClient, Waiting

@@ -83,7 +83,7 @@ class Input:
 
 
 def inputs_of(texts: Sequence[str]) -> list[Input]:
-    """The logs that were named, each once. A glob that the shell did not expand becomes its files, sorted."""
+    """The logs that were named, each once. A folder becomes its logs, a glob the files that it matches."""
     found: dict[str, None] = {}
     for text in texts:
         found.update(dict.fromkeys(_globbed(text)))
@@ -91,6 +91,10 @@ def inputs_of(texts: Sequence[str]) -> list[Input]:
 
 
 def _globbed(text: str) -> list[str]:
+    if text and Path(text).is_dir():
+        import trackparse
+
+        return trackparse.dataset(text).files
     if text == STDIN or Input(text).is_url or not glob.has_magic(text) or os.path.lexists(text):
         return [text]
     files = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - Path knows no absolute globs

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from trackparse.cli.exits import Exit, exit_for, gravest
 from trackparse.cli.output import counted, escaped, line_of, megabytes, say, warn
 from trackparse.cli.progress import Bar
-from trackparse.cli.signals import signals_held
+from trackparse.signals import signals_held
 
 if TYPE_CHECKING:
     from trackparse import ConversionReport
@@ -30,18 +30,21 @@ class Outcome:
     warnings: tuple[str, ...] = ()
 
 
-def rejects_beside(dest: Path) -> Path:
-    """The default file for bad records, beside the Parquet file."""
-    return dest.with_suffix(".rejects.jsonl")
-
-
 def convert(source: Any, name: str, dest: Path, rejects: Path | None, **options: Any) -> Outcome:
     """Convert a log, which messages call ``name``. Bad records go to ``rejects``; with None they are errors."""
     import trackparse
 
     with signals_held():  # imports modules, some of which turn the exception of a signal into another error
         convert_log = trackparse.convert_log
-    report = convert_log(source, dest, rejects=rejects, **options)
+    return outcome_of(convert_log(source, dest, rejects=rejects, **options), name)
+
+
+def outcome_of(report: ConversionReport, name: str) -> Outcome:
+    """How the conversion ended that this is the report of."""
+    if report.error is not None:
+        return failure(report.error, name)
+    if report.skipped:
+        return Outcome(Exit.DONE, f"{escaped(str(report.path))}: {counted(report.records, 'row')}, converted before")
     warnings = []
     if report.rejected:
         warnings.append(f"{name}: {counted(report.rejected, 'bad record')} set aside in {report.rejects_path}")

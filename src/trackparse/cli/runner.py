@@ -10,7 +10,7 @@ from trackparse.cli.exits import Exit, exit_for, gravest
 from trackparse.cli.inputs import Input, total_size
 from trackparse.cli.output import OutputError, check_is_no_output, expected, flush, line_of, warn
 from trackparse.cli.progress import Bar, progress_bar
-from trackparse.cli.signals import signals_held
+from trackparse.signals import signals_held
 
 if TYPE_CHECKING:
     from trackparse import LogReader, Stats

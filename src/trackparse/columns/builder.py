@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import pyarrow as pa
 
-from trackparse.errors import HeaderError, LimitError, OptionError, suggestion
+from trackparse.errors import HeaderError, LimitError, OptionError, printable, suggestion
 from trackparse.limits import Limits
 from trackparse.records.kernel.chooser import kernel
-from trackparse.records.kernel.codes import NO_COLUMN, Buffer, Run
+from trackparse.records.kernel.codes import DIALECT_SHIFT, NO_COLUMN, RFC4180, Buffer, Run
 from trackparse.records.segments import Segment
-from trackparse.schema import COLUMNS, NULL_IF_EMPTY
+from trackparse.schema import COLUMNS, LOG, NULL_IF_EMPTY
 
 # What a dictionary holds for each value beside its bytes: an offset, and two to four slots of a hash table.
 VALUE_BYTES: Final = 40
@@ -31,7 +32,7 @@ class ColumnBuilder:
         dictionary: Iterable[str],
         limits: Limits,
     ) -> None:
-        """``found`` are the columns of the first header; ``columns`` those asked for, None for all."""
+        """``found`` are the columns of the first header, or LOG; ``columns`` those asked for, None for all."""
         known = (*COLUMNS, *(name for name in found if name not in COLUMNS))
         self._all = columns is None
         names = known if columns is None else tuple(columns)
@@ -71,6 +72,12 @@ class ColumnBuilder:
         if not self._names:
             # pyarrow counts rows by columns: without one there is no batch to hand out.
             raise OptionError("columns=[]: name at least one column")
+        if segments and segments[0].log and LOG in segments[0].columns:
+            raise HeaderError(
+                f"{segments[0].member}: a column {LOG!r} of its own, so the name of the log has no column to stand in",
+                advice=f"leave {LOG!r} out of columns=, or rename the column in the log's header",
+                option="columns",
+            )
         for number, segment in enumerate(segments if self._all else ()):
             if not (segment.trusted and (segment.records or segment.rejects)):
                 continue
@@ -79,7 +86,8 @@ class ColumnBuilder:
                     if number:
                         return number
                     raise HeaderError(
-                        f"column {name!r} is not in the log's first header, so it has no place in the schema",
+                        f"{segment.member}: column {name!r} is not in the first header, so it has no place in the "
+                        "schema",
                         advice="name the columns that you want with columns=, or read its member alone with members=",
                         option="columns",
                     )
@@ -140,6 +148,8 @@ def runs_of(segments: Sequence[Segment]) -> Callable[[str], list[Run]]:
             places.setdefault(name, []).append((number, field))
 
     def runs(name: str) -> list[Run]:
+        if name == LOG and any(segment.log for segment in segments):
+            return [_constant(segment.log, segment.records) for segment in segments]
         found: list[Run] = []
         past = 0
         for number, field in places.get(name, ()):
@@ -153,6 +163,13 @@ def runs_of(segments: Sequence[Segment]) -> Callable[[str], list[Run]]:
         return found
 
     return runs
+
+
+def _constant(text: str, records: int) -> Run:
+    """A run of records whose only field is this text."""
+    field = b'"%s"' % printable(text).encode().replace(b'"', b'""')
+    row = array("I", (RFC4180 << DIALECT_SHIFT, len(field)))
+    return Run(field, row.tobytes() * records, records, 1, 0)
 
 
 def with_last_dictionaries(table: pa.Table) -> pa.Table:

@@ -48,8 +48,9 @@ _SINKS: Final[Mapping[str, type[Sink]]] = {".parquet": ParquetSink}
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ConversionReport:
-    """What ``convert_log`` did.
+    """What ``convert_log`` did, or ``convert_logs`` with one of its logs.
 
+    source: the name of the log.
     path: the Parquet file.
     records: rows written.
     filtered: good records that ``where`` left out.
@@ -64,11 +65,14 @@ class ConversionReport:
     rejects_path: the file of rejects. None if no file was written.
     damage: the error of a damaged archive, if ``on_damage="keep"``: the Parquet file holds the records before the
         damage. None for a sound archive.
+    skipped: ``convert_logs`` found the log converted already. ``records`` and ``bytes_out`` are those of its file.
+    error: why ``convert_logs`` could not convert the log; its file is as it was before, and all numbers are 0.
 
     >>> report = trackparse.convert_log("tracking_log.zip", "tracking_log.parquet")
     >>> json.dumps(report.to_dict())
     """
 
+    source: str
     path: Path
     records: int
     filtered: int
@@ -82,9 +86,11 @@ class ConversionReport:
     rejects: pa.Table
     rejects_path: Path | None
     damage: ArchiveError | None
+    skipped: bool = False
+    error: Exception | None = None
 
     def to_dict(self) -> dict[str, str | int | float | None]:
-        """All fields but the table ``rejects``, as values that JSON has: paths and ``damage`` are strings."""
+        """All fields but the table ``rejects``, as values that JSON has: paths and errors are strings."""
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "rejects"}
         return {
             name: value if value is None or isinstance(value, int | float) else printable(str(value))
@@ -95,6 +101,7 @@ class ConversionReport:
         seconds = f"{self.seconds:.2f} s"
         rejected = f"rejected={self.rejected}" + (f" in {str(self.rejects_path)!r}" if self.rejects_path else "")
         damage = "" if self.damage is None else f", damage={type(self.damage).__name__}"
+        damage += ", skipped" * self.skipped + ("" if self.error is None else f", error={type(self.error).__name__}")
         return (
             f"<ConversionReport {str(self.path)!r}: records={self.records}, filtered={self.filtered}, "
             f"{rejected}{damage}\n members={self.members}, bytes_in={self.bytes_in}, "
@@ -130,8 +137,11 @@ def convert_log(source: LogSource, dest: str | os.PathLike[str], **options: Unpa
     >>> report.records
     1000
     """
-    asked = convert_options(options)
-    path = Path(dest)
+    return convert(source, Path(dest), convert_options(options), {})
+
+
+def convert(source: LogSource, path: Path, asked: ConvertOptions, more_metadata: Mapping[str, str]) -> ConversionReport:
+    """As ``convert_log``, of complete options, with more metadata in the file."""
     _check_is_other(path, source)
     rejects = None if asked["rejects"] is None else _checked(Path(asked["rejects"]), path, source, asked)
     start = time.perf_counter()
@@ -140,10 +150,11 @@ def convert_log(source: LogSource, dest: str | os.PathLike[str], **options: Unpa
         log_source = open_source(source)
         unread = opened.enter_context(ExitStack())
         unread.callback(log_source.close)
-        metadata = {"trackparse.version": __version__, "trackparse.source": printable(log_source.name)}
+        metadata = {"trackparse.version": __version__, "trackparse.source": printable(log_source.name), **more_metadata}
         files = opened.enter_context(atomic_all([path] if rejects is None else [path, rejects]))
         with ExitStack() as written:
             read = read_part(asked)
+            read |= {"string_type": "string", "dictionary": ()}  # a file always gets plain strings
             if rejects:
                 write = rejects_writer(rejects, files[1].temporary, metadata, asked["limits"])
                 read["on_rejects"] = written.enter_context(write)
@@ -157,6 +168,7 @@ def convert_log(source: LogSource, dest: str | os.PathLike[str], **options: Unpa
             files[1].stays_empty = not log.stats.rejected
     stats = log.stats
     return ConversionReport(
+        source=log_source.name,
         path=path,
         records=stats.records - stats.filtered,
         filtered=stats.filtered,

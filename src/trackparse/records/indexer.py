@@ -87,6 +87,7 @@ class Indexer:
         self.first_columns: tuple[str, ...] | None = None  # of the first header of all members
         self._last_columns: tuple[str, ...] = ()  # of the last header that could be used
         self._member = ""
+        self._log = ""
         self._carry = bytearray()  # bytes behind the last whole record
         self._retry_at = 0  # how long the carry must be before it is read again
         # The place in the member of the next byte that is not indexed yet.
@@ -101,9 +102,10 @@ class Indexer:
         self._unresolved = 0
         self._size = 0  # bytes indexed, without headers and what stands before the first of them
 
-    def start(self, member: str) -> None:
-        """Begin a new member, with its own header; lines and records are counted anew."""
+    def start(self, member: str, log: str = "") -> None:
+        """Begin a new member, with its own header; lines and records are counted anew. ``log``: see ``Segment``."""
         self._member = member
+        self._log = log
         self.columns = None
         self._trusted = True
         self._dialect = self._first_dialect
@@ -360,6 +362,7 @@ class Indexer:
             self._header_bytes,
             self._unresolved,
             self._trusted,
+            self._log,
         )
         self._blank_lines = self._blank_bytes = self._header_bytes = self._unresolved = self._size = 0
         return segment

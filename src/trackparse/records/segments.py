@@ -79,6 +79,7 @@ class Segment:
     header_bytes: int  # with byte order marks, and with those in front of the segment
     unresolved: int  # records and rejects of which not all readings were weighed
     trusted: bool = True  # False below a header that cannot be used: all records there are rejects
+    log: str = ""  # the name of its log, if the column LOG is wanted
 
     def until_reject(self) -> Segment:
         """Its records before its first reject, and that reject."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
-from typing import Final, Literal
+from pathlib import PurePath
+from typing import Final, Literal, NamedTuple
 
 from trackparse.archive.readahead import ClosedError, MemberDamaged, MemberEnd, MemberStart, ReadAhead
+from trackparse.archive.zip_headers import member_label
 from trackparse.errors import HeaderError, LimitError, Reason, RecordError
 from trackparse.records.indexer import Indexer
 from trackparse.records.kernel.codes import MOST_REJECTS
@@ -60,6 +62,24 @@ class Stats:
 COUNTS: Final = tuple({field.name for field in fields(Stats)} - {"bytes_read", "bytes_total", "members_left_out"})
 
 
+class Among(NamedTuple):
+    """Where a log stands among others that are read as one.
+
+    name: that of the log. in_column: whether the records have it in the column LOG. before: what was read of the logs
+    before this one. others: bytes of all other logs; None if not known.
+    """
+
+    name: str
+    in_column: bool
+    before: Stats
+    others: int | None
+
+    def label(self, member: str) -> str:
+        """How messages and rejects name a member of the log."""
+        file = PurePath(self.name).name
+        return self.name if file in (member, f"{member}.gz") else member_label(self.name, member)
+
+
 class SegmentStream:
     """The segments of a log, a batch at a time, with what was counted on the way."""
 
@@ -72,24 +92,29 @@ class SegmentStream:
         on_rejects: Callable[[Rejects, tuple[str, ...]], object] | None,
         block_size: int,
         progress: Callable[[Stats], object] | None,
+        among: Among | None = None,
     ) -> None:
+        """``among``: None for a log that is read alone. Else ``stats`` include the logs before it."""
         self._source = source
         self._ahead = ahead
         self._indexer = indexer
         self._on_error = on_error
         self._block_size = block_size
         self._progress = progress
-        self._counts = dict.fromkeys(COUNTS, 0)
+        self._among = among
+        self._before = Stats() if among is None else among.before
+        self._counts = {name: getattr(self._before, name) for name in COUNTS}
         self._on_rejects = on_rejects
 
     @property
     def stats(self) -> Stats:
         """What was read so far."""
+        size, others = self._source.size, 0 if self._among is None else self._among.others
         return Stats(
             **self._counts,
-            bytes_read=self._source.bytes_read,
-            bytes_total=self._source.size,
-            members_left_out=self._ahead.left_out,
+            bytes_read=self._before.bytes_read + self._source.bytes_read,
+            bytes_total=None if size is None or others is None else size + others,
+            members_left_out=self._before.members_left_out + self._ahead.left_out,
         )
 
     def count_filtered(self, records: int) -> None:
@@ -160,7 +185,10 @@ class SegmentStream:
                 return
             if isinstance(item, MemberStart):
                 inside, others, refused = True, item.others, None
-                indexer.start(item.name)
+                among = self._among
+                indexer.start(
+                    among.label(item.name) if among else item.name, among.name if among and among.in_column else ""
+                )
                 self._count(members=1)
                 continue
             try:

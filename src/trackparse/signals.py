@@ -1,4 +1,7 @@
-"""Signals that ask the process to end. The first becomes an exception, so that unfinished files are removed."""
+"""Signals that ask the process to end. The first becomes an exception, so that unfinished files are removed.
+
+For processes of trackparse's own: the command line, and the workers of ``convert_logs``. Imports nothing of trackparse.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,13 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final
 
-from trackparse.cli.exits import Exit
-
+INTERRUPTED: Final = 130
+TERMINATED: Final = 143
+# Exit codes.
 _CODES: Final = {
-    signal.SIGINT: Exit.INTERRUPTED,
-    signal.SIGTERM: Exit.TERMINATED,
-    signal.SIGHUP: Exit.TERMINATED,  # the terminal went away
+    signal.SIGINT: INTERRUPTED,
+    signal.SIGTERM: TERMINATED,
+    signal.SIGHUP: TERMINATED,  # the terminal went away
 }
 _CLEANUP: Final = 20.0  # seconds to remove files; a reader waits 5 s for its thread, and workers have 10 s
 _SOON: Final = 0.01  # seconds

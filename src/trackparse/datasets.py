@@ -1,0 +1,211 @@
+"""Logs that can be read again and again: each use opens them anew. Everything else is the reader's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, TypeAlias, Unpack
+
+import pyarrow as pa
+
+from trackparse.columns.builder import ColumnBuilder, with_last_dictionaries
+from trackparse.errors import ArchiveError, HeaderError, OptionError, suggestion
+from trackparse.events import Event
+from trackparse.options import DatasetOptions, ReadOptions, dataset_options, read_part
+from trackparse.reader import LogReader
+from trackparse.schema import COLUMNS, LOG
+from trackparse.sources.listing import Log, logs_of
+
+_SHOWN: Final = 3  # names in a repr
+
+# What names one log or several, or holds one.
+DatasetSource: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview
+
+
+class LogDataset:
+    """One log or several, opened anew at each use. ``dataset`` makes it.
+
+    Its methods have the names of ``pyarrow.dataset.Dataset``. It can be used as an Arrow stream, and each stream begins
+    with the first record: DuckDB may query it twice, Polars may join it with itself. Memory does not grow with the
+    logs, except for ``to_table``. Threads may use it at the same time. Where all sources are names it can be pickled;
+    the names are those that the sources stood for when it was made.
+
+    Each method takes options of ``dataset``, which replace for that use those that the dataset was made with.
+
+    >>> days = trackparse.dataset("days/*.zip", columns=["status", "log"])
+    >>> duckdb.sql("SELECT log, count(*) FROM days WHERE status = 'failed' GROUP BY log").show()
+    >>> days.count_rows()
+    30000
+    """
+
+    def __init__(self, logs: Sequence[Log], options: DatasetOptions) -> None:
+        """``options`` are complete."""
+        self._logs = logs
+        self._options = options
+        self._found: Sequence[str] | None = None  # columns besides the known ones; None as long as nobody looked
+
+    @property
+    def files(self) -> list[str]:
+        """The names of the logs, in the order in which they are read; ``<bytes>`` for one in memory."""
+        return [log.name for log in self._logs]
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The schema of every batch. If ``columns`` names known columns only, nothing is opened for it.
+
+        Otherwise logs are opened the first time, as far as their headers: the first one, or those up to the one that
+        has all columns of ``columns``. Raises what opening a log raises, and OptionError for a column that none has.
+        """
+        if self._found is None:
+            self._found = self._look()
+        options = self._options
+        return ColumnBuilder(
+            self._found, options["columns"], options["string_type"], options["dictionary"], options["limits"]
+        ).schema
+
+    def open(self, **options: Unpack[DatasetOptions]) -> LogReader:
+        """A reader of all logs, as ``open_log`` gives of one; it has rejects and stats of its own.
+
+        Rejects and errors name the log together with its member. ``damage`` has the errors of damaged logs.
+
+        >>> with days.open(on_error="quarantine") as log:
+        ...     table = log.read_all()
+        ...     print(log.rejects["member"], log.damage)
+        """
+        asked = LogDataset(self._logs, dataset_options({**self._options, **options})) if options else self
+        if asked._found is None and asked._options["columns"] is not None:
+            asked._found = asked._look()
+        log = asked._reader(asked._logs, read_part(asked._options), asked._found)
+        if asked._found is None:
+            asked._found = [name for name in log.schema.names if name not in COLUMNS]
+        return log
+
+    def to_batches(self, **options: Unpack[DatasetOptions]) -> Iterator[pa.RecordBatch]:
+        """All records, as record batches.
+
+        >>> for batch in days.to_batches(columns=["status"]):
+        ...     print(batch.num_rows)
+        """
+        return self.open(**options)
+
+    def to_reader(self, **options: Unpack[DatasetOptions]) -> pa.RecordBatchReader:
+        """All records, as a ``pyarrow.RecordBatchReader``.
+
+        >>> pyarrow.dataset.write_dataset(days.to_reader(), "lake", format="parquet")
+        """
+        return self.open(**options).to_reader()
+
+    def to_table(self, **options: Unpack[DatasetOptions]) -> pa.Table:
+        """All records, as a ``pyarrow.Table``, in memory.
+
+        >>> table = days.to_table(where=trackparse.Filter(statuses=["failed"]))
+        """
+        with self.open(**options) as log:
+            return log.read_all()
+
+    def head(self, num_rows: int, **options: Unpack[DatasetOptions]) -> pa.Table:
+        """The first records, as a ``pyarrow.Table``. No more of the logs is read than it takes.
+
+        >>> days.head(5).to_pandas()
+        """
+        if num_rows < 0:
+            raise OptionError(f"num_rows={num_rows}: expected 0 or more rows")
+        batches: list[pa.RecordBatch] = []
+        left = num_rows
+        with self.open(**options) as log:
+            while left and (batch := next(log, None)) is not None:
+                batches.append(batch.slice(0, left))
+                left -= batches[-1].num_rows
+        return with_last_dictionaries(pa.Table.from_batches(batches, schema=log.schema))
+
+    def count_rows(self, **options: Unpack[DatasetOptions]) -> int:
+        """How many records there are, without bad ones. No columns are built.
+
+        >>> days.count_rows(where=trackparse.Filter(statuses=["failed"]))
+        12
+        """
+        asked: DatasetOptions = {**options, "columns": ["timestamp"], "dictionary": ()}
+        with self.open(**asked) as log:
+            return sum(segment.records for group in log.segments() for segment in group)
+
+    def events(self, **options: Unpack[DatasetOptions]) -> Iterator[Event]:
+        """All records as ``Event``, one by one, with all fields, whatever ``columns`` says.
+
+        >>> codes = {event.tracking_code for event in days.events()}
+        """
+        return self.open(**options).events()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.to_reader().__arrow_c_stream__(requested_schema)
+
+    def __arrow_c_schema__(self) -> object:
+        return self.schema.__arrow_c_schema__()
+
+    def __repr__(self) -> str:
+        names = ", ".join(map(repr, self.files[:_SHOWN]))
+        more = f" and {len(self._logs) - _SHOWN} more" if len(self._logs) > _SHOWN else ""
+        count = f"{len(self._logs)} logs" if len(self._logs) > 1 else "1 log"
+        columns = self._options["columns"]
+        shown = "" if columns is None else f"; columns {', '.join(columns)}"
+        return f"<LogDataset of {count}: {names}{more}{shown}>"
+
+    # ---- what happens inside ----------------------------------------------------------------------------
+
+    def _reader(self, logs: Sequence[Log], options: ReadOptions, found: Sequence[str] | None = None) -> LogReader:
+        return LogReader(logs, options, alone=False, found=found, keep_damaged=self._options["on_damage"] == "keep")
+
+    def _look(self) -> list[str]:
+        """The columns that the logs have besides the known ones, as far as the schema needs them."""
+        columns = self._options["columns"]
+        # Only the headers are wanted.
+        options: ReadOptions = read_part(self._options)
+        options |= {"columns": None, "dictionary": (), "where": None, "on_rejects": None, "progress": None}
+        if columns is None:
+            with self._reader(self._logs, options) as log:
+                return [name for name in log.schema.names if name not in COLUMNS]
+        wanted = [name for name in (*columns, *self._options["dictionary"]) if name not in (*COLUMNS, LOG)]
+        found = {LOG} if LOG in columns else set[str]()
+        for one in self._logs if wanted else ():
+            if found.issuperset(wanted):
+                break
+            try:
+                with self._reader([one], options) as log:
+                    found.update(log.schema.names)
+            except (ArchiveError, HeaderError):
+                if self._options["on_damage"] == "raise":
+                    raise
+        if missing := [name for name in wanted if name not in found]:
+            where = f"any of the {len(self._logs)} logs" if len(self._logs) > 1 else "this log"
+            known = (*COLUMNS, *sorted(found - {*COLUMNS, LOG}), LOG)
+            raise OptionError(f"no column {missing[0]!r} in {where}{suggestion(missing[0], known)}")
+        return sorted(found - {*COLUMNS})
+
+
+def dataset(sources: DatasetSource | Iterable[DatasetSource], **options: Unpack[DatasetOptions]) -> LogDataset:
+    """One log or several, opened anew at each use. Nothing is opened now, but the files have to be there.
+
+    ``sources`` is the path of a log, a glob, a directory, the bytes of a log, or a list of these. A glob stands for all
+    files that it matches; a directory for the ``*.zip``, ``*.csv`` and ``*.csv.gz`` in it and below it, without those
+    whose names begin with ``.``, ``_`` or ``~``. Logs are read in the order of their names, and a file once only,
+    however often it is named.
+
+    Options are those of ``open_log``, and apply to each log by itself; for all logs together:
+
+    - ``columns``: may also name ``"log"``, for a column with the name of the log, as in ``files``. A known column that
+      a log lacks is null there, and so is another one that at least one of the logs has. Without ``columns`` the first
+      log decides; a later one with a column more is a HeaderError.
+    - ``on_error``: as for ``open_log``. Rejects name the log beside its member.
+    - ``on_damage``: what to do about a log that is damaged or no log at all. ``"raise"`` (default): raise its
+      ArchiveError or HeaderError behind the records before it. ``"keep"``: keep these records, go on with the next log,
+      and warn by the logger ``trackparse``; ``LogReader.damage`` has the errors. If no log has a record, the first
+      error is raised. Other errors, such as those of a file that is gone, are raised.
+
+    Raises FileNotFoundError for a path that does not exist, and for a glob or directory without a log; OptionError for
+    a pipe or a URL; TypeError for a file object and for other kinds of sources; and what ``open_log`` raises for
+    options. Reading raises what reading a log raises.
+
+    >>> days = trackparse.dataset("days/", columns=["timestamp", "status", "log"])
+    >>> days.head(2).to_pylist()
+    >>> polars.DataFrame(days)
+    """
+    return LogDataset(logs_of(sources), dataset_options(options))

@@ -1,0 +1,158 @@
+"""One log or several as one stream of segments; each is opened when its turn comes. No columns, no events."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from trackparse.archive.opening import open_archive
+from trackparse.archive.readahead import ClosedError, ReadAhead
+from trackparse.errors import ArchiveError, HeaderError, TrackparseError
+from trackparse.options import ReadOptions
+from trackparse.records.indexer import Indexer
+from trackparse.records.segments import Rejects, Segment
+from trackparse.records.stream import Among, SegmentStream, Stats
+from trackparse.rejects.files import holds_rejects
+from trackparse.schema import LOG
+from trackparse.sources.listing import Log
+from trackparse.sources.source import Source
+
+logger: Final = logging.getLogger("trackparse")
+
+
+class JoinedLogs:
+    """The segments of logs, one log after the other, and what was counted of all of them.
+
+    ``damage`` has the errors of logs that could not be read to their end, if ``keep_damaged``; else such an error is
+    raised. Each log has the whole of its limits, and a damaged one costs none of the others anything.
+    """
+
+    def __init__(
+        self,
+        logs: Sequence[Log],
+        options: ReadOptions,
+        on_rejects: Callable[[Rejects, tuple[str, ...]], object] | None,
+        *,
+        alone: bool,
+        keep_damaged: bool,
+    ) -> None:
+        """``alone``: there is one log, and its name has no place in its records."""
+        self._logs = logs
+        self._options = options
+        self._on_rejects = on_rejects
+        self._alone = alone
+        self._keep = keep_damaged
+        self._in_column = not alone and LOG in (options["columns"] or ())
+        sizes = [log.size for log in logs]
+        self._size = None if None in sizes else sum(size for size in sizes if size is not None)
+        self._closed = False
+        self._aheads: list[ReadAhead] = []  # of the log that is read, and of the next one once it is begun
+        self._stream: SegmentStream | None = None
+        self.damage: list[ArchiveError | HeaderError] = []
+        self.first_columns: tuple[str, ...] = ()  # of the first header of all
+
+    @property
+    def stats(self) -> Stats:
+        """What was read so far."""
+        return Stats(bytes_total=self._size) if self._stream is None else self._stream.stats
+
+    def count_filtered(self, records: int) -> None:
+        """Count good records that a filter leaves out."""
+        if self._stream is not None:
+            self._stream.count_filtered(records)
+
+    def account(self, segments: Sequence[Segment]) -> None:
+        """Count segments that are handed out, and hand on their rejects."""
+        if self._stream is not None:
+            self._stream.account(segments)
+
+    def groups(self) -> Iterator[list[Segment]]:
+        """As ``SegmentStream.groups``, of all logs. A group has segments of one log only."""
+        begun: tuple[Source, ReadAhead] | None = None
+        for number, log in enumerate(self._logs):
+            source, ahead = begun or self._begin(log)
+            begun = None
+            indexer = Indexer(self._options["dialect"], self._options["limits"], self._options["block_size"])
+            self._stream = stream = self._stream_of(log, source, ahead, indexer)
+            try:
+                for group in stream.groups():
+                    self.first_columns = self.first_columns or indexer.first_columns or ()
+                    if ahead.ended and begun is None and number + 1 < len(self._logs):
+                        # Its thread has nothing more to do, so that of the next log may begin.
+                        begun = self._begin_early(self._logs[number + 1])
+                    yield group
+                if not indexer.first_columns:
+                    raise ArchiveError(f"{log.name}: no log in this archive")
+            except (ArchiveError, HeaderError) as error:
+                if isinstance(error, HeaderError) and holds_rejects(Path(log.name)):
+                    error = _rejects_error(log.name)
+                if not self._keep:
+                    raise error from None
+                self._note(error)
+                ahead.close()
+            self._aheads.remove(ahead)
+
+    def close(self, wait: float | None = None) -> None:
+        """End the threads, and close what was opened; as ``ReadAhead.close``. It may be called from any thread."""
+        self._closed = True
+        for ahead in [*self._aheads]:
+            ahead.close(wait)
+
+    def _begin(self, log: Log) -> tuple[Source, ReadAhead]:
+        source = log.open()
+        try:
+            archive = open_archive(source, self._options["limits"], self._options["members"])
+            ahead = ReadAhead(archive, self._options["block_size"])
+        except BaseException:
+            source.close()
+            raise
+        self._aheads.append(ahead)
+        if self._closed:  # by another thread, which did not see this one
+            ahead.close()
+            raise ClosedError(f"{log.name}: the log is closed: open it again")
+        return source, ahead
+
+    def _begin_early(self, log: Log) -> tuple[Source, ReadAhead] | None:
+        """The log, whose thread runs already. None if that cannot be: why not is told when its turn comes."""
+        ahead = None
+        try:
+            source, ahead = self._begin(log)
+            ahead.start()
+        except Exception:
+            if ahead is not None:
+                self._aheads.remove(ahead)
+                ahead.close()
+            return None
+        return source, ahead
+
+    def _stream_of(self, log: Log, source: Source, ahead: ReadAhead, indexer: Indexer) -> SegmentStream:
+        others = None if self._size is None or log.size is None else self._size - log.size
+        among = None if self._alone else Among(log.name, self._in_column, self.stats, others)
+        options = self._options
+        return SegmentStream(
+            source,
+            ahead,
+            indexer,
+            options["on_error"],
+            self._on_rejects,
+            options["block_size"],
+            options["progress"],
+            among,
+        )
+
+    def _note(self, error: ArchiveError | HeaderError) -> None:
+        # Its traceback would hold all that was read.
+        self.damage.append(error.with_traceback(None))
+        if len(self.damage) == len(self._logs) and not self.stats.records:
+            raise self.damage[0]
+        kept = f"{error.message}; its records before that are kept, and the other logs are read"
+        logger.warning(TrackparseError(kept, advice=error.advice, option=error.option))
+
+
+def _rejects_error(name: str) -> HeaderError:
+    return HeaderError(
+        f"{name}: a file of rejects, not a tracking log",
+        advice="read it with trackparse.read_rejects, mend the rows, and make a log of them with trackparse.mended_log",
+    )

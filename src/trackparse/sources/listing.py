@@ -1,0 +1,131 @@
+"""The logs that a user names as the sources of a dataset, by paths, globs and directories. Reads none of them."""
+
+from __future__ import annotations
+
+import errno
+import glob
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, NamedTuple, NoReturn
+
+from trackparse.errors import OptionError
+from trackparse.sources.source import Source, open_source
+
+# What counts as a log in a directory, by the end of its name.
+_LOGS: Final = (".zip", ".csv", ".csv.gz")
+_PATTERNS: Final = ", ".join(f"*{end}" for end in _LOGS)
+# Hidden and temporary files and folders; ``_`` as pyarrow's datasets do. ``~`` begins the lock files of spreadsheets.
+_PASSED_OVER: Final = (".", "_", "~")
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+
+
+class Log(NamedTuple):
+    """One log, which can be opened again and again.
+
+    name: as messages call it. size: in bytes, None if it is not known.
+    """
+
+    name: str
+    open: Callable[[], Source]
+    size: int | None
+
+
+def logs_of(sources: Any) -> list[Log]:
+    """The logs that are named, each once, in the order of their names. Buffers come first, in the order given.
+
+    ``sources`` is a path, a glob, a directory, a bytes-like object, or an iterable of these. Raises FileNotFoundError
+    if nothing is there, OptionError for what can be read only once, TypeError for anything else.
+    """
+    memory: list[Log] = []
+    named: dict[str, Log] = {}
+    for source in [sources] if _is_one(sources) else sources:
+        if isinstance(source, str | os.PathLike):
+            named.update((log.name, log) for log in _named(os.fsdecode(source)))
+        else:
+            memory.append(_buffer(source))
+    if not (memory or named):
+        raise OptionError("no sources: name at least one log")
+    # A file with two names, by a link to the latest day say, would give its rows twice.
+    files: dict[str, Log] = {}
+    for name in sorted(named):
+        files.setdefault(os.path.realpath(name), named[name])
+    return [*memory, *files.values()]
+
+
+def _is_one(sources: object) -> bool:
+    """Whether it is one source, or of a kind that holds no sources."""
+    return (
+        isinstance(sources, str | os.PathLike | Mapping)
+        or not isinstance(sources, Iterable)
+        or hasattr(sources, "read")
+        or _is_memory(sources)
+    )
+
+
+def _is_memory(source: Any) -> bool:
+    try:
+        memoryview(source).release()
+    except TypeError:
+        return False
+    return True
+
+
+def _buffer(source: Any) -> Log:
+    if _is_memory(source):
+        return Log("<bytes>", partial(open_source, source), memoryview(source).nbytes)
+    if hasattr(source, "read") or isinstance(source, Iterator):
+        raise TypeError(
+            f"{type(source).__name__} can be read only once, but a dataset opens its logs anew at each use: give paths "
+            "or bytes, or read it with trackparse.open_log"
+        )
+    raise TypeError(
+        f"a source of a dataset is a path, a glob, a directory, bytes, or a list of these, not {type(source).__name__}"
+    )
+
+
+def _named(name: str) -> list[Log]:
+    """The logs that a file, a directory or a glob stands for."""
+    if _URL.match(name):
+        raise OptionError(f"{name}: a dataset reads local files only: download it first")
+    if not name:
+        raise FileNotFoundError(errno.ENOENT, "no name of a log", name)
+    path = Path(name)
+    if path.is_dir():
+        return _in_directory(path)
+    if not glob.has_magic(name) or os.path.lexists(name):
+        return [_file(path)]
+    found = [Path(match) for match in glob.glob(name, recursive=True)]  # noqa: PTH207 - Path knows no absolute globs
+    files = [_file(match) for match in found if not match.is_dir()]
+    if not files:
+        raise FileNotFoundError(errno.ENOENT, "no file matches this pattern", name)
+    return files
+
+
+def _in_directory(folder: Path) -> list[Log]:
+    """The logs in a directory and in those below it. Links to other directories are not followed."""
+    found = []
+    for place, folders, names in os.walk(folder, onerror=_raise):
+        folders[:] = [name for name in folders if not name.startswith(_PASSED_OVER)]
+        logs = [name for name in names if name.lower().endswith(_LOGS) and not name.startswith(_PASSED_OVER)]
+        found += [_file(path) for path in (Path(place, name) for name in logs) if path.is_file()]
+    if not found:
+        raise FileNotFoundError(errno.ENOENT, f"no log in this directory ({_PATTERNS})", str(folder))
+    return found
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error
+
+
+def _file(path: Path) -> Log:
+    status = path.stat()
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISBLK(status.st_mode)):
+        raise OptionError(
+            f"{path} can be read only once, but a dataset opens its logs anew at each use: read it with "
+            "trackparse.open_log"
+        )
+    return Log(str(path), partial(open_source, str(path)), status.st_size)

@@ -1,0 +1,302 @@
+"""Many logs to Parquet: a file a log, what is there already, and what one bad log costs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+import trackparse
+from support.archives import python_zip
+from support.cli import failed, good
+from support.kernels import SLOW
+from support.logs import H6, H8, line, line6
+from trackparse.testing.sample import encode_row, sample_rows
+
+NAMES = ["a", "b", "c"]
+jobs = pytest.mark.parametrize("jobs", [1, 2])
+
+
+@pytest.fixture
+def days(tmp_path: Path) -> Path:
+    """A folder with three logs, of one, two and three rows."""
+    folder = tmp_path / "days"
+    folder.mkdir()
+    for number, name in enumerate(NAMES, 1):
+        (folder / f"{name}.csv").write_bytes(H8 + line() * number)
+    return folder
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    return tmp_path / "lake"
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def rows_in(folder: Path) -> dict[str, int]:
+    return {path.name: pq.read_metadata(path).num_rows for path in sorted(folder.glob("*.parquet"))}
+
+
+def change(log: Path, data: bytes) -> None:
+    """Write other content, at another time: file systems may count in steps."""
+    log.write_bytes(data)
+    os.utime(log, ns=(0, log.stat().st_mtime_ns + 10**9))
+
+
+@jobs
+def test_each_log_becomes_a_file(jobs: int, days: Path, lake: Path) -> None:
+    told: list[trackparse.ConversionReport] = []
+    reports = trackparse.convert_logs(days, lake, jobs=jobs, on_report=told.append)
+    assert rows_in(lake) == {"a.parquet": 1, "b.parquet": 2, "c.parquet": 3}
+    assert [report.source for report in reports] == [str(days / f"{name}.csv") for name in NAMES]
+    assert [report.path for report in reports] == [lake / f"{name}.parquet" for name in NAMES]
+    assert [(report.records, report.skipped, report.error) for report in reports] == [
+        (n, False, None) for n in (1, 2, 3)
+    ]
+    assert sorted(report.source for report in told) == [report.source for report in reports]
+    assert json.loads(json.dumps(reports[0].to_dict()))["source"] == str(days / "a.csv")
+    assert pickle.loads(pickle.dumps(reports[0])).to_dict() == reports[0].to_dict()  # noqa: S301
+
+
+def test_the_bytes_do_not_depend_on_the_jobs(days: Path, lake: Path, tmp_path: Path) -> None:
+    trackparse.convert_logs(days, lake)
+    trackparse.convert_logs(days, tmp_path / "other", jobs=3)
+    assert content(lake) == content(tmp_path / "other")
+
+
+@jobs
+def test_a_bad_log_costs_itself(jobs: int, days: Path, lake: Path) -> None:
+    (days / "b.csv").write_bytes(b"<html>")
+    (days / "d.zip").write_bytes(python_zip({"log.csv": H8 + line() * 1000})[:-200])
+    (days / "e.csv").write_bytes(H8 + line())
+    (days / "e.csv").chmod(0)
+    reports = trackparse.convert_logs(days, lake, jobs=jobs)
+    errors = [type(report.error) for report in reports]
+    unreadable = PermissionError if os.geteuid() else type(None)
+    assert errors == [type(None), trackparse.HeaderError, type(None), trackparse.TruncatedError, unreadable]
+    assert "b.csv: not a tracking log" in str(reports[1].error)
+    assert "HeaderError" in repr(reports[1])
+    assert json.loads(json.dumps(reports[1].to_dict()))["error"] == str(reports[1].error)
+    assert {*rows_in(lake)} == {"a.parquet", "c.parquet", *([] if os.geteuid() else ["e.parquet"])}
+    assert {*content(lake)} == {*rows_in(lake)}
+    kept = trackparse.convert_logs(days / "d.zip", lake, jobs=jobs, on_damage="keep")
+    assert isinstance(kept[0].damage, trackparse.TruncatedError)
+
+
+@jobs
+def test_bad_records_go_to_a_file_beside_each(jobs: int, days: Path, lake: Path) -> None:
+    (days / "b.csv").write_bytes(H8 + line() + b"x\n")
+    reports = trackparse.convert_logs(days, lake, jobs=jobs, on_error="quarantine")
+    assert {*content(lake)} == {"a.parquet", "b.parquet", "b.rejects.jsonl", "c.parquet"}
+    assert [report.rejects_path for report in reports] == [None, lake / "b.rejects.jsonl", None]
+    assert trackparse.read_rejects(lake / "b.rejects.jsonl")["raw"].to_pylist() == [b"x\n"]
+    skipped = trackparse.convert_logs(days, lake, on_error="skip")[1]
+    assert (skipped.rejected, skipped.rejects_path) == (1, None)
+
+
+@jobs
+def test_what_is_logged_in_a_worker_is_logged_here(
+    jobs: int, days: Path, lake: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (days / "d.zip").write_bytes(python_zip({"a.csv": H8 + line(), "b.txt": H8 + line()}))
+    with caplog.at_level(logging.WARNING, logger="trackparse"):
+        trackparse.convert_logs(days, lake, jobs=jobs)
+    assert "b.txt" in caplog.text
+
+
+class TestExisting:
+    @jobs
+    def test_a_second_run_does_nothing(self, jobs: int, days: Path, lake: Path) -> None:
+        first = trackparse.convert_logs(days, lake)
+        before = content(lake), [path.stat().st_ino for path in sorted(lake.iterdir())]
+        again = trackparse.convert_logs(days, lake, jobs=jobs)
+        assert [report.skipped for report in again] == [True] * 3
+        assert [(r.records, r.bytes_out, r.path) for r in again] == [(r.records, r.bytes_out, r.path) for r in first]
+        assert (content(lake), [path.stat().st_ino for path in sorted(lake.iterdir())]) == before
+        assert "skipped" in repr(again[0])
+
+    @pytest.mark.parametrize("how", ["content", "time", "options"])
+    def test_what_has_changed_is_converted_again(self, how: str, days: Path, lake: Path) -> None:
+        where = trackparse.Filter(statuses=["sent", "failed"], app_codes=["A-1", "B-2", "C-3"])
+        trackparse.convert_logs(days, lake, where=where)
+        options: dict[str, Any] = {"where": where}
+        if how == "content":
+            change(days / "b.csv", H8 + line() * 7)
+        elif how == "time":
+            change(days / "b.csv", H8 + line(description=b"x") + line())
+        else:
+            options["columns"] = ["status"]
+        changed = [True] * 3 if how == "options" else [False, True, False]
+        reports = trackparse.convert_logs(days, lake, **options)
+        assert [not report.skipped for report in reports] == changed
+        assert [report.skipped for report in trackparse.convert_logs(days, lake, **options)] == [True] * 3
+        assert pq.read_metadata(lake / "b.parquet").num_rows == {"content": 7}.get(how, 2)
+
+    def test_options_that_change_no_row_count_for_nothing(self, days: Path, lake: Path) -> None:
+        trackparse.convert_logs(days, lake, columns=["status"])
+        options: Any = {"block_size": 1 << 16, "limits": trackparse.Limits(max_members=7), "columns": iter(["status"])}
+        assert all(report.skipped for report in trackparse.convert_logs(days, lake, **options))
+
+    def test_a_folder_that_was_moved_is_the_same(self, days: Path, lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        trackparse.convert_logs(days, lake)
+        moved = days.rename(days.with_name("moved"))
+        assert all(report.skipped for report in trackparse.convert_logs(moved, lake))
+        monkeypatch.chdir(moved)
+        assert all(report.skipped for report in trackparse.convert_logs("*.csv", lake))
+
+    def test_the_file_of_another_log_is_kept(self, days: Path, lake: Path, tmp_path: Path) -> None:
+        trackparse.convert_logs(days, lake)
+        before = content(lake)
+        other = tmp_path / "other" / "b.csv"
+        other.parent.mkdir()
+        other.write_bytes(H6 + line6())
+        (report,) = trackparse.convert_logs(other, lake)
+        assert f"made of another log, {days / 'b.csv'}; write to another folder" in str(report.error)
+        assert content(lake) == before
+        (report,) = trackparse.convert_logs(other, lake, existing="replace")
+        assert (report.error, report.records) == (None, 1)
+
+    @pytest.mark.parametrize("foreign", [b"mine", b"", None])
+    def test_the_file_of_somebody_else_is_kept(self, foreign: bytes | None, days: Path, lake: Path) -> None:
+        lake.mkdir()
+        if foreign is None:
+            trackparse.convert_log(days / "c.csv", lake / "b.parquet")
+        else:
+            (lake / "b.parquet").write_bytes(foreign)
+        before = (lake / "b.parquet").read_bytes()
+        reports = trackparse.convert_logs(days, lake)
+        assert [report.error is None for report in reports] == [True, False, True]
+        assert "does not say of which log it was made" in str(reports[1].error)
+        assert (lake / "b.parquet").read_bytes() == before
+        assert [report.skipped for report in reports] == [False] * 3
+
+    def test_replace_and_error(self, days: Path, lake: Path) -> None:
+        trackparse.convert_logs(days / "b.csv", lake, existing="error")
+        reports = trackparse.convert_logs(days, lake, existing="error")
+        assert [report.error is None for report in reports] == [True, False, True]
+        assert "the file exists" in str(reports[1].error)
+        assert not any(
+            report.skipped or report.error for report in trackparse.convert_logs(days, lake, existing="replace")
+        )
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("options", "error", "message"),
+        [
+            ({"existing": "skp"}, trackparse.OptionError, "existing='skp': did you mean 'skip'?"),
+            ({"jobs": 0}, trackparse.OptionError, "jobs=0: expected 1 or more processes"),
+            ({"jobs": "2"}, trackparse.OptionError, "jobs='2': expected"),
+            ({"rejects": "x.jsonl", "on_error": "quarantine"}, trackparse.OptionError, "rejects: not for several logs"),
+            ({"progress": print}, trackparse.OptionError, "progress: not for several logs: on_report"),
+            ({"colums": []}, TypeError, "unknown option 'colums'"),
+        ],
+        ids=str,
+    )
+    def test_a_wrong_value(
+        self, options: dict[str, Any], error: type[Exception], message: str, days: Path, lake: Path
+    ) -> None:
+        with pytest.raises(error) as caught:
+            trackparse.convert_logs(days, lake, **options)
+        assert message in str(caught.value)
+        assert not lake.exists()
+
+    def test_two_logs_of_one_name(self, days: Path, lake: Path) -> None:
+        (days / "a.zip").write_bytes(python_zip({"a.csv": H8 + line()}))
+        with pytest.raises(trackparse.OptionError, match=r"a\.csv and .*a\.zip would both become .*a\.parquet"):
+            trackparse.convert_logs(days, lake)
+        assert not lake.exists()
+
+    def test_a_log_that_would_be_written_over(self, days: Path) -> None:
+        (days / "a.csv").rename(days / "a.parquet")
+        with pytest.raises(trackparse.OptionError, match=r"a\.parquet is the log itself"):
+            trackparse.convert_logs(days / "*", days)
+
+    @pytest.mark.parametrize("dest", ["s3://lake/push", "gs://lake"])
+    def test_a_place_that_is_no_folder(self, dest: str, days: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(days)
+        before = content(days)
+        with pytest.raises(trackparse.OptionError, match=dest):
+            trackparse.convert_logs(days, dest)
+        assert content(days) == before
+
+    def test_a_log_without_a_name(self, lake: Path) -> None:
+        with pytest.raises(trackparse.OptionError, match="convert_log"):
+            trackparse.convert_logs([H8], lake)
+        assert not lake.exists()
+
+
+@jobs
+def test_an_error_of_the_caller_stops_all_and_leaves_no_half_file(jobs: int, days: Path, lake: Path) -> None:
+    (days / "z.csv").write_bytes(H8 + b"".join(encode_row(fields) for fields in sample_rows(20_000 // SLOW)))
+
+    def refuse(report: trackparse.ConversionReport) -> None:
+        raise KeyError(report.source)
+
+    with pytest.raises(KeyError):
+        trackparse.convert_logs(days, lake, jobs=jobs, on_report=refuse)
+    assert {*content(lake)} <= {"a.parquet", "b.parquet"}
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_ended_and_repeated_has_every_row_once(how: signal.Signals, days: Path, lake: Path) -> None:
+    rows = 20_000 // SLOW
+    data = H8 + b"".join(encode_row(fields) for fields in sample_rows(rows))
+    for name in "defghi":
+        (days / f"{name}.csv").write_bytes(data)
+    code = f"import trackparse; print(0, flush=True); trackparse.convert_logs({str(days)!r}, {str(lake)!r}, jobs=2)"
+    dice = random.Random(how)
+    for _ in range(1 + (how == signal.SIGKILL)):
+        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as run:
+            assert run.stdout
+            run.stdout.readline()
+            time.sleep(dice.uniform(0.2, 1.2))
+            run.send_signal(how)
+        if how != signal.SIGKILL:
+            assert all(name.endswith(".parquet") for name in (content(lake) if lake.exists() else {}))
+        for path, count in rows_in(lake).items() if lake.exists() else ():
+            assert count == {"a": 1, "b": 2, "c": 3}.get(path[0], rows)
+    deadline = time.monotonic() + 20
+    reports = trackparse.convert_logs(days, lake)
+    while any(name.endswith(".tmp") for name in content(lake)) and time.monotonic() < deadline:
+        time.sleep(0.1)  # workers of a process that was killed may still be ending
+    assert not any(report.error for report in reports)
+    assert rows_in(lake) == {f"{name}.parquet": {"a": 1, "b": 2, "c": 3}.get(name, rows) for name in "abcdefghi"}
+
+
+class TestCommandLine:
+    def test_a_folder_is_the_logs_in_it(self, days: Path, lake: Path) -> None:
+        result = good("convert", days, "--to", lake, "--jobs", 2)
+        assert result.stdout.count("rows, ") + result.stdout.count("row, ") == 3
+        assert rows_in(lake) == {"a.parquet": 1, "b.parquet": 2, "c.parquet": 3}
+        assert "records         6" in good("stats", days).stdout or good("stats", days).stdout.count("records") == 3
+        assert "no log in this directory" in failed(1, "convert", lake)
+
+    def test_what_was_converted_before(self, days: Path, lake: Path) -> None:
+        good("convert", days, "--to", lake, "--existing", "skip")
+        again = good("convert", days, "--to", lake, "--existing", "skip")
+        assert again.stdout.splitlines() == [
+            f"{lake / 'a.parquet'}: 1 row, converted before",
+            f"{lake / 'b.parquet'}: 2 rows, converted before",
+            f"{lake / 'c.parquet'}: 3 rows, converted before",
+        ]
+        assert all(report.skipped for report in trackparse.convert_logs(days, lake, on_error="quarantine"))
+        assert "converted before" not in good("convert", days, "--to", lake).stdout
+        message = failed(1, "convert", days / "b.csv", "--to", lake, "--existing", "error")
+        assert (
+            "b.parquet: the file exists; write to another folder, or write over it with --existing replace" in message
+        )

@@ -1,0 +1,578 @@
+"""Datasets: the same records at each use, from however many logs, in memory that does not grow with them."""
+
+from __future__ import annotations
+
+import gc
+import gzip
+import logging
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, cast
+
+import duckdb
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.dataset as pads
+import pytest
+
+import trackparse
+from support.archives import python_zip
+from support.kernels import SLOW
+from support.logs import H6, H8, line, line6
+from trackparse.datasets import LogDataset
+from trackparse.options import DatasetOptions, dataset_options
+from trackparse.sources.listing import Log
+from trackparse.sources.source import Source, open_source
+from trackparse.testing.sample import encode_row, sample_rows
+
+ROWS = 600 // SLOW
+DAYS = [H8 + b"".join(encode_row(fields) for fields in sample_rows(ROWS, seed=day)) for day in range(3)]
+# An extra column, which stands behind the known ones.
+H9 = H8[:-1] + b";region\n"
+
+
+def line9(region: bytes = b"eu") -> bytes:
+    return line()[:-1] + b";" + region + b"\n"
+
+
+@pytest.fixture
+def days(tmp_path: Path) -> Path:
+    """A folder with a log a day."""
+    folder = tmp_path / "days"
+    folder.mkdir()
+    for number, data in enumerate(DAYS, 1):
+        (folder / f"2021-04-0{number}.zip").write_bytes(python_zip({"tracking_log.csv": data}))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left(tmp_path: Path) -> Iterator[None]:
+    yield
+    gc.collect()
+    for thread in threading.enumerate():
+        if thread.name.startswith("trackparse"):
+            thread.join(5)
+            assert not thread.is_alive()
+    if Path("/proc/self/fd").exists():
+        links = [link.readlink() for link in Path("/proc/self/fd").iterdir() if link.is_symlink() and link.exists()]
+        assert not [link for link in links if link.is_relative_to(tmp_path)]
+
+
+def logs(folder: Path, **content: bytes) -> Path:
+    for name, data in content.items():
+        (folder / f"{name}.csv").write_bytes(data)
+    return folder
+
+
+class TestTheSameEachTime:
+    def test_every_way_gives_all_records_again_and_again(self, days: Path) -> None:
+        ds = trackparse.dataset(days)
+        whole = pa.concat_tables([trackparse.read_log(path) for path in sorted(days.iterdir())])
+        for _ in range(2):
+            assert ds.to_table().equals(whole)
+            assert pa.Table.from_batches(ds.to_batches()).equals(whole)
+            assert ds.to_reader().read_all().equals(whole)
+            assert ds.count_rows() == whole.num_rows == 3 * ROWS
+            assert [event.hwid for event in ds.events()] == whole["hwid"].to_pylist()
+            assert ds.head(ROWS + 7).equals(whole.slice(0, ROWS + 7))
+            with ds.open() as log:
+                assert log.read_all().equals(whole)
+                assert log.stats.records == 3 * ROWS
+                assert log.stats.bytes_read == log.stats.bytes_total == sum(p.stat().st_size for p in days.iterdir())
+
+    def test_duckdb_asks_twice_and_joins_it_with_itself(self, days: Path) -> None:
+        ds = trackparse.dataset(days, columns=["status", "hwid", "log"])
+        assert ds.count_rows() == 3 * ROWS
+        for _ in range(2):
+            assert duckdb.execute("SELECT count(*) FROM ds").fetchall() == [(3 * ROWS,)]
+        relation = duckdb.sql("SELECT log, count(*) AS n FROM ds GROUP BY log ORDER BY log")
+        assert relation is not None
+        assert str(relation) == str(relation)
+        assert str(relation).count(f"│ {ROWS:5} │") == 3 or str(relation).count(str(ROWS)) == 3
+        joined = "SELECT count(*) FROM ds a JOIN (SELECT DISTINCT hwid FROM ds WHERE status = 'sent') b USING (hwid)"
+        sent = {event.hwid for event in ds.events() if event.status == "sent"}
+        assert duckdb.execute(joined).fetchall() == [(sum(event.hwid in sent for event in ds.events()),)]
+
+    def test_polars_joins_it_with_itself(self, days: Path) -> None:
+        ds = trackparse.dataset(days, columns=["status", "log"])
+        left, right = pl.DataFrame(ds).lazy(), pl.DataFrame(ds).lazy()
+        counted = left.group_by("log").len().join(right.group_by("log").len(), on="log").collect()
+        assert counted["len"].to_list() == counted["len_right"].to_list() == [ROWS] * 3
+
+    def test_pandas_and_pyarrow_read_it_twice(self, days: Path, tmp_path: Path) -> None:
+        ds = trackparse.dataset(days, columns=["status"])
+        for number in range(2):
+            assert isinstance(frame := ds.to_table().to_pandas(), pd.DataFrame)
+            assert len(frame) == 3 * ROWS
+            assert pa.table(ds).num_rows == 3 * ROWS
+            pads.write_dataset(ds.to_reader(), tmp_path / str(number), format="parquet")
+            assert pads.dataset(tmp_path / str(number)).count_rows() == ds.count_rows()
+
+    def test_threads_scan_it_side_by_side(self, days: Path) -> None:
+        ds = trackparse.dataset(days, block_size=5000)
+        with ThreadPoolExecutor(4) as pool:
+            tables = list(pool.map(lambda _: ds.to_table(), range(8)))
+        assert all(table.equals(tables[0]) for table in tables)
+        assert tables[0].num_rows == 3 * ROWS
+
+    @pytest.mark.parametrize("used", [False, True])
+    def test_a_worker_process_gets_the_same(self, used: bool, days: Path) -> None:
+        where = trackparse.Filter(statuses=["sent"])
+        ds = trackparse.dataset(f"{days}/*.zip", where=where, columns=["hwid", "log"], limits=trackparse.Limits())
+        if used:
+            assert ds.to_table().num_rows
+        code = (
+            "import pickle, sys; ds = pickle.load(sys.stdin.buffer); sys.stdout.write(repr(ds.to_table().to_pydict()))"
+        )
+        run = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(ds), capture_output=True, check=True)
+        assert run.stdout.decode() == repr(ds.to_table().to_pydict())
+
+    def test_bytes_are_a_log_too(self) -> None:
+        ds = trackparse.dataset([DAYS[0], bytearray(DAYS[1])])
+        assert ds.files == ["<bytes>", "<bytes>"]
+        assert ds.count_rows() == ds.count_rows() == 2 * ROWS
+        assert trackparse.dataset(DAYS[0]).head(1).num_rows == 1
+
+
+class Counted:
+    """A log that counts how often it is opened."""
+
+    def __init__(self, data: bytes, name: str = "a.csv") -> None:
+        self.opened = 0
+        self.log = Log(name, self.open, len(data))
+        self._data = data
+
+    def open(self) -> Source:
+        self.opened += 1
+        return open_source(self._data)
+
+
+def dataset_of(*counted: Counted, **options: Any) -> LogDataset:
+    return LogDataset([one.log for one in counted], dataset_options(cast(DatasetOptions, options)))
+
+
+def wait_for_the_thread(log: trackparse.LogReader) -> None:
+    """Until the thread ahead has read the first log, of three blocks."""
+    deadline = time.monotonic() + 20
+    while not log._logs._aheads[0].ended and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert log._logs._aheads[0].ended
+
+
+class TestOpening:
+    def test_a_query_opens_each_log_once(self) -> None:
+        one, two = Counted(DAYS[0]), Counted(DAYS[1], "b.csv")
+        ds = dataset_of(one, two)
+        assert ds.schema.names[0] == "timestamp"
+        begun = one.opened, two.opened
+        for _ in range(2):
+            assert ds.schema == pa.schema(ds)
+        assert (one.opened, two.opened) == begun
+        for number in range(1, 3):
+            assert duckdb.execute("SELECT count(*) FROM ds").fetchall() == [(2 * ROWS,)]
+            assert (one.opened - begun[0], two.opened - begun[1]) == (number, number)
+
+    def test_the_first_use_opens_it_once(self) -> None:
+        one = Counted(DAYS[0])
+        assert dataset_of(one).to_table().num_rows == ROWS
+        assert one.opened == 1
+
+    def test_known_columns_need_no_log_for_their_schema(self) -> None:
+        one = Counted(b"not a log at all")
+        ds = dataset_of(one, columns=("status", "timestamp", "log"), dictionary=("log",))
+        assert ds.schema.names == ["status", "timestamp", "log"]
+        assert ds.schema.types[1] == pa.timestamp("us")
+        assert pa.schema(ds) == ds.schema
+        assert not one.opened
+        with pytest.raises(trackparse.HeaderError):
+            ds.to_table()
+
+    def test_the_schema_stays_that_of_the_first_time(self, tmp_path: Path) -> None:
+        path = logs(tmp_path, a=H9 + line9()) / "a.csv"
+        ds = trackparse.dataset(path)
+        assert ds.to_table()["region"].to_pylist() == ["eu"]
+        path.write_bytes(H8 + line())
+        assert ds.to_table()["region"].to_pylist() == [None]
+        assert pickle.loads(pickle.dumps(ds)).schema == ds.schema  # noqa: S301
+
+    def test_the_next_log_is_begun_when_the_thread_ahead_has_nothing_left(self) -> None:
+        one, two, three = Counted(DAYS[0]), Counted(DAYS[1], "b"), Counted(DAYS[2], "c")
+        with dataset_of(one, two, three, block_size=len(DAYS[0]) // 3 + 1).open() as log:
+            wait_for_the_thread(log)
+            next(log)
+            rest = next(log)
+            assert log.stats.records < ROWS
+            assert (two.opened, three.opened) == (1, 0)
+            assert log.stats.records + log.read_all().num_rows == 3 * ROWS
+            assert rest.num_rows
+
+    def test_a_thread_that_cannot_be_started_early_is_started_later(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        start = threading.Thread.start
+        tries: list[threading.Thread] = []
+
+        def refuse_the_second(thread: threading.Thread) -> None:
+            tries.append(thread)
+            if len(tries) == 2:
+                raise RuntimeError("can't start new thread")
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", refuse_the_second)
+        two = Counted(DAYS[1], "b")
+        with dataset_of(Counted(DAYS[0]), two, block_size=len(DAYS[0]) // 3 + 1).open() as log:
+            wait_for_the_thread(log)
+            assert log.read_all().num_rows == 2 * ROWS
+        assert len(tries) == 3
+        assert two.opened == 2
+
+    def test_one_that_is_gone_is_told_behind_the_records_before_it(self, days: Path) -> None:
+        ds = trackparse.dataset(days)
+        (days / "2021-04-02.zip").unlink()
+        rows: list[int] = []
+        with pytest.raises(FileNotFoundError, match=r"2021-04-02\.zip"):
+            rows.extend(batch.num_rows for batch in ds.to_batches())
+        assert sum(rows) == ROWS
+
+    def test_a_dropped_one_leaves_nothing_open(self, days: Path) -> None:
+        ds = trackparse.dataset(days, block_size=1000)
+        held: list[Any] = [ds.to_batches(), ds.events(), ds.to_reader(), ds.open()]
+        next(held[0])
+        next(held[1])
+        held[2].read_next_batch()
+        held.clear()  # the fixture looks for threads and open files
+
+
+class TestColumns:
+    @pytest.mark.parametrize("kind", ["string", "string_view", "dictionary"])
+    def test_log_is_the_name_of_the_log(self, kind: str, tmp_path: Path) -> None:
+        names = ["a.csv", 'it "is".csv', 'a"', '"quoted".csv', "back\\slash;semi\r.csv", "ключ" * 9 + ".csv"]
+        for name in names:
+            (tmp_path / name).write_bytes(H6 + line6() * 3)
+        options: dict[str, Any] = {"dictionary": ["log"]} if kind == "dictionary" else {"string_type": kind}
+        ds = trackparse.dataset([tmp_path / name for name in names], columns=["log", "hwid"], **options)
+        table = ds.to_table()
+        table.validate(full=True)
+        assert table.schema == ds.schema
+        assert table["log"].to_pylist() == [
+            name for name in sorted(str(tmp_path / name) for name in names) for _ in "abc"
+        ]
+        assert sorted(ds.files) == ds.files == list(dict.fromkeys(table["log"].to_pylist()))
+
+    def test_log_of_a_name_that_is_not_text(self, tmp_path: Path) -> None:
+        path = os.fsencode(tmp_path) + b"/\xff.csv"
+        Path(os.fsdecode(path)).write_bytes(H6 + line6())
+        ds = trackparse.dataset(tmp_path, columns=["log"])
+        assert ds.to_table()["log"].to_pylist() == [f"{tmp_path}/\\udcff.csv"]
+
+    def test_log_beside_a_filter_and_bad_records(self, tmp_path: Path) -> None:
+        data = H6 + line6(b"1") + b"x\n" + line6(b"2", target=b"other") + line6(b"3")
+        ds = trackparse.dataset(logs(tmp_path, a=data, b=data), columns=["description", "log"], on_error="skip")
+        names = [f"{tmp_path}/{name}.csv" for name in "ab"]
+        assert ds.to_table()["log"].to_pylist() == [name for name in names for _ in range(3)]
+        where = trackparse.Filter(statuses=["created"])
+        assert ds.to_table(where=where).to_pydict() == {
+            "description": [*"123123"],
+            "log": [n for n in names for _ in "123"],
+        }
+
+    def test_a_column_log_of_its_own(self, tmp_path: Path) -> None:
+        header = H6[:-1] + b";log\n"
+        ds = trackparse.dataset(logs(tmp_path, a=header + line6()[:-1] + b";mine\n"))
+        assert ds.to_table()["log"].to_pylist() == ["mine"]
+        with pytest.raises(trackparse.HeaderError, match=r"a\.csv: a column 'log' of its own.*columns="):
+            ds.to_table(columns=["log"])
+
+    def test_a_single_log_has_no_such_column(self) -> None:
+        with pytest.raises(trackparse.OptionError, match="no column 'log'"):
+            trackparse.read_log(DAYS[0], columns=["log"])
+
+    def test_generations_give_one_schema(self, tmp_path: Path) -> None:
+        ds = trackparse.dataset(logs(tmp_path, a=H6 + line6(), b=H8 + line(), c=line6()))
+        assert ds.schema.names == H8[2:-1].decode().split(";")
+        assert ds.to_table()["appCode"].to_pylist() == [None, "A-1", None]
+        assert ds.to_table()["payload"].to_pylist() == [None, "{}", None]
+
+    def test_a_column_that_only_the_first_log_has(self, tmp_path: Path) -> None:
+        ds = trackparse.dataset(logs(tmp_path, a=H9 + line9(), b=H8 + line()))
+        assert ds.to_table()["region"].to_pylist() == ["eu", None]
+
+    def test_a_column_that_a_later_log_adds(self, tmp_path: Path) -> None:
+        ds = trackparse.dataset(logs(tmp_path, a=H8 + line(), b=H9 + line9(), c=H8 + line()))
+        rows: list[int] = []
+        with pytest.raises(trackparse.HeaderError) as caught:
+            rows.extend(batch.num_rows for batch in ds.to_batches())
+        assert rows == [1]
+        assert f"{tmp_path}/b.csv: column 'region' is not in the first header" in str(caught.value)
+        assert "columns=" in str(caught.value)
+        assert ds.count_rows() == 3
+        assert sum(1 for _ in ds.events()) == 3
+        assert ds.to_table(columns=["region", "status"])["region"].to_pylist() == [None, "eu", None]
+        assert ds.to_table(columns=["region"], dictionary=["region"])["region"].to_pylist() == [None, "eu", None]
+
+    def test_a_column_that_no_log_has(self, tmp_path: Path) -> None:
+        ds = trackparse.dataset(logs(tmp_path, a=H8 + line(), b=H9 + line9()), columns=["regin"])
+        message = "no column 'regin' in any of the 2 logs: did you mean 'region'"
+        with pytest.raises(trackparse.OptionError, match=message):
+            ds.to_reader()
+        with pytest.raises(trackparse.OptionError, match=message):
+            pa.schema(ds)
+
+    def test_options_of_one_use_replace_those_of_the_dataset(self, days: Path) -> None:
+        ds = trackparse.dataset(days, columns=["status"])
+        failed = trackparse.Filter(statuses=["failed"])
+        expected = sum(event.status == "failed" for event in ds.events())
+        assert ds.to_table(where=failed).num_rows == ds.count_rows(where=failed) == expected
+        assert ds.to_table(columns=["hwid"]).column_names == ["hwid"]
+        assert ds.to_table().column_names == ["status"]
+        with pytest.raises(TypeError, match="unknown option 'colums'"):
+            ds.to_table(colums=["hwid"])  # type: ignore[call-arg]
+
+    def test_head_reads_no_more_than_it_takes(self, days: Path) -> None:
+        (days / "2021-04-09.csv").write_bytes(b"no log")
+        ds = trackparse.dataset(days, block_size=5000)
+        assert [ds.head(n).num_rows for n in (0, 1, 2 * ROWS)] == [0, 1, 2 * ROWS]
+        assert ds.head(2, where=trackparse.Filter(statuses=["created"]))["status"].to_pylist() == ["created"] * 2
+        with pytest.raises(trackparse.OptionError, match="num_rows=-1"):
+            ds.head(-1)
+
+
+# What is no log, or not all of one; the class of its error.
+BAD: dict[str, tuple[bytes, type[Exception]]] = {
+    "truncated": (python_zip({"log.csv": DAYS[0]})[:-3000], trackparse.TruncatedError),
+    "empty": (b"", trackparse.HeaderError),
+    "a web page": (b"<html>busy</html>", trackparse.HeaderError),
+    "an empty ZIP": (python_zip({}), trackparse.ArchiveError),
+}
+
+
+class TestBadLogs:
+    @pytest.mark.parametrize("kind", BAD)
+    @pytest.mark.parametrize("place", [0, 1, 2])
+    def test_it_is_raised_or_left_behind(
+        self, place: int, kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        data, error = BAD[kind]
+        content = [DAYS[0], DAYS[1]]
+        content.insert(place, data)
+        logs(tmp_path, **dict(zip("abc", content, strict=True)))
+        bad = f"{tmp_path}/{'abc'[place]}.csv"
+        ds = trackparse.dataset(tmp_path, on_error="skip")
+        hwids: list[str] = []
+        with pytest.raises(error, match=bad):
+            hwids.extend(event.hwid for event in ds.events())
+        good = [trackparse.read_log(day)["hwid"].to_pylist() for day in DAYS[:2]]
+        begun = [hwid for day in good[:place] for hwid in day]
+        assert hwids[: len(begun)] == begun
+        assert (len(hwids) > len(begun)) == (kind == "truncated")
+        with caplog.at_level(logging.WARNING, logger="trackparse"), ds.open(on_damage="keep") as log:
+            kept = log.read_all()["hwid"].to_pylist()
+            assert [type(one) for one in log.damage] == [error]
+        assert [record.message for record in caplog.records if bad in record.message]
+        assert kept[: len(begun)] == begun
+        assert kept[-ROWS:] == good[1] or place == 2
+        assert len(kept) == 2 * ROWS or (kind == "truncated" and len(kept) > 2 * ROWS)
+
+    def test_a_file_of_rejects_among_them_is_called_one(self, tmp_path: Path) -> None:
+        data = H6 + line6() + b"x\n"
+        options: Any = {"on_error": "quarantine", "rejects": tmp_path / "a.rejects.jsonl"}
+        trackparse.convert_log(logs(tmp_path, a=data) / "a.csv", tmp_path / "a.parquet", **options)
+        with pytest.raises(trackparse.HeaderError, match=r"a\.rejects\.jsonl: a file of rejects.*mended_log"):
+            trackparse.dataset(f"{tmp_path}/*[vl]", on_error="skip").to_table()
+
+    def test_nothing_but_bad_logs_is_an_error(self, tmp_path: Path) -> None:
+        ds = trackparse.dataset(logs(tmp_path, a=b"", b=b"<html>"), on_damage="keep")
+        for columns in (None, ["status"]):
+            with pytest.raises(trackparse.HeaderError, match=r"a\.csv"):
+                ds.to_table(columns=columns)
+
+    def test_rejects_and_errors_name_log_and_member(self, days: Path) -> None:
+        bad = H8 + line() + b"x\n"
+        for name in ("b", "c"):
+            (days / f"{name}.zip").write_bytes(python_zip({"tracking_log.csv": bad}))
+        (days / "d.csv").write_bytes(bad)
+        (days / "e.csv.gz").write_bytes(gzip.compress(bad))
+        ds = trackparse.dataset(days)
+        named = [f"{days}/{name}.zip: member 'tracking_log.csv'" for name in "bc"] + [
+            f"{days}/d.csv",
+            f"{days}/e.csv.gz",
+        ]
+        with pytest.raises(trackparse.RecordError) as caught:
+            ds.to_table()
+        assert caught.value.position.member == named[0]
+        with ds.open(on_error="quarantine") as log:
+            assert log.read_all().num_rows == 3 * ROWS + 4
+            assert log.rejects["member"].to_pylist() == named
+            assert log.rejects["line"].to_pylist() == [3] * 4
+            assert log.stats.rejected == 4
+            mended = [{**row, "raw": line(b"{}")} for row in log.rejects.to_pylist()]
+        assert trackparse.read_log(trackparse.mended_log(mended)).num_rows == 4
+
+    def test_limits_are_for_each_log(self, tmp_path: Path) -> None:
+        logs(tmp_path, a=DAYS[0], b=DAYS[0])
+        limits = trackparse.Limits(max_inflated_bytes=len(DAYS[0]))
+        ds = trackparse.dataset(tmp_path, limits=limits)
+        assert ds.count_rows() == 2 * ROWS
+        logs(tmp_path, b=DAYS[0] + line())
+        with pytest.raises(trackparse.LimitError, match=r"b\.csv"):
+            ds.to_table(on_damage="keep")
+
+    def test_a_stream_keeps_the_text_of_the_error(self, tmp_path: Path) -> None:
+        ds = trackparse.dataset(logs(tmp_path, a=H8 + line(), b=b"<html>"))
+        assert ds.schema.names
+        with pytest.raises(duckdb.Error, match=r"b\.csv: .*a web page"):
+            duckdb.execute("SELECT count(*) FROM ds").fetchall()
+
+
+class TestSources:
+    @pytest.fixture
+    def tree(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.chdir(tmp_path)
+        for name in (
+            *("b.zip", "a.CSV", "c.csv.gz", "sub/d.zip", "sub/deep/e.csv"),  # logs
+            *(".hidden.zip", "_left.zip", "~$a.csv", ".git/x.zip", "_tmp/x.zip"),
+            *("a.parquet", "a.rejects.jsonl", "notes.txt", "b.zip.tmp", ".b.12-0123abcd.trackparse.tmp", "noise.gz"),
+        ):
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(H6 + line6())
+        (tmp_path / "empty.zip").mkdir()
+        return tmp_path
+
+    def test_a_directory_is_the_logs_in_it(self, tree: Path) -> None:
+        expected = ["a.CSV", "b.zip", "c.csv.gz", "sub/d.zip", "sub/deep/e.csv"]
+        assert trackparse.dataset(".").files == expected
+        assert trackparse.dataset(tree).files == [str(tree / name) for name in expected]
+        assert trackparse.dataset([Path("sub/deep"), "sub/"]).files == expected[3:]
+        assert trackparse.dataset(".").count_rows() == 5
+
+    @pytest.mark.parametrize(
+        ("sources", "files"),
+        [
+            ("b.zip", ["b.zip"]),
+            (Path("b.zip"), ["b.zip"]),
+            ("*.zip", ["_left.zip", "b.zip"]),
+            ("**/*.zip", ["_left.zip", "_tmp/x.zip", "b.zip", "sub/d.zip"]),
+            ("n*", ["noise.gz", "notes.txt"]),
+            (["sub/d.zip", "b.zip", "./b.zip", "b.*"], ["b.zip", "b.zip.tmp", "sub/d.zip"]),
+            (("b.zip",), ["b.zip"]),
+            (iter(["notes.txt", Path("b.zip")]), ["b.zip", "notes.txt"]),
+        ],
+        ids=str,
+    )
+    def test_paths_globs_and_lists(self, sources: Any, files: list[str], tree: Path) -> None:
+        assert trackparse.dataset(sources).files == files
+
+    def test_a_name_that_looks_like_a_glob(self, tree: Path) -> None:
+        (tree / "day[1].csv").write_bytes(H6 + line6())
+        assert trackparse.dataset("day[1].csv").files == ["day[1].csv"]
+
+    def test_a_file_with_two_names_is_read_once(self, tree: Path) -> None:
+        (tree / "latest.zip").symlink_to("b.zip")
+        assert trackparse.dataset(["latest.zip", "b.zip"]).files == ["b.zip"]
+        assert trackparse.dataset("latest.zip").files == ["latest.zip"]
+
+    @pytest.mark.parametrize(
+        ("sources", "error", "message"),
+        [
+            ("gone.zip", FileNotFoundError, "gone.zip"),
+            ("", FileNotFoundError, "no name"),
+            ("gone/*.zip", FileNotFoundError, "no file matches this pattern: 'gone/\\*.zip'"),
+            ("empty*", FileNotFoundError, "no file matches this pattern"),
+            (
+                "empty.zip",
+                FileNotFoundError,
+                r"no log in this directory \(\*\.zip, \*\.csv, \*\.csv\.gz\): 'empty.zip'",
+            ),
+            ([], trackparse.OptionError, "no sources: name at least one log"),
+            (["b.zip", "gone.zip"], FileNotFoundError, "gone.zip"),
+            ("s3://bucket/days/", trackparse.OptionError, "s3://bucket/days/"),
+            ("pipe", trackparse.OptionError, "pipe can be read only once.*open_log"),
+            (5, TypeError, "a source of a dataset is a path.*not int"),
+            ([5], TypeError, "a source of a dataset is a path.*not int"),
+            ({"b.zip": 1}, TypeError, "not dict"),
+            (None, TypeError, "not NoneType"),
+            ([["b.zip"]], TypeError, "not list"),
+        ],
+        ids=str,
+    )
+    def test_what_is_no_source_is_told(self, sources: Any, error: type[Exception], message: str, tree: Path) -> None:
+        os.mkfifo(tree / "pipe")
+        with pytest.raises(error, match=message):
+            trackparse.dataset(sources)
+
+    def test_a_file_object_can_be_read_only_once(self, tree: Path) -> None:
+        with (tree / "b.zip").open("rb") as file:
+            for source in (file, [file]):
+                with pytest.raises(TypeError, match=r"BufferedReader can be read only once.*open_log"):
+                    trackparse.dataset(source)  # type: ignore[arg-type]
+
+    def test_a_folder_that_cannot_be_read_is_an_error(self, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        scandir = os.scandir
+
+        def refuse(path: Any) -> Any:
+            if os.fspath(path).endswith("sub"):
+                raise PermissionError(13, "Permission denied", path)
+            return scandir(path)
+
+        monkeypatch.setattr(os, "scandir", refuse)
+        with pytest.raises(PermissionError, match="sub"):
+            trackparse.dataset(tree)
+
+
+def test_its_text_says_what_it_is(days: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(days)
+    (days / "x.csv").write_bytes(H6)
+    assert repr(trackparse.dataset("x.csv")) == "<LogDataset of 1 log: 'x.csv'>"
+    assert repr(trackparse.dataset(".", columns=["log", "status"])) == (
+        "<LogDataset of 4 logs: '2021-04-01.zip', '2021-04-02.zip', '2021-04-03.zip' and 1 more; columns log, status>"
+    )
+    with trackparse.dataset(".").open() as log:
+        assert repr(log).startswith("<LogReader '2021-04-01.zip and 3 more': columns timestamp, ")
+
+
+# Every way but to_table, which holds all rows. Prints the peak of the process after a few logs, and after many.
+_PEAKS = """
+import glob, os, sys
+from pathlib import Path
+import pyarrow as pa
+import trackparse
+
+folder, few = sys.argv[1], int(sys.argv[2])
+names = sorted(glob.glob(folder + "/*.zip"))
+
+def peak():
+    return next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
+
+for several in (names[:few], names):
+    ds = trackparse.dataset(several)
+    rows = ds.count_rows()
+    assert rows == len(several) * int(sys.argv[3])
+    assert sum(batch.num_rows for batch in ds.to_batches(columns=["hwid", "payload", "log"])) == rows
+    assert sum(batch.num_rows for batch in ds.to_reader(dictionary=["status", "appCode"])) == rows
+    assert sum(batch.num_rows for batch in pa.RecordBatchReader.from_stream(ds)) == rows
+    assert sum(1 for _ in ds.events()) == rows
+    assert ds.head(5).num_rows == 5
+    print(peak())
+"""
+
+
+@pytest.mark.skipif(SLOW > 1, reason="the slow kernel takes minutes")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from /proc")
+def test_memory_does_not_grow_with_the_number_of_logs(tmp_path: Path) -> None:
+    rows = 6_000
+    first = tmp_path / "000.zip"
+    first.write_bytes(python_zip({"log.csv": H8 + b"".join(encode_row(fields) for fields in sample_rows(rows))}))
+    for number in range(1, 32):
+        (tmp_path / f"{number:03}.zip").hardlink_to(first)
+    code = [sys.executable, "-c", _PEAKS, str(tmp_path), "4", str(rows)]
+    run = subprocess.run(code, capture_output=True, text=True, check=True)
+    few, many = map(int, run.stdout.split())
+    # 28 logs more have 58 MiB. A thread that ends late leaves the next one an arena of the allocator to itself: 10 MiB.
+    assert many <= few + (16 << 10)
