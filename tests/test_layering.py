@@ -26,6 +26,7 @@ ORDER = [
     ["joined"],
     ["reader"],
     ["datasets"],
+    ["polars"],
     ["convert"],
     ["client"],
     ["testing"],

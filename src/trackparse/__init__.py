@@ -97,7 +97,7 @@ _LAZY = {
     "read_rejects": "rejects.files",
 }
 # Packages with public names of their own.
-_PACKAGES = ("client", "testing")
+_PACKAGES = ("client", "polars", "testing")
 
 
 def __getattr__(name: str) -> Any:
