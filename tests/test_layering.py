@@ -27,7 +27,7 @@ ORDER = [
     ["joined"],
     ["reader"],
     ["datasets"],
-    ["convert", "aio"],
+    ["convert", "aio", "polars"],
     ["client"],
     ["testing"],
     ["__init__"],

@@ -9,6 +9,7 @@ from typing import Final, TypeAlias, Unpack
 import pyarrow as pa
 
 from trackparse.columns.builder import ColumnBuilder, with_last_dictionaries
+from trackparse.columns.filters import Selection
 from trackparse.errors import ArchiveError, HeaderError, OptionError, suggestion
 from trackparse.events import Event
 from trackparse.options import DatasetOptions, ReadOptions, dataset_options, read_part
@@ -48,6 +49,11 @@ class LogDataset:
     def files(self) -> list[str]:
         """The names of the logs, in the order in which they are read; ``<bytes>`` for one in memory."""
         return [log.name for log in self._logs]
+
+    @property
+    def where(self) -> Selection | None:
+        """The filter that it was made with."""
+        return self._options["where"]
 
     @property
     def schema(self) -> pa.Schema:

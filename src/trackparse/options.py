@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias, TypedDict, get_args
 
-from trackparse.columns.filters import Filter
+from trackparse.columns.filters import Selection
 from trackparse.errors import OptionError, suggestion
 from trackparse.limits import Limits
 from trackparse.records.stream import OnError, Stats
@@ -56,7 +56,7 @@ class ReadOptions(TypedDict, total=False):
     """The options of ``open_log``, which says what each of them does, and of everything else that reads a log."""
 
     columns: Iterable[str] | None
-    where: Filter | None
+    where: Selection | None
     dialect: Dialect
     on_error: OnError
     on_rejects: Callable[[pa.RecordBatch], object] | None
@@ -168,7 +168,7 @@ def _shown(value: object) -> str:
 # Not called for None where None is the default.
 _CHECKS: Final[Mapping[str, _Check]] = {
     "columns": _names,
-    "where": _of_kind(Filter, "a trackparse.Filter, such as Filter(statuses=['opened'])"),
+    "where": _of_kind(Selection, "a trackparse.Filter, such as Filter(statuses=['opened'])"),
     "dialect": _one_of(*get_args(Dialect)),
     "on_error": _one_of(*get_args(OnError)),
     "on_rejects": _that(callable, "a function that takes a record batch"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -21,8 +22,63 @@ if TYPE_CHECKING:
 _COLUMNS = {"statuses": "status", "app_codes": "appCode", "tracking_codes": "tracking_code"}
 
 
+class Selection(ABC):
+    """Which records are wanted, by some of their columns."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are looked at."""
+
+    @abstractmethod
+    def mask(self, batch: pa.RecordBatch) -> pa.BooleanArray:
+        """True for each row of a batch that is wanted; null counts as false. The batch has all of ``columns``."""
+
+    def select(self, segments: Sequence[Segment], looked_at: pa.RecordBatch) -> list[Segment]:
+        """The records that meet the filter, as segments to build columns from.
+
+        ``looked_at`` is a batch of the same records with the columns that the filter looks at. Only the columns of the
+        new segments are right: their rejects and positions are those of the old ones.
+        """
+        return [selected for selected, _ in self._selected(segments, looked_at)]
+
+    def select_numbered(
+        self, segments: Sequence[Segment], looked_at: pa.RecordBatch
+    ) -> list[tuple[Segment, Sequence[int]]]:
+        """As ``select``, and with each segment its gaps, which ``events_of`` needs to number the records.
+
+        A gap stands for a record that was left out, or is bad: it is the number of selected records before it.
+        """
+        import pyarrow.compute as pc
+
+        found: list[tuple[Segment, Sequence[int]]] = []
+        for (selected, wanted), segment in zip(self._selected(segments, looked_at), segments, strict=True):
+            wanted = pc.fill_null(wanted, _no())
+            kept = pc.cumulative_sum(wanted.cast(pa.int32()))
+            left_out = _numbers(kept.filter(pc.invert(wanted)))
+            bad = [kept[before - 1].as_py() if before else 0 for before in segment.rejects.before]
+            found.append((selected, sorted((*left_out, *bad)) if bad else left_out))
+        return found
+
+    def _selected(
+        self, segments: Sequence[Segment], looked_at: pa.RecordBatch
+    ) -> list[tuple[Segment, pa.BooleanArray]]:
+        mask = self.mask(looked_at)
+        selected, start = [], 0
+        for segment in segments:
+            wanted = mask.slice(start, segment.records)
+            start += segment.records
+            fields = _rows(segment.fields, 4 * (len(segment.columns) + 1), wanted)
+            timestamps = _rows(segment.timestamps, 8, wanted)
+            chosen = replace(segment, records=wanted.true_count, fields=fields, timestamps=timestamps)
+            selected.append((chosen, wanted))
+        return selected
+
+
 @dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(Selection):
     """Which records are wanted: those that meet every condition given. Pass it as ``where=``.
 
     statuses: the record's status is one of these. An empty collection lets nothing through.
@@ -87,46 +143,6 @@ class Filter:
         if self.until is not None:
             found.append(pc.less(batch["timestamp"], _scalar(self.until)))
         return reduce(pc.and_, found)
-
-    def select(self, segments: Sequence[Segment], looked_at: pa.RecordBatch) -> list[Segment]:
-        """The records that meet the filter, as segments to build columns from.
-
-        ``looked_at`` is a batch of the same records with the columns that the filter looks at. Only the columns of the
-        new segments are right: their rejects and positions are those of the old ones.
-        """
-        return [selected for selected, _ in self._selected(segments, looked_at)]
-
-    def select_numbered(
-        self, segments: Sequence[Segment], looked_at: pa.RecordBatch
-    ) -> list[tuple[Segment, Sequence[int]]]:
-        """As ``select``, and with each segment its gaps, which ``events_of`` needs to number the records.
-
-        A gap stands for a record that was left out, or is bad: it is the number of selected records before it.
-        """
-        import pyarrow.compute as pc
-
-        found: list[tuple[Segment, Sequence[int]]] = []
-        for (selected, wanted), segment in zip(self._selected(segments, looked_at), segments, strict=True):
-            wanted = pc.fill_null(wanted, _no())
-            kept = pc.cumulative_sum(wanted.cast(pa.int32()))
-            left_out = _numbers(kept.filter(pc.invert(wanted)))
-            bad = [kept[before - 1].as_py() if before else 0 for before in segment.rejects.before]
-            found.append((selected, sorted((*left_out, *bad)) if bad else left_out))
-        return found
-
-    def _selected(
-        self, segments: Sequence[Segment], looked_at: pa.RecordBatch
-    ) -> list[tuple[Segment, pa.BooleanArray]]:
-        mask = self.mask(looked_at)
-        selected, start = [], 0
-        for segment in segments:
-            wanted = mask.slice(start, segment.records)
-            start += segment.records
-            fields = _rows(segment.fields, 4 * (len(segment.columns) + 1), wanted)
-            timestamps = _rows(segment.timestamps, 8, wanted)
-            chosen = replace(segment, records=wanted.true_count, fields=fields, timestamps=timestamps)
-            selected.append((chosen, wanted))
-        return selected
 
     def matches(self, event: Event) -> bool:
         """Whether an event meets the filter."""

@@ -1,0 +1,106 @@
+"""Logs as a source of Polars: a lazy frame that reads only what a query needs. Needs polars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Unpack, cast
+
+import polars as pl
+import pyarrow as pa
+from polars.io.plugins import register_io_source
+
+from trackparse.columns.filters import Selection
+from trackparse.datasets import DatasetSource, LogDataset, dataset
+from trackparse.errors import OptionError
+
+if TYPE_CHECKING:
+    from trackparse.options import DatasetOptions
+
+__all__ = ["scan_log"]
+
+
+def scan_log(
+    sources: DatasetSource | Iterable[DatasetSource] | LogDataset, **options: Unpack[DatasetOptions]
+) -> pl.LazyFrame:
+    """A lazy frame over one log or several, which reads them anew each time it is collected.
+
+    Sources and options are those of ``trackparse.dataset``; a ``LogDataset`` is taken as it is, without options. Only
+    the columns that the query needs are built. Conditions on rows (``filter``) are looked at first, by Polars itself,
+    and the other columns are built only for the rows that meet them. ``head`` and ``limit`` stop the read early. Rows
+    are handed over batch by batch: a streaming query, ``sink_parquet`` for one, runs in flat memory.
+
+    An error while the frame is collected is ours, or a ``polars.exceptions.ComputeError`` with our message. TypeError
+    and OptionError for options, and FileNotFoundError for sources, are raised at once.
+
+    >>> opened = trackparse.polars.scan_log("days/*.zip").filter(pl.col("status") == "opened")
+    >>> opened.select("hwid", "timestamp").collect()
+    """
+    if "dictionary" in options:
+        raise OptionError("dictionary: a lazy frame has plain text: cast it with cast(pl.Categorical)")
+    if not isinstance(sources, LogDataset):
+        logs = dataset(sources, **options)
+    elif options:
+        raise TypeError("options go with the sources of a dataset: give them to trackparse.dataset")
+    else:
+        logs = sources
+
+    def frames(
+        columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, _: int | None
+    ) -> Iterator[pl.DataFrame]:
+        if rows is None:
+            yield from _frames(logs, columns, predicate)
+            return
+        # Of the first rows, those that meet the predicate.
+        names = columns if columns is None or predicate is None else [*{*columns, *predicate.meta.root_names()}]
+        for frame in _frames(logs, names, None):
+            first = frame.head(rows)
+            rows -= first.height
+            yield first if predicate is None else first.filter(predicate).select(columns or pl.all())
+            if rows == 0:
+                return
+
+    return register_io_source(frames, schema=lambda: _frame(logs.schema.empty_table()).schema, is_pure=True)
+
+
+def _frames(logs: LogDataset, columns: list[str] | None, predicate: pl.Expr | None) -> Iterator[pl.DataFrame]:
+    """The rows that meet the predicate, a frame for each batch, and at least one."""
+    asked: DatasetOptions = {} if columns is None else {"columns": columns}
+    selection = None if predicate is None else _Meeting(predicate, logs.where)
+    if selection is not None and selection.columns:
+        asked["where"] = selection
+        predicate = None
+    with logs.open(**asked) as log:
+        yield _frame(log.schema.empty_table())
+        for batch in log:
+            frame = _frame(pa.Table.from_batches([batch]))
+            # One that looks at no column, such as pl.lit(False).
+            yield frame if predicate is None else frame.filter(predicate)
+
+
+class _Meeting(Selection):
+    """The rows that meet an expression of Polars and, if there is one, another selection."""
+
+    def __init__(self, predicate: pl.Expr, also: Selection | None) -> None:
+        self._predicate = predicate
+        self._also = also
+        names = () if also is None else also.columns
+        self._columns = tuple(dict.fromkeys((*predicate.meta.root_names(), *names)))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are looked at."""
+        return self._columns
+
+    def mask(self, batch: pa.RecordBatch) -> pa.BooleanArray:
+        """True for each row that meets both."""
+        frame = _frame(pa.Table.from_batches([batch]))
+        met = frame.select(met=self._predicate.fill_null(False))["met"].to_arrow()
+        if self._also is None:
+            return met
+        import pyarrow.compute as pc
+
+        return pc.and_kleene(met, self._also.mask(batch))
+
+
+def _frame(table: pa.Table) -> pl.DataFrame:
+    return cast("pl.DataFrame", pl.from_arrow(table))
