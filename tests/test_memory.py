@@ -29,6 +29,9 @@ BOMBS = {
     "records near the limit": Shape(mib=120, values=("", "", "", "", "each:15700000", "", "")),
     "records near the limit, of emoji": Shape(mib=120, values=("", "", "", "", "same:15700000", "", ""), fill="emoji"),
     "records near the limit, of quotes": Shape(mib=120, values=("", "", "", "", "same:15700000", "", ""), fill="quote"),
+    "records near the limit, that failed for an emoji": Shape(
+        mib=120, values=("", "", "", "text:failed", "same:15700000", "", ""), fill="emoji"
+    ),
     "payloads near the limit, of empty lists": Shape(mib=30, values=("", "", "", "", "", "", "json:15000000:[],")),
     "payloads of 1 MiB, of empty lists": Shape(mib=30, values=("", "", "", "", "", "", "json:1000000:[],")),
     "bad records of three bytes": Shape(mib=16, bad="slashes", bad_every=1, bad_run=1_000_000),
@@ -93,6 +96,14 @@ def test_it_costs_no_more_than_is_promised(name: str, way: str, mib: float, tmp_
     outcome, found = measure(replace(BOMBS[name], mib=mib), way, tmp_path)
     assert outcome.startswith(("read", "LimitError")), outcome
     assert found <= MOST, outcome
+
+
+def test_stats_does_not_decode_what_it_does_not_show(tmp_path: Path) -> None:
+    outcome, found = measure(
+        replace(BOMBS["records near the limit, that failed for an emoji"], mib=34), "stats", tmp_path
+    )
+    assert outcome.startswith("read"), outcome
+    assert found <= 160  # as text of 4 bytes a character it would be 60 more
 
 
 @pytest.mark.skipif(not ALL, reason="minutes: make bombs")
