@@ -106,11 +106,17 @@ def test_stats_does_not_decode_what_it_does_not_show(tmp_path: Path) -> None:
     assert found <= 160  # as text of 4 bytes a character it would be 60 more
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """For the logs: to write one takes longer than to read it, so it is written once for all ways."""
+    return tmp_path_factory.mktemp("bombs")
+
+
 @pytest.mark.skipif(not ALL, reason="minutes: make bombs")
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", BOMBS)
-def test_all_of_them_in_all_ways(name: str, way: str, tmp_path: Path) -> None:
-    outcome, found = measure(BOMBS[name], way, tmp_path)
+def test_all_of_them_in_all_ways(name: str, way: str, folder: Path) -> None:
+    outcome, found = measure(BOMBS[name], way, folder)
     print(f"{found} MiB: {way}: {outcome}: {name}")
     assert outcome.startswith(("read", "LimitError")), outcome
     assert found <= MOST, outcome
