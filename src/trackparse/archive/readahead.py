@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from types import TracebackType
@@ -214,12 +215,12 @@ def _run(shared: _Shared) -> None:
 
 def _put_all(shared: _Shared) -> bool:
     """Put all items; False if they are not wanted any more."""
-    for member in shared.archive:
-        if not shared.put(MemberStart(member.name, member.others)):
-            return False
-        for block in member.blocks(shared.block_size):
-            if not shared.put(block):
-                return False
-        if not shared.put(MemberDamaged() if member.damaged else MemberEnd()):
-            return False
-    return True
+    return all(shared.put(item) for item in items_of(shared.archive, shared.block_size))
+
+
+def items_of(archive: Archive, block_size: int) -> Iterator[Item]:
+    """What a ``ReadAhead`` hands out, inflated when it is asked for, in the thread that asks."""
+    for member in archive:
+        yield MemberStart(member.name, member.others)
+        yield from member.blocks(block_size)
+        yield MemberDamaged() if member.damaged else MemberEnd()
