@@ -38,6 +38,7 @@ PUBLIC_FOLDERS = {"client", "testing", "testing.sample"}
 INSIDE_FOR_CLI = {
     # "-o is the log itself" has to mean the same as in convert_log, which compares files by this function.
     ("cli.convert", "atomic", "identity"),
+    ("cli.convert", "atomic", "kept"),
     ("cli.fetch", "atomic", "identity"),
     ("cli.output", "atomic", "identity"),
     # JSON lines of columns have no events, and a large payload must not be decoded to see that it is an object.

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import click
 
-from trackparse.atomic import identity
+from trackparse.atomic import identity, kept
 from trackparse.cli.exits import Exit
 from trackparse.cli.inputs import Input, inputs_of, total_size
 from trackparse.cli.jobs import Job, run_jobs
@@ -101,6 +101,7 @@ def convert(
     if directory is not None:
         directory.mkdir(parents=True, exist_ok=True)
     with (
+        kept(log.path for log in inputs),
         progress_bar("converting", total_size(inputs), shown=not quiet) as bar,
         closing(run_jobs(todo, jobs, bar)) as outcomes,
     ):
