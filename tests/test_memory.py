@@ -116,7 +116,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", BOMBS)
 def test_all_of_them_in_all_ways(name: str, way: str, folder: Path) -> None:
-    outcome, found = measure(BOMBS[name], way, folder)
+    outcome, found = measure(BOMBS[name], way, folder, timeout=1800)
     print(f"{found} MiB: {way}: {outcome}: {name}")
     assert outcome.startswith(("read", "LimitError")), outcome
     assert found <= MOST, outcome
@@ -126,6 +126,6 @@ def test_all_of_them_in_all_ways(name: str, way: str, folder: Path) -> None:
 @pytest.mark.parametrize("way", CONVERT[:1])
 def test_more_than_2_gib_of_text_in_a_column(way: str, tmp_path: Path) -> None:
     shape = replace(BOMBS["1 MiB in one row of five"], mib=2700)
-    outcome, found = measure(shape, way, tmp_path)
+    outcome, found = measure(shape, way, tmp_path, timeout=1800)
     assert outcome.startswith("read"), outcome
     assert found <= MOST
