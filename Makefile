@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup quick test lint format coverage bench writers oracle mutations torture bombs fuzz ci clean
+.PHONY: setup quick test lint format coverage bench writers oracle mutations torture tsan bombs fuzz ci clean
 
 setup: $(BIN)/.installed
 
@@ -61,6 +61,10 @@ mutations: setup
 KILLS ?= 500
 torture: setup
 	$(BIN)/python tests/torture/kills.py --kills $(KILLS)
+
+# ThreadSanitizer over the kernel, with tests of threads and forks. Needs gcc with its libtsan.
+tsan: setup
+	$(BIN)/python tests/torture/threads.py
 
 # Logs made to cost memory, read in all ways: half an hour. Then others are looked for.
 bombs: setup

@@ -131,6 +131,12 @@ class TestWhatTheDeadLeft:
             good("convert", *([log] if how == "the command line" else [other, log]), "--to", tmp_path)
         assert log.read_bytes() == GOOD
 
+    def test_a_pipe_that_is_called_like_it_is_not_waited_for(self, tmp_path: Path) -> None:
+        pipe = tmp_path / ".a.csv.1-00000000-0.trackparse.tmp"
+        os.mkfifo(pipe)
+        with atomic.kept([pipe]):
+            pass
+
     @pytest.mark.parametrize("how", ["the library", "the command line"])
     def test_what_a_killed_run_left_stays_while_it_is_read(
         self, how: str, writer: subprocess.Popen[bytes], tmp_path: Path

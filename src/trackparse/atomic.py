@@ -117,10 +117,11 @@ def is_read_here(file: tuple[int, int]) -> bool:
 def kept(paths: Iterable[Any]) -> Iterator[None]:
     """While it lasts no run removes these files, even those that a killed run left. What is no path is ignored."""
     with ExitStack() as locked:
-        for path in paths:
+        for path in paths if fcntl is not None else ():
             if isinstance(path, str | os.PathLike) and _TEMPORARY.fullmatch(os.path.basename(os.fsdecode(path))):  # noqa: PTH119
                 with suppress(OSError):
-                    _lock(locked.enter_context(open(path, "rb")), shared=True)  # noqa: PTH123 - may be bytes
+                    opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # it may be a pipe
+                    _lock(locked.enter_context(open(opened, "rb", buffering=0)), shared=True)  # noqa: PTH123
         yield
 
 
