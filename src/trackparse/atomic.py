@@ -103,6 +103,8 @@ def _identity(file: Any) -> tuple[int, int] | None:
 
 def is_read_here(file: tuple[int, int]) -> bool:
     """Whether this process has the file with this ``identity`` open for reading. False if the system does not tell."""
+    if fcntl is None:
+        return False
     with suppress(OSError):
         for name in os.listdir("/dev/fd"):  # noqa: PTH208 - only names are needed
             # The descriptor of the listing itself is closed by now.
