@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup quick test lint format coverage bench writers oracle mutations torture faults flat bombs fuzz ci clean
+.PHONY: setup quick test lint format coverage bench writers oracle mutations torture faults flat tsan bombs fuzz ci clean
 
 setup: $(BIN)/.installed
 
@@ -71,6 +71,10 @@ faults: setup
 FLAT_ROWS ?= 8000000
 flat: setup
 	$(BIN)/python tests/torture/flat.py --rows $(FLAT_ROWS)
+
+# ThreadSanitizer over the kernel, with tests of threads and forks. Needs gcc with its libtsan.
+tsan: setup
+	$(BIN)/python tests/torture/threads.py
 
 # Logs made to cost memory, read in all ways: half an hour. Then others are looked for.
 bombs: setup

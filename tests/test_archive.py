@@ -118,6 +118,13 @@ def test_a_bare_log_is_named_after_its_file(tmp_path: Path) -> None:
     assert contents(LOG) == {"<bytes>": LOG}
 
 
+@pytest.mark.parametrize("data", [LOG, gzip.compress(LOG)], ids=["bare", "gzip"])
+def test_a_hidden_file_is_read_when_it_is_handed_over(data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / ".day.csv"
+    path.write_bytes(data)
+    assert contents(path) == {".day.csv": LOG}
+
+
 def test_gzip_is_recognised_and_named_without_its_ending(tmp_path: Path) -> None:
     for kind, source in each_source(gzip.compress(LOG), tmp_path / "day.csv.gz"):
         found, error = read_members(source)

@@ -106,8 +106,8 @@ class TestWhatTheDeadLeft:
         assert names(tmp_path) == sorted([*before, "sample.zip"])
 
     def test_what_only_looks_like_it_stays(self, tmp_path: Path) -> None:
-        like = ".a.parquet.1-00000000.trackparse.tmp"
-        for name in (".a.parquet.1-00000000.tmp", "a.1-00000000.trackparse.tmp", ".a.1-0.trackparse.tmp", ".tmp"):
+        like = ".a.parquet.1-00000000-0.trackparse.tmp"
+        for name in (".a.parquet.1-00000000-0.tmp", "a.1-00000000-0.trackparse.tmp", ".a.1-0.trackparse.tmp", ".tmp"):
             (tmp_path / name).touch()
         (tmp_path / like).mkdir()
         os.mkfifo(tmp_path / like.replace("1", "2"))
@@ -120,6 +120,42 @@ class TestWhatTheDeadLeft:
         atomic._next_search.clear()
         write_sample(tmp_path / "sample.zip", rows=1)
         assert names(tmp_path) == sorted([*before, "sample.zip"])
+
+    @pytest.mark.parametrize("how", ["the library", "the command line", "the second of two"])
+    def test_a_log_that_is_called_like_it_stays(self, how: str, tmp_path: Path) -> None:
+        log = tmp_path / ".a.csv.1-00000000-1.trackparse.tmp"
+        log.write_bytes(GOOD)
+        other = tmp_path / "b.csv"
+        other.write_bytes(GOOD)
+        if how == "the library":
+            trackparse.convert_log(log, tmp_path / "out.parquet")
+        else:
+            good("convert", *([log] if how == "the command line" else [other, log]), "--to", tmp_path)
+        assert log.read_bytes() == GOOD
+
+    def test_a_pipe_that_is_called_like_it_is_not_waited_for(self, tmp_path: Path) -> None:
+        pipe = tmp_path / ".a.csv.1-00000000-0.trackparse.tmp"
+        os.mkfifo(pipe)
+        with atomic.kept([pipe]):
+            pass
+
+    @pytest.mark.parametrize("how", ["the library", "the command line"])
+    def test_what_a_killed_run_left_stays_while_it_is_read(
+        self, how: str, writer: subprocess.Popen[bytes], tmp_path: Path
+    ) -> None:
+        writer.kill()
+        writer.wait()
+        [left] = tmp_path.glob(".a.parquet.*.tmp")
+        left.write_bytes(GOOD)
+        if how == "the library":
+            trackparse.convert_log(left, tmp_path / "out.parquet")
+        else:
+            (tmp_path / "b.csv").write_bytes(GOOD)
+            good("convert", tmp_path / "b.csv", left, "--to", tmp_path)
+        assert left.exists()
+        atomic._next_search.clear()
+        write_sample(tmp_path / "sample.zip", rows=1)
+        assert not left.exists()
 
     def test_writers_side_by_side_do_not_disturb_each_other(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -7,18 +7,21 @@ import gzip
 import io
 import json
 import lzma
+import mmap
 import os
 import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow.fs import LocalFileSystem
 
 import trackparse
 from support.cli import BAD, ROW, csv_of, ended, good, run, with_bad
@@ -110,6 +113,22 @@ INSIDE: dict[str, tuple[Callable[[bytes], bytes], Callable[[Path, ExitStack], An
 }
 
 
+# Objects that do not tell from which file they read.
+HIDDEN: dict[str, Callable[[Path, ExitStack], Any]] = {
+    "a pair": lambda path, opened: io.BufferedRWPair(
+        opened.enter_context(path.open("rb", buffering=0)), opened.enter_context(io.BytesIO())
+    ),
+    "Arrow's file of Python": lambda path, opened: pa.PythonFile(opened.enter_context(path.open("rb"))),
+    "Arrow's buffer": lambda path, opened: opened.enter_context(pa.BufferedInputStream(pa.OSFile(str(path)), 64)),
+    "Arrow's file system": lambda path, opened: opened.enter_context(LocalFileSystem().open_input_file(str(path))),
+    "chunks": lambda path, opened: iter(partial(opened.enter_context(path.open("rb")).read, 7), b""),
+    "memory": lambda path, opened: mmap.mmap(
+        opened.enter_context(path.open("rb")).fileno(), 0, access=mmap.ACCESS_READ
+    ),
+}
+needs_descriptors = pytest.mark.skipif(not Path("/dev/fd").exists(), reason="the system does not list descriptors")
+
+
 def content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
@@ -150,6 +169,26 @@ class TestTheLibrary:
         with ExitStack() as opened:
             report = trackparse.convert_log(unpack(log, opened), tmp_path / "out.parquet", on_error="skip")
         assert report.records == 1
+
+    @needs_descriptors
+    @pytest.mark.parametrize("kind", HIDDEN)
+    def test_a_log_that_an_object_hides_is_refused(self, kind: str, tmp_path: Path) -> None:
+        log = tmp_path / "log"
+        log.write_bytes(LOG)
+        with ExitStack() as opened:
+            source = HIDDEN[kind](log, opened)
+            with pytest.raises(ValueError, match="that may be the log itself"):
+                trackparse.convert_log(source, log)
+            assert log.read_bytes() == LOG
+            report = trackparse.convert_log(source, tmp_path / "out.parquet", on_error="skip")
+        assert report.records == 1
+
+    @pytest.mark.parametrize("old", [b"", None], ids=["an empty file", "Parquet"])
+    def test_an_output_that_is_read_just_now_is_replaced(self, old: bytes | None, tmp_path: Path) -> None:
+        dest = tmp_path / "out.parquet"
+        trackparse.convert_log(LOG, dest, on_error="skip") if old is None else dest.write_bytes(old)
+        with dest.open("rb"):
+            assert trackparse.convert_log(iter([H8, line(), line()]), dest).records == 2
 
     def test_an_object_that_holds_itself_is_asked_in_vain(self, tmp_path: Path) -> None:
         class Odd(io.BytesIO):

@@ -12,8 +12,8 @@ import re
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final
@@ -23,7 +23,9 @@ try:
 except ImportError:  # Windows, where an open file could not be renamed, either
     fcntl = None  # type: ignore[assignment]
 
-_TEMPORARY: Final = re.compile(r"\..{1,32}\.\d+-[0-9a-f]{8}\.trackparse\.tmp", re.DOTALL)
+# The last number is the file's own inode: a file that somebody else gave such a name has another one. While a file is
+# empty it may be 0.
+_TEMPORARY: Final = re.compile(r"\..{1,32}\.\d+-[0-9a-f]{8}-(\d+)\.trackparse\.tmp", re.DOTALL)
 # File systems on which a free lock means that its owner is dead. On a network file system the locks of other machines
 # may not be visible, so temporary files stay there.
 _LOCAL_FILE_SYSTEMS: Final = {
@@ -97,6 +99,32 @@ def _identity(file: Any) -> tuple[int, int] | None:
     except (OSError, ValueError):
         return None
     return status.st_dev, status.st_ino
+
+
+def is_read_here(file: tuple[int, int]) -> bool:
+    """Whether this process has the file with this ``identity`` open for reading. False if the system does not tell."""
+    if fcntl is None:
+        return False
+    with suppress(OSError):
+        for name in os.listdir("/dev/fd"):  # noqa: PTH208 - only names are needed
+            # The descriptor of the listing itself is closed by now.
+            with suppress(OSError):
+                writes_only = fcntl.fcntl(int(name), fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY
+                if not writes_only and _identity(int(name)) == file:
+                    return True
+    return False
+
+
+@contextmanager
+def kept(paths: Iterable[Any]) -> Iterator[None]:
+    """While it lasts no run removes these files, even those that a killed run left. What is no path is ignored."""
+    with ExitStack() as locked:
+        for path in paths if fcntl is not None else ():
+            if isinstance(path, str | os.PathLike) and _TEMPORARY.fullmatch(os.path.basename(os.fsdecode(path))):  # noqa: PTH119
+                with suppress(OSError):
+                    opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # it may be a pipe
+                    _lock(locked.enter_context(open(opened, "rb", buffering=0)), shared=True)  # noqa: PTH123
+        yield
 
 
 def _attribute(one: Any, name: str) -> Any:
@@ -185,6 +213,7 @@ class PendingFile:
         self.path = path
         self.place = _place(path)
         self.temporary = _temporary_for(self.place)
+        self._first_name = self.temporary  # until the inode is known
         self.stays_empty = False
         self._old: Path | None = None  # a second name (hard link) of the file that is replaced
         self._replaces = False  # there was a file in the place
@@ -194,7 +223,9 @@ class PendingFile:
         """Make the empty file to write to."""
         with name_errors_after(self.path):
             for _ in range(_NAMES_MOST):
-                if self._lock(self.temporary.open("xb", buffering=0), self.temporary):
+                file = self.temporary.open("xb", buffering=0)
+                if self._lock(file, self.temporary):
+                    self._name_by_inode()
                     return
                 # Before it was locked another process took it for an abandoned file.
                 self.temporary.unlink(missing_ok=True)
@@ -233,6 +264,12 @@ class PendingFile:
         if self._old is not None:
             self._old.unlink(missing_ok=True)
 
+    def discard(self) -> None:
+        """Remove what was written."""
+        for name in (self.temporary, self._first_name):
+            with suppress(OSError):
+                name.unlink()
+
     def unlock(self) -> None:
         """Close the files that hold the locks."""
         for file in self._locks:
@@ -258,12 +295,18 @@ class PendingFile:
             return False
         return _is_at(file, name)
 
+    def _name_by_inode(self) -> None:
+        named = _temporary_for(self.place, self.temporary.stat().st_ino)
+        # Both names are known before: a signal may come at any moment.
+        self._first_name, self.temporary = self.temporary, named
+        self._first_name.rename(named)
+
     def _keep_old(self) -> None:
         self._replaces = self.place.exists()
         # Not every file system has hard links; without one the old file cannot be put back.
         with suppress(OSError):
             for names_left in reversed(range(_NAMES_MOST if self._replaces else 0)):
-                old = _temporary_for(self.place)
+                old = _temporary_for(self.place, self.place.stat().st_ino)
                 old.hardlink_to(self.place)
                 self._old = old
                 # If the old file itself is locked by another process, that lock protects its second name, too.
@@ -295,8 +338,7 @@ def _put_in_place(files: Sequence[PendingFile]) -> None:
 
 def _discard(files: Sequence[PendingFile]) -> None:
     for file in files:
-        with suppress(OSError):
-            file.temporary.unlink()
+        file.discard()
 
 
 def _uninterrupted(work: Callable[[], object]) -> None:
@@ -354,21 +396,21 @@ def _place(path: Path) -> Path:
 # ---- temporary files, and those that killed processes left ----------------------------------------------------
 
 
-def _temporary_for(place: Path) -> Path:
+def _temporary_for(place: Path, inode: int = 0) -> Path:
     # Shortened: a name has at most 255 bytes.
-    return place.with_name(f".{place.name[:32]}.{os.getpid()}-{os.urandom(4).hex()}.trackparse.tmp")
+    return place.with_name(f".{place.name[:32]}.{os.getpid()}-{os.urandom(4).hex()}-{inode}.trackparse.tmp")
 
 
-def _lock(file: IO[bytes]) -> bool:
+def _lock(file: IO[bytes], *, shared: bool = False) -> bool:
     """Lock the file until it is closed, as the end of the process does; False if there are no locks here.
 
-    BlockingIOError if another process has locked it.
+    BlockingIOError if another process has locked it, unless both locks are shared.
     """
     if fcntl is None:
         file.close()
         return False
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         raise
     except OSError:  # the file system has no locks
@@ -387,19 +429,21 @@ def _remove_abandoned(folder: Path) -> None:
     if start < _next_search.get(folder, start):
         return
     with suppress(OSError):
-        found = [name for name in os.listdir(folder) if _TEMPORARY.fullmatch(name)]  # noqa: PTH208 - only names are needed
+        found = [match for name in os.listdir(folder) if (match := _TEMPORARY.fullmatch(name))]  # noqa: PTH208 - names only
         if found and _is_local(folder):
-            for name in found:
+            for match in found:
                 with suppress(OSError):
-                    _remove_unlocked(folder / name)
+                    _remove_unlocked(folder / match[0], int(match[1]))
     end = time.monotonic()
     _next_search[folder] = end + _SEARCH_INTERVAL * (end - start)
 
 
-def _remove_unlocked(path: Path) -> None:
+def _remove_unlocked(path: Path, inode: int) -> None:
     opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with open(opened, "rb", buffering=0) as file:  # noqa: PTH123
-        if stat.S_ISREG(os.fstat(opened).st_mode) and _lock(file) and identity(opened) == identity(path):
+        status = os.fstat(opened)
+        ours = stat.S_ISREG(status.st_mode) and (status.st_ino == inode or not status.st_size)
+        if ours and _lock(file) and identity(opened) == identity(path):
             path.unlink()
 
 

@@ -44,9 +44,9 @@ class Shape:
     mib: float = 64  # inflated
     columns: int = 8
     name_bytes: int = 0  # each name of a column that is not known is that long, at least
-    # What the columns behind the timestamp hold, by turns: "" nothing, "same:L" L bytes, "each:L" another value in each
-    # record, "turn:M:L" M values by turns, "some:K:L" L bytes that are the same in one record of K and a short value
-    # of its own in the others, "json:L:unit" an object of L bytes made of units.
+    # What the columns behind the timestamp hold, by turns: "" nothing, "text:T" T, "same:L" L bytes, "each:L" another
+    # value in each record, "turn:M:L" M values by turns, "some:K:L" L bytes that are the same in one record of K and a
+    # short value of its own in the others, "json:L:unit" an object of L bytes made of units.
     values: tuple[str, ...] = ("turn:50:8",)
     fill: str = "x"
     quoted: bool = False
@@ -75,6 +75,8 @@ def value_of(kind: str, number: int, fill: bytes, fills: dict[int, bytes]) -> by
     name, *rest = kind.split(":")
     if not name:
         return b""
+    if name == "text":
+        return rest[0].encode()
     size = int(rest[0 if name in ("same", "each", "json") else 1])
     if name == "json":
         return b'{""a"":[' + rest[1].encode() * (size // len(rest[1])) + b"1]}"

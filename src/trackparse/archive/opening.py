@@ -135,11 +135,11 @@ class Archive:
         elif _starts_as(head, GZIP):
             name = PurePath(source.name).name
             name = name[:-3] if name.lower().endswith(".gz") else name
-            self._selector.check([name])
+            self._selector.check_whole(name)
             yield Member(name, lambda: Gzip(source, member_label(source.name, name), self._budget))
         else:
             name = PurePath(source.name).name or source.name
-            self._selector.check([name])
+            self._selector.check_whole(name)
             yield Member(name, lambda: Bare(source, source.name, self._budget))
         source.finish()
 

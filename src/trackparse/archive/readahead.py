@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import chain
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Final, TypeAlias, TypeVar
@@ -188,14 +188,11 @@ class _Shared:
 
     def _read(self, member: Member, lane: _Lane) -> None:
         """Put all items of a member; fewer if they are not wanted any more."""
-        blocks = member.blocks(self.block_size)
-        for item in chain([MemberStart(member.name, member.others)], blocks):
+        for item in _items_of(member, self.block_size):
             lane.permits.get()
             if self.stopped:
                 return
             lane.items.put(item)
-        lane.permits.get()
-        lane.items.put(MemberDamaged() if member.damaged else MemberEnd())
 
 
 class ReadAhead:
@@ -318,3 +315,15 @@ def _keep_freed_memory(size: int) -> None:
     if size > _kept:
         _kept = size
         bytes(size)
+
+
+def items_of(archive: Archive, block_size: int) -> Iterator[Item]:
+    """What a ``ReadAhead`` hands out, inflated when it is asked for, in the thread that asks."""
+    for member in archive:
+        yield from _items_of(member, block_size)
+
+
+def _items_of(member: Member, block_size: int) -> Iterator[Item]:
+    yield MemberStart(member.name, member.others)
+    yield from member.blocks(block_size)
+    yield MemberDamaged() if member.damaged else MemberEnd()

@@ -46,6 +46,14 @@ class MemberSelector:
         picked = [index for index, (picks, _) in enumerate(ranks) if picks]
         return picked or [index for index, (_, alone) in enumerate(ranks) if alone]
 
+    def check_whole(self, name: str) -> None:
+        """ArchiveError if the caller named another member than the source itself, which is a log and no archive.
+
+        A hidden file is a log there: somebody handed it over.
+        """
+        if self.wanted is not None:
+            self.check([name])
+
     def check(self, names: Iterable[str]) -> None:
         """ArchiveError as from ``MemberNames.check``."""
         met = MemberNames(self)

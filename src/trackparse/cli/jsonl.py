@@ -23,10 +23,10 @@ def lines_of(batch: pa.RecordBatch) -> Iterator[bytes]:
     names = batch.schema.names
     lines: list[bytes] = []
     size = 0
+    texts = [column.cast(pa.string()) for column in batch.columns]
     rows = max(1, _VALUES_AT_ONCE // len(names))
     for start in range(0, batch.num_rows, rows):
-        part = batch.slice(start, rows)
-        columns = [_values(name, part.column(number)) for number, name in enumerate(names)]
+        columns = [_values(name, text.slice(start, rows)) for name, text in zip(names, texts, strict=True)]
         for row in zip(*columns, strict=True):
             lines.append(orjson.dumps(dict(zip(names, row, strict=True)), option=orjson.OPT_APPEND_NEWLINE))
             size += len(lines[-1])
@@ -36,8 +36,8 @@ def lines_of(batch: pa.RecordBatch) -> Iterator[bytes]:
     yield b"".join(lines)
 
 
-def _values(name: str, column: pa.Array) -> list[Any]:
-    values: list[Any] = column.cast(pa.string()).to_pylist()
+def _values(name: str, texts: pa.StringArray) -> list[Any]:
+    values: list[Any] = texts.to_pylist()
     return [_payload(text) for text in values] if name == "payload" else values
 
 

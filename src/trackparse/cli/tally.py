@@ -10,12 +10,9 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trackparse import Filter
-
 FUNNEL: Final = ("created", "sent", "delivered", "opened")
 FAILED: Final = "failed"
 
-_ONLY_FAILED: Final = Filter(statuses=[FAILED])
 _LONGEST: Final = 200  # bytes of a value; values that begin with the same 200 count as one
 # Distinct values that are counted one by one.
 _STATUSES_MOST: Final = 50
@@ -34,7 +31,7 @@ class Tally:
 
     def add(self, value: str, status: str, count: int) -> None:
         """Count ``count`` records with this value."""
-        value, status = _shortened(value), _shortened(status)
+        value, status = sys.intern(value), sys.intern(status)  # held once, however often they are counted
         if value not in self._counts:
             if len(self._counts) == self._most:
                 self.others += count
@@ -75,20 +72,20 @@ class Totals:
         span = pc.min_max(batch["timestamp"]).as_py()
         self.first = span["min"] if self.first is None else min(self.first, span["min"])
         self.last = span["max"] if self.last is None else max(self.last, span["max"])
-        day = batch["timestamp"].cast(pa.date32()).cast(pa.string())
-        # A column that the log lacks is null, and counts as an empty value.
-        for day_, status, app, count in _counts(day, batch["status"], batch["appCode"]):
-            known = self._known(status or "", count)
+        day = _bytes(batch["timestamp"].cast(pa.date32()).cast(pa.string()))
+        statuses, apps, descriptions = (_bytes(batch[name]) for name in ("status", "appCode", "description"))
+        for day_, status, app, count in _counts(day, statuses, apps):
+            known = self._known(status, count)
             self.days.add(day_, known, count)
-            self.apps.add(app or "", known, count)
-        for description, count in _counts(batch.filter(_ONLY_FAILED.mask(batch))["description"]):
-            self.failures.add(description or "", FAILED, count)
+            self.apps.add(app, known, count)
+        for description, count in _counts(descriptions.filter(pc.equal(statuses, FAILED.encode()))):
+            self.failures.add(description, FAILED, count)
 
     def _known(self, status: str, count: int) -> str:
         """Count a status. Returns its name in the other lists: ``(others)`` if it is not counted by itself."""
         others = self.statuses.others
         self.statuses.add(status, "", count)
-        return _shortened(status) if self.statuses.others == others else "(others)"
+        return status if self.statuses.others == others else "(others)"
 
     def rates(self) -> dict[str, float | None]:
         """Each step of the funnel divided by the step before it; failed, by sent. None instead of a division by 0."""
@@ -97,16 +94,19 @@ class Totals:
         return {step: count.get(step, 0) / count[before] if count.get(before) else None for step, before in steps}
 
 
-def _shortened(value: str) -> str:
-    """The beginning of a value, held once however often it is counted."""
-    if len(value) > _LONGEST // 4:
-        value = value[:_LONGEST].encode(errors="replace")[:_LONGEST].decode(errors="ignore")
-    return sys.intern(value)
+def _bytes(column: pa.Array) -> pa.Array:
+    """The first bytes of each value. No more of it is copied: a value may be as large as a record."""
+    return pc.binary_slice(column.cast(pa.binary()), 0, _LONGEST)
 
 
 def _counts(*columns: pa.Array) -> list[tuple[Any, ...]]:
-    """Each combination of values that occurs, and how often it does."""
+    """Each combination of values that occurs, and how often it does.
+
+    A column that the log lacks is null, and counts as an empty value.
+    """
     names = [str(number) for number in range(len(columns))]
     table = pa.Table.from_arrays(list(columns), names=names)
     counted = table.group_by(names, use_threads=False).aggregate([([], "count_all")])
-    return list(zip(*(counted[name].to_pylist() for name in (*names, "count_all")), strict=True))
+    # A character that was cut is left out.
+    values = [[(value or b"").decode(errors="ignore") for value in counted[name].to_pylist()] for name in names]
+    return list(zip(*values, counted["count_all"].to_pylist(), strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -12,7 +13,7 @@ from typing import Final, Protocol, Unpack
 
 import pyarrow as pa
 
-from trackparse.atomic import PendingFile, atomic_all, identity
+from trackparse.atomic import PendingFile, atomic_all, identity, is_read_here, kept
 from trackparse.columns.builder import ColumnBuilder
 from trackparse.convert.parquet import ParquetSink
 from trackparse.errors import ArchiveError, OptionError, printable
@@ -148,6 +149,7 @@ def convert(source: LogSource, path: Path, asked: ConvertOptions, more_metadata:
     with ExitStack() as opened:
         # Opened first: a log that is not there leaves nothing behind.
         log_source = open_source(source)
+        opened.enter_context(kept([source]))
         unread = opened.enter_context(ExitStack())
         unread.callback(log_source.close)
         metadata = {"trackparse.version": __version__, "trackparse.source": printable(log_source.name), **more_metadata}
@@ -222,9 +224,26 @@ def _write(
 
 
 def _check_is_other(output: Path, source: object) -> None:
-    """OptionError if the log would be written over, whatever names it has."""
-    if (found := identity(output)) and found == identity(source):
+    """OptionError if the log would be written over, whatever names it has, or may be."""
+    found = identity(output)
+    if found is None:
+        return
+    read_from = identity(source)
+    if found == read_from:
         raise OptionError(f"{output}: that is the log itself: name another file to write")
+    # An object that does not tell from which file it reads, or a generator, has that file open. A log is never Parquet:
+    # whoever reads an old output of ours just now does not stand in the way of the new one.
+    hides = read_from is None and not isinstance(source, str | os.PathLike | bytes | bytearray | io.BytesIO)
+    if hides and is_read_here(found) and output.stat().st_size and not _is_parquet(output):
+        raise OptionError(
+            f"{output}: that may be the log itself, since this process reads from it: name another file to write, or "
+            "hand over the path of the log"
+        )
+
+
+def _is_parquet(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"PAR1"
 
 
 def _checked(rejects: Path, dest: Path, source: object, options: ConvertOptions) -> Path:

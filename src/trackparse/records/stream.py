@@ -60,6 +60,9 @@ class Stats:
 
 # The fields of Stats that are counted here; the source knows the others.
 COUNTS: Final = tuple({field.name for field in fields(Stats)} - {"bytes_read", "bytes_total", "members_left_out"})
+# A batch costs some 4 µs a column, however few records it has.
+_BYTES_A_COLUMN: Final = 32
+_MANY_COLUMNS: Final = 64  # up to here what has come is handed out at once
 
 
 class Among(NamedTuple):
@@ -139,7 +142,8 @@ class SegmentStream:
                         raise _record_error(held[-1].rejects[0])
                 # A batch is what one block completed. A longer block makes several batches, and so do many rejects: one
                 # of three bytes takes three hundred bytes as Python objects.
-                if segment is None or size >= self._block_size or rejected >= MOST_REJECTS:
+                full = size >= self._block_size or rejected >= MOST_REJECTS
+                if full or (segment is None and (size >= self._least_size() or not announced)):
                     if self._indexer.first_columns and (held or not announced):
                         announced = True
                         yield held
@@ -149,6 +153,13 @@ class SegmentStream:
             if self._indexer.first_columns and (held or not announced):
                 yield held
             raise
+        if held:
+            yield held
+
+    def _least_size(self) -> int:
+        """Bytes that a batch waits for. Without them, tiny members or chunks make a batch of all columns each."""
+        columns = len(self._indexer.first_columns or ())
+        return _BYTES_A_COLUMN * columns if columns > _MANY_COLUMNS else 0
 
     def account(self, segments: Sequence[Segment]) -> None:
         """Count segments that are handed out, and hand on their rejects."""
