@@ -40,7 +40,6 @@ TYPES_ONLY = {("columns", "events")}
 PUBLIC_FOLDERS = {"client", "testing", "testing.sample"}
 INSIDE_FOR_CLI = {
     # "-o is the log itself" has to mean the same as in convert_log, which compares files by this function.
-    ("cli.convert", "atomic", "kept"),
     ("cli.fetch", "atomic", "identity"),
     ("cli.output", "atomic", "identity"),
     # Standard input and URLs are logs, too, with bars, and each output has an option that names it.

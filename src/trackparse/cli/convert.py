@@ -11,7 +11,6 @@ from urllib.parse import unquote, urlsplit
 import click
 
 from trackparse import OptionError
-from trackparse.atomic import kept
 from trackparse.cli.exits import Exit
 from trackparse.cli.inputs import Input, inputs_of, total_size
 from trackparse.cli.options import (
@@ -126,7 +125,6 @@ def convert(
     if directory is not None:
         directory.mkdir(parents=True, exist_ok=True)
     with (
-        kept(log.path for log in inputs),
         progress_bar("converting", total_size(inputs), shown=not quiet) as bar,
         closing(run_jobs(todo, jobs, bar.update)) as reports,
     ):

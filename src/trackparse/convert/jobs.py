@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, Unpack, get_ar
 
 import pyarrow as pa
 
+from trackparse.atomic import kept
 from trackparse.convert.conversion import ConversionReport, convert
 from trackparse.convert.outputs import check_places, named_after, rejects_beside
 from trackparse.datasets import DatasetSource
@@ -88,13 +89,15 @@ def run_jobs(
 
     If you close the generator, running jobs stop and leave no file.
     """
-    if processes > 1 and len(jobs) > 1:
-        yield from _side_by_side(jobs, processes, advance)
-        return
-    before = 0
-    for number, job in enumerate(jobs):
-        yield number, run_job(job, lambda done, before=before: advance(before + done))  # type: ignore[misc]
-        before += job.size or 0
+    # A log may be named like a temporary file beside the output of another one.
+    with kept(job.name for job in jobs):
+        if processes > 1 and len(jobs) > 1:
+            yield from _side_by_side(jobs, processes, advance)
+            return
+        before = 0
+        for number, job in enumerate(jobs):
+            yield number, run_job(job, lambda done, before=before: advance(before + done))  # type: ignore[misc]
+            before += job.size or 0
 
 
 def run_job(job: Job, advance: Callable[[int], object]) -> ConversionReport:
