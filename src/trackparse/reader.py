@@ -15,6 +15,7 @@ import pyarrow as pa
 from trackparse.archive.opening import open_archive
 from trackparse.archive.readahead import ReadAhead
 from trackparse.columns.builder import ColumnBuilder, with_last_dictionaries
+from trackparse.columns.payload import PayloadBuilder
 from trackparse.errors import ArchiveError, HeaderError, TrackparseError
 from trackparse.events import Event, events_of
 from trackparse.options import LogSource, ReadOptions, read_options
@@ -87,7 +88,8 @@ class LogReader:
             self._groups = self._stream.groups()
             where = asked["where"]
             self._where = where if where and where.columns else None  # a filter without a condition is no filter
-            self.builder = self._open(asked["columns"], asked["string_type"], asked["dictionary"])
+            payload = PayloadBuilder(asked["payload_columns"] or {}, self._stream.count_misfits)
+            self.builder = self._open(asked["columns"], asked["string_type"], asked["dictionary"], payload)
         except BaseException as error:
             self._fail(error)
             self.close()
@@ -99,7 +101,9 @@ class LogReader:
                 ) from None
             raise
 
-    def _open(self, columns: Iterable[str] | None, string_type: str, dictionary: Iterable[str]) -> ColumnBuilder:
+    def _open(
+        self, columns: Iterable[str] | None, string_type: str, dictionary: Iterable[str], payload: PayloadBuilder
+    ) -> ColumnBuilder:
         """Read as far as the first header, which decides the schema."""
         first = next(self._groups, None)
         if first is None:
@@ -107,8 +111,10 @@ class LogReader:
         self._pending = first
         found = self._indexer.first_columns or ()
         if self._where is not None:
-            self._filter_columns = ColumnBuilder(found, self._where.columns, "string", (), self._limits)
-        return ColumnBuilder(found, columns, string_type, dictionary, self._limits)
+            self._filter_columns = ColumnBuilder(
+                found, self._where.columns, "string", (), self._limits, PayloadBuilder({}, self._stream.count_misfits)
+            )
+        return ColumnBuilder(found, columns, string_type, dictionary, self._limits, payload)
 
     # ---- what the caller sees ---------------------------------------------------------------------------
 
@@ -148,6 +154,8 @@ class LogReader:
 
     def events(self) -> Iterator[Event]:
         """The rest of the records as ``Event``, one by one, with all fields, whatever ``columns`` says.
+
+        ``payload_columns`` adds nothing to them: ``event.payload`` has all values.
 
         >>> with trackparse.open_log("tracking_log.zip") as log:
         ...     codes = {event.tracking_code for event in log.events()}
@@ -305,6 +313,12 @@ def open_log(source: LogSource, **options: Unpack[ReadOptions]) -> LogReader:
     ``source`` is a path, bytes, a binary file or an iterable of bytes chunks. The options:
 
     - ``columns``: names of the columns to make, in this order. Default: all.
+    - ``payload_columns``: columns of values inside the payloads, behind those of ``columns``: a dict that has for each
+      name a JSON Pointer, or a tuple of a JSON Pointer and a type, such as
+      ``{"alert": "/aps/alert", "uid": ("/md/uid", pyarrow.int64())}``. A path that leads nowhere is null. Without a
+      type a value comes as text: a number as it is written, an object or an array as JSON without blanks. A type is
+      ``pyarrow.string()``, ``bool_()``, one of the integers, ``float32()`` or ``float64()``; a value that does not fit
+      it is null, and counted in ``stats.misfits``. Events do not have these columns.
     - ``where``: a ``Filter``. Good records that do not meet it are left out and counted; it does not change which
       records are bad.
     - ``dialect``: how quotes are written: ``"auto"`` (default), ``"php"`` or ``"rfc4180"``.

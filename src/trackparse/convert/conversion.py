@@ -54,6 +54,7 @@ class ConversionReport:
     records: rows written.
     filtered: good records that ``where`` left out.
     rejected: bad records.
+    misfits: values inside payloads that are null, because they do not fit the type of their column.
     blank_lines: blank lines in the log.
     members: files of the archive that were read.
     bytes_in: bytes read from the source.
@@ -73,6 +74,7 @@ class ConversionReport:
     records: int
     filtered: int
     rejected: int
+    misfits: int
     blank_lines: int
     members: int
     bytes_in: int
@@ -161,6 +163,7 @@ def convert_log(source: LogSource, dest: str | os.PathLike[str], **options: Unpa
         records=stats.records - stats.filtered,
         filtered=stats.filtered,
         rejected=stats.rejected,
+        misfits=stats.misfits,
         blank_lines=stats.blank_lines,
         members=stats.members,
         bytes_in=stats.bytes_read,

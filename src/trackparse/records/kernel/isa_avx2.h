@@ -68,6 +68,7 @@ TARGET static inline uint8_t *put64_avx2(uint8_t *out, vec_avx2 v, const uint8_t
 #define emit emit_bits
 #define eq64 eq64_avx2
 #define ge64 ge64_avx2
+#define low64(v) (~ge64_avx2(v, 0x20))
 #define high64 high64_avx2
 #define or64 or64_avx2
 #define prefix_xor prefix_xor_clmul

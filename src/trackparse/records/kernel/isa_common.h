@@ -17,6 +17,36 @@ typedef struct {
     size_t end; /* behind the last byte */
 } seen_t;
 
+/* What a scan of a JSON text knows of the bytes before a step, and what it found so far. */
+typedef struct {
+    uint64_t inside;  /* all bits, if the step begins inside a string */
+    uint64_t escaped; /* 1 if its first byte stands behind the backslash of an escape */
+    uint64_t marked;  /* 1 if its first byte stands behind a mark */
+    uint64_t closed;  /* 1 if it stands behind a closing quote */
+    int bad;          /* a string that is not valid */
+    int blank;        /* a blank, or what is no part of JSON, between tokens */
+    int escapes;      /* a backslash */
+} json_scan_t;
+
+/* Whether this may stand between the tokens of JSON. */
+static inline int is_blank(uint8_t c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+/* Whether this may stand behind a backslash in a JSON string; four bytes behind p may be read. */
+static inline int is_escape(const uint8_t *p)
+{
+    if (*p != 'u')
+        return *p && strchr("\"\\/bfnrt", *p) != NULL;
+    for (int i = 1; i <= 4; i++) {
+        uint8_t c = p[i], letter = c | 0x20;
+        if (!((c >= '0' && c <= '9') || (letter >= 'a' && letter <= 'f')))
+            return 0;
+    }
+    return 1;
+}
+
 /* Bit i is the parity of bits 0..i of m. */
 static inline uint64_t prefix_xor_portable(uint64_t m)
 {

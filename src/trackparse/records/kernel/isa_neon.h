@@ -55,6 +55,7 @@ static inline uint8x16x4_t or64_neon(uint8x16x4_t v, uint8x16x4_t w)
 #define emit emit_bits
 #define eq64 eq64_neon
 #define ge64 ge64_neon
+#define low64(v) (~ge64_neon(v, 0x20))
 #define high64 high64_neon
 #define or64 or64_neon
 #define prefix_xor prefix_xor_portable

@@ -38,6 +38,17 @@ static inline uint64_t eq64_portable(vec_portable v, uint8_t c)
     return mask;
 }
 
+static inline uint64_t low64_portable(vec_portable v)
+{
+    uint64_t mask = 0;
+    for (int i = 0; i < 8; i++) {
+        uint64_t x = v.word[i] & 0xE0E0E0E0E0E0E0E0u;
+        uint64_t zero = ~(((x & 0x7F7F7F7F7F7F7F7Fu) + 0x7F7F7F7F7F7F7F7Fu) | x | 0x7F7F7F7F7F7F7F7Fu);
+        mask |= tops(zero) << (8 * i);
+    }
+    return mask;
+}
+
 static inline uint64_t high64_portable(vec_portable v)
 {
     uint64_t mask = 0;
@@ -70,6 +81,7 @@ static inline uint64_t ge64_portable(vec_portable v, uint8_t c)
 #define emit emit_bits
 #define eq64 eq64_portable
 #define ge64 ge64_portable
+#define low64 low64_portable
 #define high64 high64_portable
 #define or64 or64_portable
 #define prefix_xor prefix_xor_portable

@@ -60,6 +60,7 @@ static inline vec_sse2 or64_sse2(vec_sse2 v, vec_sse2 w)
 #define emit emit_bits
 #define eq64 eq64_sse2
 #define ge64 ge64_sse2
+#define low64(v) (~ge64_sse2(v, 0x20))
 #define high64 high64_sse2
 #define or64 or64_sse2
 #define prefix_xor prefix_xor_portable
