@@ -34,17 +34,18 @@ static inline int is_blank(uint8_t c)
     return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
+/* What the letter behind a backslash stands for in a JSON string; 0 where it may not stand there, and for u. */
+static const uint8_t ESCAPED[256] = {['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
+                                     ['f'] = '\f', ['n'] = '\n',  ['r'] = '\r', ['t'] = '\t'};
+/* A hexadecimal digit, with a bit that all of them have. */
+#define IS_HEX 16
+static const uint8_t HEX[256] = {['0'] = 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, ['A'] = 26, 27, 28, 29, 30, 31,
+                                 ['a'] = 26, 27, 28, 29, 30, 31};
+
 /* Whether this may stand behind a backslash in a JSON string; four bytes behind p may be read. */
 static inline int is_escape(const uint8_t *p)
 {
-    if (*p != 'u')
-        return *p && strchr("\"\\/bfnrt", *p) != NULL;
-    for (int i = 1; i <= 4; i++) {
-        uint8_t c = p[i], letter = c | 0x20;
-        if (!((c >= '0' && c <= '9') || (letter >= 'a' && letter <= 'f')))
-            return 0;
-    }
-    return 1;
+    return ESCAPED[*p] || (*p == 'u' && (HEX[p[1]] & HEX[p[2]] & HEX[p[3]] & HEX[p[4]] & IS_HEX));
 }
 
 /* Bit i is the parity of bits 0..i of m. */

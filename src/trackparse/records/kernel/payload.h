@@ -85,15 +85,12 @@ static uint8_t *room_for(pile_t *pile, size_t used, size_t size)
 
 /* ---- strings ------------------------------------------------------------------------------------------- */
 
-static uint32_t hex_of(const uint8_t *p)
+static inline uint32_t hex_of(const uint8_t *p)
 {
-    uint32_t code = 0;
-    for (int i = 0; i < 4; i++)
-        code = code << 4 | (uint32_t)(p[i] <= '9' ? p[i] - '0' : (p[i] | 0x20) - 'a' + 10);
-    return code;
+    return (HEX[p[0]] & 15u) << 12 | (HEX[p[1]] & 15u) << 8 | (HEX[p[2]] & 15u) << 4 | (HEX[p[3]] & 15u);
 }
 
-static size_t put_utf8(uint8_t *out, uint32_t code)
+static inline size_t put_utf8(uint8_t *out, uint32_t code)
 {
     if (code < 0x80) {
         out[0] = (uint8_t)code;
@@ -107,51 +104,47 @@ static size_t put_utf8(uint8_t *out, uint32_t code)
     return more + 1;
 }
 
+/* Copy the bytes up to the next backslash or the end; returns how many. Between escapes there is mostly little. */
+static inline size_t put_plain(uint8_t *out, const uint8_t *p, size_t n)
+{
+    size_t size = 0;
+    for (; size < n && size < 16; size++) {
+        if (p[size] == '\\')
+            return size;
+        out[size] = p[size];
+    }
+    const uint8_t *escape = size < n ? memchr(p + size, '\\', n - size) : NULL;
+    size_t all = escape ? (size_t)(escape - p) : n;
+    memcpy(out + size, p + size, all - size);
+    return all;
+}
+
 /* Write what the inside of a valid JSON string stands for, as UTF-8; `*written` is set to its size, which is never
  * larger. 0 if it holds half of a surrogate pair. */
 static int unescape_json(uint8_t *out, const uint8_t *p, size_t n, size_t *written)
 {
     const uint8_t *start = out, *end = p + n;
-    while (p < end) {
-        const uint8_t *escape = memchr(p, '\\', (size_t)(end - p));
-        size_t plain = (size_t)((escape ? escape : end) - p);
-        memcpy(out, p, plain);
+    for (;;) {
+        size_t plain = put_plain(out, p, (size_t)(end - p));
         out += plain;
-        if (!escape)
+        p += plain;
+        if (p == end)
             break;
-        p = escape + 2;
-        switch (escape[1]) {
-        case 'b':
-            *out++ = '\b';
-            break;
-        case 'f':
-            *out++ = '\f';
-            break;
-        case 'n':
-            *out++ = '\n';
-            break;
-        case 'r':
-            *out++ = '\r';
-            break;
-        case 't':
-            *out++ = '\t';
-            break;
-        case 'u': {
-            uint32_t code = hex_of(p);
-            p += 4;
-            if (code >> 11 == 0xD800 >> 11) {
-                uint32_t low = end - p >= 6 && p[0] == '\\' && p[1] == 'u' ? hex_of(p + 2) : 0;
-                if (code >= 0xDC00 || low >> 10 != 0xDC00 >> 10)
-                    return 0;
-                code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
-                p += 6;
-            }
-            out += put_utf8(out, code);
-            break;
+        if (p[1] != 'u') {
+            *out++ = ESCAPED[p[1]];
+            p += 2;
+            continue;
         }
-        default:
-            *out++ = escape[1];
+        uint32_t code = hex_of(p + 2);
+        p += 6;
+        if (code >> 11 == 0xD800 >> 11) {
+            uint32_t low = end - p >= 6 && p[0] == '\\' && p[1] == 'u' ? hex_of(p + 2) : 0;
+            if (code >= 0xDC00 || low >> 10 != 0xDC00 >> 10)
+                return 0;
+            code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+            p += 6;
         }
+        out += put_utf8(out, code);
     }
     *written = (size_t)(out - start);
     return 1;
@@ -170,16 +163,48 @@ static inline int is_scalar(const uint8_t *p, size_t n)
     case 'n':
         return n == 4 && !memcmp(p, "null", 4);
     }
+    if (*p >= '1' && *p <= '9' && n <= MOST_DIGITS && json_digits(p, 1, n) == n)
+        return 1;
     if (json_number(p, 0, n) != n)
         return 0;
     size_t sign = *p == '-';
     return n - sign <= MOST_DIGITS || json_digits(p, sign, n) != n;
 }
 
+/* The first and the last four bytes of at least four: two loads for a short text, in place of a call. */
+static inline uint64_t both_ends(const uint8_t *p, size_t n)
+{
+    uint32_t words[2];
+    memcpy(words, p, 4);
+    memcpy(words + 1, p + n - 4, 4);
+    return (uint64_t)words[0] << 32 | words[1];
+}
+
+static inline int has_backslash(const uint8_t *p, size_t n)
+{
+    int found = 0;
+    if (n < 4) {
+        for (size_t i = 0; i < n; i++)
+            found |= p[i] == '\\';
+        return found;
+    }
+    if (n > 8)
+        return memchr(p, '\\', n) != NULL;
+    uint64_t x = both_ends(p, n) ^ 0x5C5C5C5C5C5C5C5Cu;
+    return ((x - 0x0101010101010101u) & ~x & 0x8080808080808080u) != 0;
+}
+
+static inline int is_key(const node_t *node, const uint8_t *key, size_t size)
+{
+    if (node->size != size)
+        return 0;
+    return size - 4 > 4 ? !memcmp(node->key, key, size) : both_ends(node->key, size) == both_ends(key, size);
+}
+
 /* The child of a node with this key, of `size` bytes with its escapes; -1 without memory. */
 static int64_t member_of(payload_reader_t *r, uint32_t node, const uint8_t *key, size_t size)
 {
-    if (r->escapes && memchr(key, '\\', size)) {
+    if (r->escapes && has_backslash(key, size)) {
         uint8_t *space = room_for(r->spaces + 2, 0, size);
         if (!space)
             return -1;
@@ -188,7 +213,7 @@ static int64_t member_of(payload_reader_t *r, uint32_t node, const uint8_t *key,
         key = space;
     }
     for (uint32_t child = r->nodes[node].child; child; child = r->nodes[child].sibling)
-        if (r->nodes[child].size == size && !memcmp(r->nodes[child].key, key, size))
+        if (is_key(r->nodes + child, key, size))
             return child;
     return NOWHERE;
 }
@@ -366,12 +391,17 @@ static int put_integer(uint8_t *out, int size, int is_signed, const uint8_t *p, 
         most = most / 2 + (uint64_t)minus;
     else if (minus)
         most = 0;
+    if (n - (size_t)minus > 20)
+        return 0;
     for (size_t i = (size_t)minus; i < n; i++) {
         uint64_t digit = (uint64_t)p[i] - '0';
-        if (digit > 9 || digit > most || value > (most - digit) / 10)
+        /* Twenty digits may be more than 64 bits, nineteen are not. */
+        if (digit > 9 || (i == (size_t)minus + 19 && (value > UINT64_MAX / 10 || value * 10 > UINT64_MAX - digit)))
             return 0;
         value = value * 10 + digit;
     }
+    if (value > most)
+        return 0;
     if (minus)
         value = 0 - value;
     uint8_t as8 = (uint8_t)value;
