@@ -21,6 +21,7 @@ typedef struct {
 typedef struct {
     uint64_t inside;  /* all bits, if the step begins inside a string */
     uint64_t escaped; /* 1 if its first byte stands behind the backslash of an escape */
+    uint64_t hex;     /* the bytes that have to be digits of an escape */
     uint64_t marked;  /* 1 if its first byte stands behind a mark */
     uint64_t closed;  /* 1 if it stands behind a closing quote */
     int bad;          /* a string that is not valid */
@@ -32,20 +33,6 @@ typedef struct {
 static inline int is_blank(uint8_t c)
 {
     return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
-/* What the letter behind a backslash stands for in a JSON string; 0 where it may not stand there, and for u. */
-static const uint8_t ESCAPED[256] = {['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
-                                     ['f'] = '\f', ['n'] = '\n',  ['r'] = '\r', ['t'] = '\t'};
-/* A hexadecimal digit, with a bit that all of them have. */
-#define IS_HEX 16
-static const uint8_t HEX[256] = {['0'] = 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, ['A'] = 26, 27, 28, 29, 30, 31,
-                                 ['a'] = 26, 27, 28, 29, 30, 31};
-
-/* Whether this may stand behind a backslash in a JSON string; four bytes behind p may be read. */
-static inline int is_escape(const uint8_t *p)
-{
-    return ESCAPED[*p] || (*p == 'u' && (HEX[p[1]] & HEX[p[2]] & HEX[p[3]] & HEX[p[4]] & IS_HEX));
 }
 
 /* Bit i is the parity of bits 0..i of m. */

@@ -38,13 +38,14 @@ static inline uint64_t eq64_portable(vec_portable v, uint8_t c)
     return mask;
 }
 
-static inline uint64_t low64_portable(vec_portable v)
+static inline uint64_t within64_portable(vec_portable v, uint8_t first, uint8_t last)
 {
-    uint64_t mask = 0;
+    uint64_t mask = 0, tops_only = 0x8080808080808080u;
+    uint64_t least = 0x0101010101010101u * first, most = 0x0101010101010101u * last | tops_only;
     for (int i = 0; i < 8; i++) {
-        uint64_t x = v.word[i] & 0xE0E0E0E0E0E0E0E0u;
-        uint64_t zero = ~(((x & 0x7F7F7F7F7F7F7F7Fu) + 0x7F7F7F7F7F7F7F7Fu) | x | 0x7F7F7F7F7F7F7F7Fu);
-        mask |= tops(zero) << (8 * i);
+        uint64_t w = v.word[i], seven = w & ~tops_only;
+        /* The top bit of each byte lends to it alone. */
+        mask |= tops(((seven | tops_only) - least) & (most - seven) & ~w) << (8 * i);
     }
     return mask;
 }
@@ -81,7 +82,7 @@ static inline uint64_t ge64_portable(vec_portable v, uint8_t c)
 #define emit emit_bits
 #define eq64 eq64_portable
 #define ge64 ge64_portable
-#define low64 low64_portable
+#define within64 within64_portable
 #define high64 high64_portable
 #define or64 or64_portable
 #define prefix_xor prefix_xor_portable

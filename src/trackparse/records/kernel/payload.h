@@ -85,23 +85,41 @@ static uint8_t *room_for(pile_t *pile, size_t used, size_t size)
 
 /* ---- strings ------------------------------------------------------------------------------------------- */
 
+/* What the letter behind a backslash stands for; that of u is more. */
+static const uint8_t ESCAPED[256] = {['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
+                                     ['f'] = '\f', ['n'] = '\n',  ['r'] = '\r', ['t'] = '\t'};
+static const uint8_t HEX[256] = {['0'] = 0, 1,  2,  3,  4,  5,          6,  7,  8,  9,  ['A'] = 10,
+                                 11,        12, 13, 14, 15, ['a'] = 10, 11, 12, 13, 14, 15};
+
 static inline uint32_t hex_of(const uint8_t *p)
 {
-    return (HEX[p[0]] & 15u) << 12 | (HEX[p[1]] & 15u) << 8 | (HEX[p[2]] & 15u) << 4 | (HEX[p[3]] & 15u);
+    return (uint32_t)HEX[p[0]] << 12 | (uint32_t)HEX[p[1]] << 8 | (uint32_t)HEX[p[2]] << 4 | HEX[p[3]];
 }
 
+/* Write a code point as UTF-8; returns how many bytes. */
 static inline size_t put_utf8(uint8_t *out, uint32_t code)
 {
+    uint8_t last = (uint8_t)(0x80 | (code & 0x3F)), middle = (uint8_t)(0x80 | (code >> 6 & 0x3F));
     if (code < 0x80) {
         out[0] = (uint8_t)code;
         return 1;
     }
-    size_t more = code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
-    static const uint8_t leads[] = {0, 0xC0, 0xE0, 0xF0};
-    out[0] = (uint8_t)(leads[more] | code >> (6 * more));
-    for (size_t i = 1; i <= more; i++)
-        out[i] = (uint8_t)(0x80 | (code >> (6 * (more - i)) & 0x3F));
-    return more + 1;
+    if (code < 0x800) {
+        out[0] = (uint8_t)(0xC0 | code >> 6);
+        out[1] = last;
+        return 2;
+    }
+    if (code < 0x10000) {
+        out[0] = (uint8_t)(0xE0 | code >> 12);
+        out[1] = middle;
+        out[2] = last;
+        return 3;
+    }
+    out[0] = (uint8_t)(0xF0 | code >> 18);
+    out[1] = (uint8_t)(0x80 | (code >> 12 & 0x3F));
+    out[2] = middle;
+    out[3] = last;
+    return 4;
 }
 
 /* Copy the bytes up to the next backslash or the end; returns how many. Between escapes there is mostly little. */
@@ -171,10 +189,12 @@ static inline int is_scalar(const uint8_t *p, size_t n)
     return n - sign <= MOST_DIGITS || json_digits(p, sign, n) != n;
 }
 
-/* The first and the last four bytes of at least four: two loads for a short text, in place of a call. */
-static inline uint64_t both_ends(const uint8_t *p, size_t n)
+/* All bytes of a text of 1 to 8, some of them more than once: a few loads, in place of a call. */
+static inline uint64_t bytes_of(const uint8_t *p, size_t n)
 {
     uint32_t words[2];
+    if (n < 4)
+        return (uint64_t)p[0] << 16 | (uint64_t)p[n / 2] << 8 | p[n - 1];
     memcpy(words, p, 4);
     memcpy(words + 1, p + n - 4, 4);
     return (uint64_t)words[0] << 32 | words[1];
@@ -182,15 +202,9 @@ static inline uint64_t both_ends(const uint8_t *p, size_t n)
 
 static inline int has_backslash(const uint8_t *p, size_t n)
 {
-    int found = 0;
-    if (n < 4) {
-        for (size_t i = 0; i < n; i++)
-            found |= p[i] == '\\';
-        return found;
-    }
-    if (n > 8)
-        return memchr(p, '\\', n) != NULL;
-    uint64_t x = both_ends(p, n) ^ 0x5C5C5C5C5C5C5C5Cu;
+    if (n - 1 >= 8)
+        return n && memchr(p, '\\', n) != NULL;
+    uint64_t x = bytes_of(p, n) ^ 0x5C5C5C5C5C5C5C5Cu;
     return ((x - 0x0101010101010101u) & ~x & 0x8080808080808080u) != 0;
 }
 
@@ -198,7 +212,7 @@ static inline int is_key(const node_t *node, const uint8_t *key, size_t size)
 {
     if (node->size != size)
         return 0;
-    return size - 4 > 4 ? !memcmp(node->key, key, size) : both_ends(node->key, size) == both_ends(key, size);
+    return size - 1 >= 8 ? !memcmp(node->key, key, size) : bytes_of(node->key, size) == bytes_of(key, size);
 }
 
 /* The child of a node with this key, of `size` bytes with its escapes; -1 without memory. */
