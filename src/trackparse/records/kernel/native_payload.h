@@ -75,6 +75,10 @@ static PyObject *keys_of(PyObject *wanted, char *kind)
 {
     PyObject *keys;
     const char *letter;
+    if (!PyTuple_Check(wanted)) {
+        PyErr_SetString(PyExc_TypeError, "payload_columns: expected a list of Wanted");
+        return NULL;
+    }
     if (!PyArg_ParseTuple(wanted, "O!s:payload_columns", &PyTuple_Type, &keys, &letter))
         return NULL;
     *kind = *letter;
