@@ -78,7 +78,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     (
         {"payload_columns": {"status": "/a"}},
         trackparse.OptionError,
-        "payload_columns: 'status' is a column of the log already: take another name",
+        "payload column 'status': the log has a column of this name: take another one",
     ),
     ({"dialect": "PHP"}, trackparse.OptionError, "dialect='PHP': did you mean 'php'?"),
     ({"dialect": "excel"}, trackparse.OptionError, "dialect='excel': expected one of: auto, php, rfc4180"),

@@ -22,6 +22,7 @@ from trackparse.cli.options import (
     keep_partial_option,
     logs_argument,
     options_of,
+    payload_option,
     quiet_option,
     strict_option,
 )
@@ -50,6 +51,7 @@ def _rejects_name(ctx: click.Context, param: click.Parameter, value: Path | None
     "-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Logs read at a time."
 )
 @columns_option
+@payload_option
 @filter_options
 @strict_option
 @click.option(

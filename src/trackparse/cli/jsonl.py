@@ -37,6 +37,9 @@ def lines_of(batch: pa.RecordBatch) -> Iterator[bytes]:
 
 
 def _values(name: str, column: pa.Array) -> list[Any]:
+    if pa.types.is_primitive(column.type) and not pa.types.is_temporal(column.type):
+        numbers: list[Any] = column.to_pylist()
+        return numbers
     values: list[Any] = column.cast(pa.string()).to_pylist()
     return [_payload(text) for text in values] if name == "payload" else values
 

@@ -54,7 +54,7 @@ class ColumnBuilder:
         self._limits = limits
         for field in payload.fields:
             if field.name in names:
-                raise OptionError(f"payload_columns: {field.name!r} is a column of the log already: take another name")
+                raise OptionError(f"payload column {field.name!r}: the log has a column of this name: take another one")
         self._names = frozenset(names)
         self.names = names  # of the columns of the log; the others are those of the payload
         self.payload = payload
