@@ -96,10 +96,11 @@ class ConversionReport:
     def __repr__(self) -> str:
         seconds = f"{self.seconds:.2f} s"
         rejected = f"rejected={self.rejected}" + (f" in {str(self.rejects_path)!r}" if self.rejects_path else "")
+        misfits = f", misfits={self.misfits}" if self.misfits else ""
         damage = "" if self.damage is None else f", damage={type(self.damage).__name__}"
         return (
             f"<ConversionReport {str(self.path)!r}: records={self.records}, filtered={self.filtered}, "
-            f"{rejected}{damage}\n members={self.members}, bytes_in={self.bytes_in}, "
+            f"{rejected}{misfits}{damage}\n members={self.members}, bytes_in={self.bytes_in}, "
             f"bytes_inflated={self.bytes_inflated}, bytes_out={self.bytes_out}, {seconds}>"
         )
 
