@@ -7,6 +7,7 @@ import json
 import mmap
 import os
 import random
+import signal
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
@@ -445,6 +446,35 @@ def test_payload_columns_of_large_payloads(instruction_set: ModuleType) -> None:
     payloads = [b'{"a":[%d],"b":"%s"}' % (number, b"x" * (1 << 20)) for number in range(10)]
     numbers = instruction_set.payload_columns([payload_run(payloads)], WANTED[1:2])[0].first
     assert memoryview(numbers).cast("q").tolist() == list(range(10))
+
+
+def test_signals_are_heard_during_a_long_call(instruction_set: ModuleType) -> None:
+    heard: list[int] = []
+    run = payload_run([b'{"a":"%s"}' % (b"x" * (1 << 20))])
+    run = run._replace(fields=run.fields * 200, records=200)
+    before = signal.signal(signal.SIGVTALRM, lambda number, _: heard.append(number))
+    try:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0.004, 0.004)  # of CPU time, so that other processes do not matter
+        instruction_set.payload_columns([run], WANTED[3:])
+        assert len(heard) > 2
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+def test_a_signal_may_end_a_long_call(instruction_set: ModuleType) -> None:
+    def stop(*_: object) -> None:
+        raise KeyError("stop")
+
+    run = payload_run([b'{"a":"%s"}' % (b"x" * (1 << 20))])
+    run = run._replace(fields=run.fields * 200, records=200)
+    before = signal.signal(signal.SIGVTALRM, stop)
+    try:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0.004)
+        with pytest.raises(KeyError, match="stop"):
+            instruction_set.payload_columns([run], WANTED[3:])
+    finally:
+        signal.signal(signal.SIGVTALRM, before)
 
 
 def test_payload_columns_of_texts_that_are_no_json_at_all(instruction_set: ModuleType) -> None:

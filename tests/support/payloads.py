@@ -187,7 +187,7 @@ def values_of(column: PayloadBuffers, kind: str, records: int) -> list[Any]:
     values: Sequence[Any]
     if kind == "t":
         ends = array("i", column.first)
-        values = [column.data[ends[i] : ends[i + 1]].decode() for i in range(records)]
+        values = [bytes(column.data[ends[i] : ends[i + 1]]).decode() for i in range(records)]
     elif kind == "?":
         values = [bool(column.first[i // 8] >> i % 8 & 1) for i in range(records)]
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 import pyarrow as pa
@@ -66,10 +66,10 @@ class PayloadBuilder:
         self._wanted = [Wanted(_keys(pointer), _KINDS[kind]) for pointer, kind in pairs.values()]
         self._on_misfits = on_misfits
 
-    def arrays(self, runs: Callable[[str], list[Run]]) -> Sequence[pa.Array]:
+    def arrays(self, runs: Callable[[str], list[Run]]) -> list[pa.Array]:
         """One array for each of ``fields``; ``runs`` gives the runs of a column of the log by its name."""
         if not self.fields:
-            return ()
+            return []
         payloads = runs(_PAYLOAD)
         records = sum(run.records for run in payloads)
         arrays = []

@@ -276,8 +276,9 @@ class RowGroups:
         own = len(self._builder.names)
         for column in self._columns[:own]:
             column.add(taken, runs(column.name))
-        for column, array in zip(self._columns[own:], self._builder.payload.arrays(runs), strict=True):
-            column.add_array(array)
+        made = self._builder.payload.arrays(runs)
+        for column in self._columns[own:]:
+            column.add_array(made.pop(0))  # freed before the next one is copied
         self._held += sum(segment.records for segment in taken)
         self._log_bytes += size
         if self._held == _SMALL_SAMPLE and self._plain:

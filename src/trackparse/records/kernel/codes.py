@@ -134,7 +134,7 @@ class PayloadBuffers(NamedTuple):
     """The buffers of a column that is made of payloads."""
 
     first: bytes  # text: int32 offsets; true or false: a bitmap; else the numbers
-    data: bytes  # the text
+    data: Buffer  # the text
     validity: bytes | None  # the bitmap; None if there are no nulls
     nulls: int
     misfits: int  # nulls in place of a value that does not fit the column's kind

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "native_dictionary.h"
 #include "native_values.h"
 #include "payload.h"
 
@@ -163,16 +164,34 @@ static int put_hard_numbers(payload_reader_t *r)
     return 1;
 }
 
+/* A view of the column's text, whose memory it takes; NULL with an error set. */
+static PyObject *take_text(const state_t *state, payload_column_t *column)
+{
+    memory_t *owner = (memory_t *)new_instance((PyTypeObject *)state->memory, 0);
+    if (!owner)
+        return NULL;
+    /* Without the room for more: a batch may be kept for long. */
+    void *fitting = column->used ? realloc(column->text.start, column->used) : NULL;
+    owner->start = fitting ? fitting : column->text.start;
+    owner->size = (Py_ssize_t)column->used;
+    column->text = (pile_t){0};
+    PyObject *view = PyMemoryView_FromObject((PyObject *)owner);
+    Py_DECREF((PyObject *)owner);
+    return view;
+}
+
 /* A column's buffers as PayloadBuffers. */
 static PyObject *payload_buffers(const state_t *state, const payload_maker_t *m, size_t number)
 {
-    const payload_column_t *column = m->reader.columns + number;
-    PyObject *valid = validity_bytes(&column->validity, m->payloads.runs.records);
-    if (!valid)
+    payload_column_t *column = m->reader.columns + number;
+    PyObject *text = take_text(state, column);
+    PyObject *valid = text ? validity_bytes(&column->validity, m->payloads.runs.records) : NULL;
+    if (!valid) {
+        Py_XDECREF(text);
         return NULL;
-    const char *text = column->used ? column->text.start : "";
-    PyObject *items = Py_BuildValue("Oy#Nnn", m->firsts[number], text, (Py_ssize_t)column->used, valid,
-                                    (Py_ssize_t)column->validity.nulls, (Py_ssize_t)column->misfits);
+    }
+    PyObject *items = Py_BuildValue("ONNnn", m->firsts[number], text, valid, (Py_ssize_t)column->validity.nulls,
+                                    (Py_ssize_t)column->misfits);
     return as_named(state->payload_buffers, items);
 }
 
