@@ -22,7 +22,6 @@ typedef struct {
     uint64_t inside;  /* all bits, if the step begins inside a string */
     uint64_t escaped; /* 1 if its first byte stands behind the backslash of an escape */
     uint64_t hex;     /* the bytes that have to be digits of an escape */
-    uint64_t marked;  /* 1 if its first byte stands behind a mark */
     uint64_t closed;  /* 1 if it stands behind a closing quote */
     int bad;          /* a string that is not valid */
     int blank;        /* a blank, or what is no part of JSON, between tokens */
