@@ -451,7 +451,7 @@ def test_payload_columns_of_large_payloads(instruction_set: ModuleType) -> None:
 def test_signals_are_heard_during_a_long_call(instruction_set: ModuleType) -> None:
     heard: list[int] = []
     run = payload_run([b'{"a":"%s"}' % (b"x" * (1 << 20))])
-    run = run._replace(fields=run.fields * 200, records=200)
+    run = run._replace(fields=bytes(run.fields) * 200, records=200)
     before = signal.signal(signal.SIGVTALRM, lambda number, _: heard.append(number))
     try:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0.004, 0.004)  # of CPU time, so that other processes do not matter
@@ -467,7 +467,7 @@ def test_a_signal_may_end_a_long_call(instruction_set: ModuleType) -> None:
         raise KeyError("stop")
 
     run = payload_run([b'{"a":"%s"}' % (b"x" * (1 << 20))])
-    run = run._replace(fields=run.fields * 200, records=200)
+    run = run._replace(fields=bytes(run.fields) * 200, records=200)
     before = signal.signal(signal.SIGVTALRM, stop)
     try:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0.004)

@@ -295,8 +295,14 @@ def test_the_sample(block_size: int, kernel: str) -> None:
 
 
 def test_the_columns_of_the_log_are_as_they_would_be_without() -> None:
-    for options in ({}, {"string_type": "string_view"}, {"dictionary": ["status"]}, {"columns": ["payload", "status"]}):
-        plain: Any = trackparse.read_log(LOG, **options)
+    given: list[dict[str, Any]] = [
+        {},
+        {"string_type": "string_view"},
+        {"dictionary": ["status"]},
+        {"columns": ["payload", "status"]},
+    ]
+    for options in given:
+        plain = trackparse.read_log(LOG, **options)
         table = trackparse.read_log(LOG, payload_columns=SAMPLE, **options)
         assert table.column_names == [*plain.column_names, *SAMPLE]
         assert table.select(plain.column_names).equals(plain)
