@@ -22,7 +22,7 @@ ROOT: Final = FUZZ.parent
 PACKAGE: Final = ROOT / "src" / "trackparse"
 # Name and bytes of the largest input: what is small is tried more often.
 C_TARGETS: Final = {"kernel_index": 4096, "kernel_values": 1024}
-PYTHON_TARGETS: Final = {"kernels": 1024, "log": 2048, "archive": 4096, "written": 512}
+PYTHON_TARGETS: Final = {"kernels": 1024, "log": 2048, "archive": 4096, "written": 512, "payload": 512}
 TARGETS: Final = {**C_TARGETS, **PYTHON_TARGETS}
 FLAGS: Final = (
     *("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"),
@@ -92,7 +92,7 @@ def _environment(target: str, folder: Path) -> dict[str, str]:
     # The interpreter frees less than all at its end. The rest is for speed: to note where memory is allocated takes
     # half of the time. With ASAN_OPTIONS=malloc_context_size=30 a finding says it.
     variables["ASAN_OPTIONS"] = f"detect_leaks=0:malloc_context_size=0:quarantine_size_mb=4:{own}"
-    if target == "kernels":
+    if target in ("kernels", "payload"):
         # Small buffers, too, end where they end.
         variables["PYTHONMALLOC"] = "malloc"
     return variables

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import random
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -62,6 +63,14 @@ def archives() -> Iterator[bytes]:
     yield gzip.compress(log, mtime=0) + gzip.compress(other, mtime=0)
 
 
+def payloads(seed: int) -> list[bytes]:
+    """Payloads at random, some of them broken."""
+    from support.payloads import random_payload
+
+    dice = random.Random(seed)
+    return [random_payload(dice) for _ in range(dice.randrange(1, 4))]
+
+
 def seeds(target: str) -> Iterator[bytes]:
     """Inputs of a target, knobs and all."""
     for number, log in enumerate(logs()):
@@ -78,6 +87,8 @@ def seeds(target: str) -> Iterator[bytes]:
                 yield from (varied[:VALUES_KNOBS] + field for field in log.splitlines()[-1:])
             case "kernels":
                 yield varied[:PYTHON_KNOBS] + log.partition(b"\n")[2]
+            case "payload":
+                yield varied[:PYTHON_KNOBS] + b"\x1e".join(payloads(number))
             case _:
                 yield varied[:PYTHON_KNOBS] + log
     if target == "archive":

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from support import tiers
 from support.kernels import INSTRUCTION_SETS, KERNELS, SLOW, chosen_set, kernel_named, native
 from trackparse import events
-from trackparse.columns import builder
+from trackparse.columns import builder, payload
 from trackparse.records import indexer
 
 settings.register_profile("default", max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
@@ -61,7 +61,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Each kernel in turn, in place of the one that was chosen."""
     module = kernel_named(request.param)
-    for user in (indexer, builder, events):
+    for user in (indexer, builder, payload, events):
         monkeypatch.setattr(user, "kernel", module)
     yield request.param
     if INSTRUCTION_SETS:

@@ -226,6 +226,7 @@ def test_names_that_can_be_read_only_once(service: FakeService, tmp_path: Path) 
         with client.open_log(YESTERDAY, columns=iter(["status"])) as log:
             assert log.schema.names == ["status"]
         client.convert(YESTERDAY, tmp_path / "log.parquet", columns=iter(["status", "hwid"]))
+        client.convert(YESTERDAY, tmp_path / "more.parquet", columns=[], payload_columns={"alert": "/aps/alert"})
         assert pq.read_schema(tmp_path / "log.parquet").names == ["status", "hwid"]
         for day, report in client.convert_days(ago(2), ago(1), tmp_path, columns=iter(["status"])):
             assert pq.read_schema(report.path).names == ["status"], day

@@ -14,7 +14,7 @@ import trackparse
 
 FUZZ = Path(__file__).parent.parent / "fuzz"
 PACKAGE = Path(trackparse.__file__).parent
-TARGETS = ["kernel_index", "kernel_values", "kernels", "log", "archive", "written"]
+TARGETS = ["kernel_index", "kernel_values", "kernels", "log", "archive", "written", "payload"]
 # What is planted where, and what finds it.
 PLANTED = {
     "a byte past the buffer": (
@@ -37,6 +37,13 @@ PLANTED = {
         "    free(value);\n",
         "",
         "LeakSanitizer: detected memory leaks",
+    ),
+    "an escape that is not checked": (
+        "payload",
+        "records/kernel/scan.inc",
+        "    s->bad |= wrong != 0;\n",
+        "",
+        "the reference",
     ),
     "bytes that are not counted": (
         "log",

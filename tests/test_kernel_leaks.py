@@ -20,6 +20,7 @@ import trackparse
 from support.kernel_calls import Made, indexed, question
 from support.kernels import SLOW
 from support.logs import H8, line
+from support.payloads import payload_run
 from trackparse.records.kernel.codes import Run
 
 TESTS = Path(__file__).parent
@@ -97,7 +98,21 @@ def calls(kernel: Any) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "dictionary", lambda: encoded(kernel, [run(4), run(7), run(-1)])
     yield "dictionary: a bad run", lambda: encoded(kernel, [run(4), run(9)])
     yield "dictionary: taken with something", lambda: kernel.Dictionary().take(1)
+    offsets = bytes(4) + (1).to_bytes(4, sys.byteorder) * 2
+    yield "dictionary: strings", lambda: kernel.Dictionary().encode_strings(2, b"\1", offsets, b"x")
+    yield "dictionary: strings that do not fit", lambda: kernel.Dictionary().encode_strings(2, None, offsets, None)
+    yield "dictionary: no strings", lambda: kernel.Dictionary().encode_strings(2, "x", offsets, b"x")
     yield "dictionary: no list", lambda: kernel.Dictionary().encode(5, True)
+    wanted = [((b"a",), "t"), ((b"a", b"0"), "q"), ((), "t"), ((b"c",), "d")]
+    hard = payload_run([b'{ "a" : [1], "c": 1.2345678901234567890123 }', b'{"\\u0061": "x\\n", "c": 1}', b"[1]"] * 9)
+    yield "payload_columns", lambda: kernel.payload_columns([run(7)], wanted)
+    yield "payload_columns: blanks, escapes and digits", lambda: kernel.payload_columns([hard, run(-1)], wanted)
+    yield "payload_columns: nothing wanted", lambda: kernel.payload_columns([hard], [])
+    yield "payload_columns: no such kind", lambda: kernel.payload_columns([hard], [*wanted, ((b"a",), "x")])
+    yield "payload_columns: a key that is no bytes", lambda: kernel.payload_columns([hard], [*wanted, (("a",), "t")])
+    yield "payload_columns: no Wanted", lambda: kernel.payload_columns([hard], [*wanted, 5])
+    yield "payload_columns: no run", lambda: kernel.payload_columns([hard, ("x",)], wanted)
+    yield "payload_columns: no list", lambda: kernel.payload_columns((hard,), wanted)
     yield "events", events
     yield "events: looked into", lambda: [event.field and event.field.raw for event in events()]  # type: ignore[attr-defined]
     yield "events: no columns", lambda: events(columns=(-1,) * 8)

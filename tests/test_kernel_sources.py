@@ -58,7 +58,14 @@ def test_functions_stand_in_the_same_order_in_python_and_c(concern: str) -> None
 
 def test_most_functions_of_the_grammar_are_in_both() -> None:
     """Or the comparison of their order would say little."""
-    for concern, least in (("lines", 8), ("grammar", 11), ("dialect", 5), ("index", 6), ("timestamp", 3)):
+    for concern, least in (
+        ("lines", 8),
+        ("grammar", 11),
+        ("dialect", 5),
+        ("index", 6),
+        ("timestamp", 3),
+        ("payload", 3),
+    ):
         python = functions_of_python((KERNEL / f"{concern}.py").read_text())
         c = functions_of_c((KERNEL / f"{concern}.h").read_text())
         assert len(shared(python, c)[0]) >= least, (concern, python, c)
@@ -98,11 +105,11 @@ def test_the_constants_are_the_same_in_python_and_c() -> None:
     compiler = shutil.which("gcc")
     if compiler is None:
         pytest.skip("gcc is missing")
-    from trackparse.records.kernel import codes, dialect, grammar, index, json, timestamp
+    from trackparse.records.kernel import codes, dialect, grammar, index, json, payload, timestamp
 
     expected = {
         name: value
-        for module in (codes, dialect, grammar, index, json, timestamp)
+        for module in (codes, dialect, grammar, index, json, payload, timestamp)
         for name, value in vars(module).items()
         if name.isupper() and isinstance(value, int) and not name.startswith("_")
     }
@@ -112,7 +119,7 @@ def test_the_constants_are_the_same_in_python_and_c() -> None:
     assert len(names) > 25, names
     done = subprocess.run(
         [compiler, "-fsyntax-only", "-std=c11", "-w", f"-I{KERNEL}", "-x", "c", "-"],
-        input=f'#include "index.h"\n#include "values.h"\n{claims}',
+        input=f'#include "index.h"\n#include "payload.h"\n#include "values.h"\n{claims}',
         capture_output=True,
         text=True,
         check=False,

@@ -7,6 +7,7 @@ import json
 import mmap
 import os
 import random
+import signal
 from collections.abc import Callable, Iterator
 from functools import cache
 from types import ModuleType
@@ -17,8 +18,9 @@ import pytest
 from corpus.cases import CASES
 from support.kernel_calls import MAX, Made, indexed, question, run_of
 from support.logs import H6, H8, line, line6
+from support.payloads import payload_run, random_payload, random_wanted
 from trackparse.records.kernel import reference
-from trackparse.records.kernel.codes import BadRecord, Indexed, Question, Run, TextBuffers
+from trackparse.records.kernel.codes import BadRecord, Indexed, PayloadBuffers, Question, Run, TextBuffers, Wanted
 from trackparse.testing.sample import encode_row, sample_rows
 
 ROUNDS = 20 if os.environ.get("HYPOTHESIS_PROFILE") == "reduced" else 160
@@ -430,6 +432,122 @@ def test_json_may_nest_1024_deep_and_no_deeper(instruction_set: ModuleType) -> N
         assert kernel.is_json(b'{"a":' * 1023 + b"[]" + b"}" * 1023)
 
 
+WANTED = [Wanted((b"a",), "t"), Wanted((b"a", b"0"), "q"), Wanted((), "t"), Wanted((b"b",), "?"), Wanted((b"c",), "d")]
+
+
+def test_payload_columns(instruction_set: ModuleType) -> None:
+    dice = random.Random(13)
+    found = 0
+    for _ in range(ROUNDS):
+        payloads = [random_payload(dice) for _ in range(dice.choice([0, 1, 7, 8, 20]))]
+        wanted = random_wanted(dice)
+        run = payload_run(payloads)
+        runs = [run, Run(b"", b"", 3, 1, -1), run][: dice.choice([1, 1, 3])]
+        expected = reference.payload_columns(runs, wanted)
+        answer = instruction_set.payload_columns(runs, wanted)
+        assert answer == expected, (payloads, wanted)
+        assert all(type(column) is PayloadBuffers for column in answer)
+        found += sum(sum(one.records for one in runs) - column.nulls for column in answer)
+    assert found > ROUNDS
+
+
+def test_payload_columns_of_large_payloads(instruction_set: ModuleType) -> None:
+    """What the marks are found in has 4,096 bytes, and signals are looked for behind 4 MiB."""
+    dice = random.Random(14)
+    parts = [random_payload(dice) for _ in range(ROUNDS)]
+    large = b'{"b":[%s],"a":[1,"%s"]}' % (b",".join(part for part in parts if reference.is_json(part)), b"x" * 5000)
+    for payloads in ([large], [large, large[:-1], b"{ %s" % large[1:]]):
+        runs = [payload_run(payloads)]
+        answer = instruction_set.payload_columns(runs, WANTED)
+        assert answer == reference.payload_columns(runs, WANTED)
+        assert answer[0].nulls == len(payloads) // 3
+    payloads = [b'{"a":[%d],"b":"%s"}' % (number, b"x" * (1 << 20)) for number in range(10)]
+    numbers = instruction_set.payload_columns([payload_run(payloads)], WANTED[1:2])[0].first
+    assert memoryview(numbers).cast("q").tolist() == list(range(10))
+
+
+def test_signals_are_heard_during_a_long_call(instruction_set: ModuleType) -> None:
+    heard: list[int] = []
+    run = payload_run([b'{"a":"%s"}' % (b"x" * (1 << 20))])
+    run = run._replace(fields=bytes(run.fields) * 200, records=200)
+    before = signal.signal(signal.SIGVTALRM, lambda number, _: heard.append(number))
+    try:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0.004, 0.004)  # of CPU time, so that other processes do not matter
+        instruction_set.payload_columns([run], WANTED[3:])
+        assert len(heard) > 2
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+def test_a_signal_may_end_a_long_call(instruction_set: ModuleType) -> None:
+    def stop(*_: object) -> None:
+        raise KeyError("stop")
+
+    run = payload_run([b'{"a":"%s"}' % (b"x" * (1 << 20))])
+    run = run._replace(fields=bytes(run.fields) * 200, records=200)
+    before = signal.signal(signal.SIGVTALRM, stop)
+    try:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0.004)
+        with pytest.raises(KeyError, match="stop"):
+            instruction_set.payload_columns([run], WANTED[3:])
+    finally:
+        signal.signal(signal.SIGVTALRM, before)
+
+
+def test_payload_columns_of_texts_that_are_no_json_at_all(instruction_set: ModuleType) -> None:
+    dice = random.Random(15)
+    for _ in range(ROUNDS):
+        data = mutated(dice, 3)
+        found = indexed(reference, data)
+        runs = [run_of(data, found, 8, field) for field in (-1, 5, 7)]
+        assert instruction_set.payload_columns(runs, WANTED) == reference.payload_columns(runs, WANTED), data
+
+
+def test_payloads_at_the_end_of_memory(instruction_set: ModuleType) -> None:
+    page = GuardedPage(2)
+    dice = random.Random(16)
+    for size in range(1, 300):
+        text = (b'{""a"":[1,""\\u00e9""],""b"":""' + b"x" * size)[:size]
+        for payload in (
+            text,
+            text + b'""}',
+            bytes(dice.choice(b'{}[]:," 1\\u') for _ in range(size)).replace(b'"', b'""'),
+        ):
+            data = line(b'"' + payload + b'"', end=b"")
+            found = indexed(reference, data)
+            runs = [Run(page.hold(data), found.fields, found.records, 8, 7)]
+            assert instruction_set.payload_columns(runs, WANTED) == reference.payload_columns(runs, WANTED), payload
+
+
+def test_wanted_that_cannot_be_made_is_refused(instruction_set: ModuleType) -> None:
+    runs = [payload_run([b"{}"])]
+    for wrong in ((), ((b"a",), "x"), ((b"a",), "tt"), ((b"a",), ""), ([b"a"], "t"), (("a",), "t"), ((b"a",), 1), b"a"):
+        with pytest.raises((ValueError, TypeError)):
+            instruction_set.payload_columns(runs, [Wanted((b"a",), "t"), wrong])
+
+
+def test_strings_that_were_made_already_are_encoded(instruction_set: ModuleType) -> None:
+    dice = random.Random(17)
+    c, python = instruction_set.Dictionary(), reference.Dictionary()
+    for count in (0, 1, 31, 32, 33, 200):
+        payloads = [dice.choice([b'{"a":"%d"}' % dice.randrange(count), b"{}", b'{"a":""}']) for _ in range(count)]
+        column = instruction_set.payload_columns([payload_run(payloads)], WANTED[:1])[0]
+        strings = (count, column.validity, column.first, column.data)
+        assert c.encode_strings(*strings) == python.encode_strings(*strings)
+        assert (c.strings(), c.total) == (python.strings(), python.total)
+    ends = memoryview(b"".join(end.to_bytes(4, "little") for end in (0, 2, 1)))
+    for wrong in (
+        (-1, None, ends, b"ab"),
+        (3, None, ends, b"ab"),
+        (1, None, ends, b"a"),
+        (2, None, ends, b"ab"),
+        (1, b"", ends, b"ab"),
+    ):
+        with pytest.raises(ValueError, match="encode_strings: "):
+            c.encode_strings(*wrong)
+
+
 def test_tables_that_do_not_fit_their_block_are_refused(instruction_set: ModuleType) -> None:
     data = line()
     fields = indexed(reference, data).fields
@@ -448,6 +566,7 @@ def test_tables_that_do_not_fit_their_block_are_refused(instruction_set: ModuleT
             lambda run: instruction_set.strings([run], True),
             lambda run: instruction_set.views([run], True),
             lambda run: instruction_set.Dictionary().encode([run], True),
+            lambda run: instruction_set.payload_columns([run], WANTED),
             lambda run: instruction_set.events(
                 run,
                 columns=(run.field,) * 8,

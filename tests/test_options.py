@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 import trackparse
@@ -46,6 +47,38 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
         {"on_rejects": print},
         trackparse.OptionError,
         "on_rejects: it needs on_error='quarantine'",
+    ),
+    (
+        {"payload_columns": ["/a"]},
+        TypeError,
+        "payload_columns=['/a']: expected a dict, such as {'alert': '/aps/alert', 'uid': ('/md/uid', pyarrow.int64())}",
+    ),
+    ({"payload_columns": {7: "/a"}}, TypeError, "payload_columns: 7 is not a name: expected a string"),
+    (
+        {"payload_columns": {"a": ("/a", "int64")}},
+        TypeError,
+        "payload_columns: 'a': ('/a', 'int64'): expected a JSON Pointer, or a tuple of a JSON Pointer and a type, such "
+        "as {'alert': '/aps/alert', 'uid': ('/md/uid', pyarrow.int64())}",
+    ),
+    *(
+        (
+            {"payload_columns": {"a": pointer}},
+            trackparse.OptionError,
+            f"payload_columns: 'a': {pointer!r} is not a JSON Pointer: expected a / before each key, such as "
+            "'/aps/alert'; in a key, ~ is written ~0 and / is written ~1",
+        )
+        for pointer in ("aps/alert", "/a~b", "/a~", "/a~2", "/\ud83d", "$.a")
+    ),
+    (
+        {"payload_columns": {"a": ("/a", pa.date32())}},
+        trackparse.OptionError,
+        "payload_columns: 'a': date32[day]: expected one of: string, bool, int8, int16, int32, int64, uint8, uint16, "
+        "uint32, uint64, float, double",
+    ),
+    (
+        {"payload_columns": {"status": "/a"}},
+        trackparse.OptionError,
+        "payload column 'status': the log has a column of this name: take another one",
     ),
     ({"dialect": "PHP"}, trackparse.OptionError, "dialect='PHP': did you mean 'php'?"),
     ({"dialect": "excel"}, trackparse.OptionError, "dialect='excel': expected one of: auto, php, rfc4180"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 import pytest
 from polars.exceptions import ComputeError
 from polars.testing import assert_frame_equal
@@ -102,6 +103,24 @@ def test_a_filter_of_ours_and_one_of_polars_are_both_met(path: Path, full: pl.Da
     found = frame.filter(pl.col("hwid") > "8").select("tracking_code").collect()
     expected = full.filter(pl.col("status").is_in(["sent", "opened"]) & (pl.col("hwid") > "8"))
     assert_frame_equal(found, expected.select("tracking_code"))
+
+
+INSIDE: Any = {"alert": "/aps/alert", "uid": ("/md/uid", pa.int64())}
+
+
+def test_payload_columns_are_columns_of_the_frame(path: Path) -> None:
+    full = pl.from_arrow(trackparse.read_log(path, payload_columns=INSIDE))
+    assert isinstance(full, pl.DataFrame)
+    frame = scan_log(path, payload_columns=INSIDE)
+    assert_frame_equal(frame.collect(), full)
+    for expression in (pl.col("uid") % 3 == 0, pl.col("alert").is_null() | (pl.col("status") == "sent")):
+        assert_frame_equal(frame.filter(expression).collect(), full.filter(expression))
+        found = frame.filter(expression).select("alert", "hwid").collect()
+        assert_frame_equal(found, full.filter(expression).select("alert", "hwid"))
+    assert_frame_equal(frame.select("uid").head(5).collect(), full.select("uid").head(5))
+    taken = scan_log(path, columns=["hwid"], payload_columns={"status": "/aps/alert"})
+    alert = full["alert"].drop_nulls()[0]
+    assert taken.filter(pl.col("status") == alert).collect().height == full.filter(pl.col("alert") == alert).height
 
 
 def test_columns_are_built_for_the_rows_that_stay_only(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

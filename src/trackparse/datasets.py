@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from trackparse.columns.builder import ColumnBuilder, with_last_dictionaries
 from trackparse.columns.filters import Selection
+from trackparse.columns.payload import PayloadBuilder, PayloadColumns
 from trackparse.errors import ArchiveError, HeaderError, OptionError, suggestion
 from trackparse.events import Event
 from trackparse.options import DatasetOptions, ReadOptions, dataset_options, read_part
@@ -56,6 +57,11 @@ class LogDataset:
         return self._options["where"]
 
     @property
+    def payload_columns(self) -> PayloadColumns:
+        """The columns of values inside payloads that it was made with."""
+        return self._options["payload_columns"] or {}
+
+    @property
     def schema(self) -> pa.Schema:
         """The schema of every batch. If ``columns`` names known columns only, nothing is opened for it.
 
@@ -66,7 +72,12 @@ class LogDataset:
             self._found = self._look()
         options = self._options
         return ColumnBuilder(
-            self._found, options["columns"], options["string_type"], options["dictionary"], options["limits"]
+            self._found,
+            options["columns"],
+            options["string_type"],
+            options["dictionary"],
+            options["limits"],
+            PayloadBuilder(self.payload_columns),
         ).schema
 
     def open(self, **options: Unpack[DatasetOptions]) -> LogReader:
@@ -83,7 +94,7 @@ class LogDataset:
             asked._found = asked._look()
         log = asked._reader(asked._logs, read_part(asked._options), asked._found)
         if asked._found is None:
-            asked._found = [name for name in log.schema.names if name not in COLUMNS]
+            asked._found = [name for name in log.builder.names if name not in COLUMNS]
         return log
 
     def to_batches(self, **options: Unpack[DatasetOptions]) -> Iterator[pa.RecordBatch]:
@@ -130,7 +141,7 @@ class LogDataset:
         >>> days.count_rows(where=trackparse.Filter(statuses=["failed"]))
         12
         """
-        asked: DatasetOptions = {**options, "columns": ["timestamp"], "dictionary": ()}
+        asked: DatasetOptions = {**options, "columns": ["timestamp"], "dictionary": (), "payload_columns": None}
         with self.open(**asked) as log:
             return sum(segment.records for group in log.segments() for segment in group)
 
@@ -165,7 +176,14 @@ class LogDataset:
         columns = self._options["columns"]
         # Only the headers are wanted.
         options: ReadOptions = read_part(self._options)
-        options |= {"columns": None, "dictionary": (), "where": None, "on_rejects": None, "progress": None}
+        options |= {
+            "columns": None,
+            "dictionary": (),
+            "payload_columns": None,
+            "where": None,
+            "on_rejects": None,
+            "progress": None,
+        }
         if columns is None:
             with self._reader(self._logs, options) as log:
                 return [name for name in log.schema.names if name not in COLUMNS]

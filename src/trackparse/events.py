@@ -40,7 +40,7 @@ class Payload(kernel.Field, Mapping[str, Any]):
     ``dict(payload)`` makes a dict of it. ``raw`` is the field as it stands in the log, with its quotes (bytes), and
     ``text`` its JSON text. Values are those of ``json.loads``: integers are exact, up to the 4,300 digits that Python
     takes, and a number too large for a float is infinite. ``[]`` and ``null``, which PHP writes for an empty array, are
-    an empty mapping. ``NaN`` and ``Infinity`` are not JSON.
+    an empty mapping. ``NaN`` and ``Infinity`` are not JSON, nor is what is nested more than 1,024 deep.
 
     Looking into it raises PayloadError if it is not a JSON object. The other fields of its event are good all the same.
 
@@ -83,7 +83,11 @@ class Payload(kernel.Field, Mapping[str, Any]):
     def _parsed(self, text: bytes) -> Any:
         """The value, by the slower parser of the standard library, which takes all JSON."""
         try:
-            return json.loads(text.decode(), parse_constant=_refuse)
+            value = json.loads(text.decode(), parse_constant=_refuse)
+            if kernel.is_json(text):
+                return value
+            # How deep the standard library goes depends on its version and on who calls it; orjson's limit counts.
+            problem = "nested too deeply"
         except RecursionError:
             problem = "nested too deeply"
         except ValueError as error:

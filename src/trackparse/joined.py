@@ -63,6 +63,11 @@ class JoinedLogs:
         if self._stream is not None:
             self._stream.count_filtered(records)
 
+    def count_misfits(self, values: int) -> None:
+        """Count values inside payloads that do not fit the types of their columns."""
+        if self._stream is not None:
+            self._stream.count_misfits(values)
+
     def account(self, segments: Sequence[Segment]) -> None:
         """Count segments that are handed out, and hand on their rejects."""
         if self._stream is not None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias, TypedDict, get_args
 
 from trackparse.columns.filters import Selection
+from trackparse.columns.payload import PayloadColumns, check_payload_columns
 from trackparse.errors import OptionError, suggestion
 from trackparse.limits import Limits
 from trackparse.records.stream import OnError, Stats
@@ -56,6 +57,7 @@ class ReadOptions(TypedDict, total=False):
     """The options of ``open_log``, which says what each of them does, and of everything else that reads a log."""
 
     columns: Iterable[str] | None
+    payload_columns: PayloadColumns | None
     where: Selection | None
     dialect: Dialect
     on_error: OnError
@@ -85,6 +87,7 @@ class ConvertOptions(ReadOptions, total=False):
 
 READ_DEFAULTS: Final[ReadOptions] = {
     "columns": None,
+    "payload_columns": None,
     "where": None,
     "dialect": "auto",
     "on_error": "raise",
@@ -168,6 +171,7 @@ def _shown(value: object) -> str:
 # Not called for None where None is the default.
 _CHECKS: Final[Mapping[str, _Check]] = {
     "columns": _names,
+    "payload_columns": check_payload_columns,
     "where": _of_kind(Selection, "a trackparse.Filter, such as Filter(statuses=['opened'])"),
     "dialect": _one_of(*get_args(Dialect)),
     "on_error": _one_of(*get_args(OnError)),

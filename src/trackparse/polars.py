@@ -12,6 +12,7 @@ from polars.io.plugins import register_io_source
 from trackparse.columns.filters import Selection
 from trackparse.datasets import DatasetSource, LogDataset, dataset
 from trackparse.errors import OptionError
+from trackparse.schema import COLUMNS
 
 if TYPE_CHECKING:
     from trackparse.options import DatasetOptions
@@ -64,17 +65,28 @@ def scan_log(
 
 def _frames(logs: LogDataset, columns: list[str] | None, predicate: pl.Expr | None) -> Iterator[pl.DataFrame]:
     """The rows that meet the predicate, a frame for each batch, and at least one."""
-    asked: DatasetOptions = {} if columns is None else {"columns": columns}
-    selection = None if predicate is None else _Meeting(predicate, logs.where)
-    if selection is not None and selection.columns:
-        asked["where"] = selection
+    asked: DatasetOptions = {}
+    looked_at = [] if predicate is None else predicate.meta.root_names()
+    inside = logs.payload_columns
+    if columns is not None:
+        names = dict.fromkeys((*columns, *looked_at))
+        asked["columns"] = [name for name in names if name not in inside]
+        asked["payload_columns"] = {name: inside[name] for name in names if name in inside}
+    # One that looks at no column, such as pl.lit(False), and one that looks at a payload column with the name of a
+    # column of the log, are for the frames.
+    if predicate is not None and looked_at and not any(name in inside and name in COLUMNS for name in looked_at):
+        asked["where"] = _Meeting(predicate, logs.where)
         predicate = None
     with logs.open(**asked) as log:
-        yield _frame(log.schema.empty_table())
+        yield _asked_for(_frame(log.schema.empty_table()), columns, None)
         for batch in log:
-            frame = _frame(pa.Table.from_batches([batch]))
-            # One that looks at no column, such as pl.lit(False).
-            yield frame if predicate is None else frame.filter(predicate)
+            yield _asked_for(_frame(pa.Table.from_batches([batch])), columns, predicate)
+
+
+def _asked_for(frame: pl.DataFrame, columns: list[str] | None, predicate: pl.Expr | None) -> pl.DataFrame:
+    if predicate is not None:
+        frame = frame.filter(predicate)
+    return frame if columns is None else frame.select(columns)
 
 
 class _Meeting(Selection):

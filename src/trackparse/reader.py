@@ -12,6 +12,7 @@ from typing import Final, NoReturn, TypeVar, Unpack
 import pyarrow as pa
 
 from trackparse.columns.builder import ColumnBuilder, with_last_dictionaries
+from trackparse.columns.payload import PayloadBuilder
 from trackparse.errors import ArchiveError, ExhaustedError, HeaderError, TrackparseError
 from trackparse.events import Event, events_of
 from trackparse.joined import JoinedLogs
@@ -19,6 +20,7 @@ from trackparse.options import LogSource, ReadOptions, read_options
 from trackparse.records.segments import Segment
 from trackparse.records.stream import Stats
 from trackparse.rejects.kept import Quarantine
+from trackparse.schema import COLUMNS
 from trackparse.sources.listing import Log
 from trackparse.sources.source import open_source
 
@@ -99,9 +101,20 @@ class LogReader:
             raise
 
     def _new_builder(self, found: Sequence[str], options: ReadOptions) -> ColumnBuilder:
+        asked = options["payload_columns"] or {}
         if self._where is not None:
-            self._filter_columns = ColumnBuilder(found, self._where.columns, "string", (), self._limits)
-        return ColumnBuilder(found, options["columns"], options["string_type"], options["dictionary"], self._limits)
+            # A filter of ours names columns of the log; that of an engine may name payload columns, too.
+            inside = {name: asked[name] for name in self._where.columns if name in asked and name not in COLUMNS}
+            columns = [name for name in self._where.columns if name not in inside]
+            self._filter_columns = ColumnBuilder(found, columns, "string", (), self._limits, PayloadBuilder(inside))
+        return ColumnBuilder(
+            found,
+            options["columns"],
+            options["string_type"],
+            options["dictionary"],
+            self._limits,
+            PayloadBuilder(asked, self._logs.count_misfits),
+        )
 
     # ---- what the caller sees ---------------------------------------------------------------------------
 
@@ -148,6 +161,8 @@ class LogReader:
 
     def events(self) -> Iterator[Event]:
         """The rest of the records as ``Event``, one by one, with all fields, whatever ``columns`` says.
+
+        ``payload_columns`` adds nothing to them: ``event.payload`` has all values.
 
         >>> with trackparse.open_log("tracking_log.zip") as log:
         ...     codes = {event.tracking_code for event in log.events()}
@@ -346,6 +361,12 @@ def open_log(source: LogSource, **options: Unpack[ReadOptions]) -> LogReader:
     ``source`` is a path, bytes, a binary file or an iterable of bytes chunks. The options:
 
     - ``columns``: names of the columns to make, in this order. Default: all.
+    - ``payload_columns``: columns of values inside the payloads, behind those of ``columns``: a dict that has for each
+      name a JSON Pointer, or a tuple of a JSON Pointer and a type, such as
+      ``{"alert": "/aps/alert", "uid": ("/md/uid", pyarrow.int64())}``. A path that leads nowhere is null. Without a
+      type a value comes as text: a number as it is written, an object or an array as JSON without blanks. A type is
+      ``pyarrow.string()``, ``bool_()``, one of the integers, ``float32()`` or ``float64()``; a value that does not fit
+      it is null, and counted in ``stats.misfits``. Events do not have these columns.
     - ``where``: a ``Filter``. Good records that do not meet it are left out and counted; it does not change which
       records are bad.
     - ``dialect``: how quotes are written: ``"auto"`` (default), ``"php"`` or ``"rfc4180"``.

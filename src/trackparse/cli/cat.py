@@ -16,10 +16,11 @@ from trackparse.cli.options import (
     dialect_option,
     filter_options,
     logs_argument,
+    payload_option,
     quiet_option,
     strict_option,
 )
-from trackparse.cli.output import Command, counted, is_terminal, put, warn
+from trackparse.cli.output import Command, counted, is_terminal, misfits_line, put, warn
 from trackparse.cli.progress import Bar
 from trackparse.cli.runner import for_each
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     help="JSON lines, or CSV as in RFC 4180, with commas and one header line.",
 )
 @columns_option
+@payload_option
 @filter_options
 @strict_option
 @dialect_option
@@ -48,6 +50,7 @@ def cat(
     logs: tuple[str, ...],
     format_: Literal["jsonl", "csv"],
     columns: list[str] | None,
+    payload_columns: dict[str, Any] | None,
     where: Filter | None,
     strict: bool,
     dialect: Dialect,
@@ -76,9 +79,17 @@ def cat(
         if reader.stats.rejected:
             with bar.aside():
                 warn(f"{log.name}: {counted(reader.stats.rejected, 'bad record')} left out")
+        if reader.stats.misfits:
+            with bar.aside():
+                warn(misfits_line(log.name, reader.stats.misfits))
         return Exit.DONE
 
-    options: dict[str, Any] = {"columns": columns, "where": where, "dialect": dialect}
+    options: dict[str, Any] = {
+        "columns": columns,
+        "payload_columns": payload_columns,
+        "where": where,
+        "dialect": dialect,
+    }
     # No bar where the records themselves appear on the terminal.
     shown = not quiet and not is_terminal(sys.stdout)
     return for_each("reading", inputs_of(logs), copy, shown=shown, on_error="raise" if strict else "skip", **options)

@@ -20,6 +20,7 @@ from trackparse.cli.options import (
     keep_partial_option,
     logs_argument,
     options_of,
+    payload_option,
     quiet_option,
     strict_option,
 )
@@ -57,6 +58,7 @@ def _rejects_name(ctx: click.Context, param: click.Parameter, value: Path | None
     help="What to do if the Parquet file exists. skip: leave out what was converted before, with the same options.",
 )
 @columns_option
+@payload_option
 @filter_options
 @strict_option
 @click.option(

@@ -19,6 +19,7 @@ from trackparse.cli.options import (
     filter_options,
     keep_partial_option,
     options_of,
+    payload_option,
     quiet_option,
     strict_option,
 )
@@ -85,6 +86,7 @@ class _Date(click.ParamType):  # type: ignore[type-arg] # generic in newer versi
     help="How long the service may take to make a log, and how long the download may stand still.",
 )
 @columns_option
+@payload_option
 @filter_options
 @strict_option
 @keep_partial_option

@@ -23,10 +23,10 @@ def lines_of(batch: pa.RecordBatch) -> Iterator[bytes]:
     names = batch.schema.names
     lines: list[bytes] = []
     size = 0
-    texts = [column.cast(pa.string()) for column in batch.columns]
+    cells = [_written(column) for column in batch.columns]
     rows = max(1, _VALUES_AT_ONCE // len(names))
     for start in range(0, batch.num_rows, rows):
-        columns = [_values(name, text.slice(start, rows)) for name, text in zip(names, texts, strict=True)]
+        columns = [_values(name, column.slice(start, rows)) for name, column in zip(names, cells, strict=True)]
         for row in zip(*columns, strict=True):
             lines.append(orjson.dumps(dict(zip(names, row, strict=True)), option=orjson.OPT_APPEND_NEWLINE))
             size += len(lines[-1])
@@ -36,8 +36,14 @@ def lines_of(batch: pa.RecordBatch) -> Iterator[bytes]:
     yield b"".join(lines)
 
 
-def _values(name: str, texts: pa.StringArray) -> list[Any]:
-    values: list[Any] = texts.to_pylist()
+def _written(column: pa.Array) -> pa.Array:
+    """The column as it is written: numbers and truth values as they are, all else as text."""
+    is_json = pa.types.is_primitive(column.type) and not pa.types.is_temporal(column.type)
+    return column if is_json else column.cast(pa.string())
+
+
+def _values(name: str, column: pa.Array) -> list[Any]:
+    values: list[Any] = column.to_pylist()
     return [_payload(text) for text in values] if name == "payload" else values
 
 

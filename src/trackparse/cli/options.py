@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from functools import wraps
@@ -11,9 +12,16 @@ import click
 from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from trackparse import Filter
 
 Dialect = Literal["auto", "php", "rfc4180"]
+# Of a payload column.
+_TYPES = (
+    *("string", "bool", "int8", "int16", "int32", "int64"),
+    *("uint8", "uint16", "uint32", "uint64", "float32", "float64"),
+)
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -50,6 +58,30 @@ def _column_names(ctx: click.Context, param: click.Parameter, value: str | None)
     return names
 
 
+def _payload_columns(
+    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str | tuple[str, pa.DataType]] | None:
+    columns: dict[str, str | tuple[str, pa.DataType]] = {}
+    for value in values:
+        name, _, path = value.partition("=")
+        pointer, _, kind = path.rpartition(":")
+        if kind in _TYPES and path != kind:
+            import pyarrow as pa  # imported late: --help does not need it
+
+            asked: str | tuple[str, pa.DataType] = (pointer, pa.type_for_alias(kind))
+        else:
+            pointer = asked = path
+        if not name or "=" not in value or not re.fullmatch("(?:/(?:[^~/]|~[01])*)*", pointer, re.DOTALL):
+            raise click.BadParameter(
+                f"{value!r}: expected NAME=/KEY/KEY or NAME=/KEY/KEY:TYPE, such as alert=/aps/alert or "
+                "uid=/md/uid:int64; in a key, ~ is written ~0 and / is written ~1"
+            )
+        if name in columns:
+            raise click.BadParameter(f"{value!r}: there is a column {name!r} already: take another name")
+        columns[name] = asked
+    return columns or None
+
+
 # For the completion of file names. It must not check that the file exists: "-" and URLs are not files.
 log_argument = click.argument("log", type=click.Path())
 logs_argument = click.argument("logs", metavar="LOG...", type=click.Path(), nargs=-1, required=True)
@@ -65,6 +97,15 @@ columns_option = click.option(
     metavar="A,B",
     callback=_column_names,
     help="Names of the columns to keep, in that order. [default: all]",
+)
+payload_option = click.option(
+    "--payload",
+    "payload_columns",
+    multiple=True,
+    metavar="NAME=/KEY/KEY[:TYPE]",
+    callback=_payload_columns,
+    help=f"Another column: the value under these keys of the payload, text or a TYPE ({', '.join(_TYPES)}); may be "
+    "repeated.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON instead of text; nothing is shortened.")
 quiet_option = click.option(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trackparse.cli.exits import Exit, exit_for, gravest
-from trackparse.cli.output import counted, escaped, line_of, megabytes, say, warn
+from trackparse.cli.output import counted, escaped, line_of, megabytes, misfits_line, say, warn
 from trackparse.cli.progress import Bar
 from trackparse.signals import signals_held
 
@@ -48,6 +48,8 @@ def outcome_of(report: ConversionReport, name: str) -> Outcome:
     warnings = []
     if report.rejected:
         warnings.append(f"{name}: {counted(report.rejected, 'bad record')} set aside in {report.rejects_path}")
+    if report.misfits:
+        warnings.append(misfits_line(name, report.misfits))
     if report.damage is not None:
         warnings.append(f"{line_of(report.damage, name)}; the records before the damage were kept")
     code = Exit.DONE if report.damage is None else Exit.PARTIAL

@@ -194,6 +194,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def misfits_line(name: str, misfits: int) -> str:
+    """What to say of values that do not fit their payload columns."""
+    return f"{name}: {counted(misfits, 'value')} in payloads left out: not of the type asked for with --payload"
+
+
 def megabytes(size: int) -> str:
     """``4.8 MB``; a megabyte has 1,000,000 bytes."""
     return f"{size / 1e6:,.1f} MB"

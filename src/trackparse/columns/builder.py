@@ -8,6 +8,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from trackparse.columns.payload import NO_PAYLOAD_COLUMNS, PayloadBuilder
 from trackparse.errors import HeaderError, LimitError, OptionError, printable, suggestion
 from trackparse.limits import Limits
 from trackparse.records.kernel.chooser import kernel
@@ -31,8 +32,12 @@ class ColumnBuilder:
         string_type: str,
         dictionary: Iterable[str],
         limits: Limits,
+        payload: PayloadBuilder = NO_PAYLOAD_COLUMNS,
     ) -> None:
-        """``found`` are the columns of the first header, or LOG; ``columns`` those asked for, None for all."""
+        """``found`` are the columns of the first header, or LOG; ``columns`` those asked for, None for all.
+
+        Those that ``payload`` makes stand behind them.
+        """
         known = (*COLUMNS, *(name for name in found if name not in COLUMNS))
         self._all = columns is None
         names = known if columns is None else tuple(columns)
@@ -48,8 +53,13 @@ class ColumnBuilder:
         self._string = pa.string_view() if self._views else pa.string()
         self._dictionaries = {name: kernel.Dictionary() for name in names if name in dictionary}
         self._limits = limits
+        for field in payload.fields:
+            if field.name in names:
+                raise OptionError(f"payload column {field.name!r}: the log has a column of this name: take another one")
         self._names = frozenset(names)
-        self.schema = pa.schema([(name, self._type(name)) for name in names])
+        self.names = names  # of the columns of the log; the others are those of the payload
+        self.payload = payload
+        self.schema = pa.schema([*((name, self._type(name)) for name in names), *payload.fields])
 
     def _type(self, name: str) -> pa.DataType:
         if name == "timestamp":
@@ -61,7 +71,8 @@ class ColumnBuilder:
     def build(self, segments: Sequence[Segment]) -> pa.RecordBatch:
         """One batch with the records of the segments, in their order."""
         runs = runs_of(segments)
-        arrays = [self.column(name, segments, runs(name)) for name in self.schema.names]
+        arrays = [self.column(name, segments, runs(name)) for name in self.names]
+        arrays += self.payload.arrays(runs)
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def matching_schema(self, segments: Sequence[Segment]) -> int:
@@ -69,7 +80,7 @@ class ColumnBuilder:
 
         HeaderError if that is the first of them, OptionError if the schema has no column at all.
         """
-        if not self._names:
+        if not self.schema.names:
             # pyarrow counts rows by columns: without one there is no batch to hand out.
             raise OptionError("columns=[]: name at least one column")
         if segments and segments[0].log and LOG in segments[0].columns:
@@ -94,7 +105,7 @@ class ColumnBuilder:
         return len(segments)
 
     def column(self, name: str, segments: Sequence[Segment], runs: list[Run]) -> pa.Array:
-        """One column of the batch; ``runs`` are its own, of ``runs_of``."""
+        """One column of the log for the batch; ``runs`` are its own, of ``runs_of``."""
         records = sum(segment.records for segment in segments)
         if name == "timestamp":
             data = (

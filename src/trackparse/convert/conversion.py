@@ -56,6 +56,7 @@ class ConversionReport:
     records: rows written.
     filtered: good records that ``where`` left out.
     rejected: bad records.
+    misfits: values inside payloads that are null, because they do not fit the type of their column.
     blank_lines: blank lines in the log.
     members: files of the archive that were read.
     bytes_in: bytes read from the source.
@@ -78,6 +79,7 @@ class ConversionReport:
     records: int
     filtered: int
     rejected: int
+    misfits: int
     blank_lines: int
     members: int
     bytes_in: int
@@ -101,11 +103,12 @@ class ConversionReport:
     def __repr__(self) -> str:
         seconds = f"{self.seconds:.2f} s"
         rejected = f"rejected={self.rejected}" + (f" in {str(self.rejects_path)!r}" if self.rejects_path else "")
+        misfits = f", misfits={self.misfits}" if self.misfits else ""
         damage = "" if self.damage is None else f", damage={type(self.damage).__name__}"
         damage += ", skipped" * self.skipped + ("" if self.error is None else f", error={type(self.error).__name__}")
         return (
             f"<ConversionReport {str(self.path)!r}: records={self.records}, filtered={self.filtered}, "
-            f"{rejected}{damage}\n members={self.members}, bytes_in={self.bytes_in}, "
+            f"{rejected}{misfits}{damage}\n members={self.members}, bytes_in={self.bytes_in}, "
             f"bytes_inflated={self.bytes_inflated}, bytes_out={self.bytes_out}, {seconds}>"
         )
 
@@ -175,6 +178,7 @@ def convert(source: LogSource, path: Path, asked: ConvertOptions, more_metadata:
         records=stats.records - stats.filtered,
         filtered=stats.filtered,
         rejected=stats.rejected,
+        misfits=stats.misfits,
         blank_lines=stats.blank_lines,
         members=stats.members,
         bytes_in=stats.bytes_read,

@@ -100,7 +100,8 @@ class _File:
 
     def begin(self, schema: pa.Schema) -> None:
         """Before all row groups."""
-        deltas = {field.name: "DELTA_BINARY_PACKED" for field in schema if field.type != CODES}
+        numbers = (field for field in schema if pa.types.is_temporal(field.type) or pa.types.is_integer(field.type))
+        deltas = {field.name: "DELTA_BINARY_PACKED" for field in numbers}
         with name_errors_after(self._dest):
             self._writer = pq.ParquetWriter(
                 self._sink,

@@ -79,9 +79,11 @@ class PlainColumn:
 
     def add(self, segments: Sequence[Segment], runs: list[Run]) -> None:
         array = self._columns.column(self.name, segments, runs)
+        self.add_array(_close_fitting(array) if self._kind == pa.string() else array)
+
+    def add_array(self, array: pa.Array) -> None:
+        """Add rows that were made already."""
         self.text_bytes += self._text_of(array)
-        if self._kind == pa.string():
-            array = _close_fitting(array)
         self._arrays.append(array)
         last = self._arrays[-_FEW:]
         if len(last) == _FEW and sum(array.nbytes for array in last) < _FEW * _SMALL:
@@ -124,7 +126,13 @@ class DictionaryColumn:
         return len(self._values)
 
     def add(self, segments: Sequence[Segment], runs: list[Run]) -> None:
-        codes = self._values.encode(runs, self.name in NULL_IF_EMPTY)
+        self._add_codes(self._values.encode(runs, self.name in NULL_IF_EMPTY))
+
+    def add_array(self, array: pa.Array) -> None:
+        """Add rows that were made already."""
+        self._add_codes(self._values.encode_strings(len(array), *array.buffers()))
+
+    def _add_codes(self, codes: bytes) -> None:
         start, self._used = self._used, self._used + len(codes)
         if self._used > len(self._codes):
             roomier = bytearray(min(self._most, max(2 * len(self._codes), self._used)))
@@ -212,6 +220,8 @@ class RowGroups:
         self.schema = pa.schema(
             [(field.name, CODES if field.type == pa.string() else field.type) for field in columns.schema]
         )
+        # A value of a payload is never longer than its payload, but each column has a copy of it.
+        self._copies = 1 + sum(field.type == pa.string() for field in columns.payload.fields)
         self._row_bytes = sum(_TEXT_CELL if kind == pa.string() else _TIME_CELL for kind in kinds)
         self._asked = rows
         self._rows = max(1, min(rows, CELL_BYTES // max(1, self._row_bytes)))
@@ -259,12 +269,16 @@ class RowGroups:
                 if count:
                     taken, rest, size = _split(segments, count, sys.maxsize)
                     stepped = False
-                elif self._held and self._text_bytes() + size > TEXT_BYTES:
+                elif self._held and self._text_bytes() + self._copies * size > TEXT_BYTES:
                     self._end()
                     return [*segments]
         runs = runs_of(taken)
-        for column in self._columns:
+        own = len(self._builder.names)
+        for column in self._columns[:own]:
             column.add(taken, runs(column.name))
+        made = self._builder.payload.arrays(runs)
+        for column in self._columns[own:]:
+            column.add_array(made.pop(0))  # freed before the next one is copied
         self._held += sum(segment.records for segment in taken)
         self._log_bytes += size
         if self._held == _SMALL_SAMPLE and self._plain:
@@ -298,7 +312,7 @@ class RowGroups:
     def _may_fill(self, records: int, size: int) -> bool:
         """Whether ``records`` more, of ``size`` bytes in the log, could fill it, whatever their text is."""
         cells = records * len(self._columns)
-        return self._text_bytes() + size + 4 * cells >= TEXT_BYTES or self._values() + cells >= VALUES
+        return self._text_bytes() + self._copies * size + 4 * cells >= TEXT_BYTES or self._values() + cells >= VALUES
 
     def take(self) -> pa.Table:
         """Hand over all rows as a table; none are left."""

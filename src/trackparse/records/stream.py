@@ -37,6 +37,7 @@ class Stats:
     bytes_in_blank_lines: bytes of blank lines.
     bytes_in_headers: bytes of header lines, with their line ends, and of byte order marks.
     unresolved: records and rejects that can be read in so many ways that not all of them were compared.
+    misfits: values inside payloads that do not fit the type of their column in ``payload_columns``: they are null.
 
     When a log was read to its end, ``bytes_in_records + bytes_in_rejects + bytes_in_blank_lines + bytes_in_headers``
     is ``bytes_inflated``: every byte is accounted for.
@@ -56,6 +57,7 @@ class Stats:
     bytes_in_blank_lines: int = 0
     bytes_in_headers: int = 0
     unresolved: int = 0
+    misfits: int = 0
 
 
 # The fields of Stats that are counted here; the source knows the others.
@@ -123,6 +125,10 @@ class SegmentStream:
     def count_filtered(self, records: int) -> None:
         """Count good records that a filter leaves out."""
         self._count(filtered=records)
+
+    def count_misfits(self, values: int) -> None:
+        """Count values inside payloads that do not fit the type of their column."""
+        self._count(misfits=values)
 
     def groups(self) -> Iterator[list[Segment]]:
         """Segments, a batch at a time.

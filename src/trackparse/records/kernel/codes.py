@@ -121,3 +121,20 @@ class TextBuffers(NamedTuple):
     used: int  # bytes of the data; what is behind them has no meaning
     validity: bytes | None  # the bitmap; None if there are no nulls
     nulls: int
+
+
+class Wanted(NamedTuple):
+    """A column that is made of one value of each payload."""
+
+    keys: tuple[bytes, ...]  # of objects, or numbers of arrays, from the outside in
+    kind: str  # "t" text, "?" true or false; else the letter of a number in the module ``array``, "q" for int64
+
+
+class PayloadBuffers(NamedTuple):
+    """The buffers of a column that is made of payloads."""
+
+    first: bytes  # text: int32 offsets; true or false: a bitmap; else the numbers
+    data: Buffer  # the text
+    validity: bytes | None  # the bitmap; None if there are no nulls
+    nulls: int
+    misfits: int  # nulls in place of a value that does not fit the column's kind

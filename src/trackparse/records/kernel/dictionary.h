@@ -204,6 +204,24 @@ static void fetch_values(const values_t *d, const uint32_t *tags, size_t count)
 
 #define GROUP 32 /* so many values are looked up together */
 
+/* Fill the codes of `count` values, NULL_CODE where there is NULL in place of the value; 0, or NO_MEMORY or
+ * TOO_MANY_BYTES. */
+static int fill_group(values_t *d, const uint8_t *const *at, const size_t *sizes, size_t count, int32_t *codes)
+{
+    uint32_t tags[GROUP];
+    for (size_t i = 0; i < count; i++)
+        tags[i] = at[i] ? tag_of(d, at[i], sizes[i]) : 0;
+    fetch_values(d, tags, count);
+    for (size_t i = 0; i < count; i++) {
+        int64_t code = at[i] ? code_of_tag(d, tags[i], at[i], sizes[i]) : NULL_CODE;
+        if (code < 0 && at[i])
+            return (int)code;
+        d->total += at[i] ? sizes[i] : 0;
+        codes[i] = (int32_t)code;
+    }
+    return 0;
+}
+
 /* Fill the codes of a column, NULL_CODE for a null; 0, or NO_MEMORY or TOO_MANY_BYTES. `scratch` holds at least all
  * values of a run and 64 bytes. */
 static int fill_codes(values_t *d, const runs_t *runs, int empty_is_null, const isa_t *isa, int32_t *codes,
@@ -211,7 +229,6 @@ static int fill_codes(values_t *d, const runs_t *runs, int empty_is_null, const 
 {
     const uint8_t *at[GROUP];
     size_t sizes[GROUP];
-    uint32_t tags[GROUP];
     for (size_t k = 0; k < runs->count; k++) {
         const run_t *run = runs->run + k;
         if (run->field == NO_COLUMN) {
@@ -232,18 +249,34 @@ static int fill_codes(values_t *d, const runs_t *runs, int empty_is_null, const 
                     at[i] = out;
                     out += sizes[i];
                 }
-                tags[i] = tag_of(d, at[i], sizes[i]);
+                if (empty_is_null && !sizes[i])
+                    at[i] = NULL;
             }
-            fetch_values(d, tags, count);
-            for (size_t i = 0; i < count; i++) {
-                int null = empty_is_null && !sizes[i];
-                int64_t code = null ? NULL_CODE : code_of_tag(d, tags[i], at[i], sizes[i]);
-                if (code < 0 && !null)
-                    return (int)code;
-                d->total += sizes[i];
-                *codes++ = (int32_t)code;
-            }
+            int failure = fill_group(d, at, sizes, count, codes);
+            if (failure)
+                return failure;
+            codes += count;
         }
+    }
+    return 0;
+}
+
+/* The same of a string array of `count` values. */
+static int fill_codes_of_strings(values_t *d, size_t count, const uint8_t *validity, const int32_t *offsets,
+                                 const uint8_t *data, int32_t *codes)
+{
+    const uint8_t *at[GROUP];
+    size_t sizes[GROUP];
+    for (size_t first = 0; first < count; first += GROUP) {
+        size_t size = count - first < GROUP ? count - first : GROUP;
+        for (size_t i = 0; i < size; i++) {
+            size_t value = first + i;
+            at[i] = !validity || validity[value / 8] >> value % 8 & 1 ? data + offsets[value] : NULL;
+            sizes[i] = (size_t)(offsets[value + 1] - offsets[value]);
+        }
+        int failure = fill_group(d, at, sizes, size, codes + first);
+        if (failure)
+            return failure;
     }
     return 0;
 }

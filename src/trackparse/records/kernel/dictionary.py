@@ -28,9 +28,20 @@ class Dictionary:
 
         OverflowError with more than 2 GiB of distinct values.
         """
+        return self._encode([None if empty_is_null and not value else value for value in values_of(runs)])
+
+    def encode_strings(self, count: int, validity: Buffer | None, offsets: Buffer, data: Buffer | None) -> bytes:
+        """The same of the buffers of a string array of ``count`` values."""
+        bits = None if validity is None else bytes(validity)
+        ends, text = memoryview(offsets).cast("B").cast("i"), bytes(data or b"")
+        return self._encode(
+            [text[ends[i] : ends[i + 1]] if bits is None or bits[i // 8] >> i % 8 & 1 else None for i in range(count)]
+        )
+
+    def _encode(self, values: list[bytes | None]) -> bytes:
         codes = array("i")
-        for value in values_of(runs):
-            if value is None or (empty_is_null and not value):
+        for value in values:
+            if value is None:
                 codes.append(NULL_CODE)
                 continue
             if value not in self._codes:

@@ -36,6 +36,14 @@ TARGET static inline uint64_t ge64_avx2(vec_avx2 v, uint8_t c)
     return low | high << 32;
 }
 
+TARGET static inline uint64_t within64_avx2(vec_avx2 v, char first, char last)
+{
+    __m256i before = _mm256_set1_epi8((char)(first - 1)), behind = _mm256_set1_epi8((char)(last + 1));
+    __m256i low = _mm256_and_si256(_mm256_cmpgt_epi8(v.part[0], before), _mm256_cmpgt_epi8(behind, v.part[0]));
+    __m256i high = _mm256_and_si256(_mm256_cmpgt_epi8(v.part[1], before), _mm256_cmpgt_epi8(behind, v.part[1]));
+    return (uint32_t)_mm256_movemask_epi8(low) | (uint64_t)(uint32_t)_mm256_movemask_epi8(high) << 32;
+}
+
 TARGET static inline uint64_t high64_avx2(vec_avx2 v)
 {
     return (uint32_t)_mm256_movemask_epi8(_mm256_or_si256(v.part[0], v.part[1]));
@@ -68,6 +76,7 @@ TARGET static inline uint8_t *put64_avx2(uint8_t *out, vec_avx2 v, const uint8_t
 #define emit emit_bits
 #define eq64 eq64_avx2
 #define ge64 ge64_avx2
+#define within64 within64_avx2
 #define high64 high64_avx2
 #define or64 or64_avx2
 #define prefix_xor prefix_xor_clmul

@@ -18,6 +18,8 @@
 #define emit emit_avx512
 #define eq64(v, c) ((uint64_t)_mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8(c)))
 #define ge64(v, c) ((uint64_t)_mm512_cmpge_epu8_mask(v, _mm512_set1_epi8((char)(c))))
+#define within64(v, first, last)                                                                                       \
+    ((uint64_t)(_mm512_cmpge_epu8_mask(v, _mm512_set1_epi8(first)) & _mm512_cmple_epu8_mask(v, _mm512_set1_epi8(last))))
 #define high64(v) ((uint64_t)_mm512_movepi8_mask(v))
 #define or64(v, w) _mm512_or_si512(v, w)
 #define prefix_xor prefix_xor_clmul

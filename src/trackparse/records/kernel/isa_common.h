@@ -17,6 +17,23 @@ typedef struct {
     size_t end; /* behind the last byte */
 } seen_t;
 
+/* What a scan of a JSON text knows of the bytes before a step, and what it found so far. */
+typedef struct {
+    uint64_t inside;  /* all bits, if the step begins inside a string */
+    uint64_t escaped; /* 1 if its first byte stands behind the backslash of an escape */
+    uint64_t hex;     /* the bytes that have to be digits of an escape */
+    uint64_t closed;  /* 1 if it stands behind a closing quote */
+    int bad;          /* a string that is not valid */
+    int blank;        /* a blank, or what is no part of JSON, between tokens */
+    int escapes;      /* a backslash */
+} json_scan_t;
+
+/* Whether this may stand between the tokens of JSON. */
+static inline int is_blank(uint8_t c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
 /* Bit i is the parity of bits 0..i of m. */
 static inline uint64_t prefix_xor_portable(uint64_t m)
 {

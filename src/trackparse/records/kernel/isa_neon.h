@@ -35,6 +35,15 @@ static inline uint64_t ge64_neon(uint8x16x4_t v, uint8_t c)
     return eq64_neon(reaches, 0xFF);
 }
 
+static inline uint64_t within64_neon(uint8x16x4_t v, uint8_t first, uint8_t last)
+{
+    uint8x16_t least = vdupq_n_u8(first), most = vdupq_n_u8(last);
+    uint8x16x4_t within;
+    for (int i = 0; i < 4; i++)
+        within.val[i] = vandq_u8(vcgeq_u8(v.val[i], least), vcleq_u8(v.val[i], most));
+    return eq64_neon(within, 0xFF);
+}
+
 static inline uint64_t high64_neon(uint8x16x4_t v)
 {
     return vmaxvq_u8(vorrq_u8(vorrq_u8(v.val[0], v.val[1]), vorrq_u8(v.val[2], v.val[3]))) >> 7;
@@ -55,6 +64,7 @@ static inline uint8x16x4_t or64_neon(uint8x16x4_t v, uint8x16x4_t w)
 #define emit emit_bits
 #define eq64 eq64_neon
 #define ge64 ge64_neon
+#define within64 within64_neon
 #define high64 high64_neon
 #define or64 or64_neon
 #define prefix_xor prefix_xor_portable

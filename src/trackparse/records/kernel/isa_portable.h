@@ -38,6 +38,18 @@ static inline uint64_t eq64_portable(vec_portable v, uint8_t c)
     return mask;
 }
 
+static inline uint64_t within64_portable(vec_portable v, uint8_t first, uint8_t last)
+{
+    uint64_t mask = 0, tops_only = 0x8080808080808080u;
+    uint64_t least = 0x0101010101010101u * first, most = 0x0101010101010101u * last | tops_only;
+    for (int i = 0; i < 8; i++) {
+        uint64_t w = v.word[i], seven = w & ~tops_only;
+        /* The top bit of each byte lends to it alone. */
+        mask |= tops(((seven | tops_only) - least) & (most - seven) & ~w) << (8 * i);
+    }
+    return mask;
+}
+
 static inline uint64_t high64_portable(vec_portable v)
 {
     uint64_t mask = 0;
@@ -70,6 +82,7 @@ static inline uint64_t ge64_portable(vec_portable v, uint8_t c)
 #define emit emit_bits
 #define eq64 eq64_portable
 #define ge64 ge64_portable
+#define within64 within64_portable
 #define high64 high64_portable
 #define or64 or64_portable
 #define prefix_xor prefix_xor_portable

@@ -39,6 +39,17 @@ static inline uint64_t ge64_sse2(vec_sse2 v, uint8_t c)
     return mask;
 }
 
+static inline uint64_t within64_sse2(vec_sse2 v, char first, char last)
+{
+    uint64_t mask = 0;
+    __m128i before = _mm_set1_epi8((char)(first - 1)), behind = _mm_set1_epi8((char)(last + 1));
+    for (int i = 0; i < 4; i++) {
+        __m128i within = _mm_and_si128(_mm_cmpgt_epi8(v.part[i], before), _mm_cmpgt_epi8(behind, v.part[i]));
+        mask |= (uint64_t)(uint16_t)_mm_movemask_epi8(within) << (16 * i);
+    }
+    return mask;
+}
+
 static inline uint64_t high64_sse2(vec_sse2 v)
 {
     return (uint64_t)_mm_movemask_epi8(
@@ -60,6 +71,7 @@ static inline vec_sse2 or64_sse2(vec_sse2 v, vec_sse2 w)
 #define emit emit_bits
 #define eq64 eq64_sse2
 #define ge64 ge64_sse2
+#define within64 within64_sse2
 #define high64 high64_sse2
 #define or64 or64_sse2
 #define prefix_xor prefix_xor_portable

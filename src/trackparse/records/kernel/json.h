@@ -7,12 +7,14 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "isa_common.h"
+
 #define JSON_DEPTH 1024
 
 /* Behind the blanks at `at`. */
 static size_t json_blank(const uint8_t *p, size_t at, size_t n)
 {
-    while (at < n && (p[at] == ' ' || p[at] == '\t' || p[at] == '\n' || p[at] == '\r'))
+    while (at < n && is_blank(p[at]))
         at++;
     return at;
 }
@@ -53,15 +55,9 @@ static size_t json_digits(const uint8_t *p, size_t at, size_t n)
     return at;
 }
 
-/* Behind the number or word at `at`; 0 if it is not a valid one. A number ends where its grammar ends. */
-static size_t json_scalar(const uint8_t *p, size_t at, size_t n)
+/* Behind the number at `at`, which ends where its grammar ends; 0 if it is not a valid one. */
+static size_t json_number(const uint8_t *p, size_t at, size_t n)
 {
-    static const char *const words[] = {"true", "false", "null"};
-    for (int i = 0; i < 3; i++) {
-        size_t size = strlen(words[i]);
-        if (n - at >= size && !memcmp(p + at, words[i], size))
-            return at + size;
-    }
     if (p[at] == '-')
         at++;
     if (at == n || p[at] < '0' || p[at] > '9')
@@ -80,6 +76,18 @@ static size_t json_scalar(const uint8_t *p, size_t at, size_t n)
             at = past;
     }
     return at;
+}
+
+/* Behind the number or word at `at`; 0 if it is not a valid one. */
+static size_t json_scalar(const uint8_t *p, size_t at, size_t n)
+{
+    static const char *const words[] = {"true", "false", "null"};
+    for (int i = 0; i < 3; i++) {
+        size_t size = strlen(words[i]);
+        if (n - at >= size && !memcmp(p + at, words[i], size))
+            return at + size;
+    }
+    return json_number(p, at, n);
 }
 
 /* Whether the bytes are one JSON text (RFC 8259), nested at most JSON_DEPTH deep. UTF-8 is not checked here. */

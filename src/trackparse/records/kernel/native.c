@@ -10,6 +10,7 @@
 #include "native_dictionary.h"
 #include "native_events.h"
 #include "native_index.h"
+#include "native_payload.h"
 #include "native_values.h"
 #include "timestamp.h"
 
@@ -72,6 +73,7 @@ static PyMethodDef kernel_methods[] = {
     {"strings", kernel_strings, METH_VARARGS, NULL},
     {"views", kernel_views, METH_VARARGS, NULL},
     {"events", (PyCFunction)(void (*)(void))kernel_events, METH_VARARGS | METH_KEYWORDS, NULL},
+    {"payload_columns", kernel_payload_columns, METH_VARARGS, NULL},
     {"validity_of", kernel_validity_of, METH_O, NULL},
     {"count_lines", kernel_count_lines, METH_VARARGS, NULL},
     {"parse_timestamp", kernel_parse_timestamp, METH_O, NULL},
@@ -94,8 +96,9 @@ static int kernel_exec(PyObject *module)
     state->bad_record = PyObject_GetAttrString(codes, "BadRecord");
     state->indexed = PyObject_GetAttrString(codes, "Indexed");
     state->text_buffers = PyObject_GetAttrString(codes, "TextBuffers");
+    state->payload_buffers = PyObject_GetAttrString(codes, "PayloadBuffers");
     Py_DECREF(codes);
-    if (!state->bad_record || !state->indexed || !state->text_buffers)
+    if (!state->bad_record || !state->indexed || !state->text_buffers || !state->payload_buffers)
         return -1;
     PyObject *dictionary = PyType_FromModuleAndSpec(module, &dictionary_spec, NULL);
     state->field = PyType_FromModuleAndSpec(module, &field_spec, NULL);
@@ -114,6 +117,7 @@ static int kernel_traverse(PyObject *module, visitproc visit, void *arg)
         Py_VISIT(state->bad_record);
         Py_VISIT(state->indexed);
         Py_VISIT(state->text_buffers);
+        Py_VISIT(state->payload_buffers);
         Py_VISIT(state->field);
         Py_VISIT(state->memory);
     }
@@ -127,6 +131,7 @@ static int kernel_clear(PyObject *module)
         Py_CLEAR(state->bad_record);
         Py_CLEAR(state->indexed);
         Py_CLEAR(state->text_buffers);
+        Py_CLEAR(state->payload_buffers);
         Py_CLEAR(state->field);
         Py_CLEAR(state->memory);
     }

@@ -102,6 +102,55 @@ static int seed_values(values_t *d)
     return 1;
 }
 
+/* Memory for so many codes; NULL with an error set. */
+static PyObject *new_codes(values_t *d, size_t count)
+{
+    if (!d->seed && !seed_values(d))
+        return NULL;
+    return PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(count * sizeof(int32_t)));
+}
+
+static void begin_encoding(dictionary_t *dictionary)
+{
+    take_back(&dictionary->bytes, &dictionary->values.bytes);
+    take_back(&dictionary->offsets, &dictionary->values.offsets);
+    dictionary->busy = 1;
+}
+
+static void end_encoding(dictionary_t *dictionary)
+{
+    dictionary->busy = 0;
+    let_go(&dictionary->bytes, &dictionary->values.bytes);
+    let_go(&dictionary->offsets, &dictionary->values.offsets);
+}
+
+/* The codes; NULL with an error set after a failure. */
+static PyObject *encoded(PyObject *codes, int failure)
+{
+    if (failure)
+        Py_CLEAR(codes);
+    if (failure == TOO_MANY_BYTES)
+        PyErr_SetString(PyExc_OverflowError, "Dictionary: more than 2 GiB of distinct values");
+    else if (failure && !PyErr_Occurred())
+        PyErr_NoMemory();
+    return codes;
+}
+
+/* Whether these are the buffers of a string array: nothing is read behind them. 0 with an error set. */
+static int are_strings(Py_ssize_t count, const Py_buffer *validity, const Py_buffer *offsets, const Py_buffer *data)
+{
+    const int32_t *ends = offsets->buf;
+    int fit = count >= 0 && (uintptr_t)ends % sizeof *ends == 0 &&
+              (size_t)offsets->len / sizeof *ends > (size_t)count &&
+              (!validity->buf || (size_t)validity->len >= ((size_t)count + 7) / 8) && ends[0] >= 0;
+    for (Py_ssize_t i = 0; fit && i < count; i++)
+        fit = ends[i] <= ends[i + 1];
+    if (fit && ends[count] <= (data->buf ? data->len : 0))
+        return 1;
+    PyErr_SetString(PyExc_ValueError, "encode_strings: arguments out of range");
+    return 0;
+}
+
 static PyObject *dictionary_encode(PyObject *self, PyObject *args)
 {
     dictionary_t *dictionary = (dictionary_t *)self;
@@ -114,31 +163,46 @@ static PyObject *dictionary_encode(PyObject *self, PyObject *args)
     if (!d || !PyArg_ParseTuple(args, "O!p:encode", &PyList_Type, &list, &empty_is_null) || !take_column(list, &column))
         return NULL;
     uint8_t *scratch = malloc(runs->bytes + 64);
-    if (d->seed || seed_values(d))
-        codes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(runs->records * sizeof(int32_t)));
+    codes = new_codes(d, runs->records);
     if (codes && scratch) {
         int32_t *out = (int32_t *)PyBytes_AsString(codes);
         const isa_t *isa = ((state_t *)PyType_GetModuleState(Py_TYPE(self)))->isa;
-        take_back(&dictionary->bytes, &d->bytes);
-        take_back(&dictionary->offsets, &d->offsets);
-        dictionary->busy = 1;
+        begin_encoding(dictionary);
         Py_BEGIN_ALLOW_THREADS
         failure = fill_codes(d, runs, empty_is_null, isa, out, scratch);
         Py_END_ALLOW_THREADS
-        dictionary->busy = 0;
-        let_go(&dictionary->bytes, &d->bytes);
-        let_go(&dictionary->offsets, &d->offsets);
-    }
-    if (failure) {
-        Py_CLEAR(codes);
-        if (failure == TOO_MANY_BYTES)
-            PyErr_SetString(PyExc_OverflowError, "Dictionary: more than 2 GiB of distinct values");
-        else if (!PyErr_Occurred())
-            PyErr_NoMemory();
+        end_encoding(dictionary);
     }
     free(scratch);
     release_column(&column);
-    return codes;
+    return encoded(codes, failure);
+}
+
+static PyObject *dictionary_encode_strings(PyObject *self, PyObject *args)
+{
+    dictionary_t *dictionary = (dictionary_t *)self;
+    values_t *d = open_values(self);
+    Py_ssize_t count;
+    Py_buffer validity = {0}, offsets = {0}, data = {0};
+    PyObject *codes = NULL;
+    int failure = NO_MEMORY;
+    if (!d || !PyArg_ParseTuple(args, "nz*y*z*:encode_strings", &count, &validity, &offsets, &data))
+        return NULL;
+    if (are_strings(count, &validity, &offsets, &data))
+        codes = new_codes(d, (size_t)count);
+    if (codes) {
+        int32_t *out = (int32_t *)PyBytes_AsString(codes);
+        const uint8_t *text = data.buf ? data.buf : (const uint8_t *)"";
+        begin_encoding(dictionary);
+        Py_BEGIN_ALLOW_THREADS
+        failure = fill_codes_of_strings(d, (size_t)count, validity.buf, offsets.buf, text, out);
+        Py_END_ALLOW_THREADS
+        end_encoding(dictionary);
+    }
+    PyBuffer_Release(&validity);
+    PyBuffer_Release(&offsets);
+    PyBuffer_Release(&data);
+    return encoded(codes, failure);
 }
 
 static PyObject *dictionary_strings(PyObject *self, PyObject *unused)
@@ -209,6 +273,7 @@ static void dictionary_dealloc(PyObject *self)
 
 static PyMethodDef dictionary_methods[] = {
     {"encode", dictionary_encode, METH_VARARGS, NULL},
+    {"encode_strings", dictionary_encode_strings, METH_VARARGS, NULL},
     {"strings", dictionary_strings, METH_NOARGS, NULL},
     {"take", dictionary_take, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
