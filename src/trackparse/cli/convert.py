@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import closing
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import click
 
-from trackparse.atomic import identity
 from trackparse.cli.exits import Exit
 from trackparse.cli.inputs import Input, inputs_of, total_size
 from trackparse.cli.jobs import Job, run_jobs
@@ -27,24 +24,25 @@ from trackparse.cli.options import (
 )
 from trackparse.cli.outcomes import rejects_beside, tell
 from trackparse.cli.output import Command, check_is_no_output
+from trackparse.cli.places import Place, PlaceType, in_folder, key_of, make_folder, name_in, shown
 from trackparse.cli.progress import progress_bar
 
 
-def _rejects_name(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
-    if value is not None and value.suffix.lower() not in (".jsonl", ".parquet"):
-        raise click.BadParameter(f"{value}: expected a name that ends in .jsonl or .parquet")
+def _rejects_name(ctx: click.Context, param: click.Parameter, value: Place | None) -> Place | None:
+    if value is not None and PurePath(shown(value)).suffix.lower() not in (".jsonl", ".parquet"):
+        raise click.BadParameter(f"{shown(value)}: expected a name that ends in .jsonl or .parquet")
     return value
 
 
 @click.command(cls=Command)
 @logs_argument
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Parquet file to write, of one LOG.")
+@click.option("-o", "--output", type=PlaceType(), help="Parquet file to write, of one LOG: a path or a URL.")
 @click.option(
     "--to",
     "directory",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=PlaceType(file_okay=False),
     metavar="DIR",
-    help="Directory to write to; it is made if missing. [default: that of the log; for a URL, this one]",
+    help="Directory to write to, or its URL; it is made if missing. [default: that of the log; for a URL, this one]",
 )
 @click.option(
     "-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Logs read at a time."
@@ -54,7 +52,7 @@ def _rejects_name(ctx: click.Context, param: click.Parameter, value: Path | None
 @strict_option
 @click.option(
     "--rejects",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=PlaceType(dir_okay=False),
     callback=_rejects_name,
     metavar="FILE",
     help="File for bad records, *.jsonl or *.parquet, of one LOG. [default: beside the Parquet file, *.rejects.jsonl]",
@@ -66,9 +64,9 @@ def _rejects_name(ctx: click.Context, param: click.Parameter, value: Path | None
 @quiet_option
 def convert(
     logs: tuple[str, ...],
-    output: Path | None,
-    directory: Path | None,
-    rejects: Path | None,
+    output: Place | None,
+    directory: Place | None,
+    rejects: Place | None,
     jobs: int,
     strict: bool,
     keep_partial: bool,
@@ -91,6 +89,7 @@ def convert(
       trackparse convert '2021-04-*.zip' --to parquet/ --jobs 4
       trackparse convert tracking_log.zip -o opened.parquet --status opened --columns timestamp,hwid
       curl -sL "$LINK" | trackparse convert - -o tracking_log.parquet
+      trackparse convert s3://push-logs/2021-04-20.zip --to s3://lake/push
     """
     inputs = inputs_of(logs)
     if rejects is not None and (strict or len(inputs) > 1):
@@ -99,7 +98,7 @@ def convert(
     options = options_of(strict, keep_partial, options)
     todo = [Job(log, dest, rejects, options) for log, (dest, rejects) in zip(inputs, outputs, strict=True)]
     if directory is not None:
-        directory.mkdir(parents=True, exist_ok=True)
+        make_folder(directory)
     with (
         progress_bar("converting", total_size(inputs), shown=not quiet) as bar,
         closing(run_jobs(todo, jobs, bar)) as outcomes,
@@ -108,8 +107,8 @@ def convert(
 
 
 def _destinations(
-    inputs: Sequence[Input], output: Path | None, directory: Path | None, rejects: Path | None, strict: bool
-) -> list[tuple[Path, Path | None]]:
+    inputs: Sequence[Input], output: Place | None, directory: Place | None, rejects: Place | None, strict: bool
+) -> list[tuple[Place, Place | None]]:
     """The Parquet file and the file of rejects of each log.
 
     UsageError if two logs would be written to one file, or a log would be written over.
@@ -117,36 +116,38 @@ def _destinations(
     if output is not None and directory is not None:
         raise click.UsageError("-o and --to exclude each other: give one of them")
     if output is not None and len(inputs) > 1:
-        raise click.UsageError(f"-o {output} takes one log, not {len(inputs)}: name a directory with --to")
-    logs = {found: log for log in inputs if (found := identity(log.file))}
+        raise click.UsageError(f"-o {shown(output)} takes one log, not {len(inputs)}: name a directory with --to")
+    logs = {found: log for log in inputs if (found := key_of(log.text if log.is_url else log.file))}
     taken: dict[Any, Input] = {}
     outputs = []
     for log in inputs:
         check_is_no_output(log.file, log.name)
         dest = output or _named_after(log, directory)
-        if not dest.name:
-            raise click.UsageError(f"{str(dest)!r} is no file: name the file to write with -o")
+        if not name_in(dest):
+            raise click.UsageError(f"{shown(dest)!r} is no file: name the file to write with -o")
         outputs.append((dest, None if strict else rejects or rejects_beside(dest)))
         for path, option in zip(outputs[-1], ("-o", "--rejects"), strict=True):
             if path is None:
                 continue
-            found = identity(path)
+            found = key_of(path)
             if found in logs:
                 of = "itself" if logs[found] is log else logs[found].name
-                raise click.UsageError(f"{path} is the log {of}: name another file with {option}")
-            first = taken.setdefault(found or os.path.realpath(path), log)
+                raise click.UsageError(f"{shown(path)} is the log {of}: name another file with {option}")
+            first = taken.setdefault(found, log)
             if first is not log:
-                raise click.UsageError(f"{first.name} and {log.name} would both become {path}: convert them one by one")
+                raise click.UsageError(
+                    f"{first.name} and {log.name} would both become {shown(path)}: convert them one by one"
+                )
     return outputs
 
 
-def _named_after(log: Input, directory: Path | None) -> Path:
+def _named_after(log: Input, directory: Place | None) -> Place:
     if log.is_stdin:
         raise click.UsageError("standard input has no name: name the file to write with -o")
     try:
-        path = log.path or Path(PurePosixPath(unquote(urlsplit(log.text).path)).name or "tracking_log")
+        path = log.path or Path(name_in(log.text) or "tracking_log")
         stem = path.with_suffix("") if path.suffix == ".gz" else path
         dest = stem.with_suffix(".parquet")
     except ValueError:
         raise click.UsageError(f"{log.name!r} is neither a file nor a URL: name a log") from None
-    return dest if directory is None else directory / dest.name
+    return dest if directory is None else in_folder(directory, dest.name)

@@ -14,6 +14,8 @@ from typing import Any
 
 import click
 
+from trackparse.cli.places import is_url, shown
+
 STDIN = "-"
 
 
@@ -28,8 +30,8 @@ class Input:
 
     @property
     def name(self) -> str:
-        """The name in messages. The query of a URL is left out: it may be the key to the file."""
-        return "<stdin>" if self.is_stdin else self.text.partition("?")[0] if self.is_url else self.text
+        """The name in messages."""
+        return "<stdin>" if self.is_stdin else shown(self.text)
 
     @property
     def is_stdin(self) -> bool:
@@ -38,8 +40,8 @@ class Input:
 
     @property
     def is_url(self) -> bool:
-        """Whether it is fetched over HTTP."""
-        return self.text.startswith(("https://", "http://"))
+        """Whether it is a URL."""
+        return is_url(self.text)
 
     @property
     def path(self) -> Path | None:
@@ -54,8 +56,10 @@ class Input:
     @property
     def size(self) -> int | None:
         """Bytes; None if the size is not known."""
+        if self.is_url:
+            return None
         try:
-            status = os.fstat(sys.stdin.fileno()) if self.is_stdin else Path(self.text).stat()
+            status = os.fstat(sys.stdin.fileno()) if self.path is None else self.path.stat()
         except (OSError, ValueError, AttributeError):
             return None
         return status.st_size if stat.S_ISREG(status.st_mode) else None
@@ -69,11 +73,11 @@ class Input:
             if sys.stdin.isatty():
                 raise click.UsageError("standard input is a terminal: pipe a log into it, or name a file")
             yield sys.stdin.buffer
-        elif self.is_url:
+        elif self.text.lower().startswith(("https://", "http://")):
             from trackparse.client import open_url
 
             try:
-                opened = open_url(self.text, allow_http=self.text.startswith("http://"))
+                opened = open_url(self.text, allow_http=self.text.lower().startswith("http://"))
             except ValueError as error:
                 raise click.UsageError(str(error)) from None
             with closing(opened) as source:

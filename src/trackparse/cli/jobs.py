@@ -9,13 +9,13 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trackparse.cli.exits import Exit
 from trackparse.cli.inputs import Input
 from trackparse.cli.outcomes import Outcome, convert, failure
 from trackparse.cli.output import expected
+from trackparse.cli.places import Place
 from trackparse.cli.progress import Bar
 from trackparse.cli.signals import signals_held
 
@@ -38,8 +38,8 @@ class Job:
     """
 
     log: Input
-    dest: Path
-    rejects: Path | None
+    dest: Place
+    rejects: Place | None
     options: dict[str, Any]
 
 

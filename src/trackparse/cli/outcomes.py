@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trackparse.cli.exits import Exit, exit_for, gravest
 from trackparse.cli.output import counted, escaped, line_of, megabytes, say, warn
+from trackparse.cli.places import Place, with_other_suffix
 from trackparse.cli.progress import Bar
 from trackparse.cli.signals import signals_held
 
@@ -30,12 +30,12 @@ class Outcome:
     warnings: tuple[str, ...] = ()
 
 
-def rejects_beside(dest: Path) -> Path:
+def rejects_beside(dest: Place) -> Place:
     """The default file for bad records, beside the Parquet file."""
-    return dest.with_suffix(".rejects.jsonl")
+    return with_other_suffix(dest, ".rejects.jsonl")
 
 
-def convert(source: Any, name: str, dest: Path, rejects: Path | None, **options: Any) -> Outcome:
+def convert(source: Any, name: str, dest: Place, rejects: Place | None, **options: Any) -> Outcome:
     """Convert a log, which messages call ``name``. Bad records go to ``rejects``; with None they are errors."""
     import trackparse
 
