@@ -41,13 +41,13 @@ def resolve(place: str | os.PathLike[str], filesystem: Any = None) -> tuple[pafs
     """The file system in which a place is, and the path there.
 
     ``place`` is a path, or a URL: ``s3://``, ``gs://``, ``hdfs://`` or ``file://``. ``filesystem`` is one of pyarrow or
-    of fsspec; ``place`` is then a path in it, or a URL of its kind. Without both it is a local path.
+    of fsspec; ``place`` is then a path in it, or a URL of its kind. A ``file://`` URL is a local path all the same.
 
     OptionError for a scheme that is not known, and for a URL that cannot be used. No message shows user or query of a
     URL.
     """
     scheme = scheme_of(place)
-    if filesystem is not None:
+    if filesystem is not None and scheme != "file":
         files = _wrapped(filesystem)
         return files, _path_in(files, os.fspath(place), scheme)
     if not scheme:
@@ -209,8 +209,6 @@ def _path_in(files: pafs.FileSystem, path: str, scheme: str) -> str:
                 advice="leave filesystem= out, or name a path in it",
             )
         path = redacted_url(path).partition("://")[2] if inner is None else path
-        if is_local(files):
-            path = path if path.startswith("/") else f"/{path}"
     return path if inner is None else str(inner._strip_protocol(path))
 
 

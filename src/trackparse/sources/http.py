@@ -109,7 +109,7 @@ def url_problem(url: str, what: str, *, allow_http: bool) -> str:
         why = "" if "@" in url else f" ({error})"
         return f"{what} is not a URL: {_shown(url)!r}{why}"
     if not host or parts.scheme not in ("http", "https"):
-        return f"{what} is not an https:// URL: {_shown(url) if parts.netloc else url!r}"
+        return f"{what} is not an https:// URL: {redacted_url(url) if parts.netloc else url!r}"
     if parts.scheme == "http" and not allow_http:
         return f"{what} is not https: {redacted_url(url)!r}; allow_http=True is for tests"
     return ""
