@@ -5,6 +5,7 @@ Retries, timeouts and credentials are those of the file system.
 
 from __future__ import annotations
 
+import copy
 import errno
 import os
 import re
@@ -60,7 +61,9 @@ def resolve(place: str | os.PathLike[str], filesystem: Any = None) -> tuple[pafs
         files, path = pafs.FileSystem.from_uri(_encoded(url))
     except (pa.ArrowException, OSError) as error:
         raise OptionError(f"{redacted_url(url)}: {_without_secrets(one_line(str(error)), url)}") from None
-    return files, path
+    # From a URL, pyarrow makes an S3 client that tries a dead connection thirty times, for minutes, and after an answer
+    # such as "slow down" not once. A copy is made as S3FileSystem(...) is, with AWS's standard of three attempts.
+    return (copy.copy(files) if scheme == "s3" else files), path
 
 
 def is_local(files: pafs.FileSystem) -> bool:
