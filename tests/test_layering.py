@@ -39,6 +39,9 @@ INSIDE_FOR_CLI = {
     # "-o is the log itself" has to mean the same as in convert_log, which compares files by this function.
     ("cli.output", "atomic", "identity"),
     ("cli.places", "atomic", "identity"),
+    # Before it waits for the service, ``fetch`` tries to write where the file will be.
+    ("cli.fetch", "convert.places", "check_place"),
+    ("cli.fetch", "convert.places", "place_of"),
     # What is a URL, and how one is shown, has to be the same as in the library, too.
     *{
         ("cli.places", "sources.urls", name)

@@ -31,7 +31,7 @@ from support.service import client_of
 from test_destinations import room
 from trackparse.sources.filesystem import PIECE, open_stored, resolve
 from trackparse.sources.urls import redacted_url
-from trackparse.testing import FakeService
+from trackparse.testing import TOKEN, FakeService
 from trackparse.testing.sample import write_sample
 
 fsspec = pytest.importorskip("fsspec")
@@ -177,6 +177,14 @@ def test_any_bytes_of_a_file_in_a_store_are_what_they_are(cut: int, large: bytes
         if rng.random() < 0.2:
             source.seek(at)
             assert source.read_exactly(n) == data[min(at, len(data)) : at + n]
+
+
+def test_a_log_that_was_replaced_since_its_folder_was_listed_is_read_whole(bucket: Bucket) -> None:
+    bucket.put("in.csv", H8 + line())
+    files = bucket.s3fs
+    files.ls(BUCKET)
+    bucket.put("in.csv", H8 + line() * 3)
+    assert trackparse.read_log(f"{BUCKET}/in.csv", filesystem=files).num_rows == 3
 
 
 def test_https_is_downloaded(tmp_path: Path, small: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -548,6 +556,7 @@ def test_commands_read_and_write_urls(
     assert "would both become s3://lake/push/two.parquet" in failed(
         2, "convert", "two.csv", bucket.url("two.csv"), "--to", folder
     )
+    assert "a sample is written to this machine" in failed(2, "sample", folder, "--rows", "1")
     good("convert", source, "--to", f"file://{tmp_path}/new folder")
     assert Path("new folder/day 1.parquet").exists()
 
@@ -566,8 +575,15 @@ def test_the_client_writes_to_a_store(bucket: Bucket, small: bytes) -> None:
             client.convert(YESTERDAY, bucket.url("a.parquet").replace("lake", "no-lake"))
         with pytest.raises(trackparse.OptionError, match="downloaded to this machine"):
             client.download(YESTERDAY, bucket.url("a.zip"))
+        nowhere = bucket.url("days").replace("lake", "no-lake")
+        told = run("fetch", "--base-url", service.url, "--allow-http", "--to", nowhere, TRACKPARSE_TOKEN=TOKEN)
+        assert (told.exit_code, "bucket" in told.stderr) == (1, True)
         # Refused before the service is asked.
         assert len(service.requests) == asked
+        wanted = ("--date", str(YESTERDAY), "--to", bucket.url("more"))
+        told = run("fetch", "--base-url", service.url, "--allow-http", *wanted, TRACKPARSE_TOKEN=TOKEN)
+        assert told.exit_code == 0, told.output
+        assert bucket.keys()[-1] == f"more/{YESTERDAY}.parquet"
 
 
 # ---- open files

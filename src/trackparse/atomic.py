@@ -184,6 +184,7 @@ class Pending(Protocol):
 
     def exists(self) -> bool:
         """Whether there is an old file in the place."""
+        ...
 
     def put_in_place(self, *, keep_old: bool) -> None:
         """Give it its name; or remove the old file, if there is to be no file. ``keep_old``: for ``put_back``."""

@@ -36,7 +36,7 @@ def main() -> None:
     class Handler(WSGIRequestHandler):
         protocol_version = "HTTP/1.1"  # one connection for many requests, as everywhere
 
-        def log(self, *_: Any) -> None:
+        def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002
             """Nothing."""
 
     app = recorded(DomainDispatcherApplication(create_backend_app), Path(sys.argv[1]))

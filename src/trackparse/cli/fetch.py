@@ -148,6 +148,7 @@ def fetch(
 
     if output is None:
         make_folder(directory)
+    _check_store(next(dest for _, dest, _ in outputs.values()))
     with (
         client,
         progress_bar("asking for the log", None, shown=not quiet) as bar,
@@ -166,6 +167,14 @@ def _outputs(
         dest = output or in_folder(directory, f"{name}.parquet")
         found[day] = name, dest, None if strict else rejects_beside(dest)
     return found
+
+
+def _check_store(dest: Place) -> None:
+    """OSError if nothing can be written to the object store: now, and not after minutes of waiting."""
+    if isinstance(dest, str):
+        with signals_held():  # imports modules, some of which turn the exception of a signal into another error
+            from trackparse.convert.places import check_place, place_of
+        check_place(place_of(dest))
 
 
 def _wanted(date: Day | None, until: Day | None, number: int | None) -> list[Day | None]:

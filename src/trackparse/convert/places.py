@@ -16,7 +16,7 @@ import pyarrow as pa
 from trackparse.atomic import Pending, PendingFile, all_or_none, identity
 from trackparse.errors import OptionError
 from trackparse.options import Destination
-from trackparse.sources.filesystem import errors_named, fsspec_of, is_local, key_of, resolve
+from trackparse.sources.filesystem import errors_named, forget_listing, fsspec_of, is_local, key_of, resolve
 from trackparse.sources.urls import joined, name_of, redacted_url, scheme_of
 
 # Bytes of a part of an upload by s3fs, whose own size is 50 MiB: S3 takes 10,000 parts.
@@ -47,6 +47,7 @@ class Place(Pending, Protocol):
 
     def is_same(self, other: object) -> bool:
         """Whether the other place, or what a user names as source, is the same file, as far as names tell."""
+        ...
 
 
 class LocalPlace(PendingFile):
@@ -107,6 +108,7 @@ class _Stored:
 
     def exists(self) -> bool:
         with errors_named(str(self.name)):
+            forget_listing(self._files, self._path)
             return bool(self._files.get_file_info(self._path).is_file)
 
     def open_old(self) -> Any:

@@ -134,7 +134,7 @@ def rejects_writer(output: Output, metadata: Mapping[str, str], limits: Limits) 
     """
     most, name = limits.max_rejects_file_bytes, output.name
     header = ""  # the last one that was written
-    sink: pa.NativeFile | None = None
+    sink: Any = None
     write: Write
 
     with ExitStack() as opened:

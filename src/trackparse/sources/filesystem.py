@@ -77,6 +77,12 @@ def fsspec_of(files: pafs.FileSystem) -> Any:
     return handler.fs if isinstance(handler, pafs.FSSpecHandler) else None
 
 
+def forget_listing(files: pafs.FileSystem, path: str) -> None:
+    """Have fsspec ask the store again: it keeps what it saw in a folder, and the file may be another one by now."""
+    if (inner := fsspec_of(files)) is not None:
+        inner.invalidate_cache(path)
+
+
 def key_of(files: pafs.FileSystem, path: str) -> tuple[str, str]:
     """What two names of one file have in common, whichever file system reaches it.
 
@@ -84,7 +90,7 @@ def key_of(files: pafs.FileSystem, path: str) -> tuple[str, str]:
     """
     if isinstance(files, pafs.SubTreeFileSystem):
         return key_of(files.base_fs, f"{files.base_path}/{path}")
-    kind = files.type_name.rpartition("+")[2]
+    kind = str(files.type_name).rpartition("+")[2]
     return _TYPES.get(kind, kind), "/".join(part for part in path.split("/") if part)
 
 
@@ -112,6 +118,7 @@ def open_stored(place: str | os.PathLike[str], filesystem: Any = None) -> Source
         if inner is None:
             file = files.open_input_file(path)
             return StoredSource(name, file.size(), lambda at, n: file.read_at(n, at), file.close)
+        forget_listing(files, path)
         size = inner.info(path)["size"]
         if size is None:
             return StreamSource(inner.open(path, "rb"), name, owned=True)
