@@ -130,7 +130,7 @@ class StoredSource(Source):
     """A file in an object store, read in pieces of 8 MiB, each with one request.
 
     A smaller file is one request. Of a larger one, what is looked at out of order (the directory of a ZIP, headers of
-    members) are requests of 64 KiB; the end of the file, once it was looked at, is kept.
+    members) are requests of 64 KiB or a little more.
     """
 
     seekable = True
@@ -143,7 +143,6 @@ class StoredSource(Source):
         self._close = close
         self._piece: tuple[int, bytes] = (0, b"")
         self._seen: tuple[int, bytes] = (0, b"")  # looked at last
-        self._last: tuple[int, bytes] = (size, b"")  # the end of the file
 
     def close(self) -> None:
         with errors_named(self.name):
@@ -158,8 +157,6 @@ class StoredSource(Source):
                 return bytes(self._kept(position, n))
             start = max(0, min(position, self._end - _LOOK))
             self._seen = self._fetched(start, max(position + n, min(start + _LOOK, self._end)))
-            if self._seen[0] + len(self._seen[1]) == self._end:
-                self._last = self._seen
             found = memoryview(self._seen[1])[position - start :][:n]
         return bytes(found)
 
@@ -170,15 +167,13 @@ class StoredSource(Source):
         if not held:
             # Let go of the old piece first: two of them would be in memory.
             self._piece = (0, b"")
-            last = self._last[0]
-            stop = last if position < last else self._end
-            self._piece = self._fetched(position, min(position + PIECE, stop))
+            self._piece = self._fetched(position, min(position + PIECE, self._end))
             held = self._kept(position, n)
         return held
 
     def _kept(self, position: int, n: int) -> memoryview:
         """At most n bytes from this byte on, of what is in memory; empty if it is not."""
-        for start, piece in (self._piece, self._last, self._seen):
+        for start, piece in (self._piece, self._seen):
             if start <= position < start + len(piece):
                 return memoryview(piece)[position - start : position - start + n]
         return memoryview(b"")
