@@ -180,6 +180,19 @@ def test_any_bytes_of_a_file_in_a_store_are_what_they_are(cut: int, large: bytes
             assert source.read_exactly(n) == data[min(at, len(data)) : at + n]
 
 
+def test_two_places_of_a_file_are_read_by_turns_without_a_request_each(bucket: Bucket, large: bytes) -> None:
+    bucket.put("in.zip", large)
+    source = open_stored(bucket.url("in.zip"))
+    bucket.asked()
+    half = len(large) // 2
+    for step in range(0, half - 100_000, 100_000):
+        for at in (step, half + step):
+            source.seek(at)
+            assert source.read_exactly(100_000) == large[at : at + 100_000]
+    source.close()
+    assert len(bucket.asked()) == 2 * -(-half // (8 << 20))
+
+
 def test_a_log_that_was_replaced_since_its_folder_was_listed_is_read_whole(bucket: Bucket) -> None:
     bucket.put("in.csv", H8 + line())
     files = bucket.s3fs

@@ -23,6 +23,7 @@ from trackparse.sources.urls import STORES, check_is_no_collapsed_url, name_of, 
 
 # Bytes of one request. Each costs tens of milliseconds before its first byte comes.
 PIECE: Final = 8 << 20
+_STREAMS: Final = 2  # places of one file that are read on from by turns, such as two members of a ZIP
 # Bytes of one request for a few bytes somewhere: the directory of a ZIP, the header of a member.
 _LOOK: Final = 64 << 10
 # What may stand in a URL as it is; pyarrow takes neither blanks nor brackets nor letters that are not ASCII.
@@ -141,7 +142,7 @@ class StoredSource(Source):
         self._end = size
         self._read = read
         self._close = close
-        self._piece: tuple[int, bytes] = (0, b"")
+        self._pieces: list[tuple[int, bytes]] = []  # where each begins, and its bytes; the one used last is the last
         self._seen: tuple[int, bytes] = (0, b"")  # looked at last
 
     def close(self) -> None:
@@ -153,7 +154,7 @@ class StoredSource(Source):
         found = self._kept(position, n)
         if n and len(found) < n:
             if self._end <= PIECE:
-                self._piece = self._fetched(0, self._end)
+                self._pieces = [self._fetched(0, self._end)]
                 return bytes(self._kept(position, n))
             start = max(0, min(position, self._end - _LOOK))
             self._seen = self._fetched(start, max(position + n, min(start + _LOOK, self._end)))
@@ -165,16 +166,19 @@ class StoredSource(Source):
             return b""
         held = self._kept(position, n)
         if not held:
-            # Let go of the old piece first: two of them would be in memory.
-            self._piece = (0, b"")
-            self._piece = self._fetched(position, min(position + PIECE, self._end))
+            # Let go of the piece that is read to its end first: it and the next one would be in memory.
+            going_on = [piece for piece in self._pieces if piece[0] + len(piece[1]) != position]
+            self._pieces = going_on[1 - _STREAMS :]
+            self._pieces.append(self._fetched(position, min(position + PIECE, self._end)))
             held = self._kept(position, n)
         return held
 
     def _kept(self, position: int, n: int) -> memoryview:
         """At most n bytes from this byte on, of what is in memory; empty if it is not."""
-        for start, piece in (self._piece, self._seen):
+        for index, (start, piece) in enumerate((self._seen, *self._pieces), -1):
             if start <= position < start + len(piece):
+                if index >= 0:
+                    self._pieces.append(self._pieces.pop(index))
                 return memoryview(piece)[position - start : position - start + n]
         return memoryview(b"")
 
