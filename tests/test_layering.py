@@ -45,7 +45,10 @@ INSIDE_FOR_CLI = {
     # What is a URL, and how one is shown, has to be the same as in the library, too.
     *{
         ("cli.places", "sources.urls", name)
-        for name in ("STORES", "joined", "local_path", "redacted_url", "scheme_of", "unknown_scheme", "with_suffix")
+        for name in (
+            *("STORES", "check_is_no_collapsed_url", "joined", "local_path", "redacted_url", "scheme_of"),
+            *("unknown_scheme", "with_suffix"),
+        )
     },
     # JSON lines of columns have no events, and a large payload must not be decoded to see that it is an object.
     ("cli.jsonl", "events", "LARGE_PAYLOAD"),

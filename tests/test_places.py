@@ -193,6 +193,19 @@ def test_two_places_of_a_file_are_read_by_turns_without_a_request_each(bucket: B
     assert len(bucket.asked()) == 2 * -(-half // (8 << 20))
 
 
+def test_an_error_of_whatever_kind_from_a_store_names_the_file() -> None:
+    class Broken(type(fsspec.filesystem("memory"))):  # type: ignore[misc]
+        def cat_file(self, *_: Any, **__: Any) -> bytes:
+            raise RuntimeError("the store is on fire")
+
+    files = Broken(skip_instance_cache=True)
+    files.store.clear()
+    files.pipe_file("/in.zip", b"x")
+    with pytest.raises(OSError, match="the store is on fire") as caught:
+        trackparse.read_log("in.zip", filesystem=files)
+    assert caught.value.filename == "in.zip"
+
+
 def test_a_log_that_was_replaced_since_its_folder_was_listed_is_read_whole(bucket: Bucket) -> None:
     bucket.put("in.csv", H8 + line())
     files = bucket.s3fs
@@ -460,6 +473,10 @@ def test_a_path_that_lost_a_slash_of_a_url_is_told(small: bytes, tmp_path: Path,
     ):
         with pytest.raises(trackparse.OptionError, match="a URL has two slashes; pathlib drops one"):
             call()
+    for option in ("-o", "--to", "--rejects"):
+        told = " ".join(failed(2, "convert", "log.zip", option, "s3:/lake/a.parquet").split())
+        assert "a URL has two slashes" in told
+    assert os.listdir() == []  # noqa: PTH208
 
 
 def test_nothing_is_written_to_a_web_server_or_to_a_folder(bucket: Bucket, small: bytes) -> None:

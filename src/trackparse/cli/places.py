@@ -10,8 +10,18 @@ from urllib.parse import unquote, urlsplit
 
 import click
 
+from trackparse import OptionError
 from trackparse.atomic import identity
-from trackparse.sources.urls import STORES, joined, local_path, redacted_url, scheme_of, unknown_scheme, with_suffix
+from trackparse.sources.urls import (
+    STORES,
+    check_is_no_collapsed_url,
+    joined,
+    local_path,
+    redacted_url,
+    scheme_of,
+    unknown_scheme,
+    with_suffix,
+)
 
 # A str is a URL.
 Place: TypeAlias = Path | str
@@ -30,6 +40,10 @@ class PlaceType(click.Path):
             self.fail(f"{redacted_url(value)}: nothing can be written to a web server: name another place", param, ctx)
         if scheme and scheme not in STORES:
             self.fail(unknown_scheme(value).message, param, ctx)
+        try:
+            check_is_no_collapsed_url(value)
+        except OptionError as error:
+            self.fail(str(error), param, ctx)
         path = local_path(value) if scheme else value
         return value if path is None else super().convert(path, param, ctx)
 

@@ -134,7 +134,7 @@ class _Stored:
 
     def put_back(self) -> None:
         old, self._old = self._old, ""
-        with suppress(OSError, pa.ArrowException):
+        with suppress(Exception):
             if old:
                 self._files.move(old, self._path)
             elif not self._replaces:
@@ -142,7 +142,8 @@ class _Stored:
 
     def forget_old(self) -> None:
         if self._old:
-            self._files.delete_file(self._old)
+            with suppress(Exception):
+                self._files.delete_file(self._old)
 
     def unlock(self) -> None:
         pass  # ``sync`` or ``discard`` closed the stream
@@ -185,7 +186,7 @@ class StagedObject(_Stored):
             # A stream that is open when the interpreter ends keeps the process from ending.
             with suppress(Exception):
                 self._stream.close()
-        with suppress(OSError, pa.ArrowException):
+        with suppress(Exception):
             self._files.delete_file(self._staging)
 
     def _publish(self) -> None:

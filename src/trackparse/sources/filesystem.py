@@ -104,8 +104,8 @@ def errors_named(name: str) -> Iterator[None]:
         number = error.errno or next((number for kind, number in _ERRNOS.items() if isinstance(error, kind)), None)
         text = os.strerror(number) if number else str(error)
         raise OSError(number or errno.EIO, text, name) from error
-    except pa.ArrowException as error:
-        raise OSError(errno.EIO, str(error), name) from error
+    except Exception as error:  # file systems of fsspec raise what the libraries below them do
+        raise OSError(errno.EIO, one_line(str(error)) or type(error).__name__, name) from error
 
 
 def open_stored(place: str | os.PathLike[str], filesystem: Any = None) -> Source:
