@@ -327,6 +327,28 @@ def test_rejects_appear_with_their_file_or_not_at_all(old: bytes | None) -> None
     assert not old or memory.cat("/x/a.rejects.jsonl") == old
 
 
+class Hdfs(pafs.FSSpecHandler):  # type: ignore[misc]
+    """A store whose rename replaces no file, as that of HDFS."""
+
+    def get_type_name(self) -> str:
+        return "hdfs"
+
+    def move(self, src: str, dest: str) -> None:
+        if self.fs.exists(dest):
+            raise FileExistsError(17, "exists")
+        super().move(src, dest)
+
+
+def test_an_old_file_is_replaced_where_a_rename_does_not_do_it(small: bytes) -> None:
+    memory = fsspec.filesystem("memory", skip_instance_cache=True)
+    memory.store.clear()
+    files = pafs.PyFileSystem(Hdfs(memory))
+    for rows in (1, 2):
+        trackparse.convert_log(H8 + line() * rows, "x/a.parquet", filesystem=files)
+        assert memory.find("/") == ["/x/a.parquet"]
+        assert pq.read_metadata(io.BytesIO(memory.cat("/x/a.parquet"))).num_rows == rows
+
+
 SCRIPT = """
 import os, sys, time
 import trackparse

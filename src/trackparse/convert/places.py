@@ -190,6 +190,9 @@ class StagedObject(_Stored):
             self._files.delete_file(self._staging)
 
     def _publish(self) -> None:
+        if self.key[0] == "hdfs" and self.exists():
+            # A rename there replaces no file.
+            self._files.delete_file(self._path)
         self._files.move(self._staging, self._path)
         self._is_staged = False
 

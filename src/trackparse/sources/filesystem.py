@@ -91,7 +91,7 @@ def key_of(files: pafs.FileSystem, path: str) -> tuple[str, str]:
     """
     if isinstance(files, pafs.SubTreeFileSystem):
         return key_of(files.base_fs, f"{files.base_path}/{path}")
-    kind = str(files.type_name).rpartition("+")[2]
+    kind = re.split(r"[:+]", files.type_name)[-1]  # of fsspec it is "py::fsspec+s3"
     return _TYPES.get(kind, kind), "/".join(part for part in path.split("/") if part)
 
 
