@@ -74,7 +74,7 @@ def events(log: Log) -> Iterator[Any]:
 def convert(log: Log) -> Path:
     import trackparse
 
-    return trackparse.convert_log(log.path, output()).path
+    return Path(trackparse.convert_log(log.path, output()).path)
 
 
 def convert_often(log: Log) -> Path:
@@ -108,7 +108,7 @@ def convert_url(link: str) -> Path:
     import trackparse
     from trackparse.client import open_url
 
-    return trackparse.convert_log(open_url(link, allow_http=True), output()).path
+    return Path(trackparse.convert_log(open_url(link, allow_http=True), output()).path)
 
 
 # ---- a log of 1,000 rows ----------------------------------------------------------------------------------

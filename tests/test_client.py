@@ -886,7 +886,7 @@ def test_a_range_of_days_gives_one_log_a_day(service: FakeService, tmp_path: Pat
         # All are asked for before the first is waited for.
         assert [request.path for request in service.requests[:3]] == ["/json/1.3/getTrackingLog"] * 3
         reports = list(client.convert_days(ago(2), ago(1), tmp_path, columns=["status"]))
-    assert [report.path.name for _, report in reports] == [f"{day}.parquet" for day in wanted[1:]]
+    assert [Path(report.path).name for _, report in reports] == [f"{day}.parquet" for day in wanted[1:]]
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"{day}.parquet" for day in wanted[1:]]
 
 

@@ -226,7 +226,7 @@ class TestRefused:
         with pytest.raises(trackparse.OptionError, match=r"a\.parquet is the log itself"):
             trackparse.convert_logs(days / "*", days)
 
-    @pytest.mark.parametrize("dest", ["s3://lake/push", "gs://lake"])
+    @pytest.mark.parametrize("dest", ["ftp://lake/push", "https://lake/push"])
     def test_a_place_that_is_no_folder(self, dest: str, days: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(days)
         before = content(days)

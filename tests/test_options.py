@@ -42,6 +42,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"limits": {}}, TypeError, "limits={}: expected a trackparse.Limits, such as Limits(max_members=10)"),
     ({"limits": None}, TypeError, "limits=None: expected a trackparse.Limits, such as Limits(max_members=10)"),
     ({"progress": 1}, TypeError, "progress=1: expected a function that takes a trackparse.Stats"),
+    ({"filesystem": "s3"}, TypeError, "filesystem='s3': expected a pyarrow.fs.FileSystem, or a file system of fsspec"),
     ({"on_rejects": []}, TypeError, "on_rejects=[]: expected a function that takes a record batch"),
     (
         {"on_rejects": print},
@@ -101,7 +102,7 @@ WRONG_FOR_CONVERT: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"row_group_size": 0}, trackparse.OptionError, "row_group_size=0: expected 1 or more rows"),
     ({"row_group_size": 1.5}, TypeError, "row_group_size=1.5: expected a whole number of rows"),
     ({"on_damage": "skip"}, trackparse.OptionError, "on_damage='skip': expected one of: raise, keep"),
-    ({"rejects": 1}, TypeError, "rejects=1: expected a path"),
+    ({"rejects": 1}, TypeError, "rejects=1: expected a path or a URL"),
     (
         {"rejects": "x.txt", "on_error": "quarantine"},
         trackparse.OptionError,

@@ -1,7 +1,7 @@
 """Writes files under a temporary name and renames them when they are complete; errors name the final place.
 
 ``atomic`` is for one file, ``atomic_all`` for several that appear together. A ``PendingFile`` is one of them.
-Imports nothing of trackparse.
+``all_or_none`` is for files of any kind, on this machine or elsewhere. Imports nothing of trackparse.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Protocol, TypeVar
 
 try:
     import fcntl
@@ -152,10 +152,14 @@ def atomic_all(paths: Sequence[Path]) -> Iterator[list[PendingFile]]:
 
     Temporary files that killed processes left in these folders are removed.
     """
-    files = [PendingFile(path) for path in paths]
+    with all_or_none([PendingFile(path) for path in paths]) as files:
+        yield files
+
+
+@contextmanager
+def all_or_none(files: list[_Pending]) -> Iterator[list[_Pending]]:
+    """Makes the files as ``atomic_all`` does, of whatever kind each of them is."""
     try:
-        for folder in {file.place.parent for file in files}:
-            _remove_abandoned(folder)
         for file in files:
             # First of all: a place that cannot be written is an error before anything is read.
             file.create()
@@ -176,51 +180,81 @@ def atomic_all(paths: Sequence[Path]) -> Iterator[list[PendingFile]]:
             file.unlock()
 
 
-def check_place(path: Path) -> None:
-    """OSError with the path that it is about, if no file can be written there.
-
-    For callers that wait long for the content.
-    """
-    file = PendingFile(path)
-    try:
-        file.create()
-    finally:
-        _discard([file])
-        file.unlock()
-
-
 @contextmanager
 def name_errors_after(path: str | os.PathLike[str]) -> Iterator[None]:
     """Makes an OSError in it name ``path``, and not the temporary name."""
     try:
         yield
     except OSError as error:
+        if error.filename == str(path):
+            raise
         text = str(error) if error.errno is None else os.strerror(error.errno)
         raise OSError(error.errno or errno.EIO, text, str(path)) from error
+
+
+class Pending(Protocol):
+    """A file that is being written somewhere, and gets its name when it is complete.
+
+    The calls come in this order: ``create``; ``sync``, ``put_in_place`` and ``forget_old``, or ``put_back``, if all
+    goes well; ``discard`` if not, at any time; ``unlock``. None of them leaves the file open.
+    """
+
+    stays_empty: bool  # set by the caller to have no file in the end; an old file is removed
+
+    def create(self) -> None:
+        """Be ready to be written, or raise an OSError with the name."""
+
+    def check(self) -> None:
+        """OSError if what was written does not exist any more."""
+
+    def sync(self) -> None:
+        """Bring all that was written to the place where it is kept."""
+
+    def exists(self) -> bool:
+        """Whether there is an old file in the place."""
+        ...
+
+    def put_in_place(self, *, keep_old: bool) -> None:
+        """Give it its name; or remove the old file, if there is to be no file. ``keep_old``: for ``put_back``."""
+
+    def put_back(self) -> None:
+        """Undo ``put_in_place``, if that is possible."""
+
+    def forget_old(self) -> None:
+        """Remove what ``put_in_place`` kept of the old file."""
+
+    def discard(self) -> None:
+        """Remove what was written."""
+
+    def unlock(self) -> None:
+        """Close what still is open."""
+
+
+_Pending = TypeVar("_Pending", bound=Pending)
 
 
 class PendingFile:
     """A file that is written under a temporary name, and renamed when it is complete.
 
     path: the name that the caller gave, for messages.
-    place: the file that is replaced; ``path`` with links followed.
-    temporary: the name to write to. It is locked as long as this process lives, so that other processes see whether
-        somebody will finish the file.
+    place: the file that is replaced, from ``create`` on; ``path`` with links followed.
+    temporary: the name to write to, from ``create`` on. It is locked as long as this process lives, so that other
+        processes see whether somebody will finish the file.
     stays_empty: set by the caller to have no file in the end; an old file is removed.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.place = _place(path)
-        self.temporary = _temporary_for(self.place)
-        self._first_name = self.temporary  # until the inode is known
+        self.path = self.place = self.temporary = self._first_name = path
         self.stays_empty = False
         self._old: Path | None = None  # a second name (hard link) of the file that is replaced
         self._replaces = False  # there was a file in the place
         self._locks: list[IO[bytes]] = []
 
     def create(self) -> None:
-        """Make the empty file to write to."""
+        """Make the empty file to write to. Temporary files that killed processes left beside it are removed."""
+        self.place = _place(self.path)
+        self.temporary = self._first_name = _temporary_for(self.place)  # until the inode is known
+        _remove_abandoned(self.place.parent)
         with name_errors_after(self.path):
             for _ in range(_NAMES_MOST):
                 file = self.temporary.open("xb", buffering=0)
@@ -238,6 +272,10 @@ class PendingFile:
         if not self.stays_empty:
             with name_errors_after(self.path), self.temporary.open("rb") as file:
                 os.fsync(file.fileno())
+
+    def exists(self) -> bool:
+        """Whether there is an old file in the place."""
+        return self.place.exists()
 
     def put_in_place(self, *, keep_old: bool) -> None:
         """Rename it; or remove the old file, if there is to be no file. ``keep_old``: so that it can be put back."""
@@ -266,7 +304,7 @@ class PendingFile:
 
     def discard(self) -> None:
         """Remove what was written."""
-        for name in (self.temporary, self._first_name):
+        for name in {self.temporary, self._first_name} - {self.path}:
             with suppress(OSError):
                 name.unlink()
 
@@ -315,11 +353,11 @@ class PendingFile:
                 old.unlink(missing_ok=True)
 
 
-def _put_in_place(files: Sequence[PendingFile]) -> None:
+def _put_in_place(files: Sequence[Pending]) -> None:
     """Rename the files; those that are to be removed come last."""
     todo = [*reversed([file for file in files if not file.stays_empty])]
-    todo += [file for file in files if file.stays_empty and file.place.exists()]
-    done: list[PendingFile] = []
+    todo += [file for file in files if file.stays_empty and file.exists()]
+    done: list[Pending] = []
     try:
         for file in todo:
             # After the last one nothing can fail, so its old file is not needed.
@@ -336,7 +374,7 @@ def _put_in_place(files: Sequence[PendingFile]) -> None:
         _discard([file for file in files if file.stays_empty])
 
 
-def _discard(files: Sequence[PendingFile]) -> None:
+def _discard(files: Sequence[Pending]) -> None:
     for file in files:
         file.discard()
 

@@ -208,7 +208,9 @@ class LogDataset:
 def dataset(sources: DatasetSource | Iterable[DatasetSource], **options: Unpack[DatasetOptions]) -> LogDataset:
     """One log or several, opened anew at each use. Nothing is opened now, but the files have to be there.
 
-    ``sources`` is the path of a log, a glob, a directory, the bytes of a log, or a list of these. A glob stands for all
+    ``sources`` is the path or the URL of a log, a glob, a directory, the bytes of a log, or a list of these. URLs are
+    those of ``open_log``; ``s3://`` and the like may be globs and folders, too. With ``filesystem`` paths are paths in
+    it. A glob stands for all
     files that it matches; a directory for the ``*.zip``, ``*.csv`` and ``*.csv.gz`` in it and below it, without those
     whose names begin with ``.``, ``_`` or ``~``. Logs are read in the order of their names, and a file once only,
     however often it is named.
@@ -225,11 +227,12 @@ def dataset(sources: DatasetSource | Iterable[DatasetSource], **options: Unpack[
       error is raised. Other errors, such as those of a file that is gone, are raised.
 
     Raises FileNotFoundError for a path that does not exist, and for a glob or directory without a log; OptionError for
-    a pipe or a URL; TypeError for a file object and for other kinds of sources; and what ``open_log`` raises for
-    options. Reading raises what reading a log raises.
+    a pipe, and for a URL that cannot be used; TypeError for a file object and for other kinds of sources; and what
+    ``open_log`` raises for options. Reading raises what reading a log raises.
 
     >>> days = trackparse.dataset("days/", columns=["timestamp", "status", "log"])
     >>> days.head(2).to_pylist()
     >>> polars.DataFrame(days)
     """
-    return LogDataset(logs_of(sources), dataset_options(options))
+    asked = dataset_options(options)
+    return LogDataset(logs_of(sources, asked["filesystem"]), asked)

@@ -38,7 +38,14 @@ class BinaryFile(Protocol):
         """At most ``size`` bytes; ``b""`` at the end of the file."""
 
 
-# What a log can be read from.
+class WritableFile(Protocol):
+    """A file open for writing bytes; it need not be able to seek."""
+
+    def write(self, data: Any, /) -> Any:
+        """Take the bytes of a buffer, or as many as its result says."""
+
+
+# What a log can be read from: a str is a path or a URL.
 LogSource: TypeAlias = (
     str
     | os.PathLike[str]
@@ -51,6 +58,9 @@ LogSource: TypeAlias = (
     | Iterable[memoryview]
     | Source
 )
+
+# Where a file can be written: a str is a path or a URL.
+Destination: TypeAlias = str | os.PathLike[str] | WritableFile
 
 
 class ReadOptions(TypedDict, total=False):
@@ -68,6 +78,7 @@ class ReadOptions(TypedDict, total=False):
     members: Iterable[str] | None
     limits: Limits
     progress: Callable[[Stats], object] | None
+    filesystem: Any  # a pyarrow.fs.FileSystem or one of fsspec, which publish no types; or None
 
 
 class DatasetOptions(ReadOptions, total=False):
@@ -98,6 +109,7 @@ READ_DEFAULTS: Final[ReadOptions] = {
     "members": None,
     "limits": Limits(),
     "progress": None,
+    "filesystem": None,
 }
 DATASET_DEFAULTS: Final[DatasetOptions] = {**READ_DEFAULTS, "on_damage": "raise"}
 CONVERT_DEFAULTS: Final[ConvertOptions] = {
@@ -163,6 +175,13 @@ def _codec(option: str, value: Any) -> Any:
     return value
 
 
+def _filesystem(option: str, value: Any) -> Any:
+    # Imported late, as pyarrow.fs takes a while.
+    from trackparse.sources.filesystem import is_filesystem
+
+    return _that(is_filesystem, "a pyarrow.fs.FileSystem, or a file system of fsspec")(option, value)
+
+
 def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
@@ -182,9 +201,10 @@ _CHECKS: Final[Mapping[str, _Check]] = {
     "members": _names,
     "limits": _of_kind(Limits, "a trackparse.Limits, such as Limits(max_members=10)"),
     "progress": _that(callable, "a function that takes a trackparse.Stats"),
+    "filesystem": _filesystem,
     "compression": _codec,
     "row_group_size": _whole_number("rows"),
-    "rejects": _of_kind((str, os.PathLike), "a path"),
+    "rejects": _of_kind((str, os.PathLike), "a path or a URL"),
     "on_damage": _one_of(*get_args(OnDamage)),
 }
 

@@ -49,10 +49,11 @@ def listen(*, interrupts: bool = True) -> None:
     Without ``interrupts`` Ctrl-C is ignored. A signal that was ignored when the process started stays ignored: nohup
     relies on that.
     """
+    # Before the others, whose handler sets the alarm.
+    signal.signal(signal.SIGALRM, lambda _, frame: _end(_State.number, frame))
     for number in _CODES:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end if interrupts or number != signal.SIGINT else signal.SIG_IGN)
-    signal.signal(signal.SIGALRM, lambda _, frame: _end(_State.number, frame))
     sys.unraisablehook = _raise_again
 
 

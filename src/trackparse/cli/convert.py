@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import click
 
@@ -26,26 +25,27 @@ from trackparse.cli.options import (
 )
 from trackparse.cli.outcomes import outcome_of, tell
 from trackparse.cli.output import Command, check_is_no_output, expected
+from trackparse.cli.places import PlaceType
 from trackparse.cli.progress import progress_bar
-from trackparse.convert.outputs import check_places, named_after, rejects_beside
+from trackparse.convert.outputs import Output, check_places, make_folder, name_in, named_after, rejects_beside, shown
 from trackparse.signals import signals_held
 
 
-def _rejects_name(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
-    if value is not None and value.suffix.lower() not in (".jsonl", ".parquet"):
-        raise click.BadParameter(f"{value}: expected a name that ends in .jsonl or .parquet")
+def _rejects_name(ctx: click.Context, param: click.Parameter, value: Output | None) -> Output | None:
+    if value is not None and PurePath(shown(value)).suffix.lower() not in (".jsonl", ".parquet"):
+        raise click.BadParameter(f"{shown(value)}: expected a name that ends in .jsonl or .parquet")
     return value
 
 
 @click.command(cls=Command)
 @logs_argument
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Parquet file to write, of one LOG.")
+@click.option("-o", "--output", type=PlaceType(), help="Parquet file to write, of one LOG: a path or a URL.")
 @click.option(
     "--to",
     "directory",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=PlaceType(file_okay=False),
     metavar="DIR",
-    help="Directory to write to; it is made if missing. [default: that of the log; for a URL, this one]",
+    help="Directory to write to, or its URL; it is made if missing. [default: that of the log; for a URL, this one]",
 )
 @click.option(
     "-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Logs read at a time."
@@ -63,7 +63,7 @@ def _rejects_name(ctx: click.Context, param: click.Parameter, value: Path | None
 @strict_option
 @click.option(
     "--rejects",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=PlaceType(dir_okay=False),
     callback=_rejects_name,
     metavar="FILE",
     help="File for bad records, *.jsonl or *.parquet, of one LOG. [default: beside the Parquet file, *.rejects.jsonl]",
@@ -75,9 +75,9 @@ def _rejects_name(ctx: click.Context, param: click.Parameter, value: Path | None
 @quiet_option
 def convert(
     logs: tuple[str, ...],
-    output: Path | None,
-    directory: Path | None,
-    rejects: Path | None,
+    output: Output | None,
+    directory: Output | None,
+    rejects: Output | None,
     jobs: int,
     existing: Any,
     strict: bool,
@@ -102,6 +102,7 @@ def convert(
       trackparse convert days/ --to lake/ --existing skip
       trackparse convert tracking_log.zip -o opened.parquet --status opened --columns timestamp,hwid
       curl -sL "$LINK" | trackparse convert - -o tracking_log.parquet
+      trackparse convert s3://push-logs/2021-04-20.zip --to s3://lake/push
     """
     inputs = inputs_of(logs)
     if rejects is not None and (strict or len(inputs) > 1):
@@ -118,14 +119,18 @@ def convert(
     try:
         check_places(
             [
-                (log.name, log.file, {"name another file with -o": dest, "name another file with --rejects": rejects})
+                (
+                    log.name,
+                    log.text if log.is_url else log.file,
+                    {"name another file with -o": dest, "name another file with --rejects": rejects},
+                )
                 for log, (dest, rejects) in zip(inputs, outputs, strict=True)
             ]
         )
     except OptionError as error:
         raise click.UsageError(str(error)) from None
     if directory is not None:
-        directory.mkdir(parents=True, exist_ok=True)
+        make_folder(directory)
     with (
         progress_bar("converting", total_size(inputs), shown=not quiet) as bar,
         closing(run_jobs(todo, jobs, bar.update)) as reports,
@@ -134,29 +139,27 @@ def convert(
 
 
 def _destinations(
-    inputs: Sequence[Input], output: Path | None, directory: Path | None, rejects: Path | None, strict: bool
-) -> list[tuple[Path, Path | None]]:
+    inputs: Sequence[Input], output: Output | None, directory: Output | None, rejects: Output | None, strict: bool
+) -> list[tuple[Output, Output | None]]:
     """The Parquet file and the file of rejects of each log."""
     if output is not None and directory is not None:
         raise click.UsageError("-o and --to exclude each other: give one of them")
     if output is not None and len(inputs) > 1:
-        raise click.UsageError(f"-o {output} takes one log, not {len(inputs)}: name a directory with --to")
+        raise click.UsageError(f"-o {shown(output)} takes one log, not {len(inputs)}: name a directory with --to")
     outputs = []
     for log in inputs:
         check_is_no_output(log.file, log.name)
         dest = output or _named_after(log, directory)
-        if not dest.name:
-            raise click.UsageError(f"{str(dest)!r} is no file: name the file to write with -o")
+        if not name_in(dest):
+            raise click.UsageError(f"{shown(dest)!r} is no file: name the file to write with -o")
         outputs.append((dest, None if strict else rejects or rejects_beside(dest)))
     return outputs
 
 
-def _named_after(log: Input, directory: Path | None) -> Path:
+def _named_after(log: Input, directory: Output | None) -> Output:
     if log.is_stdin:
         raise click.UsageError("standard input has no name: name the file to write with -o")
     try:
-        return named_after(
-            log.path or Path(PurePosixPath(unquote(urlsplit(log.text).path)).name or "tracking_log"), directory
-        )
+        return named_after(log.path or Path(name_in(log.text) or "tracking_log"), directory)
     except ValueError:
         raise click.UsageError(f"{log.name!r} is neither a file nor a URL: name a log") from None

@@ -25,9 +25,10 @@ from trackparse.cli.options import (
 )
 from trackparse.cli.outcomes import Outcome, convert, failure, tell
 from trackparse.cli.output import Command, expected
+from trackparse.cli.places import PlaceType
 from trackparse.cli.progress import Bar, progress_bar
 from trackparse.client import days as days_between
-from trackparse.convert.outputs import rejects_beside
+from trackparse.convert.outputs import Output, in_folder, make_folder, rejects_beside, shown
 from trackparse.signals import signals_held
 
 if TYPE_CHECKING:
@@ -62,14 +63,14 @@ class _Date(click.ParamType):  # type: ignore[type-arg] # generic in newer versi
 @click.option("--date", type=_Date(), help="Day of the log: one of the last 14. [default: what the service gives]")
 @click.option("--until-date", type=_Date(), help="Last day, for the logs of several days.")
 @click.option("--days", type=click.IntRange(min=1), metavar="N", help="Number of days up to --date, or to yesterday.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Parquet file to write, of one day.")
+@click.option("-o", "--output", type=PlaceType(), help="Parquet file to write, of one day: a path or a URL.")
 @click.option(
     "--to",
     "directory",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=PlaceType(file_okay=False),
     default=".",
     metavar="DIR",
-    help="Directory for DATE.parquet; it is made if need be. [default: this one]",
+    help="Directory for DATE.parquet, or its URL; it is made if need be. [default: this one]",
 )
 @click.option(
     "--token-file",
@@ -107,8 +108,8 @@ def fetch(
     date: Day | None,
     until_date: Day | None,
     days: int | None,
-    output: Path | None,
-    directory: Path,
+    output: Output | None,
+    directory: Output,
     token_file: Any,
     wait: float,
     strict: bool,
@@ -136,21 +137,22 @@ def fetch(
     """
     wanted = _wanted(date, until_date, days)
     if output is not None and len(wanted) > 1:
-        raise click.UsageError(f"-o {output} takes one day, not {len(wanted)}: name a directory with --to")
-    if output is not None and (output.is_dir() or not output.parent.is_dir()):
+        raise click.UsageError(f"-o {shown(output)} takes one day, not {len(wanted)}: name a directory with --to")
+    if isinstance(output, Path) and (output.is_dir() or not output.parent.is_dir()):
         # Checked now, and not after minutes of waiting.
         raise click.UsageError(f"-o {output}: expected a file in a directory that exists")
     outputs = _outputs(wanted, output, directory, strict)
     for path in (path for _, *paths in outputs.values() for path in paths):
-        if path is not None and token_file is not None and (found := identity(path)) and found == identity(token_file):
-            raise click.UsageError(f"{path} is the file with the token: name another file to write")
+        if isinstance(path, Path) and token_file is not None and identity(path) == identity(token_file) is not None:
+            raise click.UsageError(f"{shown(path)} is the file with the token: name another file to write")
     token = _token(token_file)
     # An empty URL is a mistake, and no reason to send the token to the real service. click ignores an empty variable.
     url = os.environ.get("TRACKPARSE_BASE_URL") if base_url is None else base_url
     client = _client(token, url, allow_http=allow_http, allow_http_download=allow_http_download)
 
     if output is None:
-        directory.mkdir(parents=True, exist_ok=True)
+        make_folder(directory)
+    _check_store(next(dest for _, dest, _ in outputs.values()))
     with (
         client,
         progress_bar("asking for the log", None, shown=not quiet) as bar,
@@ -160,15 +162,23 @@ def fetch(
 
 
 def _outputs(
-    days: list[Day | None], output: Path | None, directory: Path, strict: bool
-) -> dict[Day | None, tuple[str, Path, Path | None]]:
+    days: list[Day | None], output: Output | None, directory: Output, strict: bool
+) -> dict[Day | None, tuple[str, Output, Output | None]]:
     """For each day its name, its Parquet file, and the file for its bad records, None with ``--strict``."""
     found = {}
     for day in days:
         name = str(day or "tracking_log")
-        dest = output or directory / f"{name}.parquet"
+        dest = output or in_folder(directory, f"{name}.parquet")
         found[day] = name, dest, None if strict else rejects_beside(dest)
     return found
+
+
+def _check_store(dest: Output) -> None:
+    """OSError if nothing can be written to the object store: now, and not after minutes of waiting."""
+    if isinstance(dest, str):
+        with signals_held():  # imports modules, some of which turn the exception of a signal into another error
+            from trackparse.convert.places import check_place, place_of
+        check_place(place_of(dest))
 
 
 def _wanted(date: Day | None, until: Day | None, number: int | None) -> list[Day | None]:
@@ -234,7 +244,7 @@ class _Run:
         self._wait = wait
         self._options = options
 
-    def outcomes(self, outputs: dict[Day | None, tuple[str, Path, Path | None]]) -> Iterator[Outcome]:
+    def outcomes(self, outputs: dict[Day | None, tuple[str, Output, Output | None]]) -> Iterator[Outcome]:
         """The outcome of each day. If the token is not accepted, no other day is tried."""
         asked: list[tuple[Day | None, str]] = []
         for day in outputs:
@@ -255,7 +265,7 @@ class _Run:
                     raise
                 yield failure(error, str(day or ""))
 
-    def _fetch(self, name: str, dest: Path, rejects: Path | None, request_id: str) -> Outcome:
+    def _fetch(self, name: str, dest: Output, rejects: Output | None, request_id: str) -> Outcome:
         self._bar.rename(f"{name}: waiting")
         link = self._client.poll(request_id, deadline=self._wait, progress=self._show_waiting)
         self._bar.rename(name)

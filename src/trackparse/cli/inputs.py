@@ -14,6 +14,10 @@ from typing import Any
 
 import click
 
+from trackparse.convert.outputs import shown
+from trackparse.sources.listing import logs_of
+from trackparse.sources.urls import STORES, scheme_of
+
 STDIN = "-"
 
 
@@ -28,8 +32,8 @@ class Input:
 
     @property
     def name(self) -> str:
-        """The name in messages. The query of a URL is left out: it may be the key to the file."""
-        return "<stdin>" if self.is_stdin else self.text.partition("?")[0] if self.is_url else self.text
+        """The name in messages."""
+        return "<stdin>" if self.is_stdin else shown(self.text)
 
     @property
     def is_stdin(self) -> bool:
@@ -38,8 +42,8 @@ class Input:
 
     @property
     def is_url(self) -> bool:
-        """Whether it is fetched over HTTP."""
-        return self.text.startswith(("https://", "http://"))
+        """Whether it is a URL."""
+        return bool(scheme_of(self.text))
 
     @property
     def path(self) -> Path | None:
@@ -54,8 +58,10 @@ class Input:
     @property
     def size(self) -> int | None:
         """Bytes; None if the size is not known."""
+        if self.is_url:
+            return None
         try:
-            status = os.fstat(sys.stdin.fileno()) if self.is_stdin else Path(self.text).stat()
+            status = os.fstat(sys.stdin.fileno()) if self.path is None else self.path.stat()
         except (OSError, ValueError, AttributeError):
             return None
         return status.st_size if stat.S_ISREG(status.st_mode) else None
@@ -69,11 +75,11 @@ class Input:
             if sys.stdin.isatty():
                 raise click.UsageError("standard input is a terminal: pipe a log into it, or name a file")
             yield sys.stdin.buffer
-        elif self.is_url:
+        elif self.text.lower().startswith(("https://", "http://")):
             from trackparse.client import open_url
 
             try:
-                opened = open_url(self.text, allow_http=self.text.startswith("http://"))
+                opened = open_url(self.text, allow_http=self.text.lower().startswith("http://"))
             except ValueError as error:
                 raise click.UsageError(str(error)) from None
             with closing(opened) as source:
@@ -95,6 +101,9 @@ def _globbed(text: str) -> list[str]:
         import trackparse
 
         return trackparse.dataset(text).files
+    base = text.partition("?")[0]
+    if scheme_of(text) in STORES and (glob.has_magic(base) or base.endswith("/")):
+        return [log.place for log in logs_of(text) if log.place is not None]
     if text == STDIN or Input(text).is_url or not glob.has_magic(text) or os.path.lexists(text):
         return [text]
     files = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - Path knows no absolute globs

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trackparse.cli.exits import Exit, exit_for, gravest
 from trackparse.cli.output import counted, escaped, line_of, megabytes, misfits_line, say, warn
 from trackparse.cli.progress import Bar
+from trackparse.convert.outputs import Output
 from trackparse.signals import signals_held
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Outcome:
     warnings: tuple[str, ...] = ()
 
 
-def convert(source: Any, name: str, dest: Path, rejects: Path | None, **options: Any) -> Outcome:
+def convert(source: Any, name: str, dest: Output, rejects: Output | None, **options: Any) -> Outcome:
     """Convert a log, which messages call ``name``. Bad records go to ``rejects``; with None they are errors."""
     import trackparse
 

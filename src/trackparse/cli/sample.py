@@ -11,7 +11,7 @@ from trackparse.cli.output import Command, counted, escaped, megabytes, say
 
 
 @click.command(cls=Command)
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path())
 @click.option("--rows", type=click.IntRange(min=0), required=True, metavar="N", help="Records to write.")
 @click.option(
     "--dialect",
@@ -21,7 +21,7 @@ from trackparse.cli.output import Command, counted, escaped, megabytes, say
     help="How quotes are written.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="The same number gives the same log.")
-def sample(out: Path, rows: int, dialect: Literal["php", "rfc4180"], seed: int) -> None:
+def sample(out: str, rows: int, dialect: Literal["php", "rfc4180"], seed: int) -> None:
     """Write a made-up log of N records to OUT, a ZIP.
 
     \b
@@ -32,4 +32,4 @@ def sample(out: Path, rows: int, dialect: Literal["php", "rfc4180"], seed: int) 
     from trackparse.testing.sample import write_sample
 
     write_sample(out, rows=rows, dialect=dialect, seed=seed)
-    say(f"{escaped(str(out))}: {counted(rows, 'row')}, {megabytes(out.stat().st_size)}")
+    say(f"{escaped(out)}: {counted(rows, 'row')}, {megabytes(Path(out).stat().st_size)}")

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trackparse.client.answers import tracking_codes
-    from trackparse.client.api import BASE_URL, TrackingLogClient, Waiting, open_url
+    from trackparse.client.api import BASE_URL, TrackingLogClient, Waiting
     from trackparse.client.calendar import KEPT_DAYS, days
+    from trackparse.sources.download import open_url
     from trackparse.sources.retry import Pauses
 
 __all__ = ["BASE_URL", "KEPT_DAYS", "Pauses", "TrackingLogClient", "Waiting", "days", "open_url", "tracking_codes"]
@@ -25,7 +26,7 @@ _LAZY = {
     "TrackingLogClient": "client.api",
     "Waiting": "client.api",
     "days": "client.calendar",
-    "open_url": "client.api",
+    "open_url": "sources.download",
     "tracking_codes": "client.answers",
 }
 

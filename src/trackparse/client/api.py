@@ -17,14 +17,15 @@ from zipfile import is_zipfile
 
 import orjson
 
-from trackparse.atomic import atomic, check_place, name_errors_after
+from trackparse.atomic import atomic, name_errors_after
 from trackparse.client.answers import OK, Answer, read_answer, refusal
 from trackparse.client.calendar import KEPT_DAYS, Day, days, kept_day
 from trackparse.convert.conversion import ConversionReport, convert_log
-from trackparse.errors import ApiError, AuthError, DownloadError, NotReadyError, TrackparseError, one_line
-from trackparse.options import ConvertOptions, ReadOptions, convert_options, read_options
+from trackparse.convert.places import check_place, file_in, place_of
+from trackparse.errors import ApiError, AuthError, DownloadError, NotReadyError, OptionError, TrackparseError, one_line
+from trackparse.options import ConvertOptions, Destination, ReadOptions, convert_options, read_options
 from trackparse.reader import LogReader, open_log
-from trackparse.sources.download import Download
+from trackparse.sources.download import PAUSES, RETRIES, TIMEOUT, Download, checked_retries
 from trackparse.sources.http import (
     HIDDEN,
     Exchange,
@@ -35,22 +36,19 @@ from trackparse.sources.http import (
     is_http,
     origin,
     over_https,
-    redacted_url,
     retry_after,
     url_problem,
 )
 from trackparse.sources.retry import Cancel, Clock, FailedAttempt, Pauses, RetryBudget
+from trackparse.sources.urls import name_of, redacted_url, scheme_of
 
 if TYPE_CHECKING:
     import urllib3
 
 BASE_URL: Final = "https://api.pushwoosh.com/json/1.3"
 DEADLINE: Final = 900.0  # seconds
-TIMEOUT: Final = 30.0  # seconds
-RETRIES: Final = 5
 _ANSWER_MOST: Final = 1 << 20  # bytes of JSON
 _COPY_SIZE: Final = 256 << 10  # bytes of a download that are written at once
-_PAUSES: Final = Pauses()
 _HTTP_ADVICE: Final = (
     "the service gave an http:// link, and https was tried for it: allow_http_download=True (--allow-http-download) "
     "takes the file, and never the token, over http"
@@ -112,7 +110,7 @@ class TrackingLogClient:
         retries: int = RETRIES,
         allow_http: bool = False,
         allow_http_download: bool = False,
-        pauses: Pauses = _PAUSES,
+        pauses: Pauses = PAUSES,
         pool: urllib3.PoolManager | None = None,
     ) -> None:
         problem = _token_problem(token)
@@ -126,7 +124,7 @@ class TrackingLogClient:
         if "@" in base_url or "?" in base_url or "#" in base_url:
             raise ValueError("base_url has a user, a query or a fragment: expected only scheme, host and path")
         self._url = base_url.rstrip("/")
-        self._retries = _checked_retries(retries)
+        self._retries = checked_retries(retries)
         self._pauses = pauses
         self._clock = Clock()
         self._allow_http = allow_http
@@ -200,7 +198,7 @@ class TrackingLogClient:
     def convert(
         self,
         date: Day | None,
-        dest: str | os.PathLike[str],
+        dest: Destination,
         *,
         deadline: float = DEADLINE,
         waiting: Callable[[Waiting], object] | None = None,
@@ -209,10 +207,11 @@ class TrackingLogClient:
     ) -> ConversionReport:
         """Write the log of a day as a Parquet file while it arrives; a ``ConversionReport``.
 
-        ``deadline``, ``waiting`` and ``cancel`` as for ``open_log``; options as for ``trackparse.convert_log``.
+        ``deadline``, ``waiting`` and ``cancel`` as for ``open_log``; ``dest`` and options as for
+        ``trackparse.convert_log``.
         """
         options = convert_options(options)
-        check_place(Path(dest))
+        check_place(place_of(dest, options["filesystem"]))
         with closing(self._download(date, deadline, waiting, cancel)) as source:
             return convert_log(source, dest, **options)
 
@@ -229,10 +228,13 @@ class TrackingLogClient:
         """Write the log of a day to ``dest`` as the service packed it; the path. The file appears when it is complete.
 
         ``progress`` is called with the bytes so far, and with the bytes in all, None if the server does not say. The
-        other parameters as for ``open_log``. DownloadError if what comes is not a whole ZIP.
+        other parameters as for ``open_log``. DownloadError if what comes is not a whole ZIP. ``dest`` is on this
+        machine: OptionError for a URL.
         """
+        if scheme_of(dest):
+            raise OptionError(f"{name_of(dest)}: a log is downloaded to this machine: name a path")
         path = Path(dest)
-        check_place(path)
+        check_place(place_of(path))
         with (
             closing(self._download(date, deadline, waiting, cancel)) as source,
             atomic(path) as temporary,
@@ -276,14 +278,14 @@ class TrackingLogClient:
         """Write the logs of the days from ``first`` to ``last``, both included, as ``FOLDER/2021-04-20.parquet`` etc.
 
         Gives pairs of a date and a ``ConversionReport``. A day is written when its pair is asked for. Options as for
-        ``trackparse.convert_log``, without ``rejects``.
+        ``trackparse.convert_log``, without ``rejects``. ``folder`` is a path, a URL, or a path in ``filesystem``.
         """
         options = convert_options(options)
         if options["rejects"] is not None:
             raise ValueError("rejects names one file, but each day needs its own: convert the days one by one")
-        check_place(Path(folder) / "day.parquet")
+        check_place(place_of(file_in(folder, "day.parquet"), options["filesystem"]))
         for day, source in self._downloads(first, last, deadline, waiting, cancel):
-            yield day, convert_log(source, Path(folder) / f"{day}.parquet", **options)
+            yield day, convert_log(source, file_in(folder, f"{day}.parquet"), **options)
 
     def close(self) -> None:
         """Close idle connections."""
@@ -396,35 +398,6 @@ class TrackingLogClient:
         return body if isinstance(body, FailedAttempt) else read_answer(body, self._http.hide)
 
 
-def open_url(
-    url: str,
-    *,
-    timeout: float = TIMEOUT,
-    retries: int = RETRIES,
-    stall: float = DEADLINE,
-    allow_http: bool = False,
-    pauses: Pauses = _PAUSES,
-    pool: urllib3.PoolManager | None = None,
-    cancel: Cancel | None = None,
-) -> Download:
-    """A file over HTTP as a source for ``open_log``, ``read_log`` and ``convert_log``, which close it.
-
-    No token is sent. A download whose connection breaks goes on where it stopped. ``stall`` is how many seconds may go
-    by without a byte of the file, with all ``retries``, whatever else the server sends. The other parameters as for
-    ``TrackingLogClient`` and ``poll``. DownloadError if the file cannot be had; ValueError if the URL is not one, or
-    not https.
-
-    Example::
-
-        with trackparse.open_log(trackparse.client.open_url("https://example.com/log.zip")) as log:
-            print(log.read_all().num_rows)
-    """
-    check_url(url, "the URL", allow_http=allow_http)
-    retries = _checked_retries(retries)
-    budget = RetryBudget(pauses, retries, stall, Clock(), cancel)
-    return Download(Http(timeout=timeout, pool=pool, secret=None), url, budget, owned=True)
-
-
 def _gave_up(method: str, failed: FailedAttempt, budget: RetryBudget) -> TrackparseError:
     """The error of the last attempt. A service that cannot be reached is not one that needs more time."""
     if budget.is_over and not failed.final and not failed.unreachable:
@@ -473,12 +446,6 @@ def _token_problem(token: object) -> Exception | None:
             "the token is empty, or has a blank, a line end or letters that are not ASCII: strip what it was read from"
         )
     return None
-
-
-def _checked_retries(retries: int) -> int:
-    if retries < 0:
-        raise ValueError(f"retries={retries}: expected zero or more")
-    return retries
 
 
 def _opened(source: Download, options: ReadOptions) -> LogReader:

@@ -8,20 +8,21 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Final, Protocol, Unpack
+from pathlib import Path, PurePath
+from typing import IO, Final, Protocol, Unpack
 
 import pyarrow as pa
 
-from trackparse.atomic import PendingFile, atomic_all, identity, is_read_here, kept
+from trackparse.atomic import all_or_none, identity, is_read_here, kept
 from trackparse.columns.builder import ColumnBuilder
 from trackparse.convert.parquet import ParquetSink
+from trackparse.convert.places import LocalPlace, Place, is_source, place_of
 from trackparse.errors import ArchiveError, OptionError, printable
-from trackparse.options import ConvertOptions, LogSource, convert_options, read_part
+from trackparse.options import ConvertOptions, Destination, LogSource, convert_options, read_part
 from trackparse.reader import LogReader, open_log
 from trackparse.records.segments import Segment
 from trackparse.rejects.files import check_old_rejects, check_rejects_name, rejects_writer
-from trackparse.sources.source import open_source
+from trackparse.sources.opening import open_anywhere
 from trackparse.version import __version__
 
 
@@ -29,9 +30,9 @@ class Sink(Protocol):
     """An output. It gets the segments of a log one list after the other; then it is closed, or aborted."""
 
     def __init__(
-        self, builder: ColumnBuilder, path: Path, dest: Path, options: ConvertOptions, metadata: Mapping[str, str]
+        self, builder: ColumnBuilder, output: Place, options: ConvertOptions, metadata: Mapping[str, str]
     ) -> None:
-        """Begin a file at ``path`` of the columns that ``builder`` makes, with ``metadata``. Errors name ``dest``."""
+        """Open ``output``, and begin a file of the columns that ``builder`` makes, with ``metadata``."""
 
     def write(self, segments: list[Segment]) -> None:
         """Write the records of these, or keep them for later."""
@@ -52,7 +53,8 @@ class ConversionReport:
     """What ``convert_log`` did, or ``convert_logs`` with one of its logs.
 
     source: the name of the log.
-    path: the Parquet file.
+    path: the Parquet file: a ``Path`` on this machine, else a str: the URL without user and query, the path in
+        ``filesystem``, or the name of the open file.
     records: rows written.
     filtered: good records that ``where`` left out.
     rejected: bad records.
@@ -64,7 +66,7 @@ class ConversionReport:
     bytes_out: bytes of the Parquet file.
     seconds: how long it took.
     rejects: the bad records, a table as ``LogReader.rejects``. Empty if they were written to a file.
-    rejects_path: the file of rejects. None if no file was written.
+    rejects_path: the file of rejects, as ``path``. None if no file was written.
     damage: the error of a damaged archive, if ``on_damage="keep"``: the Parquet file holds the records before the
         damage. None for a sound archive.
     skipped: ``convert_logs`` found the log converted already. ``records`` and ``bytes_out`` are those of its file.
@@ -75,7 +77,7 @@ class ConversionReport:
     """
 
     source: str
-    path: Path
+    path: Path | str
     records: int
     filtered: int
     rejected: int
@@ -87,7 +89,7 @@ class ConversionReport:
     bytes_out: int
     seconds: float
     rejects: pa.Table
-    rejects_path: Path | None
+    rejects_path: Path | str | None
     damage: ArchiveError | None
     skipped: bool = False
     error: Exception | None = None
@@ -113,68 +115,82 @@ class ConversionReport:
         )
 
 
-def convert_log(source: LogSource, dest: str | os.PathLike[str], **options: Unpack[ConvertOptions]) -> ConversionReport:
+def convert_log(source: LogSource, dest: Destination, **options: Unpack[ConvertOptions]) -> ConversionReport:
     """Write a log as a Parquet file, and report what was done.
 
-    Source and options are those of ``open_log``, and these:
+    Source and options are those of ``open_log``. ``dest`` is a path, a URL (``s3://``, ``gs://``, ``hdfs://``,
+    ``file://``), or a binary file that you opened for writing; it gets the bytes as they come, and stays open. With
+    ``filesystem`` all paths are looked for there: those of the source, of ``dest`` and of ``rejects``. More options:
 
     - ``compression``: the codec of the Parquet file: ``"zstd"`` (default), ``"snappy"``, ``"gzip"``, ``"brotli"``,
       ``"lz4"`` or ``"none"``.
     - ``row_group_size``: rows of a row group. Default: 131,072. A row group has fewer rows where their text, each
       repeated value counted once, fills 32 MiB: that bounds memory.
-    - ``rejects``: path of a file for the bad records, ``*.parquet`` or ``*.jsonl``. For ``on_error="quarantine"`` only.
-      Bad records are written as they come, and ``read_rejects`` reads them. With no rejects no file is written, and an
-      old one is deleted.
+    - ``rejects``: path or URL of a file for the bad records, ``*.parquet`` or ``*.jsonl``. For
+      ``on_error="quarantine"`` only. Bad records are written as they come, and ``read_rejects`` reads them. With no
+      rejects no file is written, and an old one is deleted.
     - ``on_damage``: what to do about a damaged archive. ``"raise"`` (default): raise its ``ArchiveError``. ``"keep"``:
       keep all records that could be read: those before the damage, and those of the other members. The report then has
       the error as ``damage``, and the metadata of the file has it as ``trackparse.partial``. Other errors are raised,
       and so is damage before the first record. After a checksum that does not match, values may be wrong, too.
 
     Text is written as plain strings, whatever ``string_type`` and ``dictionary`` say. The file appears under its name
-    when it is complete: after an error there is neither half a file nor a changed old one. Its key-value metadata names
-    the version of trackparse and the source.
+    when it is complete: after an error there is neither half a file nor a changed old one. In an object store it is
+    written under a hidden name beside its own, ``.NAME.*.trackparse.tmp``, which a process that is killed may leave
+    behind. Only an open file holds a part after an error, which no reader takes for a whole one. The key-value metadata
+    names the version of trackparse and the source.
 
-    Raises what ``open_log`` and reading raise; OptionError if an output is the log itself; TrackparseError if the file
-    of rejects would replace a file of something else; OSError if a file cannot be written.
+    Raises what ``open_log`` and reading raise; OptionError if an output is the log itself, or a URL to which nothing
+    can be written; TrackparseError if the file of rejects would replace a file of something else; OSError if a file
+    cannot be written.
 
     >>> report = trackparse.convert_log("tracking_log.zip", "tracking_log.parquet")
     >>> report.records
     1000
+    >>> report = trackparse.convert_log("s3://push-logs/2021-04-20.zip", "s3://lake/push/2021-04-20.parquet")
     """
-    return convert(source, Path(dest), convert_options(options), {})
+    return convert(source, dest, convert_options(options), {})
 
 
-def convert(source: LogSource, path: Path, asked: ConvertOptions, more_metadata: Mapping[str, str]) -> ConversionReport:
+def convert(
+    source: LogSource, dest: Destination, asked: ConvertOptions, more_metadata: Mapping[str, str]
+) -> ConversionReport:
     """As ``convert_log``, of complete options, with more metadata in the file."""
-    _check_is_other(path, source)
-    rejects = None if asked["rejects"] is None else _checked(Path(asked["rejects"]), path, source, asked)
+    filesystem = asked["filesystem"]
+    output = place_of(dest, filesystem)
+    _check_is_other(output, source, filesystem)
+    outputs = [output]
+    rejects = None
+    if asked["rejects"] is not None:
+        rejects = place_of(asked["rejects"], filesystem)
+        _check_rejects(rejects, output, source, asked)
+        outputs.append(rejects)
     start = time.perf_counter()
     with ExitStack() as opened:
         # Opened first: a log that is not there leaves nothing behind.
-        log_source = open_source(source)
+        log_source = open_anywhere(source, filesystem)
         opened.enter_context(kept([source]))
         unread = opened.enter_context(ExitStack())
         unread.callback(log_source.close)
         metadata = {"trackparse.version": __version__, "trackparse.source": printable(log_source.name), **more_metadata}
-        files = opened.enter_context(atomic_all([path] if rejects is None else [path, rejects]))
+        opened.enter_context(all_or_none(outputs))
         with ExitStack() as written:
             read = read_part(asked)
             read |= {"string_type": "string", "dictionary": ()}  # a file always gets plain strings
             if rejects:
-                write = rejects_writer(rejects, files[1].temporary, metadata, asked["limits"])
-                read["on_rejects"] = written.enter_context(write)
+                read["on_rejects"] = written.enter_context(rejects_writer(rejects, metadata, asked["limits"]))
             unread.pop_all()  # from here on the reader closes it, whose thread may be in the middle of a read
             log = opened.enter_context(open_log(log_source, **read))
             segments = _Segments(log, keep_damaged=asked["on_damage"] == "keep")
-            _write(segments, log.builder, files[0], asked, metadata)
+            _write(segments, log.builder, output, asked, metadata)
         if rejects:
             # Once more: reading takes long.
-            check_old_rejects(rejects)
-            files[1].stays_empty = not log.stats.rejected
+            check_old_rejects(rejects.name, rejects.open_old())
+            rejects.stays_empty = not log.stats.rejected
     stats = log.stats
     return ConversionReport(
         source=log_source.name,
-        path=path,
+        path=output.name,
         records=stats.records - stats.filtered,
         filtered=stats.filtered,
         rejected=stats.rejected,
@@ -183,10 +199,10 @@ def convert(source: LogSource, path: Path, asked: ConvertOptions, more_metadata:
         members=stats.members,
         bytes_in=stats.bytes_read,
         bytes_inflated=stats.bytes_inflated,
-        bytes_out=path.stat().st_size,
+        bytes_out=output.size,
         seconds=time.perf_counter() - start,
         rejects=log.rejects,
-        rejects_path=rejects if stats.rejected else None,
+        rejects_path=rejects.name if rejects and stats.rejected else None,
         damage=segments.damage,
     )
 
@@ -212,52 +228,51 @@ class _Segments:
 def _write(
     segments: _Segments,
     builder: ColumnBuilder,
-    output: PendingFile,
+    output: Place,
     options: ConvertOptions,
     metadata: Mapping[str, str],
 ) -> None:
-    kind = _SINKS.get(output.path.suffix.lower(), ParquetSink)
-    sink = kind(builder, output.temporary, output.path, options, metadata)
+    kind = _SINKS.get(PurePath(output.name).suffix.lower(), ParquetSink)
+    sink = kind(builder, output, options, metadata)
     try:
         for group in segments:
             sink.write(group)
         sink.close(printable(str(segments.damage)) if segments.damage else "")
     except BaseException:
+        output.abandon()
         sink.abort()
         raise
 
 
-def _check_is_other(output: Path, source: object) -> None:
+def _check_is_other(output: Place, source: object, filesystem: object) -> None:
     """OptionError if the log would be written over, whatever names it has, or may be."""
-    found = identity(output)
-    if found is None:
-        return
-    read_from = identity(source)
-    if found == read_from:
-        raise OptionError(f"{output}: that is the log itself: name another file to write")
+    if is_source(output, source, filesystem):
+        raise OptionError(f"{output.name}: that is the log itself: name another file to write")
+    found = identity(output.path) if isinstance(output, LocalPlace) else None
     # An object that does not tell from which file it reads, or a generator, has that file open. A log is never Parquet:
     # whoever reads an old output of ours just now does not stand in the way of the new one.
-    hides = read_from is None and not isinstance(source, str | os.PathLike | bytes | bytearray | io.BytesIO)
-    if hides and is_read_here(found) and output.stat().st_size and not _is_parquet(output):
+    hides = identity(source) is None and not isinstance(source, str | os.PathLike | bytes | bytearray | io.BytesIO)
+    if found is not None and hides and is_read_here(found) and not _is_free(output.open_old()):
         raise OptionError(
-            f"{output}: that may be the log itself, since this process reads from it: name another file to write, or "
-            "hand over the path of the log"
+            f"{output.name}: that may be the log itself, since this process reads from it: name another file to write, "
+            "or hand over the path of the log"
         )
 
 
-def _is_parquet(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(4) == b"PAR1"
+def _is_free(old: IO[bytes] | None) -> bool:
+    """Whether the old file is no log: it is empty, or Parquet."""
+    if old is None:
+        return True
+    with old:
+        return old.read(4) in (b"", b"PAR1")
 
 
-def _checked(rejects: Path, dest: Path, source: object, options: ConvertOptions) -> Path:
-    """The path to write rejects to. OptionError if it cannot be used; TrackparseError if another file would be lost."""
-    check_rejects_name(rejects)
+def _check_rejects(rejects: Place, dest: Place, source: object, options: ConvertOptions) -> None:
+    """OptionError if rejects cannot be written there; TrackparseError if another file would be lost."""
+    check_rejects_name(rejects.name)
     if options["on_error"] != "quarantine":
-        raise OptionError(f"rejects={str(rejects)!r}: rejects are written with on_error='quarantine' only")
-    found = identity(rejects)
-    if os.path.realpath(rejects) == os.path.realpath(dest) or (found and found == identity(dest)):
-        raise OptionError(f"rejects={str(rejects)!r}: that is the Parquet file itself: name another file")
-    _check_is_other(rejects, source)
-    check_old_rejects(rejects)
-    return rejects
+        raise OptionError(f"rejects={str(rejects.name)!r}: rejects are written with on_error='quarantine' only")
+    if rejects.is_same(dest) or dest.is_same(rejects):
+        raise OptionError(f"rejects={str(rejects.name)!r}: that is the Parquet file itself: name another file")
+    _check_is_other(rejects, source, options["filesystem"])
+    check_old_rejects(rejects.name, rejects.open_old())

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import logging
 import os
-import re
 import subprocess
 import sys
 import time
@@ -22,13 +21,15 @@ import pyarrow as pa
 
 from trackparse.atomic import kept
 from trackparse.convert.conversion import ConversionReport, convert
-from trackparse.convert.outputs import check_places, named_after, rejects_beside
+from trackparse.convert.outputs import Output, check_places, make_folder, name_in, named_after, rejects_beside, shown
+from trackparse.convert.places import place_of
 from trackparse.datasets import DatasetSource
 from trackparse.errors import OptionError, TrackparseError, printable, suggestion
 from trackparse.options import ConvertOptions, convert_options
 from trackparse.rejects.kept import SCHEMA
 from trackparse.signals import signals_held
 from trackparse.sources.listing import logs_of
+from trackparse.sources.urls import local_path, scheme_of
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -43,14 +44,15 @@ _PROGRAM: Final = (
 # The metadata that says what a file was made of: JSON of the log's name, size and time, and of the options.
 MADE_OF: Final = "trackparse.made_of"
 # Options that say nothing about what is in the file.
-_NOT_IN_FILE: Final = ("on_rejects", "rejects", "progress", "limits", "block_size", "string_type", "dictionary")
+_NOT_IN_FILE: Final = (
+    *("on_rejects", "rejects", "progress", "limits", "block_size", "string_type", "dictionary", "filesystem"),
+)
 # What belongs to one log, or cannot be sent to another process.
 _NOT_FOR_MANY: Final = {
     "rejects": "each log has a file of its own for its bad records, beside its Parquet file",
     "on_rejects": "read the files of rejects, or convert the logs one by one",
     "progress": "on_report is called as logs are done",
 }
-_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 def is_expected(error: Exception) -> bool:
@@ -75,8 +77,8 @@ class Job:
     name: str
     size: int | None
     source: Callable[[], AbstractContextManager[Any]]
-    dest: Path
-    rejects: Path | None
+    dest: Output
+    rejects: Output | None
     options: ConvertOptions
     existing: Existing
     expected: Callable[[Exception], bool] = is_expected
@@ -159,38 +161,41 @@ def _plain(value: Any) -> Any:
 
 def _found(job: Job, made_of: Mapping[str, str]) -> ConversionReport | None:
     """The report of a log that is converted already. None if it has to be converted; an error if it must not be."""
-    if job.existing == "replace" or not job.dest.exists():
+    if job.existing == "replace":
         return None
-    if job.existing == "error":
-        raise _in_the_way(job, "the file exists")
-    before, records = _read_made_of(job.dest)
+    old = place_of(job.dest, job.options["filesystem"]).open_old()
+    if old is None:
+        return None
+    with old:
+        if job.existing == "error":
+            raise _in_the_way(job, "the file exists")
+        before, records, size = _read_made_of(old)
     now = json.loads(made_of.get(MADE_OF, "{}"))
     if not before or not now:
         raise _in_the_way(job, "the file exists, and does not say of which log it was made")
     # It may have been moved, or be named from another folder.
     if {**before, "name": ""} == {**now, "name": ""} and Path(before["name"]).name == Path(now["name"]).name:
-        return _report(job, records=records, bytes_out=job.dest.stat().st_size, skipped=True)
+        return _report(job, records=records, bytes_out=size, skipped=True)
     if before["name"] != now["name"]:
         raise _in_the_way(job, f"the file was made of another log, {before['name']}")
     return None
 
 
-def _read_made_of(path: Path) -> tuple[dict[str, Any], int]:
-    """What a Parquet file was made of, and how many rows it has. Nothing if this module did not make it."""
+def _read_made_of(file: Any) -> tuple[dict[str, Any], int, int]:
+    """What a Parquet file was made of, its rows and its bytes. Nothing if this module did not make it."""
     import pyarrow.parquet as pq
 
     try:
-        with path.open("rb") as file:
-            metadata = pq.read_metadata(file)
+        metadata = pq.read_metadata(file)
         told = json.loads((metadata.metadata or {})[MADE_OF.encode()])
-        return ({}, 0) if "name" not in told else (told, metadata.num_rows)
+        return ({}, 0, 0) if "name" not in told else (told, metadata.num_rows, file.seek(0, os.SEEK_END))
     except (pa.ArrowInvalid, KeyError, ValueError, TypeError):
-        return {}, 0
+        return {}, 0, 0
 
 
 def _in_the_way(job: Job, why: str) -> TrackparseError:
     return TrackparseError(
-        f"{job.dest}: {why}",
+        f"{shown(job.dest)}: {why}",
         advice="write to another folder, or write over it with existing='replace'",
         option="existing",
     )
@@ -301,6 +306,14 @@ class _Worker:
 # ---- the call -----------------------------------------------------------------------------------------------
 
 
+def _folder(dest: str | os.PathLike[str], filesystem: Any) -> Output:
+    """The folder to write to. OptionError if nothing can be written there."""
+    place_of(dest, filesystem)
+    if filesystem is not None or (scheme_of(dest) and local_path(os.fspath(dest)) is None):
+        return os.fspath(dest)
+    return Path(local_path(os.fspath(dest)) or dest if scheme_of(dest) else dest)
+
+
 def convert_logs(
     sources: DatasetSource | Iterable[DatasetSource],
     dest: str | os.PathLike[str],
@@ -312,8 +325,9 @@ def convert_logs(
 ) -> list[ConversionReport]:
     """Write each of many logs as a Parquet file in a folder, and return a report of each, in the order of the logs.
 
-    ``sources`` are those of ``dataset``, but for bytes, which have no name. ``dest`` is a folder; it is made if it is
-    missing. A file has the name of its log with ``.parquet`` in place of ``.zip``, ``.csv`` or ``.csv.gz``.
+    ``sources`` are those of ``dataset``, but for bytes, which have no name. ``dest`` is a folder, by its path or its
+    URL; it is made if it is missing. A file has the name of its log with ``.parquet`` in place of ``.zip``, ``.csv`` or
+    ``.csv.gz``.
 
     - ``jobs``: how many logs are converted at a time, each in a process of its own. Default: 1, in this process.
     - ``existing``: what to do if the Parquet file of a log exists. ``"skip"`` (default): leave the log out if its file
@@ -342,21 +356,20 @@ def convert_logs(
         raise OptionError(f"existing={existing!r}{suggestion(str(existing), get_args(Existing))}")
     if not isinstance(jobs, int) or jobs < 1:
         raise OptionError(f"jobs={jobs!r}: expected 1 or more processes")
-    if _URL.match(os.fspath(dest)):
-        raise OptionError(f"{os.fspath(dest)}: files are written to local folders only")
-    folder = Path(dest)
+    filesystem = asked["filesystem"]
+    folder = _folder(dest, filesystem)
     quarantined = asked["on_error"] == "quarantine"
     todo = []
-    for log in logs_of(sources):
+    for log in logs_of(sources, filesystem):
         if log.name == "<bytes>":
             raise OptionError("a log in memory has no name: convert it with trackparse.convert_log")
-        file = named_after(Path(log.name), folder)
+        file = named_after(Path(name_in(log.name)), folder)
         rejects = rejects_beside(file) if quarantined else None
-        todo.append(Job(log.name, log.size, partial(nullcontext, log.name), file, rejects, asked, existing))
+        todo.append(Job(log.name, log.size, partial(nullcontext, log.place), file, rejects, asked, existing))
     elsewhere = "write to another folder"
     check_places([(job.name, job.name, {elsewhere: job.dest}) for job in todo])
     check_places([(job.name, job.name, {elsewhere: job.rejects}) for job in todo])
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     reports: dict[int, ConversionReport] = {}
     with closing(run_jobs(todo, jobs, lambda _: None)) as done:
         for number, report in done:

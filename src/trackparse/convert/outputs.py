@@ -3,40 +3,77 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeAlias
+from urllib.parse import unquote, urlsplit
 
 from trackparse.atomic import identity
 from trackparse.errors import OptionError
+from trackparse.sources.urls import joined, name_of, redacted_url, scheme_of, with_suffix
+
+# A str is a URL, or a path in a file system of the caller.
+Output: TypeAlias = Path | str
 
 
-def named_after(log: Path, folder: Path | None) -> Path:
+def shown(output: Output) -> str:
+    """The name in messages. User and query of a URL are left out: a key or a signature may stand there."""
+    return name_of(output)
+
+
+def name_in(output: Output) -> str:
+    """The name of the file alone. ValueError for what looks like a URL and is not one."""
+    if isinstance(output, str):
+        urlsplit(output)
+    return output.name if isinstance(output, Path) else unquote(PurePosixPath(shown(output)).name)
+
+
+def in_folder(folder: Output, name: str) -> Output:
+    """The file in the folder."""
+    return folder / name if isinstance(folder, Path) else joined(folder, name)
+
+
+def make_folder(folder: Output) -> None:
+    """Make the folder if it is missing. An object store needs none."""
+    if isinstance(folder, Path):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def named_after(log: Path, folder: Output | None) -> Output:
     """The Parquet file of a log: its name with another suffix, beside it or in the folder."""
     dest = (log.with_suffix("") if log.suffix == ".gz" else log).with_suffix(".parquet")
-    return dest if folder is None else folder / dest.name
+    return dest if folder is None else in_folder(folder, dest.name)
 
 
-def rejects_beside(dest: Path) -> Path:
+def rejects_beside(dest: Output) -> Output:
     """The file for bad records, beside the Parquet file."""
-    return dest.with_suffix(".rejects.jsonl")
+    suffix = ".rejects.jsonl"
+    return dest.with_suffix(suffix) if isinstance(dest, Path) else with_suffix(dest, suffix)
 
 
-def check_places(logs: Sequence[tuple[str, Any, Mapping[str, Path | None]]]) -> None:
+def check_places(logs: Sequence[tuple[str, Any, Mapping[str, Output | None]]]) -> None:
     """OptionError if two logs would be written to one file, or a log would be written over.
 
     Of each log: its name, what it is read from, the files to write, and before each what to do if it is a log.
     """
-    found = {place: name for name, source, _ in logs if (place := identity(source))}
-    taken: dict[Any, str] = {}
-    for name, _, paths in logs:
-        for advice, path in paths.items():
-            if path is None:
+    found = {key: name for name, source, _ in logs if (key := _key_of(source))}
+    taken: dict[Hashable, str] = {}
+    for name, _, outputs in logs:
+        for advice, output in outputs.items():
+            if output is None:
                 continue
-            place = identity(path)
-            if place in found:
-                of = "itself" if found[place] == name else found[place]
-                raise OptionError(f"{path} is the log {of}: {advice}")
-            first = taken.setdefault(place or os.path.realpath(path), name)
+            key = _key_of(output)
+            if key in found:
+                of = "itself" if found[key] == name else found[key]
+                raise OptionError(f"{shown(output)} is the log {of}: {advice}")
+            first = taken.setdefault(key, name)
             if first != name:
-                raise OptionError(f"{first} and {name} would both become {path}: convert them one by one")
+                raise OptionError(f"{first} and {name} would both become {shown(output)}: convert them one by one")
+
+
+def _key_of(place: Any) -> Hashable | None:
+    """What all names of one file have in common; None for an open file that is none of the disk."""
+    if scheme_of(place):
+        return redacted_url(place)
+    found = identity(place)
+    return found or (os.path.realpath(place) if isinstance(place, str | os.PathLike) else None)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
@@ -15,6 +13,7 @@ import pyarrow.parquet as pq
 
 from trackparse.atomic import name_errors_after
 from trackparse.columns.builder import ColumnBuilder
+from trackparse.convert.places import Place
 from trackparse.convert.row_groups import CODES, RowGroups
 from trackparse.options import ConvertOptions
 from trackparse.records.segments import Segment
@@ -24,13 +23,13 @@ STATISTICS_COLUMNS: Final = ("timestamp", "tracking_code", "status", "appCode")
 
 
 class ParquetSink:
-    """A Parquet file of the records that it is given. Its errors name ``dest``."""
+    """A Parquet file of the records that it is given. Its errors name ``output``."""
 
     def __init__(
-        self, builder: ColumnBuilder, path: Path, dest: Path, options: ConvertOptions, metadata: Mapping[str, str]
+        self, builder: ColumnBuilder, output: Place, options: ConvertOptions, metadata: Mapping[str, str]
     ) -> None:
         self._groups = RowGroups(builder, options["row_group_size"])
-        self._file = _File(path, options["compression"], dest, metadata)
+        self._file = _File(output, options["compression"], metadata)
         self._executor: ThreadPoolExecutor | None = None  # a log of one row group needs none
         self._writing: Future[None] | None = None  # the last row group that was handed over
 
@@ -85,18 +84,17 @@ class ParquetSink:
 
 
 class _File:
-    """A Parquet file that is written; its errors name ``dest``."""
+    """A Parquet file that is written; its errors name ``output``."""
 
-    def __init__(self, path: Path, compression: str, dest: Path, metadata: Mapping[str, str]) -> None:
-        self._dest = dest
+    def __init__(self, output: Place, compression: str, metadata: Mapping[str, str]) -> None:
+        self._dest = output.name
         self._metadata = metadata
         self._compression = compression
         self._writer: Any = None
         # If Ctrl-C comes while the executor starts its thread, the executor forgets that thread, and starts another.
         self._one_thread = threading.Lock()
-        with name_errors_after(dest):
-            # As bytes: as text, pyarrow takes no name that is not UTF-8.
-            self._sink = pa.OSFile(os.fsencode(path), "wb")
+        with name_errors_after(self._dest):
+            self._sink = output.open()
 
     def begin(self, schema: pa.Schema) -> None:
         """Before all row groups."""
@@ -120,6 +118,8 @@ class _File:
         """Write the only table of the list as a row group, and take it out of the list: the executor keeps the list."""
         table = tables.pop()
         with self._one_thread, name_errors_after(self._dest):
+            # An upload goes on behind, from memory: the row group before this one has to be gone.
+            self._sink.flush()
             self._writer.write_table(table, table.num_rows)
 
     def add_metadata(self, metadata: Mapping[str, str]) -> None:

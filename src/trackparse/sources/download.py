@@ -11,13 +11,22 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from trackparse.errors import DownloadError, one_line
-from trackparse.sources.http import Exchange, Http, content_encoding, is_http, redacted_url, retry_after
-from trackparse.sources.retry import FailedAttempt, RetryBudget
+from trackparse.sources.http import Exchange, Http, check_url, content_encoding, is_http, retry_after
+from trackparse.sources.retry import Cancel, Clock, FailedAttempt, Pauses, RetryBudget
 from trackparse.sources.source import Buffer, Source
+from trackparse.sources.urls import redacted_url
+
+if TYPE_CHECKING:
+    import urllib3
+
+STALL: Final = 900.0  # seconds
+TIMEOUT: Final = 30.0  # seconds
+RETRIES: Final = 5
+PAUSES: Final = Pauses()
 
 # Bytes of one read. Larger buffers are new memory each time: 1,041 page faults in 24 MB at 1 MiB, one at this size.
 _READ_MOST: Final = 256 << 10
@@ -298,3 +307,39 @@ class Download(Source):
 
 def _refuse_plain_http(_: int, url: str, target: str) -> str:
     return f"it redirects from https to {redacted_url(target)}" if is_http(target) and not is_http(url) else ""
+
+
+def open_url(
+    url: str,
+    *,
+    timeout: float = TIMEOUT,
+    retries: int = RETRIES,
+    stall: float = STALL,
+    allow_http: bool = False,
+    pauses: Pauses = PAUSES,
+    pool: urllib3.PoolManager | None = None,
+    cancel: Cancel | None = None,
+) -> Download:
+    """A file over HTTP as a source for ``open_log``, ``read_log`` and ``convert_log``, which close it.
+
+    No token is sent. A download whose connection breaks goes on where it stopped. ``stall`` is how many seconds may go
+    by without a byte of the file, with all ``retries``, whatever else the server sends. The other parameters as for
+    ``TrackingLogClient`` and ``poll``. DownloadError if the file cannot be had; ValueError if the URL is not one, or
+    not https.
+
+    Example::
+
+        with trackparse.open_log(trackparse.client.open_url("https://example.com/log.zip")) as log:
+            print(log.read_all().num_rows)
+    """
+    check_url(url, "the URL", allow_http=allow_http)
+    retries = checked_retries(retries)
+    budget = RetryBudget(pauses, retries, stall, Clock(), cancel)
+    return Download(Http(timeout=timeout, pool=pool, secret=None), url, budget, owned=True)
+
+
+def checked_retries(retries: int) -> int:
+    """The number. ValueError if it is negative."""
+    if retries < 0:
+        raise ValueError(f"retries={retries}: expected zero or more")
+    return retries

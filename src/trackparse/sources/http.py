@@ -21,6 +21,7 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 from trackparse.errors import one_line
 from trackparse.sources.deadline import Watchdog
 from trackparse.sources.retry import FailedAttempt, RetryBudget
+from trackparse.sources.urls import redacted_url
 from trackparse.version import __version__
 
 try:
@@ -99,12 +100,14 @@ class HiddenBytes(bytes):
 def url_problem(url: str, what: str, *, allow_http: bool) -> str:
     """Why a request must not be sent to a URL; empty if it may be sent. ``what`` names the URL in that text."""
     if not url.isascii() or not url.isprintable() or " " in url or len(url) > _URL_MOST:
-        return f"{what} is not a URL: {url!r}"
+        return f"{what} is not a URL: {_shown(url)!r}"
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        return f"{what} is not a URL: {url!r} ({error})"
+        # The error may quote a part of a password.
+        why = "" if "@" in url else f" ({error})"
+        return f"{what} is not a URL: {_shown(url)!r}{why}"
     if not host or parts.scheme not in ("http", "https"):
         return f"{what} is not an https:// URL: {redacted_url(url) if parts.netloc else url!r}"
     if parts.scheme == "http" and not allow_http:
@@ -112,16 +115,14 @@ def url_problem(url: str, what: str, *, allow_http: bool) -> str:
     return ""
 
 
+def _shown(url: str) -> str:
+    return redacted_url(url) if "://" in url else url
+
+
 def check_url(url: str, what: str, *, allow_http: bool) -> None:
     """ValueError if a request must not be sent to the URL."""
     if problem := url_problem(url, what, allow_http=allow_http):
         raise ValueError(one_line(problem))
-
-
-def redacted_url(url: str) -> str:
-    """The URL as messages show it: without user and query, because a signed link is a key."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{_host(url)}{parts.path}"
 
 
 def is_http(url: str) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import glob
 import os
-import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -13,38 +12,41 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn
 
 from trackparse.errors import OptionError
+from trackparse.sources.opening import open_anywhere
 from trackparse.sources.source import Source, open_source
+from trackparse.sources.urls import name_of, scheme_of
 
 # What counts as a log in a directory, by the end of its name.
 _LOGS: Final = (".zip", ".csv", ".csv.gz")
 _PATTERNS: Final = ", ".join(f"*{end}" for end in _LOGS)
 # Hidden and temporary files and folders; ``_`` as pyarrow's datasets do. ``~`` begins the lock files of spreadsheets.
 _PASSED_OVER: Final = (".", "_", "~")
-_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 class Log(NamedTuple):
     """One log, which can be opened again and again.
 
-    name: as messages call it. size: in bytes, None if it is not known.
+    name: as messages call it. size: in bytes, None if it is not known. place: its path or URL; None for a buffer.
     """
 
     name: str
     open: Callable[[], Source]
     size: int | None
+    place: str | None = None
 
 
-def logs_of(sources: Any) -> list[Log]:
+def logs_of(sources: Any, filesystem: Any = None) -> list[Log]:
     """The logs that are named, each once, in the order of their names. Buffers come first, in the order given.
 
-    ``sources`` is a path, a glob, a directory, a bytes-like object, or an iterable of these. Raises FileNotFoundError
-    if nothing is there, OptionError for what can be read only once, TypeError for anything else.
+    ``sources`` is a path, a URL, a glob, a directory, a bytes-like object, or an iterable of these; with ``filesystem``
+    paths are paths in it. Raises FileNotFoundError if nothing is there, OptionError for what can be read only once,
+    TypeError for anything else.
     """
     memory: list[Log] = []
     named: dict[str, Log] = {}
     for source in [sources] if _is_one(sources) else sources:
         if isinstance(source, str | os.PathLike):
-            named.update((log.name, log) for log in _named(os.fsdecode(source)))
+            named.update((log.name, log) for log in _named(source, filesystem))
         else:
             memory.append(_buffer(source))
     if not (memory or named):
@@ -52,7 +54,7 @@ def logs_of(sources: Any) -> list[Log]:
     # A file with two names, by a link to the latest day say, would give its rows twice.
     files: dict[str, Log] = {}
     for name in sorted(named):
-        files.setdefault(os.path.realpath(name), named[name])
+        files.setdefault(name if _is_stored(name, filesystem) else os.path.realpath(name), named[name])
     return [*memory, *files.values()]
 
 
@@ -87,10 +89,25 @@ def _buffer(source: Any) -> Log:
     )
 
 
-def _named(name: str) -> list[Log]:
+def _is_stored(place: str | os.PathLike[str], filesystem: Any) -> bool:
+    """Whether a place is a URL or a path in a file system of the caller, and no path of this machine."""
+    return filesystem is not None or bool(scheme_of(place))
+
+
+def _named(place: str | os.PathLike[str], filesystem: Any) -> list[Log]:
     """The logs that a file, a directory or a glob stands for."""
-    if _URL.match(name):
-        raise OptionError(f"{name}: a dataset reads local files only: download it first")
+    name = os.fsdecode(place)
+    if scheme_of(place) in ("http", "https"):
+        return [Log(name_of(name), partial(open_anywhere, name), None, name)]
+    if _is_stored(place, filesystem):
+        # pyarrow.fs takes a while to import, and most logs are local.
+        from trackparse.sources.filesystem import is_local, listed, resolve
+
+        files, inside = resolve(place, filesystem)
+        if not is_local(files):
+            stored = listed(place, files, inside, _is_log, _PASSED_OVER)
+            return [Log(name_of(one), partial(open_anywhere, one, filesystem), size, one) for one, size in stored]
+        name = inside
     if not name:
         raise FileNotFoundError(errno.ENOENT, "no name of a log", name)
     path = Path(name)
@@ -105,12 +122,16 @@ def _named(name: str) -> list[Log]:
     return files
 
 
+def _is_log(name: str) -> bool:
+    return name.lower().endswith(_LOGS)
+
+
 def _in_directory(folder: Path) -> list[Log]:
     """The logs in a directory and in those below it. Links to other directories are not followed."""
     found = []
     for place, folders, names in os.walk(folder, onerror=_raise):
         folders[:] = [name for name in folders if not name.startswith(_PASSED_OVER)]
-        logs = [name for name in names if name.lower().endswith(_LOGS) and not name.startswith(_PASSED_OVER)]
+        logs = [name for name in names if _is_log(name) and not name.startswith(_PASSED_OVER)]
         found += [_file(path) for path in (Path(place, name) for name in logs) if path.is_file()]
     if not found:
         raise FileNotFoundError(errno.ENOENT, f"no log in this directory ({_PATTERNS})", str(folder))
@@ -128,4 +149,4 @@ def _file(path: Path) -> Log:
             f"{path} can be read only once, but a dataset opens its logs anew at each use: read it with "
             "trackparse.open_log"
         )
-    return Log(str(path), partial(open_source, str(path)), status.st_size)
+    return Log(str(path), partial(open_source, str(path)), status.st_size, str(path))

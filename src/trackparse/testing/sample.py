@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from trackparse.atomic import atomic, name_errors_after
+from trackparse.errors import OptionError
 from trackparse.schema import COLUMNS
+from trackparse.sources.urls import redacted_url, scheme_of
 
 __all__ = ["COLUMNS", "Dialect", "encode_row", "sample_rows", "write_sample"]
 
@@ -93,6 +95,8 @@ def write_sample(
         write_sample("sample.zip", rows=100_000)
     """
     _check(rows, columns)
+    if scheme_of(dest):
+        raise OptionError(f"{redacted_url(str(dest))}: a sample is written to this machine: name a path")
     if dialect not in ("php", "rfc4180"):
         raise ValueError(f"dialect is {dialect!r}: expected 'php' or 'rfc4180'")
     lines = _lines(rows, dialect, seed, columns)

@@ -1,0 +1,44 @@
+"""Where commands write: paths and URLs, as the user typed them. Opens nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from trackparse import OptionError
+from trackparse.sources.urls import (
+    STORES,
+    check_is_no_collapsed_url,
+    local_path,
+    redacted_url,
+    scheme_of,
+    unknown_scheme,
+)
+
+
+class PlaceType(click.Path):
+    """A path, or a URL to which something can be written."""
+
+    def __init__(self, **checks: bool) -> None:
+        super().__init__(path_type=Path, **checks)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A ``Path``, or for a URL a str."""
+        scheme = scheme_of(value)
+        if scheme in ("http", "https"):
+            self.fail(f"{redacted_url(value)}: nothing can be written to a web server: name another place", param, ctx)
+        if scheme and scheme not in STORES:
+            self.fail(unknown_scheme(value).message, param, ctx)
+        try:
+            check_is_no_collapsed_url(value)
+        except OptionError as error:
+            self.fail(str(error), param, ctx)
+        path = local_path(value) if scheme else value
+        return value if path is None else super().convert(path, param, ctx)
+
+
+def is_url(text: str) -> bool:
+    """Whether the text is a URL, and not the name of a file."""
+    return bool(scheme_of(text))

@@ -1,0 +1,383 @@
+"""Where files are written: on this machine, in an object store, or to a file that the caller opened.
+
+A ``Place`` is one of them; ``place_of`` chooses. Another kind of place is one more class here.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, Final, Protocol, TypeAlias
+
+import pyarrow as pa
+
+from trackparse.atomic import Pending, PendingFile, all_or_none, identity
+from trackparse.errors import OptionError
+from trackparse.options import Destination
+from trackparse.sources.filesystem import errors_named, forget_listing, fsspec_of, is_local, key_of, resolve
+from trackparse.sources.urls import joined, name_of, redacted_url, scheme_of
+
+# Bytes of a part of an upload by s3fs, whose own size is 50 MiB: S3 takes 10,000 parts.
+_PART: Final = 16 << 20
+
+# What two names of one file have in common.
+Key: TypeAlias = tuple[str, str]
+
+
+class Place(Pending, Protocol):
+    """A file to write, of any kind. Its errors name it as the caller does.
+
+    name: how messages and the report call it: a ``Path``, or for a URL, a path in a file system and an open file a str.
+    size: its bytes, after ``sync``.
+    """
+
+    name: Path | str
+    size: int
+
+    def open(self) -> pa.NativeFile:
+        """The stream to write to, once. Whoever writes closes it."""
+
+    def abandon(self) -> None:
+        """Write nothing more: what was written is half a file, and must not get an end that makes it look whole."""
+
+    def open_old(self) -> Any:
+        """The old file, open for reading; None if there is none."""
+
+    def is_same(self, other: object) -> bool:
+        """Whether the other place, or what a user names as source, is the same file, as far as names tell."""
+        ...
+
+
+class LocalPlace(PendingFile):
+    """A file on this machine: written beside its place, and renamed."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.name: Path | str = path
+        self.size = 0
+
+    def open(self) -> pa.NativeFile:
+        # As bytes: as text, pyarrow takes no name that is not UTF-8.
+        return pa.OSFile(os.fsencode(self.temporary), "wb")
+
+    def sync(self) -> None:
+        super().sync()
+        self.size = 0 if self.stays_empty else self.temporary.stat().st_size
+
+    def abandon(self) -> None:
+        pass  # it is removed
+
+    def open_old(self) -> IO[bytes] | None:
+        return self.path.open("rb") if self.path.is_file() else None
+
+    def is_same(self, other: object) -> bool:
+        if isinstance(other, LocalPlace):
+            other = other.path
+        found = identity(self.path)
+        if found is not None:
+            return found == identity(other)
+        return isinstance(other, str | os.PathLike) and os.path.realpath(self.path) == os.path.realpath(other)
+
+
+class _Stored:
+    """What is the same for all files in an object store, under whatever name they are written."""
+
+    def __init__(self, files: Any, path: str, name: str) -> None:
+        self.name: Path | str = name
+        self.size = 0
+        self.stays_empty = False
+        self.key: Key = key_of(files, path)
+        self._files = files
+        self._path = path
+        self._stream: pa.NativeFile | None = None
+        self._old = ""  # where a copy of the old file is kept
+        self._replaces = False
+
+    def create(self) -> None:
+        # A path without a folder is that of a bucket. pyarrow takes a slash off the end of a URL.
+        if str(self.name).endswith("/") or ("/" not in self._path.strip("/") and self.key[0] in ("s3", "gs")):
+            raise IsADirectoryError(f"{self.name} is a folder or a bucket: name the file to write")
+
+    def check(self) -> None:
+        pass
+
+    def abandon(self) -> None:
+        pass  # it gets no name
+
+    def exists(self) -> bool:
+        with errors_named(str(self.name)):
+            forget_listing(self._files, self._path)
+            return bool(self._files.get_file_info(self._path).is_file)
+
+    def open_old(self) -> Any:
+        if not self.exists():
+            return None
+        with errors_named(str(self.name)):
+            return self._files.open_input_file(self._path)
+
+    def is_same(self, other: object) -> bool:
+        return isinstance(other, _Stored) and other.key == self.key
+
+    def put_in_place(self, *, keep_old: bool) -> None:
+        with errors_named(str(self.name)):
+            if keep_old:
+                self._replaces = self.exists()
+                if self._replaces:
+                    self._old = _beside(self._path)
+                    self._files.copy_file(self._path, self._old)
+            if self.stays_empty:
+                self._files.delete_file(self._path)
+            else:
+                self._publish()
+
+    def put_back(self) -> None:
+        old, self._old = self._old, ""
+        with suppress(Exception):
+            if old:
+                self._files.move(old, self._path)
+            elif not self._replaces:
+                self._files.delete_file(self._path)
+
+    def forget_old(self) -> None:
+        if self._old:
+            with suppress(Exception):
+                self._files.delete_file(self._old)
+
+    def unlock(self) -> None:
+        pass  # ``sync`` or ``discard`` closed the stream
+
+    def _publish(self) -> None:
+        raise NotImplementedError
+
+
+class StagedObject(_Stored):
+    """A file in any store: written under a hidden name beside its own, and moved when it is whole.
+
+    Where there is no rename, as on S3, to move is to have the store copy it, and to delete the first one. Not under its
+    own name from the start: pyarrow cannot abort an upload. However its stream is closed, also by an error or by the
+    garbage collector, what was written so far becomes a file.
+    """
+
+    def __init__(self, files: Any, path: str, name: str) -> None:
+        super().__init__(files, path, name)
+        self._staging = _beside(path)
+        self._is_staged = False  # there may be a file of that name
+
+    def open(self) -> pa.NativeFile:
+        # Before the stream is opened: an interruption in there loses the stream, and so makes an empty file.
+        self._is_staged = True
+        with errors_named(str(self.name)):
+            self._stream = self._files.open_output_stream(self._staging)
+        return self._stream
+
+    def sync(self) -> None:
+        if self._stream is None:
+            return
+        with errors_named(str(self.name)):
+            self._stream.close()
+            self.size = self._files.get_file_info(self._staging).size or 0
+
+    def discard(self) -> None:
+        if not self._is_staged:
+            return
+        if self._stream is not None:
+            # A stream that is open when the interpreter ends keeps the process from ending.
+            with suppress(Exception):
+                self._stream.close()
+        with suppress(Exception):
+            self._files.delete_file(self._staging)
+
+    def _publish(self) -> None:
+        if self.key[0] == "hdfs" and self.exists():
+            # A rename there replaces no file.
+            self._files.delete_file(self._path)
+        self._files.move(self._staging, self._path)
+        self._is_staged = False
+
+
+class UncommittedObject(_Stored):
+    """A file on S3 by s3fs: an upload that is committed when it is whole. Until then there is no file of any name."""
+
+    _upload: Any = None
+
+    def open(self) -> pa.NativeFile:
+        with errors_named(str(self.name)):
+            self._upload = fsspec_of(self._files).open(self._path, "wb", block_size=_PART, autocommit=False)
+            self._stream = pa.PythonFile(self._upload, mode="w")
+        return self._stream
+
+    def sync(self) -> None:
+        if self._upload is None:
+            return
+        with errors_named(str(self.name)):
+            # The size first: a file that is closed does not tell it.
+            self.size = self._upload.tell()
+            self._upload.close()
+
+    def discard(self) -> None:
+        upload, self._upload = self._upload, None
+        if upload is not None:
+            for step in (upload.close, upload.discard):
+                with suppress(Exception):
+                    step()
+
+    def _publish(self) -> None:
+        self._upload.commit()
+        self._upload = None
+
+
+class GivenFile:
+    """A file that the caller opened. It gets bytes as they come, and stays open.
+
+    After an error it holds the beginning of a file, without the end that makes it one.
+    """
+
+    def __init__(self, file: Any) -> None:
+        name = getattr(file, "name", None)
+        self.name: Path | str = name if isinstance(name, str) and name else "<stream>"
+        if isinstance(file, io.TextIOBase):
+            raise TypeError(f"{self.name} is a text file: open it in binary mode, open(path, 'wb')")
+        self.size = 0
+        self.stays_empty = False
+        self._file = file
+        self._gate = _Gate(file, str(self.name))
+
+    def create(self) -> None:
+        writable = getattr(self._file, "writable", None)
+        if writable is not None and not writable():
+            raise OptionError(f"{self.name}: the file is open for reading only: open it with mode 'wb'")
+
+    def open(self) -> pa.NativeFile:
+        return pa.PythonFile(self._gate, mode="w")
+
+    def check(self) -> None:
+        pass
+
+    def sync(self) -> None:
+        self.size = self._gate.written
+        if (flush := getattr(self._file, "flush", None)) is not None:
+            with errors_named(str(self.name)):
+                flush()
+
+    def exists(self) -> bool:
+        return False
+
+    def abandon(self) -> None:
+        self._gate.is_shut = True
+
+    def open_old(self) -> None:
+        return None
+
+    def is_same(self, other: object) -> bool:
+        if isinstance(other, GivenFile):
+            other = other._file
+        if other is self._file:
+            return True
+        found = identity(self._file)
+        return found is not None and found == identity(other.path if isinstance(other, LocalPlace) else other)
+
+    def put_in_place(self, *, keep_old: bool) -> None:
+        pass  # it is there
+
+    def put_back(self) -> None:
+        pass
+
+    def forget_old(self) -> None:
+        pass
+
+    def discard(self) -> None:
+        self._gate.is_shut = True
+
+    def unlock(self) -> None:
+        pass
+
+
+class _Gate:
+    """Hands writes on to a file, until it is shut. It has no name: pyarrow would open that."""
+
+    closed = False
+
+    def __init__(self, file: Any, name: str) -> None:
+        self._file = file
+        self._name = name
+        self.written = 0  # bytes
+        self.is_shut = False
+
+    def write(self, data: Any) -> int:
+        rest = memoryview(data)
+        while rest and not self.is_shut:
+            # A file without a buffer may take a part only.
+            taken = self._file.write(rest)
+            if taken is None and isinstance(self._file, io.RawIOBase):
+                raise BlockingIOError(f"{self._name} takes no bytes now: hand over a blocking file")
+            taken = len(rest) if taken is None else taken
+            self.written += taken
+            rest = rest[taken:]
+        return len(data)
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def place_of(dest: Destination, filesystem: Any = None) -> Place:
+    """The place that a caller names. TypeError or OptionError for what is none, such as an https URL."""
+    if not isinstance(dest, str | os.PathLike):
+        if hasattr(dest, "write"):
+            return GivenFile(dest)
+        raise TypeError(
+            f"a destination is a path, a URL, or a binary file that can be written, not {type(dest).__name__}"
+        )
+    if scheme_of(dest) in ("http", "https"):
+        raise OptionError(
+            f"{redacted_url(os.fspath(dest))}: nothing can be written to a web server: name another place"
+        )
+    files, path = resolve(dest, filesystem)
+    if is_local(files):
+        return LocalPlace(Path(path))
+    kind = UncommittedObject if _is_s3fs(fsspec_of(files)) else StagedObject
+    return kind(files, path, name_of(dest))
+
+
+def file_in(folder: str | os.PathLike[str], name: str) -> str | os.PathLike[str]:
+    """The file of that name in a folder, which is a path or a URL."""
+    return joined(os.fspath(folder), name) if scheme_of(folder) else Path(folder) / name
+
+
+def check_place(place: Place) -> None:
+    """OSError with its name, if no file can be written there. For callers that wait long for the content."""
+    if isinstance(place, GivenFile):
+        place.create()
+        return
+    with suppress(_Enough), all_or_none([place]):
+        place.open().close()
+        raise _Enough
+
+
+class _Enough(Exception):  # noqa: N818 - nobody sees it
+    """Ends a trial to write."""
+
+
+def is_source(place: Place, source: object, filesystem: Any = None) -> bool:
+    """Whether the file to write is the one that is read."""
+    if isinstance(source, str | os.PathLike) and scheme_of(source) not in ("http", "https"):
+        files, path = resolve(source, filesystem)
+        if not is_local(files):
+            return isinstance(place, _Stored) and key_of(files, path) == place.key
+        source = path
+    return place.is_same(source)
+
+
+def _beside(path: str) -> str:
+    """A hidden name in the same folder. Readers of a folder of Parquet files pass over what begins with a dot."""
+    folder, slash, name = path.rpartition("/")
+    return f"{folder}{slash}.{name[:32]}.{os.urandom(8).hex()}.trackparse.tmp"
+
+
+def _is_s3fs(filesystem: Any) -> bool:
+    """By its class: other file systems of fsspec may take ``autocommit=False`` and commit all the same."""
+    return any(f"{kind.__module__}.{kind.__name__}" == "s3fs.core.S3FileSystem" for kind in type(filesystem).__mro__)

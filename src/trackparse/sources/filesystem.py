@@ -1,0 +1,301 @@
+"""File systems, by URL or as the caller hands them over, and a file in one of them as a source.
+
+Retries, timeouts and credentials are those of the file system.
+"""
+
+from __future__ import annotations
+
+import copy
+import errno
+import fnmatch
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+from urllib.parse import quote
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from trackparse.errors import OptionError, one_line
+from trackparse.sources.source import Buffer, Source, StreamSource, open_source
+from trackparse.sources.urls import STORES, check_is_no_collapsed_url, name_of, redacted_url, scheme_of, unknown_scheme
+
+# Bytes of one request. Each costs tens of milliseconds before its first byte comes.
+PIECE: Final = 8 << 20
+_MAGIC: Final = re.compile(r"[*?[]")
+_STREAMS: Final = 2  # places of one file that are read on from by turns, such as two members of a ZIP
+# Bytes of one request for a few bytes somewhere: the directory of a ZIP, the header of a member.
+_LOOK: Final = 64 << 10
+# What may stand in a URL as it is; pyarrow takes neither blanks nor brackets nor letters that are not ASCII.
+_SAFE_IN_PATH: Final = "/%:@!$&'()*+,;=~"
+_SAFE_IN_QUERY: Final = _SAFE_IN_PATH + "?"
+# How file systems call themselves, and what URLs call them.
+_TYPES: Final = {"s3": "s3", "s3a": "s3", "gcs": "gs", "gs": "gs", "hdfs": "hdfs", "local": "file", "file": "file"}
+_ERRNOS: Final = {FileNotFoundError: errno.ENOENT, PermissionError: errno.EACCES, FileExistsError: errno.EEXIST}
+
+
+def is_filesystem(value: object) -> bool:
+    """Whether it is a file system of pyarrow or of fsspec."""
+    return isinstance(value, pafs.FileSystem) or _is_fsspec(value)
+
+
+def resolve(place: str | os.PathLike[str], filesystem: Any = None) -> tuple[pafs.FileSystem, str]:
+    """The file system in which a place is, and the path there.
+
+    ``place`` is a path, or a URL: ``s3://``, ``gs://``, ``hdfs://`` or ``file://``. ``filesystem`` is one of pyarrow or
+    of fsspec; ``place`` is then a path in it, or a URL of its kind. A ``file://`` URL is a local path all the same.
+
+    OptionError for a scheme that is not known, and for a URL that cannot be used. No message shows user or query of a
+    URL.
+    """
+    scheme = scheme_of(place)
+    if filesystem is not None and scheme != "file":
+        files = _wrapped(filesystem)
+        return files, _path_in(files, os.fspath(place), scheme)
+    if not scheme:
+        check_is_no_collapsed_url(place)
+        return pafs.LocalFileSystem(), os.fspath(place)
+    url = os.fspath(place)
+    if scheme not in STORES:
+        raise unknown_scheme(url)
+    try:
+        files, path = pafs.FileSystem.from_uri(_encoded(url))
+    except (pa.ArrowException, OSError) as error:
+        raise OptionError(f"{redacted_url(url)}: {_without_secrets(one_line(str(error)), url)}") from None
+    # From a URL, pyarrow makes an S3 client that tries a dead connection thirty times, for minutes, and after an answer
+    # such as "slow down" not once. A copy is made as S3FileSystem(...) is, with AWS's standard of three attempts.
+    return (copy.copy(files) if scheme == "s3" else files), path
+
+
+def is_local(files: pafs.FileSystem) -> bool:
+    """Whether its paths are those of this machine."""
+    return isinstance(files, pafs.LocalFileSystem)
+
+
+def fsspec_of(files: pafs.FileSystem) -> Any:
+    """The file system of fsspec that is wrapped in it; None if it is one of pyarrow."""
+    handler = files.handler if isinstance(files, pafs.PyFileSystem) else None
+    return handler.fs if isinstance(handler, pafs.FSSpecHandler) else None
+
+
+def forget_listing(files: pafs.FileSystem, path: str) -> None:
+    """Have fsspec ask the store again: it keeps what it saw in a folder, and the file may be another one by now."""
+    if (inner := fsspec_of(files)) is not None:
+        inner.invalidate_cache(path)
+
+
+def key_of(files: pafs.FileSystem, path: str) -> tuple[str, str]:
+    """What two names of one file have in common, whichever file system reaches it.
+
+    Kind of store and path only: the same bucket under two addresses is taken for one.
+    """
+    if isinstance(files, pafs.SubTreeFileSystem):
+        return key_of(files.base_fs, f"{files.base_path}/{path}")
+    kind = re.split(r"[:+]", files.type_name)[-1]  # of fsspec it is "py::fsspec+s3"
+    return _TYPES.get(kind, kind), "/".join(part for part in path.split("/") if part)
+
+
+@contextmanager
+def errors_named(name: str) -> Iterator[None]:
+    """Makes an error of a file system in it an OSError with this name."""
+    try:
+        yield
+    except OSError as error:
+        number = error.errno or next((number for kind, number in _ERRNOS.items() if isinstance(error, kind)), None)
+        text = os.strerror(number) if number else str(error)
+        raise OSError(number or errno.EIO, text, name) from error
+    except Exception as error:  # file systems of fsspec raise what the libraries below them do
+        raise OSError(errno.EIO, one_line(str(error)) or type(error).__name__, name) from error
+
+
+def listed(
+    place: str | os.PathLike[str],
+    files: pafs.FileSystem,
+    path: str,
+    is_log: Callable[[str], bool],
+    passed_over: tuple[str, ...],
+) -> list[tuple[str, int | None]]:
+    """The files that a file, a glob or a folder in a store stands for: how to name each again, and its size in bytes.
+
+    ``files`` and ``path`` are what ``resolve`` makes of ``place``. Of a folder and those below it: the files that are
+    logs by their names, and not hidden. FileNotFoundError if there is none.
+    """
+    name = name_of(place)
+    with errors_named(name):
+        forget_listing(files, path)
+        info = files.get_file_info(path)
+    if info.is_file:
+        return [(os.fspath(place), info.size)]
+    magic = _MAGIC.search(path)
+    folder = path[: magic.start()].rpartition("/")[0] if magic else path.rstrip("/")
+    with errors_named(name):
+        found = files.get_file_info(pafs.FileSelector(folder, allow_not_found=True, recursive=True))
+    kept = []
+    for one in found:
+        below = one.path.removeprefix(folder).strip("/").split("/")
+        hidden = any(part.startswith(passed_over) for part in below)
+        if one.is_file and (_matches(one.path, path) if magic else is_log(below[-1]) and not hidden):
+            kept.append((_with_path(os.fspath(place), one.path), one.size))
+    if not kept:
+        why = "no file matches this pattern" if magic else "no log is there"
+        raise FileNotFoundError(errno.ENOENT, why, name)
+    return kept
+
+
+def _matches(path: str, pattern: str) -> bool:
+    """Whether a path matches a glob, part by part; ``**`` stands for any number of parts."""
+    parts, patterns = path.split("/"), pattern.split("/")
+    reached = {0}
+    for wanted in patterns:
+        if wanted == "**":
+            reached = {at for first in reached for at in range(first, len(parts) + 1)}
+        else:
+            reached = {at + 1 for at in reached if at < len(parts) and fnmatch.fnmatchcase(parts[at], wanted)}
+    return len(parts) in reached
+
+
+def _with_path(place: str, path: str) -> str:
+    """A place in the same file system: a path as it is, or the URL of one."""
+    scheme = scheme_of(place)
+    if not scheme:
+        return path
+    base, mark, query = place.partition("?")
+    authority = base.partition("://")[2].partition("/")[0]
+    # The first part of a path on S3 is its bucket, which stands in the place of a host.
+    user, at, _ = authority.rpartition("@")
+    before = f"{user}{at}" if scheme in ("s3", "gs") else authority
+    return f"{scheme}://{before}{path.replace('%', '%25').replace('?', '%3F')}{mark}{query}"
+
+
+def open_stored(place: str | os.PathLike[str], filesystem: Any = None) -> Source:
+    """The file as a source. OSError, with its name, if it cannot be opened."""
+    files, path = resolve(place, filesystem)
+    if is_local(files):
+        return open_source(path)
+    name = name_of(place)
+    with errors_named(name):
+        inner = fsspec_of(files)
+        if inner is None:
+            file = files.open_input_file(path)
+            return StoredSource(name, file.size(), lambda at, n: file.read_at(n, at), file.close)
+        forget_listing(files, path)
+        size = inner.info(path)["size"]
+        if size is None:
+            return StreamSource(inner.open(path, "rb"), name, owned=True)
+        # Not through an open file of it: that reads ahead as much as it likes, 50 MiB for S3, and keeps it.
+        return StoredSource(name, size, lambda at, n: inner.cat_file(path, start=at, end=at + n), lambda: None)
+
+
+class StoredSource(Source):
+    """A file in an object store, read in pieces of 8 MiB, each with one request.
+
+    A smaller file is one request. Of a larger one, what is looked at out of order (the directory of a ZIP, headers of
+    members) are requests of 64 KiB or a little more.
+    """
+
+    seekable = True
+
+    def __init__(self, name: str, size: int, read: Callable[[int, int], bytes], close: Callable[[], object]) -> None:
+        """``read`` is called with a position and a number of bytes, and may give fewer at the end only."""
+        super().__init__(name, size)
+        self._end = size
+        self._read = read
+        self._close = close
+        self._pieces: list[tuple[int, bytes]] = []  # where each begins, and its bytes; the one used last is the last
+        self._seen: tuple[int, bytes] = (0, b"")  # looked at last
+
+    def close(self) -> None:
+        with errors_named(self.name):
+            self._close()
+
+    def look(self, position: int, n: int) -> bytes:
+        n = max(0, min(n, self._end - position))
+        found = self._kept(position, n)
+        if n and len(found) < n:
+            if self._end <= PIECE:
+                self._pieces = [self._fetched(0, self._end)]
+                return bytes(self._kept(position, n))
+            start = max(0, min(position, self._end - _LOOK))
+            self._seen = self._fetched(start, max(position + n, min(start + _LOOK, self._end)))
+            found = memoryview(self._seen[1])[position - start :][:n]
+        return bytes(found)
+
+    def _read_at(self, position: int, n: int) -> Buffer:
+        if position >= self._end:
+            return b""
+        held = self._kept(position, n)
+        if not held:
+            # Let go of the piece that is read to its end first: it and the next one would be in memory.
+            going_on = [piece for piece in self._pieces if piece[0] + len(piece[1]) != position]
+            self._pieces = going_on[1 - _STREAMS :]
+            self._pieces.append(self._fetched(position, min(position + PIECE, self._end)))
+            held = self._kept(position, n)
+        return held
+
+    def _kept(self, position: int, n: int) -> memoryview:
+        """At most n bytes from this byte on, of what is in memory; empty if it is not."""
+        for index, (start, piece) in enumerate((self._seen, *self._pieces), -1):
+            if start <= position < start + len(piece):
+                if index >= 0:
+                    self._pieces.append(self._pieces.pop(index))
+                return memoryview(piece)[position - start : position - start + n]
+        return memoryview(b"")
+
+    def _fetched(self, start: int, stop: int) -> tuple[int, bytes]:
+        with errors_named(self.name):
+            return start, bytes(self._read(start, stop - start))
+
+
+def _wrapped(filesystem: Any) -> pafs.FileSystem:
+    if isinstance(filesystem, pafs.FileSystem):
+        return filesystem
+    if not _is_fsspec(filesystem):
+        raise TypeError(f"filesystem={filesystem!r}: expected a pyarrow.fs.FileSystem, or a file system of fsspec")
+    if "file" in _protocols(filesystem):
+        return pafs.LocalFileSystem()
+    return pafs.PyFileSystem(pafs.FSSpecHandler(filesystem))
+
+
+def _is_fsspec(value: object) -> bool:
+    """By its class: fsspec need not be installed."""
+    return any(f"{kind.__module__}.{kind.__name__}" == "fsspec.spec.AbstractFileSystem" for kind in type(value).__mro__)
+
+
+def _protocols(filesystem: Any) -> tuple[str, ...]:
+    protocol = filesystem.protocol
+    return (protocol,) if isinstance(protocol, str) else tuple(protocol)
+
+
+def _path_in(files: pafs.FileSystem, path: str, scheme: str) -> str:
+    """The path in the file system. OptionError if it is a URL of another kind of store."""
+    inner = fsspec_of(files)
+    if scheme:
+        kinds = {files.type_name} if inner is None else {*_protocols(inner)}
+        if scheme not in kinds | {_TYPES[kind] for kind in kinds if kind in _TYPES}:
+            raise OptionError(
+                f"{redacted_url(path)}: not a path in the file system that filesystem= names, which is of another kind",
+                advice="leave filesystem= out, or name a path in it",
+            )
+        path = redacted_url(path).partition("://")[2] if inner is None else path
+    return path if inner is None else str(inner._strip_protocol(path))
+
+
+def _encoded(url: str) -> str:
+    """The URL with escapes for what pyarrow does not take; a ``%`` that begins no escape is a character of the name."""
+    scheme, _, rest = url.partition("://")
+    place, mark, query = rest.partition("?")
+    place = re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", place)
+    return f"{scheme.lower()}://{quote(place, safe=_SAFE_IN_PATH)}{mark}{quote(query, safe=_SAFE_IN_QUERY)}"
+
+
+def _without_secrets(text: str, url: str) -> str:
+    """The message of pyarrow about a URL, if it shows no more of it than we do."""
+    text = text.replace(_encoded(url), redacted_url(url))
+    rest = url.partition("://")[2]
+    secrets = [rest.rpartition("@")[0], *re.split("[:@]", rest.rpartition("@")[0])]
+    secrets += [part.partition("=")[2] for part in rest.partition("?")[2].split("&")]
+    if any(secret and (secret in text or quote(secret, safe="") in text) for secret in secrets):
+        return "the URL cannot be used"
+    return text

@@ -1,0 +1,747 @@
+"""Logs read from anywhere, files written anywhere: object stores, file systems, URLs, open files."""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+import pytest
+import trustme
+
+import trackparse
+from support.cli import PLAIN, PROGRAM, failed, good, run, with_bad
+from support.logs import H8, line
+from support.s3 import BUCKET, KEYS, Bucket, served
+from support.service import client_of
+from test_destinations import room
+from trackparse.sources.filesystem import PIECE, open_stored, resolve
+from trackparse.sources.urls import redacted_url
+from trackparse.testing import TOKEN, FakeService
+from trackparse.testing.sample import write_sample
+
+fsspec = pytest.importorskip("fsspec")
+
+Place = tuple[str, dict[str, Any]]  # what to hand over as path, and the options that go with it
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
+    with served(tmp_path_factory.mktemp("s3")) as bucket:
+        yield bucket
+        bucket.client.close()
+
+
+@pytest.fixture
+def bucket(server: Bucket) -> Bucket:
+    server.empty()
+    return server
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("small") / "s.zip"
+    write_sample(path, rows=500)
+    return path.read_bytes()
+
+
+@pytest.fixture(scope="session")
+def large() -> bytes:
+    """A ZIP of 20 MB with 30,000 records; what Parquet makes of it has 20 MB, too, where it is not compressed."""
+    rng = random.Random(1)
+    rows = [line(b"%d" % number + rng.randbytes(300).hex().encode()) for number in range(30_000)]
+    return zipped({"log.csv": H8 + b"".join(rows)})
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return file.getvalue()
+
+
+class Kind:
+    """One way to name a file: its keys, and what stands there."""
+
+    def __init__(self, place: Callable[[str], Place], keys: Callable[[], list[str]], get: Callable[[str], bytes],
+                 put: Callable[[str, bytes], object]) -> None:  # fmt: skip
+        self.place, self.found, self.get, self.put = place, keys, get, put
+
+
+@pytest.fixture(params=["url", "pyarrow", "s3fs", "memory", "subtree"])
+def kind(request: pytest.FixtureRequest, tmp_path: Path) -> Kind:
+    if request.param == "subtree":
+        files = pafs.SubTreeFileSystem(str(tmp_path), pafs.LocalFileSystem())
+        return Kind(
+            lambda key: (key, {"filesystem": files}),
+            lambda: [str(path.relative_to(tmp_path)) for path in sorted(tmp_path.rglob("*")) if path.is_file()],
+            lambda key: (tmp_path / key).read_bytes(),
+            lambda key, data: (tmp_path / key).write_bytes(data),
+        )
+    if request.param == "memory":
+        memory = fsspec.filesystem("memory", skip_instance_cache=True)
+        memory.store.clear()
+        return Kind(
+            lambda key: (key, {"filesystem": memory}),
+            lambda: [key.lstrip("/") for key in memory.find("/")],
+            memory.cat,
+            memory.pipe,
+        )
+    bucket: Bucket = request.getfixturevalue("bucket")
+
+    def place(key: str) -> Place:
+        if request.param == "url":
+            return bucket.url(key), {}
+        return f"{BUCKET}/{key}", {"filesystem": getattr(bucket, request.param)}
+
+    return Kind(place, lambda: bucket.keys() + bucket.uploads(), bucket.get, bucket.put)
+
+
+# ---- reading
+
+
+@pytest.mark.parametrize("size", ["small", "large"])
+def test_a_log_is_read_from_anywhere(kind: Kind, size: str, request: pytest.FixtureRequest) -> None:
+    data = request.getfixturevalue(size)
+    kind.put("day 1.zip", data)
+    place, options = kind.place("day 1.zip")
+    expected = trackparse.read_log(data)
+    assert trackparse.read_log(place, **options).equals(expected)
+    with trackparse.open_log(place, **options) as log:
+        assert "day 1.zip" in log.name
+        assert len(list(log.events())) == expected.num_rows
+        assert log.stats.bytes_read == log.stats.bytes_total == len(data)
+
+
+@pytest.mark.parametrize(
+    "name", ["a b.zip", "täg.zip", "a[1]{2}.zip", "100%.zip", "a%20b.zip", "a#b.zip", "a+b=c&d.zip"]
+)
+def test_odd_characters_of_a_key_are_its_own(name: str, bucket: Bucket, small: bytes) -> None:
+    bucket.put(name, small)
+    url = bucket.url(name if name != "a%20b.zip" else "a%2520b.zip")
+    assert trackparse.read_log(url).num_rows == 500
+    assert trackparse.read_log(f"{BUCKET}/{name}", filesystem=bucket.pyarrow).num_rows == 500
+
+
+def test_a_log_of_some_pieces_takes_as_many_requests_and_two(bucket: Bucket, large: bytes) -> None:
+    bucket.put("in.zip", large)
+    bucket.asked()
+    trackparse.read_log(bucket.url("in.zip"), columns=["status"])
+    asked = [request for request in bucket.asked() if "/in.zip" in request]
+    # Its size, its end with the directory, and its pieces.
+    assert len(asked) == 2 + -(-len(large) // (8 << 20))
+
+
+def test_a_small_log_takes_one_request_for_its_size_and_one_for_its_bytes(bucket: Bucket, small: bytes) -> None:
+    bucket.put("in.zip", small)
+    bucket.asked()
+    trackparse.read_log(bucket.url("in.zip"))
+    assert len([request for request in bucket.asked() if "/in.zip" in request]) == 2
+
+
+def test_members_that_are_not_asked_for_are_not_fetched(bucket: Bucket) -> None:
+    rows = line(b"x" * 1000) * 9000
+    bucket.put("in.zip", zipped({f"{number}.csv": H8 + rows for number in range(4)}))
+    bucket.asked()
+    table = trackparse.read_log(bucket.url("in.zip"), columns=["status"], members=["2.csv"])
+    assert table.num_rows == 9000
+    # Its size, its first piece, its end, the headers of three members behind that piece, and two pieces of the member.
+    assert len([request for request in bucket.asked() if "/in.zip" in request]) == 8
+
+
+@pytest.mark.parametrize("cut", [0, 1, 100, PIECE - 1, PIECE, PIECE + 1, -1])
+def test_any_bytes_of_a_file_in_a_store_are_what_they_are(cut: int, large: bytes) -> None:
+    memory = fsspec.filesystem("memory", skip_instance_cache=True)
+    data = large[: 2 * PIECE + 1000][:cut]
+    memory.pipe("/x", data)
+    rng = random.Random(cut)
+    source = open_stored("x", memory)
+    assert source.size == len(data)
+    for _ in range(300):
+        at, n = rng.randrange(len(data) + 10), rng.choice([1, 30, 5000, 200_000])
+        assert source.look(at, n) == data[at : at + n]
+        if rng.random() < 0.2:
+            source.seek(at)
+            assert source.read_exactly(n) == data[min(at, len(data)) : at + n]
+
+
+def test_two_places_of_a_file_are_read_by_turns_without_a_request_each(bucket: Bucket, large: bytes) -> None:
+    bucket.put("in.zip", large)
+    source = open_stored(bucket.url("in.zip"))
+    bucket.asked()
+    half = len(large) // 2
+    for step in range(0, half - 100_000, 100_000):
+        for at in (step, half + step):
+            source.seek(at)
+            assert source.read_exactly(100_000) == large[at : at + 100_000]
+    source.close()
+    assert len(bucket.asked()) == 2 * -(-half // (8 << 20))
+
+
+def test_an_error_of_whatever_kind_from_a_store_names_the_file() -> None:
+    class Broken(type(fsspec.filesystem("memory"))):  # type: ignore[misc]
+        def cat_file(self, *_: Any, **__: Any) -> bytes:
+            raise RuntimeError("the store is on fire")
+
+    files = Broken(skip_instance_cache=True)
+    files.store.clear()
+    files.pipe_file("/in.zip", b"x")
+    with pytest.raises(OSError, match="the store is on fire") as caught:
+        trackparse.read_log("in.zip", filesystem=files)
+    assert caught.value.filename == "in.zip"
+
+
+def test_a_log_that_was_replaced_since_its_folder_was_listed_is_read_whole(bucket: Bucket) -> None:
+    bucket.put("in.csv", H8 + line())
+    files = bucket.s3fs
+    files.ls(BUCKET)
+    bucket.put("in.csv", H8 + line() * 3)
+    assert trackparse.read_log(f"{BUCKET}/in.csv", filesystem=files).num_rows == 3
+
+
+def test_https_is_downloaded(tmp_path: Path, small: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    with FakeService(logs={"2021-04-20": small}, tls=context) as service:
+        assert trackparse.read_log(service.file_url("2021-04-20")).num_rows == 500
+
+
+def test_a_file_url_is_a_path(tmp_path: Path, small: bytes) -> None:
+    (tmp_path / "a b.zip").write_bytes(small)
+    url = f"file://{tmp_path}/a%20b.zip"
+    report = trackparse.convert_log(url, f"file://{tmp_path}/out.parquet")
+    assert report.path == tmp_path / "out.parquet"
+    assert pq.read_metadata(tmp_path / "out.parquet").num_rows == 500
+    with pytest.raises(trackparse.OptionError, match="that is the log itself"):
+        trackparse.convert_log(url, tmp_path / "a b.zip")
+
+
+def test_a_colon_in_a_name_makes_no_url(tmp_path: Path, small: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a:b.zip", "s3:x.zip", "C:\\logs.zip"):
+        Path(name).write_bytes(small)
+        assert trackparse.read_log(name).num_rows == 500
+    (tmp_path / "s3:").mkdir()
+    (tmp_path / "s3:" / "x.zip").write_bytes(small)
+    assert trackparse.read_log(Path("s3://x.zip")).num_rows == 500  # which is s3:/x.zip
+
+
+# ---- writing
+
+
+@pytest.mark.parametrize("size", ["small", "large"])
+def test_a_file_is_written_anywhere_and_alone(kind: Kind, size: str, tmp_path: Path, request: Any) -> None:
+    data = request.getfixturevalue(size)
+    place, options = kind.place("day 1.parquet")
+    before = kind.found()
+    report = trackparse.convert_log(data, place, compression="none", row_group_size=5000, **options)
+    assert [key for key in kind.found() if key not in before] == ["day 1.parquet"]
+    written = kind.get("day 1.parquet")
+    assert report.bytes_out == len(written)
+    assert report.path == redacted_url(place) if "://" in place else report.path == place
+    local = tmp_path / "local.parquet"
+    trackparse.convert_log(data, local, compression="none", row_group_size=5000)
+    assert written == local.read_bytes()
+
+
+@pytest.mark.parametrize("old", [None, b"the file of yesterday"], ids=["new", "old"])
+@pytest.mark.parametrize("size", ["small", "large"])
+def test_after_an_error_all_is_as_it_was(kind: Kind, size: str, old: bytes | None, request: Any) -> None:
+    data = request.getfixturevalue(size)
+    place, options = kind.place("day.parquet")
+    if old:
+        kind.put("day.parquet", old)
+    before = kind.found()
+
+    def progress(stats: trackparse.Stats) -> None:
+        if stats.bytes_read > len(data) * 3 // 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trackparse.convert_log(data, place, compression="none", row_group_size=1000, progress=progress, **options)
+    assert kind.found() == before
+    if old:
+        assert kind.get("day.parquet") == old
+    trackparse.convert_log(data, place, **options)
+    assert pq.read_metadata(io.BytesIO(kind.get("day.parquet"))).num_rows in (500, 30_000)
+
+
+def test_rejects_are_written_there_and_read_again(kind: Kind, tmp_path: Path) -> None:
+    log = with_bad(tmp_path / "in.csv")
+    (place, options), (rejects, _) = kind.place("day.parquet"), kind.place("day.rejects.jsonl")
+    report = trackparse.convert_log(log, place, on_error="quarantine", rejects=rejects, **options) if not options else (
+        trackparse.convert_log(log.read_bytes(), place, on_error="quarantine", rejects=rejects, **options)
+    )  # fmt: skip
+    assert report.rejected == 1
+    assert str(report.rejects_path) == (redacted_url(rejects) if "://" in rejects else rejects)
+    assert trackparse.read_rejects(rejects, **options).num_rows == 1
+    assert [key for key in kind.found() if key != "in.csv"] == ["day.parquet", "day.rejects.jsonl"]
+    # Without rejects the old file goes.
+    trackparse.convert_log(H8 + line(), place, on_error="quarantine", rejects=rejects, **options)
+    assert [key for key in kind.found() if key != "in.csv"] == ["day.parquet"]
+    kind.put("day.rejects.jsonl", b"something else")
+    with pytest.raises(trackparse.TrackparseError, match="not a file of rejects"):
+        trackparse.convert_log(H8 + line(), place, on_error="quarantine", rejects=rejects, **options)
+    assert kind.get("day.rejects.jsonl") == b"something else"
+
+
+class Refusing(pafs.FSSpecHandler):  # type: ignore[misc]
+    """A store that renames nothing to *.parquet."""
+
+    def move(self, src: str, dest: str) -> None:
+        if dest.endswith(".parquet"):
+            raise PermissionError(13, "may not be written")
+        super().move(src, dest)
+
+
+@pytest.mark.parametrize("old", [None, b'{"member":null,"record":0,"line":2,"byte_offset":1,"reason":"field_count",'])
+def test_rejects_appear_with_their_file_or_not_at_all(old: bytes | None) -> None:
+    memory = fsspec.filesystem("memory", skip_instance_cache=True)
+    memory.store.clear()
+    if old:
+        memory.pipe("/x/a.rejects.jsonl", old)
+    files = pafs.PyFileSystem(Refusing(memory))
+    with pytest.raises(PermissionError, match=r"x/a\.parquet"):
+        trackparse.convert_log(
+            H8 + line() + b"bad\n", "x/a.parquet", on_error="quarantine", rejects="x/a.rejects.jsonl", filesystem=files
+        )
+    assert memory.find("/") == (["/x/a.rejects.jsonl"] if old else [])
+    assert not old or memory.cat("/x/a.rejects.jsonl") == old
+
+
+class Hdfs(pafs.FSSpecHandler):  # type: ignore[misc]
+    """A store whose rename replaces no file, as that of HDFS."""
+
+    def get_type_name(self) -> str:
+        return "hdfs"
+
+    def move(self, src: str, dest: str) -> None:
+        if self.fs.exists(dest):
+            raise FileExistsError(17, "exists")
+        super().move(src, dest)
+
+
+def test_an_old_file_is_replaced_where_a_rename_does_not_do_it(small: bytes) -> None:
+    memory = fsspec.filesystem("memory", skip_instance_cache=True)
+    memory.store.clear()
+    files = pafs.PyFileSystem(Hdfs(memory))
+    for rows in (1, 2):
+        trackparse.convert_log(H8 + line() * rows, "x/a.parquet", filesystem=files)
+        assert memory.find("/") == ["/x/a.parquet"]
+        assert pq.read_metadata(io.BytesIO(memory.cat("/x/a.parquet"))).num_rows == rows
+
+
+SCRIPT = """
+import os, sys, time
+import trackparse
+
+how, via, log, dest, address = sys.argv[1:]
+calls = 0
+options = {}
+if via == "s3fs":
+    import s3fs
+    options["filesystem"] = s3fs.S3FileSystem(endpoint_url=f"http://{address}")
+
+def progress(stats):
+    global calls
+    calls += 1
+    if calls == 18:  # of 20; one part is on its way
+        print("nearly done", flush=True)
+        if how == "exit":
+            sys.exit(3)
+        time.sleep(20)
+
+trackparse.convert_log(log, dest, compression="none", row_group_size=4000, progress=progress, **options)
+"""
+
+
+@pytest.mark.parametrize("via", ["url", "s3fs"])
+@pytest.mark.parametrize("how", ["exit", "SIGINT", "SIGTERM"])
+def test_whatever_ends_the_process_it_ends_and_nothing_has_the_name(
+    how: str, via: str, bucket: Bucket, large: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "log.zip").write_bytes(large)
+    dest = bucket.url("out/day.parquet") if via == "url" else f"{BUCKET}/out/day.parquet"
+    log = f"{tmp_path}/log.zip" if via == "url" else f"file://{tmp_path}/log.zip"
+    command = [sys.executable, "-c", SCRIPT, how, via, log, dest, bucket.address]
+    with subprocess.Popen(
+        command, env={**PLAIN, **KEYS}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "nearly done\n"
+        if how != "exit":
+            process.send_signal(getattr(signal, how))
+        try:
+            _, said = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert process.returncode == {"exit": 3, "SIGINT": -signal.SIGINT, "SIGTERM": -signal.SIGTERM}[how], said
+    assert bucket.keys() == []
+    if how != "SIGTERM":
+        assert bucket.uploads() == []
+    else:
+        # Nothing runs any more after a signal that nobody handles; what it leaves is known by its name.
+        hidden = ".day.parquet." if via == "url" else "day.parquet"
+        assert all(key.startswith(f"out/{hidden}") for key in bucket.uploads())
+
+
+def test_a_command_that_is_terminated_leaves_nothing(bucket: Bucket, large: bytes, tmp_path: Path) -> None:
+    pipe = tmp_path / "log.zip"
+    os.mkfifo(pipe)
+    command = [*PROGRAM, "convert", str(pipe), "-o", bucket.url("day.parquet"), "--compression", "none"]
+    command += ["--row-group-size", "4000"]
+    with subprocess.Popen(command, env={**PLAIN, **KEYS}, stderr=subprocess.PIPE) as process, pipe.open("wb") as log:
+        log.write(large[: len(large) * 3 // 4])
+        for _ in range(200):
+            if bucket.uploads():
+                break
+            time.sleep(0.05)
+        assert [key.startswith(".day.parquet.") for key in bucket.uploads()] == [True]
+        process.send_signal(signal.SIGTERM)
+        with suppress(BrokenPipeError):
+            # A read that waits for bytes would be waited for.
+            for _ in range(300):
+                log.write(b" ")
+                log.flush()
+                time.sleep(0.05)
+        process.kill()
+        assert process.wait() == 143
+        with suppress(BrokenPipeError):
+            log.close()
+    assert bucket.keys() + bucket.uploads() == []
+
+
+def test_from_a_store_to_a_store_no_file_of_this_machine_grows(bucket: Bucket, large: bytes) -> None:
+    bucket.put("in.zip", large)
+    with room(64 << 10):
+        report = trackparse.convert_log(bucket.url("in.zip"), bucket.url("out.parquet"), compression="none")
+    assert report.bytes_out > PIECE
+
+
+# ---- what is refused
+
+
+def test_no_output_is_the_log_whatever_reaches_it(bucket: Bucket, small: bytes) -> None:
+    bucket.put("in.parquet", small)
+    path = f"{BUCKET}/in.parquet"
+    for source, dest, options in (
+        (bucket.url("in.parquet"), bucket.url("in.parquet"), {}),
+        (bucket.url("in.parquet"), bucket.url("/in.parquet") + "&region=us-east-1", {}),
+        (path, path, {"filesystem": bucket.pyarrow}),
+        (path, f"s3://{path}", {"filesystem": bucket.s3fs}),
+        (path, f"s3://{path}", {"filesystem": bucket.pyarrow}),
+        ("in.parquet", "in.parquet", {"filesystem": pafs.SubTreeFileSystem(BUCKET, bucket.pyarrow)})
+    ):  # fmt: skip
+        with pytest.raises(trackparse.OptionError, match=r"in\.parquet: that is the log itself"):
+            trackparse.convert_log(source, dest, **options)
+        with pytest.raises(trackparse.OptionError, match=r"in\.parquet: that is the log itself"):
+            trackparse.convert_log(
+                source, dest.replace("in.parquet", "out.parquet"), on_error="quarantine", rejects=dest, **options
+            )
+    with pytest.raises(trackparse.OptionError, match="that is the Parquet file itself"):
+        trackparse.convert_log(small, bucket.url("a.parquet"), on_error="quarantine", rejects=bucket.url("/a.parquet"))
+    assert bucket.get("in.parquet") == small
+
+
+@pytest.mark.parametrize("scheme", ["s4", "ftp", "S3X", "azure+blob", "nonsense.x"])
+def test_an_unknown_scheme_is_refused_in_words(
+    scheme: str, tmp_path: Path, small: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    url = f"{scheme}://lake/push.parquet"
+    told = f"unknown scheme {scheme.lower()!r}: expected one of: s3, gs, hdfs, file, https"
+    calls: list[Callable[[], object]] = [
+        lambda: trackparse.read_log(url),
+        lambda: trackparse.convert_log(small, url),
+        lambda: trackparse.convert_log(small, "a.parquet", on_error="quarantine", rejects=f"{url}"),
+        lambda: trackparse.read_rejects(url),
+        lambda: resolve(url),
+    ]
+    for call in calls:
+        with pytest.raises(trackparse.OptionError) as caught:
+            call()
+        assert told in str(caught.value)
+    Path("log.zip").write_bytes(small)
+    for words in (["head", url], ["convert", "log.zip", "--to", url], ["convert", "log.zip", "-o", url],
+                  ["convert", "log.zip", "--rejects", url], ["fetch", "--to", url], ["convert", url]):  # fmt: skip
+        assert "unknown scheme" in " ".join(failed(2, *words).split())
+    assert os.listdir() == ["log.zip"]  # noqa: PTH208
+
+
+def test_a_path_that_lost_a_slash_of_a_url_is_told(small: bytes, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    for call in (
+        lambda: trackparse.convert_log(small, Path("s3://lake/a.parquet")),
+        lambda: trackparse.read_log(Path("gs://lake/a.zip")),
+        lambda: trackparse.read_log("s3:/lake/a.zip"),
+    ):
+        with pytest.raises(trackparse.OptionError, match="a URL has two slashes; pathlib drops one"):
+            call()
+    for option in ("-o", "--to", "--rejects"):
+        told = " ".join(failed(2, "convert", "log.zip", option, "s3:/lake/a.parquet").split())
+        assert "a URL has two slashes" in told
+    assert os.listdir() == []  # noqa: PTH208
+
+
+def test_nothing_is_written_to_a_web_server_or_to_a_folder(bucket: Bucket, small: bytes) -> None:
+    for url in ("https://example.com/a.parquet", "http://me:word@example.com/a.parquet"):
+        with pytest.raises(trackparse.OptionError, match=r"//example\.com/a\.parquet: nothing can be written to a web"):
+            trackparse.convert_log(small, url)
+    assert "nothing can be written to a web" in failed(2, "convert", "x", "--to", "https://example.com/")
+    for url in (bucket.url("in/"), f"s3://{BUCKET}?endpoint_override={bucket.address}&scheme=http"):
+        with pytest.raises(IsADirectoryError, match="is a folder or a bucket: name the file to write"):
+            trackparse.convert_log(small, url)
+    with pytest.raises(trackparse.OptionError, match="not encrypted"):
+        trackparse.read_log("http://example.com/a.zip")
+
+
+def test_a_url_of_another_store_does_not_go_to_the_file_system(bucket: Bucket, small: bytes) -> None:
+    for files in (bucket.pyarrow, bucket.s3fs):
+        with pytest.raises(trackparse.OptionError, match="not a path in the file system that filesystem= names"):
+            trackparse.convert_log(small, f"gs://{BUCKET}/a.parquet", filesystem=files)
+    with pytest.raises(TypeError, match="filesystem='s3': expected"):
+        trackparse.read_log("x", filesystem="s3")
+
+
+@pytest.mark.parametrize("via", ["url", "s3fs", "pyarrow"])
+def test_what_is_not_there_is_an_error_that_names_it(via: str, bucket: Bucket, small: bytes) -> None:
+    options: dict[str, Any] = {} if via == "url" else {"filesystem": getattr(bucket, via)}
+    here = bucket.url("none.zip") if via == "url" else f"{BUCKET}/none.zip"
+    shown = f"s3://{BUCKET}/none.zip" if via == "url" else here
+    with pytest.raises(FileNotFoundError) as caught:
+        trackparse.read_log(here, **options)
+    assert caught.value.filename == shown
+    nowhere = here.replace(BUCKET, "no-lake")
+    with pytest.raises(OSError, match=r"(?i)bucket") as refused:
+        trackparse.convert_log(small, nowhere, **options)
+    assert refused.value.filename == shown.replace(BUCKET, "no-lake")
+
+
+SECRET = "sEcReTsEcReT"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"s3://KEY:{SECRET}@lake/none.zip?scheme=http&endpoint_override=ADDRESS",
+        f"s3://KEY:{SECRET}@lake/none.zip?scheme=http&endpoint_override=ADDRESS&token={SECRET}",
+        f"s3://KEY:a/{SECRET}@lake/none.zip?scheme=http&endpoint_override=ADDRESS",
+        f"s3://KEY:{SECRET}@?scheme={SECRET}",
+        f"s3://KEY:{SECRET}@lake/x y?endpoint_override=ADDRESS&scheme={SECRET}",
+        f"s3://lake/none.zip?allow_bucket_creation={SECRET}",
+        f"s4://KEY:{SECRET}@lake/none.zip?token={SECRET}",
+        f"https://me:{SECRET}@127.0.0.1:x/none.zip?sig={SECRET}",
+        f"https://me:{SECRET}@[/none.zip?sig={SECRET}",
+        f"http://me:{SECRET}@h/none.zip?sig={SECRET}",
+        f"file://{SECRET}:{SECRET}@h/x",
+    ],
+)
+def test_no_message_shows_a_key(url: str, bucket: Bucket, small: bytes) -> None:
+    url = url.replace("ADDRESS", bucket.address)
+    calls: list[Callable[[], object]] = [
+        lambda: trackparse.read_log(url),
+        lambda: trackparse.convert_log(small, url.replace("lake", "no-lake")),
+        lambda: trackparse.read_rejects(url.replace(".zip", ".jsonl")),
+    ]
+    for call in calls:
+        with pytest.raises((trackparse.TrackparseError, OSError)) as caught:
+            call()
+        error: BaseException | None = caught.value
+        while error is not None:
+            assert SECRET not in str(error)
+            error = None if error.__suppress_context__ and error.__cause__ is None else error.__cause__
+    if not url.startswith("http"):
+        for words in (["head", url], ["convert", url, "-o", "/nowhere/x.parquet"], ["convert", "/none", "--to", url]):
+            result = run(*words)
+            assert result.exit_code in (1, 2)
+            assert SECRET not in result.output
+
+
+def test_neither_report_nor_reader_nor_file_shows_a_key(bucket: Bucket, small: bytes) -> None:
+    bucket.put("in.zip", small)
+    source, dest = (bucket.url(key).replace("s3://", f"s3://KEY:{SECRET}@") for key in ("in.zip", "out.parquet"))
+    with trackparse.open_log(source) as log:
+        assert SECRET not in repr(log) + log.name
+    report = trackparse.convert_log(source, dest)
+    assert SECRET not in repr(report) + str(report.to_dict())
+    assert report.path == "s3://lake/out.parquet"
+    assert SECRET.encode() not in bucket.get("out.parquet")
+    assert pq.read_metadata(io.BytesIO(bucket.get("out.parquet"))).metadata[b"trackparse.source"] == b"s3://lake/in.zip"
+    assert SECRET not in good("convert", source, "-o", dest).output
+
+
+# ---- the command line, the client
+
+
+def test_commands_read_and_write_urls(
+    bucket: Bucket, small: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    bucket.put("in/day 1.zip", small)
+    Path("two.csv").write_bytes(H8 + line() + b"bad\n")
+    source, folder = bucket.url("in/day 1.zip"), bucket.url("push")
+    for command in ("head", "schema", "stats", "check", "cat"):
+        good(command, source)
+    result = good("convert", source, "two.csv", "--to", folder, "--jobs", "2")
+    assert "s3://lake/push/day 1.parquet: 500 rows" in result.stdout
+    assert "1 bad record set aside in s3://lake/push/two.rejects.jsonl" in result.stderr
+    assert os.listdir() == ["two.csv"]  # noqa: PTH208
+    assert bucket.keys() == ["in/day 1.zip", "push/day 1.parquet", "push/two.parquet", "push/two.rejects.jsonl"]
+    assert "is the log itself" in failed(2, "convert", source, "-o", bucket.url("in/day 1.zip"))
+    assert "would both become s3://lake/push/two.parquet" in failed(
+        2, "convert", "two.csv", bucket.url("two.csv"), "--to", folder
+    )
+    assert "a sample is written to this machine" in failed(2, "sample", folder, "--rows", "1")
+    good("convert", source, "--to", f"file://{tmp_path}/new folder")
+    assert Path("new folder/day 1.parquet").exists()
+
+
+def test_the_client_writes_to_a_store(bucket: Bucket, small: bytes) -> None:
+    from test_client import YESTERDAY
+
+    with FakeService(logs={YESTERDAY.isoformat(): small}) as service, client_of(service) as client:
+        report = client.convert(YESTERDAY, bucket.url("a.parquet"))
+        assert (report.path, report.records) == ("s3://lake/a.parquet", 500)
+        [(_, second)] = client.convert_days(YESTERDAY, YESTERDAY, bucket.url("days"))
+        assert second.path == f"s3://lake/days/{YESTERDAY}.parquet"
+        assert bucket.keys() == ["a.parquet", f"days/{YESTERDAY}.parquet"]
+        asked = len(service.requests)
+        with pytest.raises(OSError, match="bucket"):
+            client.convert(YESTERDAY, bucket.url("a.parquet").replace("lake", "no-lake"))
+        with pytest.raises(trackparse.OptionError, match="downloaded to this machine"):
+            client.download(YESTERDAY, bucket.url("a.zip"))
+        nowhere = bucket.url("days").replace("lake", "no-lake")
+        told = run("fetch", "--base-url", service.url, "--allow-http", "--to", nowhere, TRACKPARSE_TOKEN=TOKEN)
+        assert (told.exit_code, "bucket" in told.stderr) == (1, True)
+        # Refused before the service is asked.
+        assert len(service.requests) == asked
+        wanted = ("--date", str(YESTERDAY), "--to", bucket.url("more"))
+        told = run("fetch", "--base-url", service.url, "--allow-http", *wanted, TRACKPARSE_TOKEN=TOKEN)
+        assert told.exit_code == 0, told.output
+        assert bucket.keys()[-1] == f"more/{YESTERDAY}.parquet"
+
+
+# ---- open files
+
+
+class Slow(io.RawIOBase):
+    """A file without a buffer, which takes 1,000 bytes at a time."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        part = bytes(data[:1000])
+        self.data += part
+        return len(part)
+
+
+def test_an_open_file_gets_the_bytes_and_stays_open(small: bytes, tmp_path: Path) -> None:
+    trackparse.convert_log(small, tmp_path / "a.parquet")
+    expected = (tmp_path / "a.parquet").read_bytes()
+    memory, slow = io.BytesIO(), Slow()
+    for file in (memory, slow):
+        report = trackparse.convert_log(small, file)
+        assert (report.path, report.bytes_out) == ("<stream>", len(expected))
+        assert not file.closed
+    assert memory.getvalue() == bytes(slow.data) == expected
+    with (tmp_path / "b.parquet").open("wb") as opened:
+        assert trackparse.convert_log(small, opened).path == str(tmp_path / "b.parquet")
+        assert (tmp_path / "b.parquet").read_bytes() == expected
+    with pa.OSFile(str(tmp_path / "c.parquet"), "wb") as native:
+        trackparse.convert_log(small, native)
+    assert (tmp_path / "c.parquet").read_bytes() == expected
+
+
+def test_a_pipe_gets_a_whole_file(small: bytes) -> None:
+    reading, writing = os.pipe()
+    got: list[bytes] = []
+
+    def read() -> None:
+        with open(reading, "rb") as file:  # noqa: PTH123
+            got.append(file.read())
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    with open(writing, "wb") as file:  # noqa: PTH123
+        trackparse.convert_log(small, file)
+    thread.join()
+    assert pq.read_table(io.BytesIO(got[0])).num_rows == 500
+
+
+@pytest.mark.parametrize("size", ["small", "large"])
+def test_after_an_error_an_open_file_holds_nothing_that_looks_whole(size: str, request: Any) -> None:
+    data = request.getfixturevalue(size)
+    file = io.BytesIO()
+
+    def progress(stats: trackparse.Stats) -> None:
+        if stats.bytes_read > len(data) * 3 // 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trackparse.convert_log(data, file, row_group_size=1000, compression="none", progress=progress)
+    with pytest.raises(pa.ArrowInvalid):
+        pq.read_metadata(io.BytesIO(file.getvalue()))
+
+
+def test_files_that_cannot_be_written_are_refused(small: bytes, tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="is a text file: open it in binary mode"):
+        trackparse.convert_log(small, io.StringIO())
+    with pytest.raises(TypeError, match="a destination is a path, a URL, or a binary file"):
+        trackparse.convert_log(small, 3)  # type: ignore[arg-type]
+    log = tmp_path / "log.zip"
+    log.write_bytes(small)
+    with log.open("rb") as file, pytest.raises(trackparse.OptionError, match="open for reading only"):
+        trackparse.convert_log(small, file)
+    with log.open("r+b") as file:
+        for source in (log, str(log), file):
+            with pytest.raises(trackparse.OptionError, match="that is the log itself"):
+                trackparse.convert_log(source, file)
+    assert log.read_bytes() == small
+
+
+def test_an_interruption_while_the_stream_is_opened_leaves_nothing(bucket: Bucket, small: bytes) -> None:
+    files = bucket.pyarrow
+
+    class Interrupted(pafs.FileSystemHandler):  # type: ignore[misc]
+        """S3, where Ctrl-C comes when the stream was opened, and nobody has it yet."""
+
+        def open_output_stream(self, path: str, metadata: Any) -> Any:
+            files.open_output_stream(path)
+            raise KeyboardInterrupt
+
+        def delete_file(self, path: str) -> None:
+            files.delete_file(path)
+
+        def get_type_name(self) -> str:
+            return "s3"
+
+    for name in ("get_file_info", "open_input_file", "move", "copy_file", "normalize_path", "open_input_stream",
+                 "open_append_stream", "create_dir", "delete_dir", "delete_dir_contents", "delete_root_dir_contents",
+                 "get_file_info_selector"):  # fmt: skip
+        setattr(Interrupted, name, lambda _, path, *more: path)
+    Interrupted.__abstractmethods__ = frozenset()
+    with suppress(KeyboardInterrupt):
+        trackparse.convert_log(small, f"{BUCKET}/a.parquet", filesystem=pafs.PyFileSystem(Interrupted()))
+    assert bucket.keys() + bucket.uploads() == []
