@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from trackparse.cli.exits import Exit
 from trackparse.cli.inputs import Input
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 _CLEANUP = 12.0  # seconds that workers have to remove their files; they take 10 s at most
+# Bytes of a packed log from which on it keeps two cores busy: one thread inflates, one reads, one writes.
+_LARGE: Final = 4 << 20
 # A worker imports the same modules from the same places as this process.
 _PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from trackparse.cli.worker import work; work(int(sys.argv[1]))"
 
@@ -44,7 +47,12 @@ class Job:
 
 
 def run_jobs(jobs: Sequence[Job], processes: int, bar: Bar) -> Generator[Outcome]:
-    """The outcome of each job as it ends. If you close the generator, running jobs stop and leave no file."""
+    """The outcome of each job as it ends. If you close the generator, running jobs stop and leave no file.
+
+    Large logs get a process for two cores, even if ``processes`` is more.
+    """
+    if all((job.log.size or 0) >= _LARGE for job in jobs):
+        processes = min(processes, max(1, _cores() // 2))
     if processes > 1 and len(jobs) > 1:
         yield from _side_by_side(jobs, processes, bar)
         return
@@ -64,6 +72,11 @@ def run_job(job: Job, advance: Callable[[int], object]) -> Outcome:
         if not expected(error):
             raise
         return failure(error, job.log.name)
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 # ---- several processes --------------------------------------------------------------------------------------
