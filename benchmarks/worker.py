@@ -54,7 +54,7 @@ def _once(contender: Contender, run: Run, source: Any) -> dict[str, Any]:
     start = time.perf_counter()
     first, amount, path = _consume(contender, run(source))
     wall = time.perf_counter() - start
-    found: dict[str, Any] = {"wall": wall, "cpu": _cpu() - cpu, "rss": _peak_memory(), "amount": amount}
+    found: dict[str, Any] = {"wall": wall, "cpu": _cpu() - cpu, "rss": peak_memory(), "amount": amount}
     found["first"] = None if first is None else (first - start) / wall
     found["imported"] = set(sys.modules) - loaded
     if path is not None:
@@ -69,7 +69,7 @@ def _cpu() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
-def _peak_memory() -> int:
+def peak_memory() -> int:
     """Bytes. Not ru_maxrss where it can be helped: on Linux that starts at the peak of the process that started us."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()

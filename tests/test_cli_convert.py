@@ -18,6 +18,9 @@ import pytest
 
 import trackparse
 from support.cli import BAD, HEADER, PLAIN, PROGRAM, ROW, csv_of, ended, failed, good, with_bad, with_text
+from trackparse.cli.inputs import Input
+from trackparse.cli.progress import progress_bar
+from trackparse.convert import jobs
 from trackparse.testing.sample import COLUMNS, encode_row, sample_rows, write_sample
 
 
@@ -156,6 +159,26 @@ def test_a_damaged_archive_is_an_error_or_kept_in_part(log: Path) -> None:
 
 
 # ---- several logs
+
+
+@pytest.mark.parametrize(("cores", "size", "processes"), [(2, 1, 0), (4, 1, 2), (2, 1 << 30, 2)])
+def test_large_logs_get_a_process_for_two_cores(
+    cores: int, size: int, processes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "_cores", lambda: cores)
+    monkeypatch.setattr(jobs, "_LARGE", size)
+    started = count()
+    worker = jobs._Worker
+    monkeypatch.setattr(jobs, "_Worker", lambda: (next(started), worker())[1])
+    logs = [tmp_path / f"day{number}.zip" for number in range(3)]
+    for path in logs:
+        write_sample(path, rows=10)
+    todo = [jobs.Job(Input(str(path)), path.with_suffix(".parquet"), None, {}) for path in logs]
+    with progress_bar("converting", None, shown=False) as bar:
+        outcomes = [outcome.code for outcome in jobs.run_jobs(todo, 3 if cores == 4 else 2, bar)]
+    assert outcomes == [0, 0, 0]
+    assert next(started) == processes
+    assert [rows_in(job.dest) for job in todo] == [10, 10, 10]
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

@@ -48,7 +48,13 @@ def _rejects_name(ctx: click.Context, param: click.Parameter, value: Output | No
     help="Directory to write to, or its URL; it is made if missing. [default: that of the log; for a URL, this one]",
 )
 @click.option(
-    "-j", "--jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Logs read at a time."
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Logs read at a time, at most: where all are larger than 4 MiB, one for two cores.",
 )
 @click.option(
     "--existing",

@@ -125,7 +125,7 @@ def convert_log(source: LogSource, dest: Destination, **options: Unpack[ConvertO
     - ``compression``: the codec of the Parquet file: ``"zstd"`` (default), ``"snappy"``, ``"gzip"``, ``"brotli"``,
       ``"lz4"`` or ``"none"``.
     - ``row_group_size``: rows of a row group. Default: 131,072. A row group has fewer rows where their text, each
-      repeated value counted once, fills 32 MiB: that bounds memory.
+      repeated value counted once, fills 11 MiB: that bounds memory.
     - ``rejects``: path or URL of a file for the bad records, ``*.parquet`` or ``*.jsonl``. For
       ``on_error="quarantine"`` only. Bad records are written as they come, and ``read_rejects`` reads them. With no
       rejects no file is written, and an old one is deleted.

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 Existing: TypeAlias = Literal["skip", "replace", "error"]
 
+# Bytes of a packed log from which on it keeps two cores busy: one thread inflates, one reads, one writes.
+_LARGE: Final = 4 << 20
 _CLEANUP: Final = 12.0  # seconds that workers have to remove their files; they take 10 s at most
 # A worker imports the same modules from the same places as this process.
 _PROGRAM: Final = (
@@ -89,8 +91,11 @@ def run_jobs(
 ) -> Generator[tuple[int, ConversionReport]]:
     """The number and the report of each job as it ends. ``advance`` is called with the bytes read so far, of all.
 
-    If you close the generator, running jobs stop and leave no file.
+    If you close the generator, running jobs stop and leave no file. Large logs get a process for two cores, even if
+    ``processes`` is more.
     """
+    if all((job.size or 0) >= _LARGE for job in jobs):
+        processes = min(processes, max(1, _cores() // 2))
     # A log may be named like a temporary file beside the output of another one.
     with kept(job.name for job in jobs):
         if processes > 1 and len(jobs) > 1:
@@ -100,6 +105,11 @@ def run_jobs(
         for number, job in enumerate(jobs):
             yield number, run_job(job, lambda done, before=before: advance(before + done))  # type: ignore[misc]
             before += job.size or 0
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run_job(job: Job, advance: Callable[[int], object]) -> ConversionReport:

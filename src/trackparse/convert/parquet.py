@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Final
@@ -68,7 +68,7 @@ class ParquetSink:
             return
         # By the thread, too: after Ctrl-C a row group may still be under way.
         with self._executor:
-            self._executor.submit(self._file.close).result()
+            self._executor.submit(_then_free_memory, self._file.close).result()
 
     def _hand_over(self) -> None:
         """Give a full row group to the thread. Wait for the one before first: two are in memory, never three."""
@@ -80,7 +80,18 @@ class ParquetSink:
             self._file.begin(self._groups.schema)
         if self._executor is None:
             self._executor = ThreadPoolExecutor(1, "trackparse-parquet")
-        self._writing = self._executor.submit(self._file.write, [table])
+        self._writing = self._executor.submit(_then_free_memory, self._file.write, [table])
+
+
+def _then_free_memory(work: Callable[..., None], *arguments: object) -> None:
+    """Do the work, and give back what the writer took for it.
+
+    The writer's allocator would keep it: as much as a row group, and more from one conversion to the next.
+    """
+    try:
+        work(*arguments)
+    finally:
+        pa.default_memory_pool().release_unused()
 
 
 class _File:

@@ -12,6 +12,7 @@ import math
 import sys
 from array import array as array_of_numbers
 from collections.abc import Collection, Sequence
+from itertools import accumulate
 from typing import Final
 
 import pyarrow as pa
@@ -19,12 +20,13 @@ import pyarrow as pa
 from trackparse.columns.builder import VALUE_BYTES, ColumnBuilder, encoded, runs_of
 from trackparse.errors import LimitError
 from trackparse.records.kernel.chooser import kernel
-from trackparse.records.kernel.codes import Run
+from trackparse.records.kernel.codes import Buffer, Run
 from trackparse.records.segments import Segment
 from trackparse.schema import NULL_IF_EMPTY
 
-# Bytes of text held for one row group; with less that repeats than usual it ends before its rows are full.
-TEXT_BYTES: Final = 32 << 20
+# Bytes of text held for one row group; with less that repeats than usual it ends before its rows are full. The writer
+# takes up to five times as much: 11 MiB keep an ordinary conversion below 200 MiB, pyarrow itself included.
+TEXT_BYTES: Final = 11 << 20
 # Distinct values of all columns; short ones cost more than their text.
 VALUES: Final = 1 << 20
 # Bytes of codes, offsets, validity and times: with hundreds of columns they, not text, end the row group.
@@ -49,7 +51,6 @@ _SMALL_SAMPLE: Final = 2048
 # look-up for each value costs more than all else that is done with it.
 _DISTINCT_SHARE: Final = 0.6
 CODES: Final = pa.dictionary(pa.int32(), pa.string())
-_CODES_AT_FIRST: Final = 16 << 20  # bytes of codes that all columns together have room for before more come
 _PAGE_ROWS: Final = 1024  # that the writer takes before it looks whether the page is full
 # Arrays that small, so many in a row, become one: each costs as much as some hundred bytes of values.
 _FEW: Final = 16
@@ -101,20 +102,20 @@ class PlainColumn:
         # dictionary follows in the same row group, the writer goes over to plain values and encodes none of them: so
         # the first row has a dictionary of its own.
         first, rest = arrays[0].slice(0, 1), arrays[0].slice(1)
-        numbers = pa.py_buffer(array_of_numbers("i", range(max(map(len, arrays)))))
+        numbers = pa.py_buffer(array_of_numbers("i", range(max(array.offset + len(array) for array in arrays))))
         return pa.chunked_array([_numbered(array, numbers) for array in (first, rest, *arrays[1:])], CODES)
 
 
 class DictionaryColumn:
     """The rows of one column that wait for their row group, as codes, and each distinct value once."""
 
-    def __init__(self, name: str, columns: ColumnBuilder, room: int, most: int) -> None:
-        """Codes have ``room`` bytes at first, and never more than ``most``."""
+    def __init__(self, name: str, columns: ColumnBuilder, most: int) -> None:
+        """Codes have ``most`` bytes at most."""
         self.name = name
         self._columns = columns
         self._values = kernel.Dictionary()
         self._most = most
-        self._codes = bytearray(room)
+        self._codes = bytearray()
         self._used = 0  # bytes of it
 
     @property
@@ -135,7 +136,7 @@ class DictionaryColumn:
     def _add_codes(self, codes: bytes) -> None:
         start, self._used = self._used, self._used + len(codes)
         if self._used > len(self._codes):
-            roomier = bytearray(min(self._most, max(2 * len(self._codes), self._used)))
+            roomier = bytearray(min(self._most, 2 * self._used))
             roomier[:start] = memoryview(self._codes)[:start]
             self._codes = roomier
         self._codes[start : self._used] = codes
@@ -145,24 +146,32 @@ class DictionaryColumn:
 
         They do if there are few distinct values, or if long values repeat.
         """
-        count, distinct = self._used // 4, len(self._values)
-        if not count or not self._values.total:
+        held, distinct = self._used // 4, len(self._values)
+        if not held or not self._values.total:
             return True
+        # A null has no value, so it is no repetition of one.
+        count = held - kernel.validity_of(memoryview(self._codes)[: self._used])[1]
+        rows = rows * count // held
         growth = _distinct_of(max(rows, count), count, distinct) / max(1, distinct) * count / max(rows, count)
         share = min(distinct / count, self._values.size / self._values.total)
         return share * growth <= _DISTINCT_SHARE
 
     def as_plain(self) -> PlainColumn:
         """The same rows, as they are."""
-        return PlainColumn(self.name, self._columns, _plain(self.take()))
+        codes, (offsets, values) = self._take()
+        return PlainColumn(self.name, self._columns, _plain(codes, memoryview(offsets).cast("B").cast("i"), values))
 
     def take(self) -> pa.ChunkedArray:
         """Hand over all rows; none are left."""
         count = len(self._values)
-        values = pa.StringArray.from_buffers(count, *map(pa.py_buffer, self._values.take()))
+        codes, values = self._take()
+        return pa.chunked_array([encoded(codes, pa.StringArray.from_buffers(count, *map(pa.py_buffer, values)))])
+
+    def _take(self) -> tuple[memoryview, tuple[Buffer, Buffer]]:
+        """The codes, and the values as offsets and bytes; none are left."""
         codes = memoryview(self._codes)[: self._used]
         self._codes, self._used = bytearray(), 0
-        return pa.chunked_array([encoded(codes, values)])
+        return codes, self._values.take()
 
 
 def _distinct_of(rows: int, count: int, distinct: int) -> float:
@@ -179,14 +188,15 @@ def _distinct_of(rows: int, count: int, distinct: int) -> float:
 
 
 def _numbered(array: pa.StringArray, numbers: pa.Buffer) -> pa.DictionaryArray:
-    """The values as a dictionary of themselves, each in its place."""
-    indices = pa.Array.from_buffers(pa.int32(), len(array), [None, numbers])
-    if array.null_count:
-        import pyarrow.compute as pc  # few logs have nulls in a column that does not repeat
+    """The values as a dictionary of themselves, each in its place.
 
-        indices = pc.if_else(array.is_null(), None, indices)
-        array = array.fill_null("")
-    return pa.DictionaryArray.from_arrays(indices, array, safe=False)
+    Made of the same buffers: pyarrow.compute, once imported, takes 28 MiB.
+    """
+    validity, offsets, data = array.buffers()
+    end = array.offset + len(array)
+    indices = pa.Array.from_buffers(pa.int32(), len(array), [validity, numbers], offset=array.offset)
+    values = pa.Array.from_buffers(pa.string(), end, [None, offsets, data])
+    return pa.DictionaryArray.from_arrays(indices, values, safe=False)
 
 
 def _close_fitting(array: pa.StringArray) -> pa.StringArray:
@@ -198,13 +208,26 @@ def _close_fitting(array: pa.StringArray) -> pa.StringArray:
     return pa.Array.from_buffers(pa.string(), len(array), [validity, offsets, data], array.null_count)
 
 
-def _plain(codes: pa.ChunkedArray) -> list[pa.Array]:
-    """Text without codes, in pieces of about ``_STEP`` bytes: of one piece the writer puts 1,024 rows into a page."""
-    array = codes.chunk(0).cast(pa.string())
-    rows = max(1, len(array) * _STEP // max(1, array.nbytes))
-    if rows >= _PAGE_ROWS:
-        return [array]
-    return [array.slice(start, rows) for start in range(0, len(array), rows)]
+def _plain(codes: memoryview, offsets: memoryview, values: Buffer) -> list[pa.Array]:
+    """Text without codes, in pieces of about ``_STEP`` bytes: of one piece the writer puts 1,024 rows into a page.
+
+    Only a sample comes here, so Python is fast enough. ``cast`` would import pyarrow.compute, and ``pa.array`` pandas:
+    28 MiB or more.
+    """
+    data = memoryview(values)
+    rows = [data[offsets[code] : offsets[code + 1]] if code >= 0 else data[:0] for code in codes.cast("i")]
+    count = max(1, len(rows) * _STEP // max(1, sum(map(len, rows))))
+    if count >= _PAGE_ROWS:
+        count = len(rows)
+    return [_strings(rows[at : at + count], codes[4 * at : 4 * (at + count)]) for at in range(0, len(rows), count)]
+
+
+def _strings(rows: Sequence[memoryview], codes: memoryview) -> pa.StringArray:
+    """The values of the rows. Where the code is that of a null, so is the value."""
+    ends = array_of_numbers("i", accumulate(map(len, rows), initial=0))
+    validity, nulls = kernel.validity_of(codes)
+    buffers = [validity and pa.py_buffer(validity), pa.py_buffer(ends), pa.py_buffer(b"".join(rows))]
+    return pa.Array.from_buffers(pa.string(), len(rows), buffers, nulls)
 
 
 class RowGroups:
@@ -230,7 +253,6 @@ class RowGroups:
         self._held = 0
         self._log_bytes = 0  # of the records held
         self.full = False
-        self._room = min(4 * self._rows, _CODES_AT_FIRST // max(1, len(kinds)))
         self._columns = self._new_columns()
         self._plain: set[str] = set()  # text columns that were not encoded in the last row group
 
@@ -331,9 +353,8 @@ class RowGroups:
         return table
 
     def _new_columns(self) -> list[PlainColumn | DictionaryColumn]:
-        most = 4 * self._rows
         return [
-            DictionaryColumn(field.name, self._builder, min(self._room, most), most)
+            DictionaryColumn(field.name, self._builder, 4 * self._rows)
             if field.type == pa.string()
             else PlainColumn(field.name, self._builder)
             for field in self._builder.schema

@@ -173,6 +173,9 @@ static int64_t code_of_tag(values_t *d, uint32_t tag, const uint8_t *p, size_t n
     return (int64_t)d->count - 1;
 }
 
+#define CACHE_LINE 64
+#define FETCHED_BYTES 512 /* of one value: a message with its payload has about 250 */
+
 #ifdef __GNUC__
 #define fetch_ahead(p) __builtin_prefetch(p)
 #else
@@ -187,7 +190,7 @@ static inline const int32_t *likely_start(const values_t *d, uint32_t tag)
 }
 
 /* Ask for the memory of some values before it is needed: a table of many values is larger than the cache. */
-static void fetch_values(const values_t *d, const uint32_t *tags, size_t count)
+static void fetch_values(const values_t *d, const uint32_t *tags, const size_t *sizes, size_t count)
 {
     if (d->count < CACHED_VALUES)
         return;
@@ -197,8 +200,8 @@ static void fetch_values(const values_t *d, const uint32_t *tags, size_t count)
         fetch_ahead(likely_start(d, tags[i]));
     for (size_t i = 0; i < count; i++) {
         const int32_t *start = likely_start(d, tags[i]);
-        if (start)
-            fetch_ahead(value_bytes(d) + *start);
+        for (size_t at = 0; start && at < sizes[i] && at < FETCHED_BYTES; at += CACHE_LINE)
+            fetch_ahead(value_bytes(d) + *start + at);
     }
 }
 
@@ -211,7 +214,7 @@ static int fill_group(values_t *d, const uint8_t *const *at, const size_t *sizes
     uint32_t tags[GROUP];
     for (size_t i = 0; i < count; i++)
         tags[i] = at[i] ? tag_of(d, at[i], sizes[i]) : 0;
-    fetch_values(d, tags, count);
+    fetch_values(d, tags, sizes, count);
     for (size_t i = 0; i < count; i++) {
         int64_t code = at[i] ? code_of_tag(d, tags[i], at[i], sizes[i]) : NULL_CODE;
         if (code < 0 && at[i])
