@@ -18,8 +18,6 @@ import pytest
 
 import trackparse
 from support.cli import BAD, HEADER, PLAIN, PROGRAM, ROW, csv_of, ended, failed, good, with_bad, with_text
-from trackparse.cli.inputs import Input
-from trackparse.cli.progress import progress_bar
 from trackparse.convert import jobs
 from trackparse.testing.sample import COLUMNS, encode_row, sample_rows, write_sample
 
@@ -173,12 +171,10 @@ def test_large_logs_get_a_process_for_two_cores(
     logs = [tmp_path / f"day{number}.zip" for number in range(3)]
     for path in logs:
         write_sample(path, rows=10)
-    todo = [jobs.Job(Input(str(path)), path.with_suffix(".parquet"), None, {}) for path in logs]
-    with progress_bar("converting", None, shown=False) as bar:
-        outcomes = [outcome.code for outcome in jobs.run_jobs(todo, 3 if cores == 4 else 2, bar)]
-    assert outcomes == [0, 0, 0]
+    reports = trackparse.convert_logs(logs, tmp_path, jobs=3 if cores == 4 else 2)
+    assert [report.error for report in reports] == [None] * 3
     assert next(started) == processes
-    assert [rows_in(job.dest) for job in todo] == [10, 10, 10]
+    assert [rows_in(tmp_path / f"day{number}.parquet") for number in range(3)] == [10, 10, 10]
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

@@ -43,7 +43,7 @@ class Known:
 KNOWN: tuple[Known, ...] = (
     Known(
         "header run into a record that has lines like a record's",
-        b'timestamp;tracking_code;status\n2021-04-20 13:01:01;T;"s\n"//timestamp;tracking_code;status\n',
+        b'timestamp;tracking_code;status\n2021-04-20 13:01:01;T;"\n2021-04-20 13:01:01;"//timestamp;tracking_code;x\n',
         "a good record with a header run into it is a reject if a line of it looks like the start of a record",
     ),
     Known(

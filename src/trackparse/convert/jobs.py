@@ -45,6 +45,8 @@ _PROGRAM: Final = (
 )
 # The metadata that says what a file was made of: JSON of the log's name, size and time, and of the options.
 MADE_OF: Final = "trackparse.made_of"
+# Made now: where there is no memory left, that has to be told all the same.
+_NO_REJECTS: Final = SCHEMA.empty_table()
 # Options that say nothing about what is in the file.
 _NOT_IN_FILE: Final = (
     *("on_rejects", "rejects", "progress", "limits", "block_size", "string_type", "dictionary", "filesystem"),
@@ -128,13 +130,16 @@ def run_job(job: Job, advance: Callable[[int], object]) -> ConversionReport:
     except Exception as error:
         if not job.expected(error):
             raise
+        if isinstance(error, MemoryError):
+            # Its traceback holds all that filled the memory.
+            error = error.with_traceback(None)
         return _report(job, error=error)
 
 
 def _report(job: Job, **more: Any) -> ConversionReport:
     """The report of a job that converted nothing."""
     numbers = {field.name: 0 for field in dataclasses.fields(ConversionReport) if field.type in ("int", "float")}
-    given: dict[str, Any] = {**numbers, "rejects": SCHEMA.empty_table(), "rejects_path": None, "damage": None, **more}
+    given: dict[str, Any] = {**numbers, "rejects": _NO_REJECTS, "rejects_path": None, "damage": None, **more}
     return ConversionReport(source=job.name, path=job.dest, **given)
 
 
