@@ -60,7 +60,9 @@ def scan_log(
             if rows == 0:
                 return
 
-    return register_io_source(frames, schema=lambda: _frame(logs.schema.empty_table()).schema, is_pure=True)
+    return register_io_source(
+        frames, schema=lambda: _frame(pa.Table.from_batches([], schema=logs.schema)).schema, is_pure=True
+    )
 
 
 def _frames(logs: LogDataset, columns: list[str] | None, predicate: pl.Expr | None) -> Iterator[pl.DataFrame]:
@@ -78,7 +80,7 @@ def _frames(logs: LogDataset, columns: list[str] | None, predicate: pl.Expr | No
         asked["where"] = _Meeting(predicate, logs.where)
         predicate = None
     with logs.open(**asked) as log:
-        yield _asked_for(_frame(log.schema.empty_table()), columns, None)
+        yield _asked_for(_frame(pa.Table.from_batches([], schema=log.schema)), columns, None)
         for batch in log:
             yield _asked_for(_frame(pa.Table.from_batches([batch])), columns, predicate)
 
