@@ -80,7 +80,7 @@ def _frames(logs: LogDataset, columns: list[str] | None, predicate: pl.Expr | No
         asked["where"] = _Meeting(predicate, logs.where)
         predicate = None
     with logs.open(**asked) as log:
-        yield _asked_for(_frame(pa.Table.from_batches([], schema=log.schema)), columns, None)
+        yield _asked_for(_empty(log.schema), columns, None)
         for batch in log:
             yield _asked_for(_frame(pa.Table.from_batches([batch])), columns, predicate)
 
@@ -114,6 +114,10 @@ class _Meeting(Selection):
         import pyarrow.compute as pc
 
         return pc.and_kleene(met, self._also.mask(batch))
+
+
+def _empty(schema: pa.Schema) -> pl.DataFrame:
+    return _frame(pa.Table.from_batches([], schema=schema))
 
 
 def _frame(table: pa.Table) -> pl.DataFrame:

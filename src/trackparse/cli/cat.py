@@ -112,7 +112,7 @@ class _Writer:
                 f"its columns are not those of the first log ({names}): name the columns that you want with --columns"
             )
         self._schema = schema
-        return _csv(pa.Table.from_batches([], schema=schema), header=True)
+        return _csv(schema.empty_table(), header=True)
 
     def rows(self, batch: pa.RecordBatch) -> Iterable[bytes]:
         """The rows of a batch, in pieces."""
