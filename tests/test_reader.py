@@ -723,3 +723,31 @@ def test_the_parts_of_a_split_log_have_the_columns_of_its_header() -> None:
     with trackparse.open_log(mixed) as log:
         rows = log.read_all().to_pylist()
     assert [row["hwid"] for row in rows] == ["device", "H6", "H6", "h", "h"]
+
+
+@pytest.mark.parametrize("other", [b"", b"\n", b"name;value\na;1\n", H8 + b"timestamp"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_member_that_is_no_log_costs_itself(other: bytes, place: int) -> None:
+    logs = [H8 + line() * 2, H8 + line() * 3]
+    logs.insert(place, other)
+    data = python_zip({f"{number}.csv": log for number, log in enumerate(logs)})
+    rows: list[Any] = []
+    with trackparse.open_log(data, on_error="quarantine") as log:
+        if other.startswith(H8):
+            assert len(log.read_all()) == 5
+            assert log.stats.rejected == 1
+            return
+        with pytest.raises(trackparse.HeaderError, match=rf"{place}\.csv"):
+            rows.extend(log)
+        assert sum(len(batch) for batch in rows) == 5
+        assert log.stats.members == 3
+
+
+def test_of_several_members_that_are_no_logs_the_first_is_told() -> None:
+    data = python_zip({"a.csv": b"", "b.csv": H8 + line(), "c.csv": b"x\n"})
+    with trackparse.open_log(data) as log:
+        assert next(log).num_rows == 1
+        with pytest.raises(trackparse.HeaderError, match=r"a\.csv"):
+            next(log)
+    with pytest.raises(trackparse.HeaderError, match=r"a\.csv"):
+        trackparse.open_log(python_zip({"a.csv": b"", "b.csv": b"x\n"}))

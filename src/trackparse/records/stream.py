@@ -188,7 +188,8 @@ class SegmentStream:
         """All segments of all members; None where a block ends. An error comes after all segments before it."""
         indexer = self._indexer
         inside = others = False
-        refused: HeaderError | LimitError | None = None  # raised at the member's end, unless the member is damaged
+        refused: HeaderError | LimitError | None = None  # of this member, whose end says whether it is damaged
+        no_log: HeaderError | None = None  # of the first member that is no log; raised behind the others
         while True:
             try:
                 item = next(self._ahead, None)
@@ -199,6 +200,12 @@ class SegmentStream:
                     yield from self._abandon()
                 raise
             if item is None:
+                if no_log:
+                    try:
+                        raise no_log
+                    finally:
+                        # The error's traceback refers to this frame, which must not refer to the error.
+                        no_log = None
                 return
             if isinstance(item, MemberStart):
                 inside, others, refused = True, item.others, None
@@ -210,12 +217,10 @@ class SegmentStream:
                 continue
             try:
                 if isinstance(item, MemberEnd):
-                    inside = False
                     if refused:
                         try:
                             raise refused
                         finally:
-                            # The error's traceback refers to this frame, which must not refer to the error.
                             refused = None
                     yield from indexer.finish()
                 elif isinstance(item, MemberDamaged):
@@ -230,8 +235,20 @@ class SegmentStream:
                 # A damaged member may cause this error; whether it is damaged is known at its end only. Other members
                 # may still be read, so the rest of this one is skipped.
                 if not (inside and others):
+                    if no_log is None or isinstance(error, LimitError):
+                        raise
+                    try:
+                        raise no_log from None
+                    finally:
+                        no_log = None
+                if not isinstance(item, MemberEnd):
+                    refused = error.with_traceback(None)
+                elif isinstance(error, HeaderError):
+                    no_log = no_log or error.with_traceback(None)
+                else:
                     raise
-                refused = error.with_traceback(None)
+            if isinstance(item, MemberEnd):
+                inside = False
             yield None
             if self._progress is not None:
                 self._progress(self.stats)
