@@ -10,9 +10,20 @@ import pytest
 _QUICK = frozenset(
     f"test_{name}.py"
     for name in (
-        *("archive", "cases", "cli", "cli_cat", "cli_check", "cli_convert", "cli_fetch", "cli_head", "cli_stats"),
-        *("client", "columns", "destinations", "events", "files", "filters", "layering", "parquet"),
-        *("reader", "rejects", "salvage", "schema", "sources", "testing_service", "token"),
+        *(
+            "aio",
+            "archive",
+            "cases",
+            "cli",
+            "cli_cat",
+            "cli_check",
+            "cli_convert",
+            "cli_fetch",
+            "cli_head",
+            "cli_stats",
+        ),
+        *("aio", "client", "columns", "destinations", "events", "files", "filters", "layering", "parquet"),
+        *("polars", "reader", "rejects", "salvage", "schema", "sources", "testing_service", "token"),
     )
 )
 # What takes longest in these files; each stands beside a quick test of the same code.
