@@ -89,6 +89,8 @@ class LogDataset:
         ...     table = log.read_all()
         ...     print(log.rejects["member"], log.damage)
         """
+        if "filesystem" in options:
+            raise OptionError("filesystem: it goes with the sources: give it to trackparse.dataset")
         asked = LogDataset(self._logs, dataset_options({**self._options, **options})) if options else self
         if asked._found is None and asked._options["columns"] is not None:
             asked._found = asked._look()
@@ -210,12 +212,12 @@ def dataset(sources: DatasetSource | Iterable[DatasetSource], **options: Unpack[
 
     ``sources`` is the path or the URL of a log, a glob, a directory, the bytes of a log, or a list of these. URLs are
     those of ``open_log``; ``s3://`` and the like may be globs and folders, too. With ``filesystem`` paths are paths in
-    it. A glob stands for all
-    files that it matches; a directory for the ``*.zip``, ``*.csv`` and ``*.csv.gz`` in it and below it, without those
-    whose names begin with ``.``, ``_`` or ``~``. Logs are read in the order of their names, and a file once only,
-    however often it is named.
+    it. A glob stands for all files that it matches; a directory for the ``*.zip``, ``*.csv`` and ``*.csv.gz`` in it and
+    below it, without those whose names begin with ``.``, ``_`` or ``~``. Logs are read in the order of their names, and
+    a file once only, however often it is named.
 
-    Options are those of ``open_log``, and apply to each log by itself; for all logs together:
+    Options are those of ``open_log``, and apply to each log by itself, but for ``max_rejects_bytes`` and
+    ``max_dictionary_bytes`` of ``limits``, which are for all logs together. So are these:
 
     - ``columns``: may also name ``"log"``, for a column with the name of the log, as in ``files``. A known column that
       a log lacks is null there, and so is another one that at least one of the logs has. Without ``columns`` the first

@@ -161,7 +161,7 @@ class Event(NamedTuple):
     hwid: the hardware id of the device.
     status: a ``Status``, or the text of a status that is not one of these.
     description: ``Success``, the text of an error, or empty.
-    app_code: the application that the message was sent to; may be empty.
+    app_code: the application that the message was sent to; may be empty. None where the log has no such column.
     payload: what was sent, a ``Payload``. None where it is empty. Check for None before you look into it.
 
     >>> for event in trackparse.iter_events("tracking_log.zip"):

@@ -18,6 +18,7 @@ from trackparse.rejects.files import holds_rejects
 from trackparse.schema import LOG
 from trackparse.sources.listing import Log
 from trackparse.sources.source import Source
+from trackparse.sources.urls import scheme_of
 
 logger: Final = logging.getLogger("trackparse")
 
@@ -26,7 +27,7 @@ class JoinedLogs:
     """The segments of logs, one log after the other, and what was counted of all of them.
 
     ``damage`` has the errors of logs that could not be read to their end, if ``keep_damaged``; else such an error is
-    raised. Each log has the whole of its limits, and a damaged one costs none of the others anything.
+    raised. A damaged log costs none of the others anything.
     """
 
     def __init__(
@@ -91,7 +92,7 @@ class JoinedLogs:
                 if not indexer.first_columns:
                     raise ArchiveError(f"{log.name}: no log in this archive")
             except (ArchiveError, HeaderError) as error:
-                if isinstance(error, HeaderError) and holds_rejects(Path(log.name)):
+                if isinstance(error, HeaderError) and _is_rejects(log):
                     error = _rejects_error(log.name)
                 if not self._keep:
                     raise error from None
@@ -154,6 +155,14 @@ class JoinedLogs:
             raise self.damage[0]
         kept = f"{error.message}; its records before that are kept, and the other logs are read"
         logger.warning(TrackparseError(kept, advice=error.advice, option=error.option))
+
+
+def _is_rejects(log: Log) -> bool:
+    """Whether it is a file of rejects, on this machine."""
+    try:
+        return not scheme_of(log.name) and holds_rejects(Path(log.name))
+    except OSError:
+        return False
 
 
 def _rejects_error(name: str) -> HeaderError:

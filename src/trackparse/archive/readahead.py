@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import suppress
@@ -141,8 +142,9 @@ class _Shared:
             # A forked child has no such thread, and the archive looks as if it were in use.
             self.archive.source.close()
         elif threading.current_thread() not in started:
+            deadline = time.monotonic() + wait
             for thread in started:
-                thread.join(wait)
+                thread.join(max(0.0, deadline - time.monotonic()))
 
     # ---- in a thread ------------------------------------------------------------------------------------
 
@@ -173,7 +175,7 @@ class _Shared:
             self.order.put(lane)
             if member.independent:
                 self._all_taken = not member.others
-                if member.others and len(self.lanes) < _lanes_most():
+                if member.others and len(self.lanes) < _lanes_most() and not self.stopped:
                     with suppress(RuntimeError):  # there are too many threads, or the interpreter ends
                         self._go_side_by_side(lane)
             return member
@@ -251,9 +253,10 @@ class ReadAhead:
             return item
         self._done = True
         # The consumer may remove the file now.
-        shared.end(_CLOSE_WAIT)
         if isinstance(item, _End):
+            shared.end(_CLOSE_WAIT)
             raise StopIteration
+        shared.stop(_CLOSE_WAIT)
         try:
             raise item.error
         finally:

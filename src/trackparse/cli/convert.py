@@ -119,7 +119,7 @@ def convert(
     outputs = _destinations(inputs, output, directory, rejects, strict)
     asked = convert_options(options_of(strict, keep_partial, options))  # type: ignore[arg-type]
     todo = [
-        Job(log.name, log.size, log.source, dest, rejects, asked, existing, expected)
+        Job(log.name, log.size, log.time, log.source, dest, rejects, asked, existing, expected)
         for log, (dest, rejects) in zip(inputs, outputs, strict=True)
     ]
     try:

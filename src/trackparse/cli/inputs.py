@@ -58,13 +58,24 @@ class Input:
     @property
     def size(self) -> int | None:
         """Bytes; None if the size is not known."""
+        status = self._status()
+        return None if status is None else status.st_size
+
+    @property
+    def time(self) -> int | None:
+        """When it was last changed, in nanoseconds; None if that is not known."""
+        status = self._status()
+        return None if status is None or self.is_stdin else status.st_mtime_ns
+
+    def _status(self) -> os.stat_result | None:
+        """What the system tells of a file; None for anything else."""
         if self.is_url:
             return None
         try:
             status = os.fstat(sys.stdin.fileno()) if self.path is None else self.path.stat()
         except (OSError, ValueError, AttributeError):
             return None
-        return status.st_size if stat.S_ISREG(status.st_mode) else None
+        return status if stat.S_ISREG(status.st_mode) else None
 
     @contextmanager
     def source(self) -> Iterator[Any]:

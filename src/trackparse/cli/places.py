@@ -37,8 +37,3 @@ class PlaceType(click.Path):
             self.fail(str(error), param, ctx)
         path = local_path(value) if scheme else value
         return value if path is None else super().convert(path, param, ctx)
-
-
-def is_url(text: str) -> bool:
-    """Whether the text is a URL, and not the name of a file."""
-    return bool(scheme_of(text))

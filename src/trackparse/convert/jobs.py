@@ -24,12 +24,12 @@ from trackparse.convert.conversion import ConversionReport, convert
 from trackparse.convert.outputs import Output, check_places, make_folder, name_in, named_after, rejects_beside, shown
 from trackparse.convert.places import place_of
 from trackparse.datasets import DatasetSource
-from trackparse.errors import OptionError, TrackparseError, printable, suggestion
+from trackparse.errors import ArchiveError, OptionError, TrackparseError, printable, suggestion
 from trackparse.options import ConvertOptions, convert_options
 from trackparse.rejects.kept import SCHEMA
 from trackparse.signals import signals_held
 from trackparse.sources.listing import logs_of
-from trackparse.sources.urls import local_path, scheme_of
+from trackparse.sources.urls import name_of, scheme_of
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -69,7 +69,7 @@ class Job:
     """One log to convert. It can be sent to another process.
 
     name: as messages call the log.
-    size: in bytes, None if it is not known.
+    size: in bytes, and time: when it was last changed, in nanoseconds; None if that is not known.
     source: gives what the log is read from.
     dest: the Parquet file.
     rejects: the file for bad records. None: a bad record is an error, or skipped.
@@ -80,6 +80,7 @@ class Job:
 
     name: str
     size: int | None
+    time: int | None
     source: Callable[[], AbstractContextManager[Any]]
     dest: Output
     rejects: Output | None
@@ -148,11 +149,11 @@ def _report(job: Job, **more: Any) -> ConversionReport:
 
 def _made_of(job: Job) -> dict[str, str]:
     """The metadata that tell what the file is made of; empty if that is not known."""
-    try:
-        status = Path(job.name).stat()
-    except (OSError, ValueError):
+    if job.size is None or job.time is None:
         return {}
-    log = {"name": printable(os.path.abspath(job.name)), "size": status.st_size, "time": status.st_mtime_ns}  # noqa: PTH100
+    stored = scheme_of(job.name) or job.options["filesystem"] is not None
+    name = printable(job.name if stored else os.path.abspath(job.name))  # noqa: PTH100
+    log = {"name": name, "size": job.size, "time": job.time}
     options = {name: _plain(value) for name, value in job.options.items() if name not in _NOT_IN_FILE}
     return {MADE_OF: json.dumps({**log, "options": options}, sort_keys=True)}
 
@@ -166,7 +167,8 @@ def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {str(name): _plain(one) for name, one in value.items()}
+        # Their order is that of the columns.
+        return [[str(name), _plain(one)] for name, one in value.items()]
     if isinstance(value, frozenset | set):
         return sorted(map(_plain, value))
     if isinstance(value, Iterable):
@@ -184,28 +186,33 @@ def _found(job: Job, made_of: Mapping[str, str]) -> ConversionReport | None:
     with old:
         if job.existing == "error":
             raise _in_the_way(job, "the file exists")
-        before, records, size = _read_made_of(old)
+        before, records, size, damage = _read_made_of(old)
     now = json.loads(made_of.get(MADE_OF, "{}"))
-    if not before or not now:
+    if not now:
+        raise _in_the_way(job, "the file exists, and the size or the time of the log is not known")
+    if not before:
         raise _in_the_way(job, "the file exists, and does not say of which log it was made")
     # It may have been moved, or be named from another folder.
     if {**before, "name": ""} == {**now, "name": ""} and Path(before["name"]).name == Path(now["name"]).name:
-        return _report(job, records=records, bytes_out=size, skipped=True)
+        return _report(job, records=records, bytes_out=size, damage=damage, skipped=True)
     if before["name"] != now["name"]:
         raise _in_the_way(job, f"the file was made of another log, {before['name']}")
     return None
 
 
-def _read_made_of(file: Any) -> tuple[dict[str, Any], int, int]:
-    """What a Parquet file was made of, its rows and its bytes. Nothing if this module did not make it."""
+def _read_made_of(file: Any) -> tuple[dict[str, Any], int, int, ArchiveError | None]:
+    """What a Parquet file was made of, its rows, its bytes, and the damage of its log. Nothing if others made it."""
     import pyarrow.parquet as pq
 
     try:
         metadata = pq.read_metadata(file)
-        told = json.loads((metadata.metadata or {})[MADE_OF.encode()])
-        return ({}, 0, 0) if "name" not in told else (told, metadata.num_rows, file.seek(0, os.SEEK_END))
+        pairs = metadata.metadata or {}
+        told = json.loads(pairs[MADE_OF.encode()])
+        partial_of = pairs.get(b"trackparse.partial", b"").decode()
+        damage = ArchiveError(partial_of) if partial_of else None
+        return ({}, 0, 0, None) if "name" not in told else (told, metadata.num_rows, file.seek(0, os.SEEK_END), damage)
     except (pa.ArrowInvalid, KeyError, ValueError, TypeError):
-        return {}, 0, 0
+        return {}, 0, 0, None
 
 
 def _in_the_way(job: Job, why: str) -> TrackparseError:
@@ -322,11 +329,18 @@ class _Worker:
 
 
 def _folder(dest: str | os.PathLike[str], filesystem: Any) -> Output:
-    """The folder to write to. OptionError if nothing can be written there."""
+    """The folder to write to. In a store that has folders it is made. OptionError if nothing can be written there."""
+    # pyarrow.fs takes a while to import, and the command line does without it.
+    from trackparse.sources.filesystem import errors_named, is_local, key_of, resolve
+
     place_of(dest, filesystem)
-    if filesystem is not None or (scheme_of(dest) and local_path(os.fspath(dest)) is None):
-        return os.fspath(dest)
-    return Path(local_path(os.fspath(dest)) or dest if scheme_of(dest) else dest)
+    files, path = resolve(dest, filesystem)
+    if is_local(files):
+        return Path(path)
+    if key_of(files, path)[0] not in ("s3", "gs"):  # these have no folders
+        with errors_named(name_of(dest)):
+            files.create_dir(path, recursive=True)
+    return os.fspath(dest)
 
 
 def convert_logs(
@@ -376,11 +390,11 @@ def convert_logs(
     quarantined = asked["on_error"] == "quarantine"
     todo = []
     for log in logs_of(sources, filesystem):
-        if log.name == "<bytes>":
+        if log.place is None:
             raise OptionError("a log in memory has no name: convert it with trackparse.convert_log")
         file = named_after(Path(name_in(log.name)), folder)
         rejects = rejects_beside(file) if quarantined else None
-        todo.append(Job(log.name, log.size, partial(nullcontext, log.place), file, rejects, asked, existing))
+        todo.append(Job(log.name, log.size, log.time, partial(nullcontext, log.place), file, rejects, asked, existing))
     elsewhere = "write to another folder"
     check_places([(job.name, job.name, {elsewhere: job.dest}) for job in todo])
     check_places([(job.name, job.name, {elsewhere: job.rejects}) for job in todo])

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import time
+import traceback
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
@@ -38,7 +39,11 @@ def _receive(connection: Connection, jobs: SimpleQueue[Job]) -> None:
     try:
         while True:
             jobs.put(connection.recv())
-    except (EOFError, OSError):
+    except Exception as error:
+        if not isinstance(error, EOFError | OSError):
+            # A job that cannot be read here: it has an object of a class that only the first process knows.
+            traceback.print_exc()
+            os._exit(1)
         # To the main thread alone: a signal there ends even a read from a source that never answers.
         signal.pthread_kill(main_thread().ident or 0, signal.SIGTERM)
     time.sleep(_CLEANUP)

@@ -116,8 +116,8 @@ def listed(
     path: str,
     is_log: Callable[[str], bool],
     passed_over: tuple[str, ...],
-) -> list[tuple[str, int | None]]:
-    """The files that a file, a glob or a folder in a store stands for: how to name each again, and its size in bytes.
+) -> list[tuple[str, int | None, int | None]]:
+    """The files that a file, a glob or a folder in a store stands for: how to name each again, its size, its time.
 
     ``files`` and ``path`` are what ``resolve`` makes of ``place``. Of a folder and those below it: the files that are
     logs by their names, and not hidden. FileNotFoundError if there is none.
@@ -127,7 +127,7 @@ def listed(
         forget_listing(files, path)
         info = files.get_file_info(path)
     if info.is_file:
-        return [(os.fspath(place), info.size)]
+        return [(os.fspath(place), info.size, info.mtime_ns)]
     magic = _MAGIC.search(path)
     folder = path[: magic.start()].rpartition("/")[0] if magic else path.rstrip("/")
     with errors_named(name):
@@ -137,7 +137,7 @@ def listed(
         below = one.path.removeprefix(folder).strip("/").split("/")
         hidden = any(part.startswith(passed_over) for part in below)
         if one.is_file and (_matches(one.path, path) if magic else is_log(below[-1]) and not hidden):
-            kept.append((_with_path(os.fspath(place), one.path), one.size))
+            kept.append((_with_path(os.fspath(place), one.path), one.size, one.mtime_ns))
     if not kept:
         why = "no file matches this pattern" if magic else "no log is there"
         raise FileNotFoundError(errno.ENOENT, why, name)

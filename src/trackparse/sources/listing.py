@@ -26,13 +26,15 @@ _PASSED_OVER: Final = (".", "_", "~")
 class Log(NamedTuple):
     """One log, which can be opened again and again.
 
-    name: as messages call it. size: in bytes, None if it is not known. place: its path or URL; None for a buffer.
+    name: as messages call it. size: in bytes, and time: when it was last changed, in nanoseconds since 1970; None if
+    that is not known. place: its path or URL; None for a buffer.
     """
 
     name: str
     open: Callable[[], Source]
     size: int | None
     place: str | None = None
+    time: int | None = None
 
 
 def logs_of(sources: Any, filesystem: Any = None) -> list[Log]:
@@ -46,15 +48,15 @@ def logs_of(sources: Any, filesystem: Any = None) -> list[Log]:
     named: dict[str, Log] = {}
     for source in [sources] if _is_one(sources) else sources:
         if isinstance(source, str | os.PathLike):
-            named.update((log.name, log) for log in _named(source, filesystem))
+            named.update((log.place or log.name, log) for log in _named(source, filesystem))
         else:
             memory.append(_buffer(source))
     if not (memory or named):
         raise OptionError("no sources: name at least one log")
     # A file with two names, by a link to the latest day say, would give its rows twice.
     files: dict[str, Log] = {}
-    for name in sorted(named):
-        files.setdefault(name if _is_stored(name, filesystem) else os.path.realpath(name), named[name])
+    for place in sorted(named):
+        files.setdefault(place if _is_stored(place, filesystem) else os.path.realpath(place), named[place])
     return [*memory, *files.values()]
 
 
@@ -106,7 +108,10 @@ def _named(place: str | os.PathLike[str], filesystem: Any) -> list[Log]:
         files, inside = resolve(place, filesystem)
         if not is_local(files):
             stored = listed(place, files, inside, _is_log, _PASSED_OVER)
-            return [Log(name_of(one), partial(open_anywhere, one, filesystem), size, one) for one, size in stored]
+            return [
+                Log(name_of(one), partial(open_anywhere, one, filesystem), size, one, time)
+                for one, size, time in stored
+            ]
         name = inside
     if not name:
         raise FileNotFoundError(errno.ENOENT, "no name of a log", name)
@@ -149,4 +154,4 @@ def _file(path: Path) -> Log:
             f"{path} can be read only once, but a dataset opens its logs anew at each use: read it with "
             "trackparse.open_log"
         )
-    return Log(str(path), partial(open_source, str(path)), status.st_size, str(path))
+    return Log(str(path), partial(open_source, str(path)), status.st_size, str(path), status.st_mtime_ns)
