@@ -30,7 +30,7 @@ def test_parquet_has_the_columns_and_the_misfits_are_told(log: Path, tmp_path: P
     asked = ("--payload", "alert=/aps/alert", "--payload", "uid=/md/uid:int64", "--payload", "on=/on:bool")
     done = good("convert", log, "-o", dest, "--columns", "status", *asked)
     assert (
-        done.stderr == f"trackparse: {log}: 2 values in payloads left out: not of the type asked for with --payload\n"
+        done.stderr == f"trackparse: {log}: 2 values in payloads are null: not of the type asked for with --payload\n"
     )
     table = pq.read_table(dest)
     assert table.schema.types == [pa.string(), pa.string(), pa.int64(), pa.bool_()]

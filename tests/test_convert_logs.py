@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import pytest
 
@@ -22,6 +23,7 @@ from support.archives import python_zip
 from support.cli import failed, good
 from support.kernels import SLOW
 from support.logs import H6, H8, line, line6
+from support.service import sample
 from trackparse.testing.sample import encode_row, sample_rows
 
 NAMES = ["a", "b", "c"]
@@ -300,3 +302,39 @@ class TestCommandLine:
         assert (
             "b.parquet: the file exists; write to another folder, or write over it with --existing replace" in message
         )
+
+
+def test_damage_is_not_forgotten_when_a_log_is_skipped(days: Path, lake: Path) -> None:
+    broken = days / "broken.zip"
+    broken.write_bytes(sample(20_000)[:-50_000])
+    for again in (False, True):
+        (report,) = trackparse.convert_logs(broken, lake, on_damage="keep")
+        assert report.skipped is again
+        assert "broken.zip" in str(report.damage)
+
+
+def test_a_folder_in_a_file_system_is_made(days: Path, tmp_path: Path) -> None:
+    files = pafs.SubTreeFileSystem(str(tmp_path), pafs.LocalFileSystem())
+    log = next(days.glob("*.zip"), None) or next(days.iterdir())
+    name = str(log.relative_to(tmp_path))
+    for again in (False, True):
+        (report,) = trackparse.convert_logs(name, "new/lake", filesystem=files)
+        assert report.error is None
+        assert report.skipped is again
+    assert (tmp_path / "new/lake" / log.name).with_suffix(".parquet").exists()
+
+
+def test_a_job_that_a_worker_cannot_read_is_told(days: Path, lake: Path) -> None:
+    class Files(pafs.SubTreeFileSystem):  # type: ignore[misc] # a worker knows no class of a function
+        def __reduce__(self) -> Any:
+            return _gone, ()
+
+    logs = [str(path.relative_to(days)) for path in sorted(days.iterdir())][:2]
+    reports = trackparse.convert_logs(
+        logs, "lake", jobs=2, filesystem=Files(str(days), pafs.LocalFileSystem()), limits=trackparse.Limits()
+    )
+    assert all("unexpected error" in str(report.error) for report in reports)
+
+
+def _gone() -> None:
+    raise AttributeError("Can't get attribute 'Files'")

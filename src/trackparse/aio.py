@@ -34,8 +34,9 @@ def batches(source: AsyncIterable[Any], **options: Unpack[ReadOptions]) -> Async
     thread.
 
     Inflating and parsing run in two threads of this log. Whatever ends the iteration, a cancelled task for one, ends
-    both, and closes a source that is an async generator. To end it with ``break``, use ``contextlib.aclosing``, as with
-    every async generator.
+    both, and closes a source that is an async generator. Where the body of the loop may end it, by ``break``, an error
+    or a cancelled task, use ``contextlib.aclosing``: without that, as with every async generator, its end comes a
+    little later.
 
     TypeError, at once, for a source that is no async iterable, and for a wrong option.
 

@@ -196,7 +196,7 @@ def counted(count: int, noun: str) -> str:
 
 def misfits_line(name: str, misfits: int) -> str:
     """What to say of values that do not fit their payload columns."""
-    return f"{name}: {counted(misfits, 'value')} in payloads left out: not of the type asked for with --payload"
+    return f"{name}: {counted(misfits, 'value')} in payloads are null: not of the type asked for with --payload"
 
 
 def megabytes(size: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import logging
 import os
@@ -43,7 +44,7 @@ _CLEANUP: Final = 12.0  # seconds that workers have to remove their files; they 
 _PROGRAM: Final = (
     "import sys; sys.path[:] = sys.argv[2:]; from trackparse.convert.worker import work; work(int(sys.argv[1]))"
 )
-# The metadata that says what a file was made of: JSON of the log's name, size and time, and of the options.
+# The metadata that says what a file was made of: JSON of the log's name, size and time, and a digest of the options.
 MADE_OF: Final = "trackparse.made_of"
 # Made now: where there is no memory left, that has to be told all the same.
 _NO_REJECTS: Final = pa.Table.from_batches([], schema=SCHEMA)
@@ -155,7 +156,9 @@ def _made_of(job: Job) -> dict[str, str]:
     name = printable(job.name if stored else os.path.abspath(job.name))  # noqa: PTH100
     log = {"name": name, "size": job.size, "time": job.time}
     options = {name: _plain(value) for name, value in job.options.items() if name not in _NOT_IN_FILE}
-    return {MADE_OF: json.dumps({**log, "options": options}, sort_keys=True)}
+    # A filter may name a hundred thousand codes.
+    digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()
+    return {MADE_OF: json.dumps({**log, "options": digest}, sort_keys=True)}
 
 
 def _plain(value: Any) -> Any:
@@ -358,7 +361,8 @@ def convert_logs(
     URL; it is made if it is missing. A file has the name of its log with ``.parquet`` in place of ``.zip``, ``.csv`` or
     ``.csv.gz``.
 
-    - ``jobs``: how many logs are converted at a time, each in a process of its own. Default: 1, in this process.
+    - ``jobs``: how many logs are converted at a time, each in a process of its own; at most one for two cores where all
+      logs are larger than 4 MiB, since one log keeps two cores busy. Default: 1, in this process.
     - ``existing``: what to do if the Parquet file of a log exists. ``"skip"`` (default): leave the log out if its file
       was made of it with the same options, and convert it again if its size or time, or the options, have changed. A
       file that this call did not make, or made of another log, is an error. ``"replace"``: convert it again.

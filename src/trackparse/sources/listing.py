@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 from trackparse.errors import OptionError
 from trackparse.sources.opening import open_anywhere
 from trackparse.sources.source import Source, open_source
-from trackparse.sources.urls import name_of, scheme_of
+from trackparse.sources.urls import check_is_no_collapsed_url, name_of, scheme_of
 
 # What counts as a log in a directory, by the end of its name.
 _LOGS: Final = (".zip", ".csv", ".csv.gz")
@@ -113,6 +113,8 @@ def _named(place: str | os.PathLike[str], filesystem: Any) -> list[Log]:
                 for one, size, time in stored
             ]
         name = inside
+    else:
+        check_is_no_collapsed_url(place)
     if not name:
         raise FileNotFoundError(errno.ENOENT, "no name of a log", name)
     path = Path(name)

@@ -46,7 +46,8 @@ def check_is_no_collapsed_url(path: str | os.PathLike[str]) -> None:
     """OptionError for ``Path("s3://lake/x.zip")``, which is ``s3:/lake/x.zip``, unless there is a folder ``s3:``."""
     text = os.fsdecode(path)
     if _COLLAPSED.match(text) and not Path(text.partition("/")[0]).exists():
-        raise OptionError(f"{text}: a URL has two slashes; pathlib drops one: hand over the URL as a str")
+        shown = redacted_url(text.replace(":/", "://", 1)).replace("://", ":/", 1)
+        raise OptionError(f"{shown}: a URL has two slashes; pathlib drops one: hand over the URL as a str")
 
 
 def unknown_scheme(url: str) -> OptionError:
