@@ -284,7 +284,7 @@ class Reader:
             # The header ends the record, as the end of the member would.
             return self.choose(header, self.data[:inside]), inside
         if whole.fault is None and not self.may_follow(header, self.data, whole.end):
-            inside = self.header_behind(header, whole.end)
+            inside = self.header_behind(header, self.at)
             if inside is not None:
                 cut = self.data[:inside]
                 shorter = self.choose(header, cut)
@@ -376,6 +376,8 @@ class Reader:
             not self.may_follow(header, data, reading.end),
             payload is not None and not json_or_empty(reading.fields[payload]),
             self.is_header_at(header, data, reading.end),
+            # Of equal ones that nothing follows, the shorter one.
+            0 if self.may_follow(header, data, reading.end) else reading.end,
             self.in_force not in reading.dialects,
             reading.choices,
         )

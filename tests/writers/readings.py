@@ -12,6 +12,9 @@ The order, from the strongest criterion to the weakest:
 5. the reading is one of the dialect in force;
 6. closing a field before going on.
 
+The page has one more before the fifth: of two readings that nothing follows, the shorter one. In a log without damage
+something follows each record, so it is left out here.
+
 The opposite of the sixth has the number 7, and is in no order but those of comparisons.
 """
 

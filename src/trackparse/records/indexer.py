@@ -107,6 +107,8 @@ class Indexer:
         self._member = member
         self._log = log
         self.columns = None
+        if not self._trusted:
+            self._last_columns = ()
         self._trusted = True
         self._dialect = self._first_dialect
         self._carry = bytearray()
@@ -413,7 +415,8 @@ class Indexer:
 
         They are those of a generation, or of the member before: a log that was split has its header in the first part.
         """
-        before = self._last_columns
+        # A record that another column begins is not known for one.
+        before = self._last_columns if self._last_columns[:1] == COLUMNS[:1] else ()
         layouts = [*([before] if before else []), *(names for names in GENERATIONS if len(names) != len(before))]
         found: list[tuple[bool, int, tuple[str, ...]]] = []  # whether the record is bad, where it ends, the columns
         for columns in layouts:

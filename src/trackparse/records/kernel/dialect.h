@@ -48,6 +48,7 @@ enum { IN_FORCE, CHOOSING, OTHER, NO_OTHER };
 /* In place of a number of criteria or of fields: there was no such reading. */
 enum { NO_READING = -1 };
 
+static int comes_before(int misses, const reading_t *r, int other_misses, const reading_t *other);
 static void end_with_line(window_t *w, size_t start);
 static int next_reading(readings_t *x, const window_t *w, size_t start, choices_t *choices, reading_t *r);
 static int criteria_missed(const window_t *w, size_t start, const reading_t *r, const isa_t *isa);
@@ -101,12 +102,12 @@ static void resolve(const window_t *wide, size_t start, int automatic, int diale
                 return;
             }
             reading_t *taken = now;
-            if (reason && (whole_misses == NO_READING || misses < whole_misses)) {
+            if (reason && (whole_misses == NO_READING || comes_before(misses, now, whole_misses, whole))) {
                 whole_misses = misses;
                 whole_reason = reason;
                 now = whole;
                 whole = taken;
-            } else if (!reason && (best_misses == NO_READING || misses < best_misses)) {
+            } else if (!reason && (best_misses == NO_READING || comes_before(misses, now, best_misses, best))) {
                 best_misses = misses;
                 now = best;
                 best = taken;
@@ -142,6 +143,13 @@ static void resolve(const window_t *wide, size_t start, int automatic, int diale
     /* The line may be a header, and only the whole line tells. */
     if (line_end(w, start) == NEEDS_MORE)
         x->reason = NEEDS_MORE;
+}
+
+/* Whether a reading is better than another that came earlier. Of equal readings that nothing follows the shorter one is
+ * better: it costs less if it is wrong. */
+static int comes_before(int misses, const reading_t *r, int other_misses, const reading_t *other)
+{
+    return misses < other_misses || (misses == other_misses && misses & NOTHING_FOLLOWS && r->end < other->end);
 }
 
 /* Make the window no longer than the line at `start`: quotes that are still open there make the record bad. */

@@ -90,9 +90,9 @@ def resolve(window: Window, start: int, automatic: bool, dialect: int, credit: i
             if misses == NEEDS_MORE:
                 return Weighed(reading, NEEDS_MORE, 0, False)
             if reason:
-                if whole is None or misses < whole[0]:
+                if whole is None or comes_before(misses, reading, whole[0], whole[1]):
                     whole = misses, reading, reason
-            elif best is None or misses < best[0]:
+            elif best is None or comes_before(misses, reading, best[0], best[1]):
                 best = misses, reading
                 if not misses:
                     break
@@ -116,6 +116,16 @@ def resolve(window: Window, start: int, automatic: bool, dialect: int, credit: i
         # The line may be a header, and only the whole line tells.
         reason = NEEDS_MORE
     return Weighed(told, reason, bytes_read, unresolved)
+
+
+def comes_before(misses: int, reading: Reading, other_misses: int, other: Reading) -> bool:
+    """Whether a reading is better than another that came earlier.
+
+    Of equal readings that nothing follows the shorter one is better: it costs less if it is wrong.
+    """
+    return misses < other_misses or (
+        misses == other_misses and misses & NOTHING_FOLLOWS != 0 and reading.end < other.end
+    )
 
 
 def end_with_line(window: Window, start: int) -> Window:

@@ -283,13 +283,14 @@ static int index_one(indexer_t *x, size_t *position, size_t *scan_bytes, found_t
             return DONE;
         }
     } else if (weighed->misses & NOTHING_FOLLOWS && x->credit > 0) {
-        /* It may end too soon, because a header that follows without a line end spoils the reading that goes on. */
-        long long end = resynchronise(&w, weighed->reading->end);
+        /* A header that follows without a line end may spoil the right reading. This one ends too soon then, or too
+         * late. */
+        long long end = resynchronise(&w, at);
         if (end == NEEDS_MORE)
             return MORE;
         size_t past = end > 0 ? (size_t)end : w.end;
         int misses = weighed->misses;
-        bytes_read += past - weighed->reading->end;
+        bytes_read += past - at;
         if (past < w.end && x->data[past - 1] != '\n') {
             window_t shorter = w;
             shorter.end = past;

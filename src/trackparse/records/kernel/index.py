@@ -185,11 +185,11 @@ def index_one(x: _Indexer) -> int:
             x.add_reject(end, weighed, bytes_read)
             return DONE
     elif weighed.misses & NOTHING_FOLLOWS and x.credit > 0:
-        # It may end too soon, because a header that follows without a line end spoils the reading that goes on.
-        end = resynchronise(window, weighed.reading.end)
+        # A header that follows without a line end may spoil the right reading. This one ends too soon then, or late.
+        end = resynchronise(window, at)
         if end == NEEDS_MORE:
             return MORE
-        bytes_read += (end if end > 0 else window.end) - weighed.reading.end
+        bytes_read += (end if end > 0 else window.end) - at
         if 0 < end < window.end and data[end - 1] != LF:
             shorter = window._replace(end=end, at_end=0)
             again = resolve(shorter, at, question.automatic, x.dialect, x.credit)
