@@ -992,6 +992,10 @@ _SPOILT = [
         ),
     )
 ]
+_RFC_ENDS_IN_BACKSLASH = b'2021-04-20 13:01:01;T-1;u;h;sent;"no file in ""C:\\dir\\"""\n'
+# A reading that goes on may end in a value like this one, however far behind.
+_BREAK_FIRST = b'2021-04-20 13:01:02;T-3;u;h;sent;"\nfirst"\n'
+_ROW_BREAK_FIRST = (datetime(2021, 4, 20, 13, 1, 2), "T-3", "u", "h", "sent", "\nfirst", None, None)
 READINGS = [
     *_SPOILT,
     Case(
@@ -1038,6 +1042,58 @@ READINGS = [
             ),
         )
         for name, header in (("bare", H6), ("quoted", b'"//timestamp";"tracking_code";' + H6[26:]))
+    ),
+    *(
+        Case(
+            f"a header run in behind a backslash and a quote, {name}, before a value that begins with a line break",
+            H6 + b"2021-04-20 13:01:01;T-1;u;h;sent;" + value + mark + H6 + line6() * 2 + _BREAK_FIRST,
+            (
+                (datetime(2021, 4, 20, 13, 1, 1), "T-1", "u", "h", "sent", text, None, None),
+                *(row6(),) * 2,
+                _ROW_BREAK_FIRST,
+            ),
+        )
+        for name, value, text, mark in (
+            ("PHP", b'"C:\\my dir\\"', "C:\\my dir\\", b""),
+            ("PHP, with a mark", b'"C:\\my dir\\"', "C:\\my dir\\", BOM),
+            ("RFC 4180", b'"no file in ""C:\\dir\\"""', 'no file in "C:\\dir\\"', b""),
+        )
+    ),
+    *(
+        Case(
+            f"{name} behind a backslash and three quotes, before a value that begins with a line break",
+            H6 + _RFC_ENDS_IN_BACKSLASH + bad_line + line6() * 2 + _BREAK_FIRST,
+            (
+                (datetime(2021, 4, 20, 13, 1, 1), "T-1", "u", "h", "sent", 'no file in "C:\\dir\\"', None, None),
+                *(row6(),) * 2,
+                _ROW_BREAK_FIRST,
+            ),
+            (bad(reason, H6 + _RFC_ENDS_IN_BACKSLASH, bad_line),),
+        )
+        for name, bad_line, reason in (
+            ("a line that is no record", b"garbage\n", "field_count"),
+            ("a date in another format", b"20.04.2021 13:01:00;T-2;u;h;sent;ok\n", "bad_timestamp"),
+        )
+    ),
+    Case(
+        "dates in another format in all records, behind a backslash and three quotes",
+        H6
+        + _RFC_ENDS_IN_BACKSLASH.replace(b"2021-04-20", b"20.04.2021") * 2
+        + _BREAK_FIRST.replace(b"2021-04-20", b"2.1"),
+        (),
+        (
+            bad("bad_timestamp", H6, _RFC_ENDS_IN_BACKSLASH.replace(b"2021-04-20", b"20.04.2021")),
+            bad(
+                "bad_timestamp",
+                H6 + _RFC_ENDS_IN_BACKSLASH.replace(b"2021-04-20", b"20.04.2021"),
+                _RFC_ENDS_IN_BACKSLASH.replace(b"2021-04-20", b"20.04.2021"),
+            ),
+            bad(
+                "bad_timestamp",
+                H6 + _RFC_ENDS_IN_BACKSLASH.replace(b"2021-04-20", b"20.04.2021") * 2,
+                _BREAK_FIRST.replace(b"2021-04-20", b"2.1"),
+            ),
+        ),
     ),
     Case(
         "a header of eight names run into a record of nine columns that was cut in its second field",

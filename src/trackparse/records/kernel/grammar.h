@@ -170,7 +170,9 @@ static int settles(const window_t *w, size_t at, int dialect, int forked)
     size_t after = at + 1 < w->end ? w->end - at - 1 : 0;
     int next = after ? w->data[at + 1] : 0;
     if (dialect == PHP)
-        return after && next != ';' && next != '\r' && next != '\n' && (forked || next != '"');
+        /* Behind a slash or a byte order mark, a header may be run into the record: then the quote closes its field. */
+        return after && next != ';' && next != '\r' && next != '\n' && next != '/' && next != BOM[0] &&
+               (forked || next != '"');
     if (forked)
         return 1;
     if (after < 2 || next != '"')

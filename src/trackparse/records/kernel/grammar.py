@@ -155,7 +155,8 @@ def settles(window: Window, at: int, dialect: int, forked: bool) -> bool:
     """
     after = window.data[at + 1 : min(at + 3, window.end)]
     if dialect == PHP:
-        return bool(after) and after[0] not in b";\r\n" and (forked or after[0] != QUOTE)
+        # Behind a slash or a byte order mark, a header may be run into the record: then the quote closes its field.
+        return bool(after) and after[0] not in b";\r\n/\xef" and (forked or after[0] != QUOTE)
     return forked or (len(after) == 2 and after[0] == QUOTE and after[1] not in b'";\r\n')
 
 
