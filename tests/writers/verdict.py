@@ -1,7 +1,7 @@
 """A log is read with no hint and compared with what was written; the enumerator of readings judges each wrong row.
 
-A wrong row is excused only where the right reading and the one that was taken are equal in the criteria 1 to 4: then
-nobody could have told from the bytes. So is a row that an excused reading swallowed.
+A wrong row is excused only where the reading that was taken is as good as the right one by the criteria 1 to 4, or better:
+then nobody could have told from the bytes. So is a row that an excused reading swallowed.
 """
 
 from __future__ import annotations
@@ -142,8 +142,8 @@ def _excuse(log: Log, start: int, right: Found, taken: Sequence[Found]) -> int:
     if len(taken) != 1:
         return 0
     found = readings(log.data, start, log.columns)
-    ranks = {reading.rank for reading in found if _same(reading, right)}
-    ends = [reading.end for reading in found if _same(reading, taken[0]) and reading.rank in ranks]
+    ranks = [reading.rank for reading in found if _same(reading, right)]
+    ends = [reading.end for reading in found if _same(reading, taken[0]) and ranks and reading.rank >= min(ranks)]
     return max(ends, default=0)
 
 
