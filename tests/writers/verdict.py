@@ -1,7 +1,7 @@
 """A log is read with no hint and compared with what was written; the enumerator of readings judges each wrong row.
 
-A wrong row is excused only where the reading that was taken is as good as the right one by the criteria 1 to 4, or better:
-then nobody could have told from the bytes. So is a row that an excused reading swallowed.
+A wrong row is excused only where the reading that was taken is as good as the right one by the criteria 1 to 4, or
+better: then nobody could have told from the bytes. So is a row that an excused reading swallowed.
 """
 
 from __future__ import annotations
