@@ -47,7 +47,7 @@ def cuts(log: bytes, knobs: Knobs) -> None:
     else:
         found = read_events(log, knobs.pieces(log), block_size, options)
         whole["rows"] = [row[:8] for row in whole["rows"]]
-        if "not in the log's first header" in str(whole["error"]):
+        if "is not in the first header" in str(whole["error"]):
             return  # Events have no schema in which a column could want a place.
     if options["on_error"] == "raise" and found.get("stats") and whole["stats"] and whole["error"]:
         # Blank lines count with the block that the error was in.
@@ -193,8 +193,10 @@ def skipped(log: bytes, at: int, blank_lines: list[bytes], item: Item | None) ->
             headers += len(BOM)
             at += len(BOM)
         elif header and (b"sep=" in header[0] or (b"timestamp" in header[0] and b"tracking_code" in header[0])):
-            headers += len(header[0])
-            at = header.end()
+            # Another header, a damaged one, may be run into it.
+            end = min(header.end(), item.position.byte_offset) if item and item.position else header.end()
+            headers += end - at
+            at = end
         else:
             break
     if item:

@@ -140,7 +140,7 @@ class TestDropped:
             raise RuntimeError("can't start new thread")
 
         monkeypatch.setattr(threading.Thread, "start", refuse)
-        with pytest.raises(RuntimeError, match="start new thread"):
+        with pytest.raises(MemoryError, match="start new thread"):
             trackparse.open_log(path)
         assert str(path) not in descriptors()
 

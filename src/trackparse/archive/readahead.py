@@ -293,11 +293,14 @@ class ReadAhead:
         self._shared.stop(_CLOSE_WAIT if wait is None else wait)
 
     def start(self) -> None:
-        """Begin to read, before the first item is asked for. Once only."""
+        """Begin to read, before the first item is asked for. Once only. MemoryError if no thread can be started."""
         shared = self._shared
         shared.pid = os.getpid()
         _keep_freed_memory(_KEPT_BLOCKS * shared.block_size)
-        shared.add_lane(shared.depth)
+        try:
+            shared.add_lane(shared.depth)
+        except RuntimeError as error:
+            raise MemoryError(f"{shared.archive.source.name}: {error}") from None
 
 
 def _wait_for(queue: SimpleQueue[_T]) -> _T:
