@@ -232,7 +232,7 @@ def test_a_wrong_source_says_what_to_do(source: Callable[[], Any], advice: str) 
 
 
 class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *args: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         pass
 
 

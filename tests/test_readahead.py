@@ -256,6 +256,7 @@ MANY = {f"{number:02}.csv": LOG[: 3_000 * (number + 1)] for number in range(12)}
 def content_of(items: list[Any]) -> dict[str, bytes]:
     """Name and content of each member, in the order in which they came."""
     found: dict[str, bytes] = {}
+    name = ""
     for item in items:
         if isinstance(item, MemberStart):
             name = item.name
