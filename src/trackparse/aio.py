@@ -94,7 +94,7 @@ class _Bridge(Iterator[Any]):
             raise
         finally:
             if isinstance(chunks, AsyncGenerator):
-                # Its own trouble at its end is nobody's: the log was read, or is not wanted any more.
+                # An error while it closes changes nothing: the log was read, or is not wanted any more.
                 with suppress(Exception):
                     await chunks.aclose()
 
@@ -181,7 +181,7 @@ async def _pieces(stream: asyncio.StreamReader) -> AsyncGenerator[bytes, None]:
 
 
 def _size_of(chunk: Any) -> int:
-    """Bytes of a chunk; 0 for what is none, which the reader refuses."""
+    """Bytes of a chunk; 0 for what is not bytes: the reader refuses it."""
     try:
         return memoryview(chunk).nbytes
     except TypeError:

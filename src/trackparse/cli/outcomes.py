@@ -40,7 +40,7 @@ def convert(source: Any, name: str, dest: Output, rejects: Output | None, **opti
 
 
 def outcome_of(report: ConversionReport, name: str) -> Outcome:
-    """How the conversion ended that this is the report of."""
+    """The outcome that a report tells of: what to print, and the exit code."""
     if report.error is not None:
         return failure(report.error, name)
     if report.skipped:

@@ -46,7 +46,7 @@ _PROGRAM: Final = (
 )
 # The metadata that says what a file was made of: JSON of the log's name, size and time, and a digest of the options.
 MADE_OF: Final = "trackparse.made_of"
-# Made now: where there is no memory left, that has to be told all the same.
+# Made at import: when a report says that there is no memory left, there is none to make it with.
 _NO_REJECTS: Final = pa.Table.from_batches([], schema=SCHEMA)
 # Options that say nothing about what is in the file.
 _NOT_IN_FILE: Final = (

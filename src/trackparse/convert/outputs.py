@@ -54,7 +54,7 @@ def rejects_beside(dest: Output) -> Output:
 def check_places(logs: Sequence[tuple[str, Any, Mapping[str, Output | None]]]) -> None:
     """OptionError if two logs would be written to one file, or a log would be written over.
 
-    Of each log: its name, what it is read from, the files to write, and before each what to do if it is a log.
+    Of each log: its name; what it is read from; and the files to write, each under the advice to give if it is a log.
     """
     found = {key: name for name, source, _ in logs if (key := _key_of(source))}
     taken: dict[Hashable, str] = {}
@@ -72,7 +72,7 @@ def check_places(logs: Sequence[tuple[str, Any, Mapping[str, Output | None]]]) -
 
 
 def _key_of(place: Any) -> Hashable | None:
-    """What all names of one file have in common; None for an open file that is none of the disk."""
+    """What all names of one file have in common; None for an open file that is not on a disk."""
     if scheme_of(place):
         return redacted_url(place)
     found = identity(place)

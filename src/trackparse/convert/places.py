@@ -325,7 +325,7 @@ class _Gate:
 
 
 def place_of(dest: Destination, filesystem: Any = None) -> Place:
-    """The place that a caller names. TypeError or OptionError for what is none, such as an https URL."""
+    """The place that a caller names. TypeError or OptionError for what cannot be written to, such as an https URL."""
     if not isinstance(dest, str | os.PathLike):
         if hasattr(dest, "write"):
             return GivenFile(dest)

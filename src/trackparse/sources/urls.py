@@ -51,7 +51,7 @@ def check_is_no_collapsed_url(path: str | os.PathLike[str]) -> None:
 
 
 def unknown_scheme(url: str) -> OptionError:
-    """The error for a URL of a scheme that is none of ours."""
+    """The error for a URL of an unknown scheme."""
     return OptionError(
         f"{redacted_url(url)}: unknown scheme {scheme_of(url)!r}: expected one of: {', '.join(STORES)}, https",
         advice="for another store, hand over its file system as filesystem=, and the path in it",

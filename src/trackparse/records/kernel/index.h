@@ -302,7 +302,7 @@ static int index_one(indexer_t *x, size_t *position, size_t *scan_bytes, found_t
             if (!weighed->reason && weighed->misses < misses) {
                 w = shorter;
             } else {
-                /* As it was. */
+                /* It is no better: take the first one again. */
                 resolve(&w, at, x->automatic, x->dialect, x->credit, weighed, x->isa);
                 if (weighed->reason == NO_MEMORY)
                     return NO_MEMORY;

@@ -60,12 +60,21 @@ static int is_around_name(uint8_t c)
     return c == ' ' || (c >= '\t' && c <= '\r') || c == '"' || c == '/';
 }
 
+/* Take what may stand around a name off both ends of a field. */
+static inline void strip_around(const uint8_t *data, size_t *first, size_t *last)
+{
+    while (*first < *last && is_around_name(data[*last - 1]))
+        --*last;
+    while (*first < *last && is_around_name(data[*first]))
+        ++*first;
+}
+
 static inline uint8_t lower(uint8_t c)
 {
     return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c;
 }
 
-/* In other letters it is no good header, but a header all the same. */
+/* Whether two words are the same but for capital letters: a header in capitals is a header, though no good one. */
 static int is_same_word(const uint8_t *p, const uint8_t *q, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -87,10 +96,7 @@ static uint64_t sizes_of(const name_t *names, uint32_t name_count)
 static inline int is_name(const uint8_t *data, size_t first, size_t last, const name_t *names, uint32_t name_count,
                           uint64_t sizes)
 {
-    while (first < last && is_around_name(data[last - 1]))
-        last--;
-    while (first < last && is_around_name(data[first]))
-        first++;
+    strip_around(data, &first, &last);
     size_t size = last - first;
     if (!size || !(sizes >> (size < 63 ? size : 63) & 1))
         return 0;
@@ -197,10 +203,7 @@ static int names_behind(const uint8_t *data, size_t start, size_t end, const nam
     for (size_t at = start; at <= end; at++) {
         const uint8_t *delimiter = at < end ? memchr(data + at, ';', end - at) : NULL;
         size_t first = at, last = at = delimiter ? (size_t)(delimiter - data) : end;
-        while (first < last && is_around_name(data[first]))
-            first++;
-        while (first < last && is_around_name(data[last - 1]))
-            last--;
+        strip_around(data, &first, &last);
         uint64_t same = 0;
         int ends_in_name = 0;
         for (uint32_t i = 0; i < name_count; i++) {
@@ -241,10 +244,7 @@ static int names_columns(const uint8_t *data, size_t start, size_t end, const na
     for (size_t at = start; at <= end; at++, fields++) {
         const uint8_t *delimiter = at < end ? memchr(data + at, ';', end - at) : NULL;
         size_t first = at, last = at = delimiter ? (size_t)(delimiter - data) : end;
-        while (first < last && is_around_name(data[first]))
-            first++;
-        while (first < last && is_around_name(data[last - 1]))
-            last--;
+        strip_around(data, &first, &last);
         for (uint32_t i = 0; i < name_count; i++)
             if (last - first == names[i].size && is_same_word(data + first, names[i].start, last - first))
                 found |= (uint64_t)1 << i;

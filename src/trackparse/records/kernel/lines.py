@@ -120,7 +120,7 @@ def names_columns(line: bytes, names: list[bytes], width: int) -> bool:
     header = header[: header_within(header)]
     if len(header) < len(line):
         header = header[: before_mark(header, 0, len(header))]
-    # In other letters it is no good header, but a header all the same.
+    # Capital letters make no difference: a header in capitals is a header, though no good one.
     fields = [field.strip(_AROUND_NAME).lower() for field in header.split(b";")]
     known = sum(name in fields for name in names)
     if all(name in fields for name in names[:2]) or (known >= 2 and len(fields) - known < min(known, 3)):
