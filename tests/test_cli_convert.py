@@ -330,3 +330,12 @@ def test_a_worker_that_is_killed_costs_its_log_only(tmp_path: Path) -> None:
 
 def workers_of(process: int) -> list[int]:
     return [*map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split())]
+
+
+def test_a_damaged_log_that_was_converted_before_is_still_told(tmp_path: Path) -> None:
+    log = tmp_path / "day.zip"
+    write_sample(log, rows=20_000)
+    log.write_bytes(log.read_bytes()[:-50_000])
+    for _ in range(2):
+        found = ended(4, "convert", log, "--keep-partial", "--existing", "skip")
+        assert "before the damage were kept" in found.stderr

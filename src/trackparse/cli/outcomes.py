@@ -43,8 +43,6 @@ def outcome_of(report: ConversionReport, name: str) -> Outcome:
     """The outcome that a report tells of: what to print, and the exit code."""
     if report.error is not None:
         return failure(report.error, name)
-    if report.skipped:
-        return Outcome(Exit.DONE, f"{escaped(str(report.path))}: {counted(report.records, 'row')}, converted before")
     warnings = []
     if report.rejected:
         warnings.append(f"{name}: {counted(report.rejected, 'bad record')} set aside in {report.rejects_path}")
@@ -58,6 +56,8 @@ def outcome_of(report: ConversionReport, name: str) -> Outcome:
 
 def _done(report: ConversionReport) -> str:
     rows = counted(report.records, "row")
+    if report.skipped:
+        return f"{escaped(str(report.path))}: {rows}, converted before"
     if report.filtered:
         rows = f"{report.records:,} of {counted(report.records + report.filtered, 'row')}"
     sizes = f"{megabytes(report.bytes_in)} -> {megabytes(report.bytes_out)}"
