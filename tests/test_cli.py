@@ -115,7 +115,7 @@ def test_without_click_one_line_says_what_to_install() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert "pip install 'trackparse[cli]'" in done.stderr
+    assert "pip install 'trackparse-pushwoosh[cli]'" in done.stderr
 
 
 def test_without_urllib3_one_line_says_what_to_install() -> None:
@@ -124,7 +124,7 @@ def test_without_urllib3_one_line_says_what_to_install() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert "pip install 'trackparse[client]'" in done.stderr
+    assert "pip install 'trackparse-pushwoosh[client]'" in done.stderr
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -967,7 +967,8 @@ def test_without_urllib3_it_says_what_to_install() -> None:
     code = "import sys; sys.modules['urllib3'] = None; from trackparse.client import TrackingLogClient"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode
-    assert run.stderr.splitlines()[-1] == "ImportError: the client needs urllib3: pip install 'trackparse[client]'"
+    told = "ImportError: the client needs urllib3: pip install 'trackparse-pushwoosh[client]'"
+    assert run.stderr.splitlines()[-1] == told
 
 
 def test_pauses_are_checked() -> None:

@@ -16,7 +16,7 @@ PACKAGE = Path(trackparse.__file__).parent
 # In the order in which data flows: a folder, or a module beside the folders, imports from itself and from what is above
 # it. What stands in one line knows nothing of each other.
 ORDER = [
-    ["schema", "errors", "limits", "version", "atomic", "signals"],
+    ["schema", "errors", "limits", "version", "distribution", "atomic", "signals"],
     ["sources"],
     ["archive"],
     ["records.kernel"],
@@ -156,7 +156,7 @@ def test_the_command_line_uses_public_names_only() -> None:
     assert inside == INSIDE_FOR_CLI
 
 
-@pytest.mark.parametrize("module", ["schema", "errors", "limits", "version", "atomic"])
+@pytest.mark.parametrize("module", ["schema", "errors", "limits", "version", "distribution", "atomic"])
 def test_the_ground_floor_imports_nothing_of_ours(module: str) -> None:
     assert own_imports(module) == set()
 
@@ -183,7 +183,8 @@ def test_all_is_what_there_is() -> None:
     assert set(dir(trackparse)) == set(trackparse.__all__)
     public = {name for name in vars(trackparse) if not name.startswith("_")}
     submodules = {name for name in public if f"trackparse.{name}" in sys.modules}
-    assert public - submodules - {"annotations", "Any", "TYPE_CHECKING", "import_module"} <= set(trackparse.__all__)
+    used = {"annotations", "Any", "TYPE_CHECKING", "import_module", "warn_of_another"}
+    assert public - submodules - used <= set(trackparse.__all__)
     for name in ("aio", "client", "testing"):
         assert getattr(trackparse, name).__name__ == f"trackparse.{name}"
     with pytest.raises(AttributeError, match="nonsense"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from trackparse.distribution import warn_of_another
 from trackparse.errors import (
     ApiError,
     ArchiveError,
@@ -76,6 +77,8 @@ __all__ = [
     "read_log",
     "read_rejects",
 ]
+
+warn_of_another()
 
 # Imported when first asked for: pyarrow alone costs more than all the rest.
 _LAZY = {

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from trackparse.cli.app import cli
 
 if find_spec("click") is None:
-    raise SystemExit("trackparse: the command line needs click: pip install 'trackparse[cli]'")
+    raise SystemExit("trackparse: the command line needs click: pip install 'trackparse-pushwoosh[cli]'")
 
 __all__ = ["cli", "main"]
 

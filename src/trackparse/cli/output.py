@@ -144,7 +144,7 @@ def line_of(error: BaseException, name: str = "") -> str:
         # The error may be about another file than the log.
         return escaped(f"{os.fsdecode(error.filename)}: {error.strerror}")
     if isinstance(error, ModuleNotFoundError):
-        text = f"this needs {error.name}: pip install 'trackparse[cli]'"
+        text = f"this needs {error.name}: pip install 'trackparse-pushwoosh[cli]'"
     elif isinstance(error, MemoryError):
         text = "not enough memory: give it more, or convert with fewer --jobs or a smaller --row-group-size"
     else:

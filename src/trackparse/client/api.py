@@ -1,4 +1,6 @@
-"""Asks the service for a log and reads it while it arrives. Needs urllib3: ``pip install 'trackparse[client]'``.
+"""Asks the service for a log and reads it while it arrives.
+
+It needs urllib3: ``pip install 'trackparse-pushwoosh[client]'``.
 
 A request is sent by ``_ask``, again by ``_call`` if it failed, and again by ``_result`` as long as there is no log yet.
 """

@@ -27,7 +27,7 @@ from trackparse.version import __version__
 try:
     import urllib3
 except ModuleNotFoundError:
-    raise ImportError("the client needs urllib3: pip install 'trackparse[client]'", name="urllib3") from None
+    raise ImportError("the client needs urllib3: pip install 'trackparse-pushwoosh[client]'", name="urllib3") from None
 
 HIDDEN: Final = "***"  # stands where the token stood
 _TRANSIENT: Final = (408, 425, 429)  # statuses, besides 5xx, after which the same request may succeed later
