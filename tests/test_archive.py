@@ -29,6 +29,7 @@ from support.archives import (
     random_chunks,
     read_members,
 )
+from support.logs import H8, line
 from support.tools import need
 from support.zips import inflate_prefix
 from trackparse.archive import inflate
@@ -123,6 +124,14 @@ def test_a_hidden_file_is_read_when_it_is_handed_over(data: bytes, tmp_path: Pat
     path = tmp_path / ".day.csv"
     path.write_bytes(data)
     assert contents(path) == {".day.csv": LOG}
+
+
+def test_a_bare_log_may_end_with_the_signature_of_an_end_record() -> None:
+    for behind in range(64):
+        log = H8 + line(description=b"PK\5\6" + b"a" * behind)
+        found, error = read_members(log)
+        assert error is None
+        assert joined(found) == log
 
 
 def test_gzip_is_recognised_and_named_without_its_ending(tmp_path: Path) -> None:

@@ -104,8 +104,12 @@ def find_directory(source: Source) -> Span | None:
 
 
 def ends_as_zip(source: Source) -> bool:
-    """Whether an end record stands at the very end, even without a directory in front of it."""
-    return source.look(max(0, (source.size or 0) - END_SIZE), END_SIZE).startswith(END)
+    """Whether an end record stands at the very end, even without a directory in front of it.
+
+    Its last two bytes say that no comment follows. Without them it may be text that ends a bare log.
+    """
+    record = source.look(max(0, (source.size or 0) - END_SIZE), END_SIZE)
+    return record.startswith(END) and record.endswith(b"\0\0")
 
 
 def read_members(source: Source, span: Span, limits: Limits) -> list[Located]:
