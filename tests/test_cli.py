@@ -110,12 +110,19 @@ def test_version_is_that_of_the_package() -> None:
     assert good("--version").stdout == f"trackparse {trackparse.__version__}\n"
 
 
-def test_without_click_one_line_says_what_to_install() -> None:
-    code = "import sys; sys.modules['click'] = None; from trackparse.cli import main"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_without_click_one_line_says_what_to_install(option: str) -> None:
+    code = "import sys; sys.modules['click'] = None; from trackparse.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, option], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr.count("\n") == 1
-    assert "pip install 'trackparse-pushwoosh[cli]'" in done.stderr
+    assert done.stderr == (
+        f"trackparse {trackparse.__version__}: the command line needs click: pip install 'trackparse-pushwoosh[cli]'\n"
+    )
+
+
+def test_the_package_can_be_run() -> None:
+    done = subprocess.run([sys.executable, "-m", "trackparse", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"trackparse {trackparse.__version__}\n"
 
 
 def test_without_urllib3_one_line_says_what_to_install() -> None:

@@ -32,6 +32,7 @@ ORDER = [
     ["testing"],
     ["__init__"],
     ["cli"],
+    ["__main__"],
 ]
 RANK = {place: rank for rank, places in enumerate(ORDER) for place in places}
 # For their types only: nothing is run of them.

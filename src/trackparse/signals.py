@@ -10,17 +10,22 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import main_thread
 from types import FrameType
 from typing import Any, Final
 
 INTERRUPTED: Final = 130
 TERMINATED: Final = 143
-# Exit codes.
+# Exit codes. Windows has no SIGHUP: the terminal went away.
 _CODES: Final = {
-    signal.SIGINT: INTERRUPTED,
-    signal.SIGTERM: TERMINATED,
-    signal.SIGHUP: TERMINATED,  # the terminal went away
+    getattr(signal, name): code
+    for name, code in (("SIGINT", INTERRUPTED), ("SIGTERM", TERMINATED), ("SIGHUP", TERMINATED))
+    if hasattr(signal, name)
 }
+# Nor has it these. Without a timer a signal while a module is imported raises at once; without a mask a process that is
+# started while signals are held does not start with them blocked.
+_HAS_TIMER: Final = hasattr(signal, "setitimer")
+_HAS_MASK: Final = hasattr(signal, "pthread_sigmask")
 _CLEANUP: Final = 20.0  # seconds to remove files; a reader waits 5 s for its thread, and workers have 10 s
 _SOON: Final = 0.01  # seconds
 _LONGEST_IMPORT: Final = 5.0  # seconds
@@ -49,8 +54,8 @@ def listen(*, interrupts: bool = True) -> None:
     Without ``interrupts`` Ctrl-C is ignored. A signal that was ignored when the process started stays ignored: nohup
     relies on that.
     """
-    # Before the others, whose handler sets the alarm.
-    signal.signal(signal.SIGALRM, lambda _, frame: _end(_State.number, frame))
+    if _HAS_TIMER:  # before the others, whose handler sets the alarm
+        signal.signal(signal.SIGALRM, lambda _, frame: _end(_State.number, frame))
     for number in _CODES:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end if interrupts or number != signal.SIGINT else signal.SIG_IGN)
@@ -67,13 +72,14 @@ def ended() -> None:
 @contextmanager
 def signals_held() -> Iterator[None]:
     """Signals wait until the block ends. A process that is started in the block starts with them blocked."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _CODES)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _CODES) if _HAS_MASK else set()
     _State.held = True
     try:
         yield
     finally:
         _State.held = False
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if _HAS_MASK:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         if number := _State.waiting:
             _State.waiting = 0
             _end(number, None)
@@ -81,7 +87,16 @@ def signals_held() -> Iterator[None]:
 
 def unblock() -> None:
     """Unblock the signals that were blocked when this process was started."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _CODES)
+    if _HAS_MASK:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _CODES)
+
+
+def terminate_main_thread() -> None:
+    """Send the main thread SIGTERM. That ends even a read that nobody answers; on Windows, not before it is over."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(main_thread().ident or 0, signal.SIGTERM)
+    else:
+        signal.raise_signal(signal.SIGTERM)
 
 
 def _end(number: int, frame: FrameType | None) -> None:
@@ -91,7 +106,7 @@ def _end(number: int, frame: FrameType | None) -> None:
     now = time.monotonic()
     if _State.raised is not None and now - _State.raised < _CLEANUP:
         return
-    if _is_importing(frame) and now - (_State.deferred or now) < _LONGEST_IMPORT:
+    if _HAS_TIMER and _is_importing(frame) and now - (_State.deferred or now) < _LONGEST_IMPORT:
         _State.deferred, _State.number = _State.deferred or now, number
         signal.setitimer(signal.ITIMER_REAL, _SOON)
         return
@@ -110,7 +125,7 @@ def _is_importing(frame: FrameType | None) -> bool:
 
 def _raise_again(lost: Any) -> None:
     """Raise the exception again that Python dropped: it does so when a finalizer raises."""
-    if isinstance(lost.exc_value, SystemExit):
+    if _HAS_TIMER and isinstance(lost.exc_value, SystemExit):
         _State.raised = None
         signal.setitimer(signal.ITIMER_REAL, _SOON)
     else:

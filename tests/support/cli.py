@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from inspect import signature
 from pathlib import Path
+from typing import Any
 
 from click.testing import CliRunner, Result
 
@@ -20,9 +22,13 @@ ROW = ("2021-04-20 13:01:01", "T-1", "target", "hwid", "sent", "", "A-1", '{"aps
 BAD = b"this is not a record\n"
 
 
+# click before 8.2 keeps standard error apart only when it is told to.
+_APART: dict[str, Any] = {"mix_stderr": False} if "mix_stderr" in signature(CliRunner).parameters else {}
+
+
 def run(*arguments: object, stdin: bytes | None = None, **environment: str) -> Result:
     words = [str(argument) for argument in arguments]
-    return CliRunner(env=environment).invoke(cli, words, input=stdin, prog_name="trackparse")
+    return CliRunner(env=environment, **_APART).invoke(cli, words, input=stdin, prog_name="trackparse")
 
 
 def ended(code: int, *arguments: object, stdin: bytes | None = None) -> Result:

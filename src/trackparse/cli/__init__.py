@@ -9,17 +9,20 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from trackparse import __version__
+
 if TYPE_CHECKING:
     from trackparse.cli.app import cli
-
-if find_spec("click") is None:
-    raise SystemExit("trackparse: the command line needs click: pip install 'trackparse-pushwoosh[cli]'")
 
 __all__ = ["cli", "main"]
 
 
 def main() -> None:
     """Run the command line; the console entry point."""
+    if find_spec("click") is None:
+        raise SystemExit(
+            f"trackparse {__version__}: the command line needs click: pip install 'trackparse-pushwoosh[cli]'"
+        )
     from trackparse.signals import ended, listen
 
     # First of all: the imports below take long enough for a user to press Ctrl-C.

@@ -30,8 +30,8 @@ def _choose() -> tuple[ModuleType, str]:
         if wanted:
             raise
         warnings.warn(
-            "trackparse runs without its C kernel, about a hundred times slower: "
-            "install a C compiler and reinstall trackparse",
+            "trackparse runs without its C kernel, about a hundred times slower: install a C compiler, and then "
+            "trackparse again (pip install --force-reinstall --no-deps --no-cache-dir trackparse-pushwoosh)",
             RuntimeWarning,
             stacklevel=2,
         )

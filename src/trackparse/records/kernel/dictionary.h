@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "codes.h"
+#include "compiler.h"
 #include "isa.h"
 #include "values.h"
 
@@ -57,12 +58,6 @@ static int grow_pile(pile_t *pile, size_t used, size_t size)
         memcpy(start, pile->start, used);
     *pile = (pile_t){start, size, 0};
     return 1;
-}
-
-static inline uint64_t folded_product(uint64_t a, uint64_t b)
-{
-    unsigned __int128 product = (unsigned __int128)a * b;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
 static inline uint64_t word_of(const uint8_t *p)

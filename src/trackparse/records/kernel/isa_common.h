@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "compiler.h"
+
 /* Flags a separator that is a line end; the other bits are its position. */
 #define LINE_END 0x80000000u
 
@@ -50,7 +52,7 @@ static inline uint8_t *put_runs(uint8_t *out, const uint8_t *p, uint64_t drop, s
 {
     size_t from = 0;
     for (; drop; drop &= drop - 1) {
-        size_t bit = (size_t)__builtin_ctzll(drop);
+        size_t bit = lowest_bit(drop);
         memcpy(out, p + from, bit - from);
         out += bit - from;
         from = bit + 1;
@@ -71,7 +73,7 @@ static inline const uint8_t *pad(const uint8_t *p, size_t n, uint8_t *space)
 static inline uint32_t *emit_bits(uint32_t *out, uint64_t m, uint64_t line_ends, uint32_t at)
 {
     for (; m; m &= m - 1) {
-        uint32_t bit = (uint32_t)__builtin_ctzll(m);
+        uint32_t bit = lowest_bit(m);
         *out++ = (at + bit) | (uint32_t)(line_ends >> bit & 1) << 31;
     }
     return out;
@@ -103,13 +105,13 @@ static int has_fork_before(const uint8_t *data, size_t begin, size_t at, const u
  * Each of these bytes stands one byte behind a \" or, if that is read as RFC 4180, two bytes behind it. The separators
  * of this step are written to `out`; the caller writes them again. The bytes between two \" are read at most twice, so
  * all of this takes no longer than a scan. */
-static __attribute__((noinline, cold)) uint64_t unsettled_of(const uint8_t *data, size_t begin, size_t at,
-                                                             const uint32_t *found, uint32_t *out, uint64_t separators,
-                                                             uint64_t line_ends, uint64_t asked, int php)
+static RARELY_CALLED uint64_t unsettled_of(const uint8_t *data, size_t begin, size_t at, const uint32_t *found,
+                                           uint32_t *out, uint64_t separators, uint64_t line_ends, uint64_t asked,
+                                           int php)
 {
     const uint32_t *past = emit_bits(out, separators, line_ends, (uint32_t)at);
     for (; asked; asked &= asked - 1) {
-        size_t byte = at + (size_t)__builtin_ctzll(asked);
+        size_t byte = at + lowest_bit(asked);
         int next = php || (data[byte - 1] == '"' && data[byte - 2] == '\\');
         size_t quote = next ? byte - 1 : byte - 2;
         const uint32_t *before = past;

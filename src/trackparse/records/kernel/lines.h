@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "codes.h"
+#include "compiler.h"
 #include "timestamp.h"
 
 static const uint8_t BOM[] = {0xEF, 0xBB, 0xBF};
@@ -249,7 +250,7 @@ static int names_columns(const uint8_t *data, size_t start, size_t end, const na
             if (last - first == names[i].size && is_same_word(data + first, names[i].start, last - first))
                 found |= (uint64_t)1 << i;
     }
-    uint64_t known = (uint64_t)__builtin_popcountll(found);
+    uint64_t known = bit_count(found);
     if ((found & 3) == 3 || (known >= 2 && fields - known < (known < 3 ? known : 3)))
         return 1;
     if (names_behind(data, start, line_end, names, name_count))
