@@ -228,7 +228,7 @@ def test_names_that_can_be_read_only_once(service: FakeService, tmp_path: Path) 
         client.convert(YESTERDAY, tmp_path / "log.parquet", columns=iter(["status", "hwid"]))
         client.convert(YESTERDAY, tmp_path / "more.parquet", columns=[], payload_columns={"alert": "/aps/alert"})
         assert pq.read_schema(tmp_path / "log.parquet").names == ["status", "hwid"]
-        for day, report in client.convert_days(ago(2), ago(1), tmp_path, columns=iter(["status"])):
+        for day, report in client.convert_days(ago(2), ago(1), tmp_path, columns=iter(["status"])).items():
             assert pq.read_schema(report.path).names == ["status"], day
 
 
@@ -244,8 +244,8 @@ def test_a_bad_option_is_met_before_the_wait(service: FakeService, tmp_path: Pat
             client.download(None, tmp_path)
         with pytest.raises(OSError, match="/dev/null"):
             client.download(None, "/dev/null")
-        with pytest.raises(ValueError, match="rejects names one file"):
-            next(client.convert_days(ago(2), ago(1), tmp_path, rejects=tmp_path / "rejects.jsonl"))
+        with pytest.raises(trackparse.OptionError, match="not for several logs"):
+            client.convert_days(ago(2), ago(1), tmp_path, rejects=tmp_path / "rejects.jsonl")
     assert service.requests == []
 
 
@@ -885,8 +885,10 @@ def test_a_range_of_days_gives_one_log_a_day(service: FakeService, tmp_path: Pat
         assert [request["date"] for request in asked(service, "getTrackingLog")] == [str(day) for day in wanted]
         # All are asked for before the first is waited for.
         assert [request.path for request in service.requests[:3]] == ["/json/1.3/getTrackingLog"] * 3
-        reports = list(client.convert_days(ago(2), ago(1), tmp_path, columns=["status"]))
-    assert [Path(report.path).name for _, report in reports] == [f"{day}.parquet" for day in wanted[1:]]
+        reports = client.convert_days(ago(2), ago(1), tmp_path, columns=["status"])
+    assert [(day, Path(report.path).name) for day, report in reports.items()] == [
+        (day, f"{day}.parquet") for day in wanted[1:]
+    ]
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"{day}.parquet" for day in wanted[1:]]
 
 

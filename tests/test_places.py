@@ -620,7 +620,7 @@ def test_the_client_writes_to_a_store(bucket: Bucket, small: bytes) -> None:
     with FakeService(logs={YESTERDAY.isoformat(): small}) as service, client_of(service) as client:
         report = client.convert(YESTERDAY, bucket.url("a.parquet"))
         assert (report.path, report.records) == ("s3://lake/a.parquet", 500)
-        [(_, second)] = client.convert_days(YESTERDAY, YESTERDAY, bucket.url("days"))
+        [second] = client.convert_days(YESTERDAY, YESTERDAY, bucket.url("days")).values()
         assert second.path == f"s3://lake/days/{YESTERDAY}.parquet"
         assert bucket.keys() == ["a.parquet", f"days/{YESTERDAY}.parquet"]
         asked = len(service.requests)
