@@ -55,13 +55,23 @@ def test_a_service_that_cannot_be_reached_failed_however_short_the_wait(seconds:
     assert result.stderr.endswith("; try again in a while\n")
 
 
-def test_without_a_day_the_service_chooses(
+def test_without_a_day_it_is_yesterday_and_the_file_has_its_name(
     service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     fetch(service)
     fetch(service, "-o", "named.parquet", "--quiet")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["named.parquet", "tracking_log.parquet"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{DAYS[2]}.parquet", "named.parquet"]
+
+
+def test_of_a_day_that_is_not_over_it_says_so(service: FakeService, tmp_path: Path) -> None:
+    result = fetch(service, "--days", "2", "--date", TODAY, "--to", tmp_path)
+    assert result.stderr.startswith(
+        f"trackparse: {TODAY}: the day is not over (in UTC): the file holds its beginning; "
+    )
+    assert result.stderr.count("\n") == 1
+    assert [pq.read_metadata(path).metadata[b"trackparse.final"] for path in tmp_path.iterdir()] == [b"false"] * 2
+    assert "not over" in fetch(service, "--date", TODAY, "-o", tmp_path / "a.parquet", "--quiet").stderr
 
 
 @pytest.mark.parametrize("days", [["--date", DAYS[0], "--until-date", DAYS[2]], ["--days", "3"]])

@@ -93,8 +93,19 @@ def test_the_parquet_file_is_the_one_from_the_file_on_disk(
     trackparse.convert_log(archive, "disk.parquet")
     with client_of(service) as client:
         report = client.convert(YESTERDAY, "stream.parquet", compression="zstd")
-    assert Path("stream.parquet").read_bytes() == Path("disk.parquet").read_bytes()
+        client.convert(YESTERDAY, "again.parquet")
+    assert before_footer("stream.parquet") == before_footer("disk.parquet")
     assert (report.records, report.bytes_in) == (1000, len(sample()))
+    # It was another request, and another moment, but the same log.
+    assert Path("again.parquet").read_bytes() == Path("stream.parquet").read_bytes()
+    told = pq.read_metadata("stream.parquet").metadata
+    assert told[b"trackparse.day"].decode() == str(YESTERDAY)
+    assert told[b"trackparse.source"].decode() == f"{service.url}/getTrackingLog"
+
+
+def before_footer(path: str) -> bytes:
+    data = Path(path).read_bytes()
+    return data[: -8 - int.from_bytes(data[-8:-4], "little")]
 
 
 def open_for_writing() -> set[str]:

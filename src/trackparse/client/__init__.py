@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from trackparse.client.answers import tracking_codes
     from trackparse.client.api import BASE_URL, TrackingLogClient, Waiting
     from trackparse.client.calendar import GRACE, KEPT_DAYS, days
+    from trackparse.client.manifest import MANIFEST
     from trackparse.client.sync import PlannedDay
     from trackparse.sources.download import open_url
     from trackparse.sources.retry import Pauses
@@ -21,6 +22,7 @@ __all__ = [
     "BASE_URL",
     "GRACE",
     "KEPT_DAYS",
+    "MANIFEST",
     "Pauses",
     "PlannedDay",
     "TrackingLogClient",
@@ -35,6 +37,7 @@ _LAZY = {
     "BASE_URL": "client.api",
     "GRACE": "client.calendar",
     "KEPT_DAYS": "client.calendar",
+    "MANIFEST": "client.manifest",
     "Pauses": "sources.retry",
     "PlannedDay": "client.sync",
     "TrackingLogClient": "client.api",

@@ -312,7 +312,7 @@ class TrackingLogClient:
         target = Folder(folder, options)
         target.make()
         service = _Days(self, deadline, waiting, cancel)
-        return Run(service, target, options, GRACE, on_day, on_report).fetch(wanted)
+        return Run(service, target, None, options, GRACE, on_day, on_report).fetch(wanted)
 
     def sync(
         self,
@@ -355,7 +355,7 @@ class TrackingLogClient:
         if planned:
             target.make()
         service = _Days(self, deadline, waiting, cancel)
-        return Run(service, target, options, grace, on_day, on_report).fetch(planned)
+        return Run(service, target, target.manifest, options, grace, on_day, on_report).fetch(planned)
 
     def days_to_sync(
         self,

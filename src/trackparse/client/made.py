@@ -64,7 +64,7 @@ def digest_of(options: ConvertOptions) -> str:
 
 
 def read_made(dest: str | os.PathLike[str], filesystem: Any) -> Made | None:
-    """What the file says, which is nothing if it is not Parquet; None if there is no file. OSError if it is unreadable."""
+    """What the file says, nothing if it is not Parquet; None if there is no file. OSError if it cannot be read."""
     import pyarrow.parquet as pq
 
     file = place_of(dest, filesystem).open_old()

@@ -43,7 +43,7 @@ class Manifest:
         self._filesystem = filesystem
 
     def read(self) -> dict[datetime.date, Fetched]:
-        """What is noted of each day: nothing, and a warning, if the manifest is damaged. OSError if it is unreadable."""
+        """What is noted of each day: nothing, with a warning, if it is damaged. OSError if it cannot be read."""
         opened = place_of(self._file, self._filesystem).open_old()
         if opened is None:
             return {}

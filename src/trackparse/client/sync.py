@@ -9,13 +9,14 @@ import dataclasses
 import datetime
 import os
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from collections.abc import Set as AbstractSet
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from trackparse.client.calendar import Stage, stage_of
-from trackparse.client.made import as_output, digest_of, metadata_of, read_made, rejects_place
+from trackparse.client.made import Made, as_output, digest_of, metadata_of, read_made, rejects_place
 from trackparse.client.manifest import Fetched, Manifest
 from trackparse.convert.conversion import ConversionReport, convert, empty_report
 from trackparse.convert.jobs import is_expected, output_folder
@@ -73,7 +74,7 @@ class Folder:
         self._filesystem = options["filesystem"]
         self._place = output_folder(place, self._filesystem)
         self._has_rejects = options["on_error"] == "quarantine"
-        self._manifest = Manifest(self._place, self._filesystem)
+        self.manifest = Manifest(self._place, self._filesystem)
 
     def dest(self, day: datetime.date) -> Output:
         """The Parquet file of a day."""
@@ -90,7 +91,7 @@ class Folder:
 
     def plan(self, days: Sequence[datetime.date], options: str, now: float, grace: float) -> list[PlannedDay]:
         """Those of the days that have to be fetched. ``options`` is what ``digest_of`` gives."""
-        noted = self._manifest.read()
+        noted = self.manifest.read()
         planned = []
         for day in days:
             try:
@@ -102,20 +103,13 @@ class Folder:
                 planned.append(PlannedDay(day, "", error))
         return planned
 
-    def known_rejects(self, day: datetime.date) -> set[str]:
-        """The SHA-256 of files of rejects of that day, as the manifest has them."""
-        noted = self._manifest.read().get(day)
-        return {noted.rejects} if noted else set()
-
-    def note(self, day: datetime.date, moment: float) -> None:
-        """Note that a day was fetched, and asked for at that moment."""
-        with suppress(OSError):
-            made = read_made(self.dest(day), self._filesystem)
-            self._manifest.note(day, Fetched(moment, made.rejects if made else ""))
+    def made(self, day: datetime.date) -> Made | None:
+        """What the file of a day says about itself; None if there is no file."""
+        return read_made(self.dest(day), self._filesystem)
 
     def _why(self, day: datetime.date, noted: Fetched | None, options: str, now: float, grace: float) -> str:
         """Why the day has to be fetched; empty if it need not be. TrackparseError if its file is not one of ours."""
-        made = read_made(self.dest(day), self._filesystem)
+        made = self.made(day)
         if made is None:
             return "missing"
         if made.day != day:
@@ -142,7 +136,7 @@ def convert_day(
     dest: Destination,
     options: ConvertOptions,
     metadata: dict[str, str],
-    known: frozenset[str] | set[str] = frozenset(),
+    known: AbstractSet[str] = frozenset(),
 ) -> ConversionReport:
     """Convert the log of a day. No file of rejects that a person has changed is replaced.
 
@@ -158,12 +152,13 @@ def convert_day(
 
 
 class Run:
-    """Fetches days to a folder, and tells of each."""
+    """Fetches days to a folder, and tells of each. With a manifest it notes them there."""
 
     def __init__(
         self,
         service: Service,
         folder: Folder,
+        manifest: Manifest | None,
         options: ConvertOptions,
         grace: float,
         on_day: OnDay | None,
@@ -171,6 +166,7 @@ class Run:
     ) -> None:
         self._service = service
         self._folder = folder
+        self._manifest = manifest
         self._options = options
         self._digest = digest_of(options)
         self._grace = grace
@@ -203,10 +199,13 @@ class Run:
         request_id, moment = request
         options: ConvertOptions = {**self._options, "rejects": self._folder.rejects(day)}
         metadata = metadata_of(self._service.source, day, moment, self._grace, self._digest)
+        noted = self._manifest.read().get(day) if self._manifest else None
         try:
             with closing(self._service.open(request_id)) as download:
-                report = convert_day(download, dest, options, metadata, self._folder.known_rejects(day))
-            self._folder.note(day, moment)
+                report = convert_day(download, dest, options, metadata, {noted.rejects} if noted else set())
+            if self._manifest:
+                made = self._folder.made(day)
+                self._manifest.note(day, Fetched(moment, made.rejects if made else ""))
         except Exception as error:
             return self._fetched(day, _told_later(error))
         return dataclasses.replace(report, source=str(day))
