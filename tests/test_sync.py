@@ -97,34 +97,25 @@ def test_the_first_one_fetches_all_days_and_a_second_one_nothing(
     assert synced(client, folder) == [] == asked(service)
 
 
-def test_after_an_outage_of_three_days_exactly_these_are_fetched(
+def test_after_an_outage_of_three_days_exactly_the_missing_ones_are_fetched(
     client: TrackingLogClient, service: FakeService, clock: SetClock, folder: Path
 ) -> None:
     today = clock.moment
-    clock.moment = today - 5 * 24 * HOUR
-    synced(client, folder, days=8)
-    clock.moment = today - 4 * 24 * HOUR
-    synced(client, folder, days=8)
-    asked(service)
-    before = {path.name: path.read_bytes() for path in folder.glob("*.parquet")}
+    clock.moment = today - 3 * 24 * HOUR
+    synced(client, folder, days=2)
     clock.moment = today
-    # The day before the outage was fetched within the grace: it is not final yet.
-    assert synced(client, folder, days=8) == [ago(5), ago(4), ago(3), ago(2), ago(1)] == asked(service)[:5]
-    assert synced(client, folder, days=8) == [] == asked(service)
-    assert {name: (folder / name).read_bytes() for name in before if not name.startswith(ago(5))} == {
-        name: data for name, data in before.items() if not name.startswith(ago(5))
-    }
-
-
-def test_days_that_are_missing_among_final_ones_are_fetched_alone(
-    client: TrackingLogClient, service: FakeService, clock: SetClock, folder: Path
-) -> None:
-    synced(client, folder)
-    for age in (9, 5, 4):
-        (folder / f"{ago(age)}.parquet").unlink()
+    before = {age: (folder / f"{ago(age)}.parquet").read_bytes() for age in (5, 4)}
     asked(service)
-    assert synced(client, folder) == [ago(9), ago(5), ago(4)] == asked(service)
-    assert synced(client, folder) == [] == asked(service)
+    # The last day before the outage was fetched within its grace: it was not final yet.
+    assert synced(client, folder, days=5) == [ago(4), ago(3), ago(2), ago(1)] == asked(service)
+    assert synced(client, folder, days=5) == [] == asked(service)
+    assert (folder / f"{ago(5)}.parquet").read_bytes() == before[5]
+    # Days that are missing among final ones.
+    for age in (5, 3):
+        (folder / f"{ago(age)}.parquet").unlink()
+    assert synced(client, folder, days=5) == [ago(5), ago(3)] == asked(service)
+    assert (folder / f"{ago(5)}.parquet").read_bytes() == before[5]
+    assert synced(client, folder, days=5) == [] == asked(service)
 
 
 def test_a_half_grown_day_is_fetched_again_when_it_is_over_and_when_it_is_final(
@@ -319,13 +310,14 @@ def test_rejects_as_they_were_written_are_replaced(
     service._logs[YESTERDAY] = log_of(BAD, GOOD, BAD)
     synced(client, folder, days=2)
     assert trackparse.read_rejects(rejects).num_rows == 2
-    for name in (MANIFEST, f"{YESTERDAY}.parquet"):  # one of them is enough to know
-        (folder / name).unlink()
-        service._logs[YESTERDAY] = log_of(GOOD, BAD, GOOD, BAD)
-        synced(client, folder, days=2)
-    service._logs[YESTERDAY] = log_of(GOOD)
+    # The manifest or the Parquet file is enough to know them again.
+    (folder / MANIFEST).unlink()
+    service._logs[YESTERDAY] = log_of(GOOD, BAD)
+    assert synced(client, folder, days=2, columns=["status"]) == [YESTERDAY, ago(0)]
+    assert trackparse.read_rejects(rejects).num_rows == 1
     (folder / f"{YESTERDAY}.parquet").unlink()
-    synced(client, folder, days=2)
+    service._logs[YESTERDAY] = log_of(GOOD)
+    assert synced(client, folder, days=2, columns=["status"]) == [YESTERDAY]
     assert [name for name in files_in(folder) if "rejects" in name] == []
     assert caplog.text == ""
 
