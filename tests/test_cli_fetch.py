@@ -53,6 +53,9 @@ def test_a_service_that_cannot_be_reached_failed_however_short_the_wait(seconds:
     result = fetch(service, "--wait", seconds, "--to", tmp_path, code=7)
     assert "the connection to 127.0.0.1" in result.stderr
     assert result.stderr.endswith("; try again in a while\n")
+    with FakeService() as service:
+        service.reply("getTrackingLog", *[Reply(503)] * 9)
+        assert "the service answered 503" in fetch(service, "--wait", seconds, "--to", tmp_path, code=7).stderr
 
 
 def test_without_a_day_it_is_yesterday_and_the_file_has_its_name(

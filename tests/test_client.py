@@ -380,7 +380,7 @@ def test_any_time_to_wait_is_a_number_or_none(value: str) -> None:
 def test_a_time_to_wait_of_years_is_cut_at_the_deadline(service: FakeService) -> None:
     service.reply("getTrackingLog", *[Reply(503, headers={"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT"})] * 3)
     client, clock = clocked(service)
-    with client, pytest.raises(trackparse.NotReadyError):
+    with client, pytest.raises(trackparse.ApiError, match="the service answered 503; tried 2 times"):
         client.request_log(deadline=100)
     assert 98 <= sum(clock.pauses) <= 100
 
@@ -425,12 +425,14 @@ def test_open_log_spends_one_deadline(service: FakeService) -> None:
     assert 80 < sum(clock.pauses) <= 101
 
 
-def test_no_answer_before_the_deadline_is_no_log_either(service: FakeService) -> None:
+@pytest.mark.parametrize("deadline", [0, 20])
+def test_a_service_that_is_down_failed_however_short_the_deadline(deadline: float, service: FakeService) -> None:
     service.reply("getResults", *[Reply(503)] * 50)
     client, clock = clocked(service, retries=100)
-    with client, pytest.raises(trackparse.NotReadyError, match=r"within 20 s.*503"):
-        client.poll("1", deadline=20)
-    assert sum(clock.pauses) <= 20
+    with client, pytest.raises(trackparse.ApiError, match=r"the service answered 503.*try again in a while") as caught:
+        client.poll("1", deadline=deadline)
+    assert caught.value.status_code == 503
+    assert sum(clock.pauses) <= deadline
 
 
 @pytest.mark.parametrize(

@@ -539,8 +539,8 @@ def _options_of_days(given: ConvertOptions) -> ConvertOptions:
 
 
 def _gave_up(method: str, failed: FailedAttempt, budget: RetryBudget) -> TrackparseError:
-    """The error of the last attempt. A service that cannot be reached is not one that needs more time."""
-    if budget.is_over and not failed.final and not failed.unreachable:
+    """The error of the last attempt. A service that is down, or answers so, is not one that needs more time."""
+    if budget.is_over and not failed.final and not failed.unreachable and failed.status_code is None:
         return _not_ready(method, budget, failed.text)
     tried = f"; tried {budget.failures + 1} times" if budget.failures else ""
     advice = failed.advice or ("" if failed.final else "try again in a while")
