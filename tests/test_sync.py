@@ -334,7 +334,7 @@ def test_rejects_that_a_person_has_changed_are_kept(
     [report, _] = client.sync(folder, days=2, on_error="quarantine").values()
     assert report.rejects_path == new
     assert trackparse.read_rejects(new)["raw"].to_pylist() == [BAD]
-    said = f"{rejects}: the file is not as trackparse wrote it, so it is kept; the bad records go to {new}"
+    said = f"{rejects}: the file is not as trackparse wrote it, so it is kept; the new bad records are in {new}"
     assert [record.getMessage() for record in caplog.records] == [said]
     # Again: the second file is as it was written, so that it is replaced.
     (folder / f"{YESTERDAY}.parquet").unlink()
@@ -349,8 +349,27 @@ def test_rejects_that_a_person_has_changed_are_kept(
     ]
 
 
+def test_rejects_that_a_killed_run_wrote_are_no_second_ones(
+    client: TrackingLogClient, service: FakeService, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was killed when its rejects had their name, and its Parquet file had not."""
+    service._logs[YESTERDAY] = log_of(GOOD, BAD)
+    synced(client, folder, days=1)
+    for name in (MANIFEST, f"{YESTERDAY}.parquet"):
+        (folder / name).unlink()
+    [report] = client.sync(folder, days=1, on_error="quarantine").values()
+    assert report.rejects_path == folder / f"{YESTERDAY}.rejects.jsonl"
+    assert files_in(folder) == [f"{YESTERDAY}.parquet", f"{YESTERDAY}.rejects.jsonl", MANIFEST]
+    assert caplog.text == ""
+    assert synced(client, folder, days=1) == []
+
+
 def test_without_bad_records_changed_rejects_are_kept_as_well(
-    client: TrackingLogClient, service: FakeService, clock: SetClock, folder: Path
+    client: TrackingLogClient,
+    service: FakeService,
+    clock: SetClock,
+    folder: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     rejects = folder / f"{YESTERDAY}.rejects.jsonl"
     service._logs[YESTERDAY] = log_of(GOOD, BAD)
@@ -361,6 +380,7 @@ def test_without_bad_records_changed_rejects_are_kept_as_well(
     synced(client, folder, days=2)
     assert rejects.exists()
     assert [name for name in files_in(folder) if "new" in name] == []
+    assert "so it is kept; there are no bad records now" in caplog.text
 
 
 def test_rejects_that_change_while_the_log_is_fetched_are_kept(

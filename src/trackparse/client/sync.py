@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from trackparse.client.calendar import Stage, stage_of
-from trackparse.client.made import Made, as_output, digest_of, metadata_of, read_made, rejects_place
+from trackparse.client.changed import RejectsFile
+from trackparse.client.made import Made, digest_of, metadata_of, read_made
 from trackparse.client.manifest import Fetched, Manifest
 from trackparse.convert.conversion import ConversionReport, convert, empty_report
 from trackparse.convert.jobs import is_expected, output_folder
@@ -147,8 +148,8 @@ def convert_day(
         return convert(download, dest, options, metadata)
     filesystem = options["filesystem"]
     old = read_made(dest, filesystem) if isinstance(dest, str | os.PathLike) else None
-    place, check = rejects_place(as_output(rejects), filesystem, {*known, *([old.rejects] if old else [])} - {""})
-    return convert(download, dest, {**options, "rejects": place}, metadata, check)
+    file = RejectsFile(rejects, filesystem, {*known, *([old.rejects] if old else [])} - {""})
+    return file.settled(convert(download, dest, {**options, "rejects": file.place}, metadata, file.check))
 
 
 class Run:
