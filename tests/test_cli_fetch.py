@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from click.testing import Result
 import trackparse
 from support.cli import BAD, HEADER, ROW, run
 from support.service import sample, stored
+from trackparse.cli.progress import Bar
+from trackparse.sources.retry import Clock
 from trackparse.testing import TOKEN, FakeService, Reply
 from trackparse.testing.sample import encode_row
 
@@ -173,6 +176,42 @@ def test_without_allow_http_no_token_is_sent_in_the_clear(service: FakeService) 
     assert "--allow-http" in result.stderr
     assert "allow_http=" not in result.stderr
     assert service.requests == []
+
+
+def test_the_bar_says_which_day_and_how_many_there_are(
+    service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    titles: list[str] = []
+
+    class Recorded(Bar):
+        def rename(self, title: str) -> None:
+            titles.append(title)
+
+    @contextmanager
+    def recorded(title: str, total: int | None, *, shown: bool) -> Iterator[Bar]:
+        titles.append(title)
+        yield Recorded()
+
+    monkeypatch.setattr(Clock, "pause", lambda *_: None)
+    for command in ("fetch", "sync"):
+        monkeypatch.setattr(f"trackparse.cli.{command}.progress_bar", recorded)
+    service.ready_after = 1
+    fetch(service, "--days", "2", "--to", tmp_path)
+    first, *rest = dict.fromkeys(titles)
+    assert first == "asking for the logs"
+    assert rest == [
+        title
+        for day, turn in ((DAYS[1], "1 of 2"), (DAYS[2], "2 of 2"))
+        for title in (f"{day} ({turn})", f"{day} ({turn}): waiting for 0 s, asked 1 time")
+    ]
+    titles.clear()
+    fetch(service, "--days", "1", "--to", tmp_path)
+    assert list(dict.fromkeys(titles))[:2] == ["asking for the log", DAYS[2]]
+    titles.clear()
+    run(
+        "sync", "--days", 2, "--to", tmp_path / "new", "--base-url", service.url, "--allow-http", TRACKPARSE_TOKEN=TOKEN
+    )
+    assert f"{DAYS[2]} (2 of 2): waiting for 0 s, asked 1 time" in titles
 
 
 # ---- URLs

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from trackparse import AuthError
 from trackparse.cli.exits import Exit
 from trackparse.cli.options import options_of
 from trackparse.cli.output import Command
@@ -87,16 +88,16 @@ def fetch(
     outputs = [output] if output is not None else [in_folder(directory, f"{day}.parquet") for day in wanted]
     client = client_of([*outputs, *([] if strict else map(rejects_beside, outputs))])
     asked: dict[str, Any] = {"deadline": wait, **options_of(strict, keep_partial, options)}
-    with client, progress_bar("asking for the log", None, shown=not quiet) as bar:
+    title = "asking for the log" if len(wanted) == 1 else "asking for the logs"
+    with client, progress_bar(title, None, shown=not quiet) as bar:
         told = DaysTold(bar, quiet=quiet)
         try:
             if output is None:
                 client.convert_days(wanted[0], wanted[-1], directory, **told.callbacks, **asked)
             else:
-                _fetch_one(
-                    client, wanted[0], output, told, {**asked, "rejects": None if strict else rejects_beside(output)}
-                )
-        except Exception as error:
+                asked["rejects"] = None if strict else rejects_beside(output)
+                _fetch_one(client, wanted[0], output, told, asked)
+        except AuthError as error:
             told.fail(error)
         return told.end()
 

@@ -24,7 +24,7 @@ from trackparse.cli.options import (
     strict_option,
 )
 from trackparse.cli.outcomes import Outcome, Telling, failure, outcome_of
-from trackparse.cli.output import expected
+from trackparse.cli.output import counted, expected
 from trackparse.cli.progress import Bar
 from trackparse.convert.outputs import Output, shown
 from trackparse.signals import signals_held
@@ -198,7 +198,9 @@ class DaysTold:
         return self._telling.end()
 
     def _wait(self, waiting: Waiting) -> None:
-        self._bar.rename(f"{self._title}: waiting for {waiting.elapsed:.0f} s, asked {waiting.attempts} times")
+        self._bar.rename(
+            f"{self._title}: waiting for {waiting.elapsed:.0f} s, asked {counted(waiting.attempts, 'time')}"
+        )
 
     def _read(self, stats: Stats) -> None:
         self._bar.rename(self._title)

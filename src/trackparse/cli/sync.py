@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from trackparse import AuthError
 from trackparse.cli.exits import Exit
 from trackparse.cli.options import options_of
 from trackparse.cli.output import Command, counted, escaped, say
@@ -92,7 +93,7 @@ def sync(
             return told.end()
         try:
             reports = client.sync(directory, deadline=wait, **told.callbacks, **asked)
-        except Exception as error:
+        except AuthError as error:
             told.fail(error)
         else:
             if not reports and not quiet:
