@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import pytest
 from click.testing import Result
@@ -144,7 +145,8 @@ def test_a_half_grown_day_is_fetched_again_when_it_is_over_and_when_it_is_final(
 def test_the_grace_can_be_set(client: TrackingLogClient, clock: SetClock, folder: Path) -> None:
     assert synced(client, folder, days=1, grace=12 * HOUR) == [YESTERDAY]
     assert pq.read_metadata(folder / f"{YESTERDAY}.parquet").metadata[b"trackparse.final"] == b"true"
-    for wrong in ({"days": 0}, {"days": 15}, {"grace": -1.0}, {"grace": float("nan")}):
+    wrong_options: list[dict[str, Any]] = [{"days": 0}, {"days": 15}, {"grace": -1.0}, {"grace": float("nan")}]
+    for wrong in wrong_options:
         with pytest.raises(trackparse.OptionError):
             client.sync(folder, **wrong)
 
@@ -266,6 +268,18 @@ def test_a_folder_that_cannot_be_written_is_an_error_before_the_service_is_asked
     with pytest.raises(OSError, match="file"):
         client.convert_days(YESTERDAY, YESTERDAY, tmp_path / "file")
     assert service.requests == []
+
+
+def test_to_list_the_days_makes_no_folder(client: TrackingLogClient, service: FakeService, tmp_path: Path) -> None:
+    inside = pafs.SubTreeFileSystem(str(tmp_path), pafs.LocalFileSystem())
+    for folder, options in ((tmp_path / "push", {}), ("push", {"filesystem": inside})):
+        planned = client.days_to_sync(folder, days=2, **options)
+        assert [(str(one.day), one.why, one.error) for one in planned] == [
+            (ago(age), "missing", None) for age in (2, 1)
+        ]
+    assert ([*tmp_path.iterdir()], service.requests) == ([], [])
+    assert synced(client, "push", days=1, filesystem=inside) == [YESTERDAY]
+    assert files_in(tmp_path / "push") == [f"{YESTERDAY}.parquet", MANIFEST]
 
 
 def test_a_manifest_that_cannot_be_written_is_said(

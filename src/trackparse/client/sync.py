@@ -20,8 +20,8 @@ from trackparse.client.changed import RejectsFile
 from trackparse.client.made import Made, digest_of, metadata_of, read_made
 from trackparse.client.manifest import Fetched, Manifest
 from trackparse.convert.conversion import ConversionReport, convert, empty_report
-from trackparse.convert.jobs import is_expected, output_folder
-from trackparse.convert.outputs import Output, in_folder, make_folder, rejects_beside, shown
+from trackparse.convert.jobs import is_expected, make_output_folder, output_folder
+from trackparse.convert.outputs import Output, in_folder, rejects_beside, shown
 from trackparse.convert.places import check_place, place_of
 from trackparse.errors import AuthError, CancelledError, TrackparseError
 from trackparse.options import ConvertOptions, Destination
@@ -69,13 +69,17 @@ class PlannedDay:
 
 
 class Folder:
-    """A folder with a Parquet file for each day, by its path or its URL, or a path in a file system."""
+    """A folder with a Parquet file for each day, by its path or its URL, or a path in a file system.
+
+    noted: what the manifest says of each day, since ``plan``.
+    """
 
     def __init__(self, place: str | os.PathLike[str], options: ConvertOptions) -> None:
         self._filesystem = options["filesystem"]
         self._place = output_folder(place, self._filesystem)
         self._has_rejects = options["on_error"] == "quarantine"
         self.manifest = Manifest(self._place, self._filesystem)
+        self.noted: dict[datetime.date, Fetched] = {}
 
     def dest(self, day: datetime.date) -> Output:
         """The Parquet file of a day."""
@@ -87,16 +91,16 @@ class Folder:
 
     def make(self) -> None:
         """Make the folder if it is missing. OSError if no file can be written there."""
-        make_folder(self._place)
+        make_output_folder(self._place, self._filesystem)
         check_place(place_of(in_folder(self._place, "day.parquet"), self._filesystem))
 
     def plan(self, days: Sequence[datetime.date], options: str, now: float, grace: float) -> list[PlannedDay]:
         """Those of the days that have to be fetched. ``options`` is what ``digest_of`` gives."""
-        noted = self.manifest.read()
+        self.noted = self.manifest.read()
         planned = []
         for day in days:
             try:
-                if why := self._why(day, noted.get(day), options, now, grace):
+                if why := self._why(day, self.noted.get(day), options, now, grace):
                     planned.append(PlannedDay(day, why))
             except Exception as error:
                 if not is_expected(error):
@@ -200,7 +204,7 @@ class Run:
         request_id, moment = request
         options: ConvertOptions = {**self._options, "rejects": self._folder.rejects(day)}
         metadata = metadata_of(self._service.source, day, moment, self._grace, self._digest)
-        noted = self._manifest.read().get(day) if self._manifest else None
+        noted = self._folder.noted.get(day)
         try:
             with closing(self._service.open(request_id)) as download:
                 report = convert_day(download, dest, options, metadata, {noted.rejects} if noted else set())

@@ -331,18 +331,26 @@ class _Worker:
 
 
 def output_folder(dest: str | os.PathLike[str], filesystem: Any) -> Output:
-    """The folder to write to. In a store that has folders it is made. OptionError if nothing can be written there."""
+    """The folder to write to, which need not exist. OptionError if nothing can be written there."""
     # pyarrow.fs takes a while to import, and the command line does without it.
-    from trackparse.sources.filesystem import errors_named, is_local, key_of, resolve
+    from trackparse.sources.filesystem import is_local, resolve
 
     place_of(dest, filesystem)
     files, path = resolve(dest, filesystem)
-    if is_local(files):
-        return Path(path)
+    return Path(path) if is_local(files) else os.fspath(dest)
+
+
+def make_output_folder(folder: Output, filesystem: Any) -> None:
+    """Make the folder if it is missing, and if there are folders in its store."""
+    from trackparse.sources.filesystem import errors_named, key_of, resolve
+
+    if isinstance(folder, Path):
+        make_folder(folder)
+        return
+    files, path = resolve(folder, filesystem)
     if key_of(files, path)[0] not in ("s3", "gs"):  # these have no folders
-        with errors_named(name_of(dest)):
+        with errors_named(name_of(folder)):
             files.create_dir(path, recursive=True)
-    return os.fspath(dest)
 
 
 def convert_logs(
@@ -401,7 +409,7 @@ def convert_logs(
     elsewhere = "write to another folder"
     check_places([(job.name, job.name, {elsewhere: job.dest}) for job in todo])
     check_places([(job.name, job.name, {elsewhere: job.rejects}) for job in todo])
-    make_folder(folder)
+    make_output_folder(folder, filesystem)
     reports: dict[int, ConversionReport] = {}
     with closing(run_jobs(todo, jobs, lambda _: None)) as done:
         for number, report in done:
