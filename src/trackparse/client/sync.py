@@ -120,7 +120,7 @@ class Folder:
         if made.day != day:
             raise TrackparseError(
                 f"{shown(self.dest(day))}: the file does not say that it is the log of this day",
-                advice="move it away, or name another folder",
+                advice="move it away, or have it replaced: trackparse fetch --date, or convert_days",
             )
         if made.options != options:
             return "fetched with other options"
