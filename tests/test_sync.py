@@ -294,7 +294,8 @@ def test_a_manifest_that_cannot_be_written_is_said(
 def test_a_run_beside_another_one_doubles_nothing_and_keeps_its_notes(
     client: TrackingLogClient, service: FakeService, folder: Path
 ) -> None:
-    """The other one runs while this one waits for its first day."""
+    """The other one runs while this one waits for its first day, and reads the second one."""
+    service._logs[YESTERDAY] = log_of(GOOD, BAD)
     with client_of(service) as other:
         other._clock = client._clock
         inside: list[Any] = []
@@ -304,10 +305,23 @@ def test_a_run_beside_another_one_doubles_nothing_and_keeps_its_notes(
                 inside.append(synced(other, folder, days=4))
 
         assert synced(client, folder, days=3, on_day=meanwhile) == [ago(3), ago(2), ago(1)]
-    assert inside == [[ago(4), ago(3), ago(2), ago(1)]]
-    assert files_in(folder) == [*[f"{ago(age)}.parquet" for age in (4, 3, 2, 1)], MANIFEST]
+        assert inside == [[ago(4), ago(3), ago(2), ago(1)]]
+        files = [*[f"{ago(age)}.parquet" for age in (4, 3, 2, 1)], f"{YESTERDAY}.rejects.jsonl", MANIFEST]
+        assert files_in(folder) == files
+        # Now while it reads the log, with other bad records.
+        options: dict[str, Any] = {"columns": ["status"], "days": 1}
+        inside.clear()
+
+        def meanwhile_with_more(_: object) -> None:
+            if not inside:
+                service._logs[YESTERDAY] = log_of(BAD, GOOD, BAD)
+                inside.append(synced(other, folder, **options))
+
+        assert synced(client, folder, progress=meanwhile_with_more, **options) == [YESTERDAY]
+    assert files_in(folder) == files
+    assert trackparse.read_rejects(folder / f"{YESTERDAY}.rejects.jsonl").num_rows == 1
     assert sorted(json.loads((folder / MANIFEST).read_text())["days"]) == [ago(age) for age in (4, 3, 2, 1)]
-    assert synced(client, folder, days=4) == []
+    assert synced(client, folder, columns=["status"], days=1) == []
 
 
 # ---- rejects
@@ -405,12 +419,11 @@ def test_rejects_that_change_while_the_log_is_fetched_are_kept(
     synced(client, folder, days=1)
     clock.moment += 24 * HOUR
     old = (folder / f"{YESTERDAY}.parquet").read_bytes()
-    reports = client.sync(
-        folder, days=2, on_error="quarantine", progress=lambda _: rejects.write_bytes(b"mended meanwhile\n")
-    )
+    mended = rejects.read_bytes() + b"\n"
+    reports = client.sync(folder, days=2, on_error="quarantine", progress=lambda _: rejects.write_bytes(mended))
     error = reports[datetime.date.fromisoformat(YESTERDAY)].error
-    assert "changed" in str(error) or "not a file of rejects" in str(error)
-    assert rejects.read_bytes() == b"mended meanwhile\n"
+    assert "changed while the log was fetched, so it is kept; fetch the log again" in str(error)
+    assert rejects.read_bytes() == mended
     assert (folder / f"{YESTERDAY}.parquet").read_bytes() == old
 
 

@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -26,11 +26,11 @@ _LOGGER: Final = logging.getLogger("trackparse")
 class RejectsFile:
     """The file for the rejects of one conversion.
 
-    place: where to write them: the file that is asked for, if it does not exist, or its SHA-256 is one of ``known``,
-        those of the files that were written here. Otherwise a name beside it.
+    place: where to write them: the file that is asked for, if it does not exist, or its SHA-256 is one that ``known``
+        gives: those of the files that were written here. Otherwise a name beside it.
     """
 
-    def __init__(self, wanted: str | os.PathLike[str], filesystem: Any, known: AbstractSet[str]) -> None:
+    def __init__(self, wanted: str | os.PathLike[str], filesystem: Any, known: Callable[[], AbstractSet[str]]) -> None:
         # A str is a URL, or a path in a file system.
         self._wanted = wanted if isinstance(wanted, str) and scheme_of(wanted) else Path(wanted)
         self._filesystem = filesystem
@@ -40,14 +40,18 @@ class RejectsFile:
             if len(found) > 1 and not found[name]:
                 break
         self._in_the_way = found[self._wanted]
-        ours = [name for name, digest in found.items() if digest in known]
+        self._known = known
+        sums = known()
+        ours = [name for name, digest in found.items() if digest in sums]
         free = [name for name, digest in found.items() if not digest]
         self.place = (ours or free)[0]
         self._before = found[self.place]
 
-    def check(self) -> None:
-        """TrackparseError if the file to replace has changed since: a person was faster."""
-        if self._sum_of(self.place) != self._before:
+    def check(self, digest: str) -> None:
+        """TrackparseError if a person has changed the file to replace since. ``digest`` is that of the new file."""
+        now = self._sum_of(self.place)
+        # Another run may have written it, too.
+        if now not in (self._before, digest) and now not in self._known():
             raise TrackparseError(
                 f"{shown(self.place)}: the file was changed while the log was fetched, so it is kept",
                 advice="fetch the log again",

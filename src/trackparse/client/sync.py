@@ -151,8 +151,12 @@ def convert_day(
     if rejects is None:
         return convert(download, dest, options, metadata)
     filesystem = options["filesystem"]
-    old = read_made(dest, filesystem) if isinstance(dest, str | os.PathLike) else None
-    file = RejectsFile(rejects, filesystem, {*known, *([old.rejects] if old else [])} - {""})
+
+    def all_known() -> set[str]:
+        old = read_made(dest, filesystem) if isinstance(dest, str | os.PathLike) else None
+        return {*known, *([old.rejects] if old else [])} - {""}
+
+    file = RejectsFile(rejects, filesystem, all_known)
     return file.settled(convert(download, dest, {**options, "rejects": file.place}, metadata, file.check))
 
 

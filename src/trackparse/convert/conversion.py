@@ -171,11 +171,12 @@ def convert(
     dest: Destination,
     asked: ConvertOptions,
     more_metadata: Mapping[str, str],
-    check_at_the_end: Callable[[], object] = lambda: None,
+    check_at_the_end: Callable[[str], object] = lambda digest: None,
 ) -> ConversionReport:
     """As ``convert_log``, of complete options, with more metadata in the file.
 
-    ``check_at_the_end`` may raise an error, in which case no file is written.
+    ``check_at_the_end`` is called with the SHA-256 of the rejects, empty if there are none, before any file has its
+    name. It may raise an error, in which case no file is written.
     """
     filesystem = asked["filesystem"]
     output = place_of(dest, filesystem)
@@ -215,7 +216,7 @@ def convert(
             # Once more: reading takes long.
             check_old_rejects(rejects.name, rejects.open_old())
             rejects.stays_empty = not log.stats.rejected
-        check_at_the_end()
+        check_at_the_end(summed.digest if summed else "")
     stats = log.stats
     return ConversionReport(
         source=log_source.name,
