@@ -142,6 +142,22 @@ def test_bad_records_and_damage_are_treated_as_by_convert(service: FakeService, 
     assert sorted(path.name for path in tmp_path.glob("*.parquet")) == ["out.parquet", "part.parquet"]
 
 
+@pytest.mark.parametrize("place", ["--to", "-o"])
+def test_rejects_that_a_person_has_changed_are_kept(place: str, service: FakeService, tmp_path: Path) -> None:
+    service._logs[DAYS[2]] = stored(HEADER + encode_row(ROW) + BAD + encode_row(ROW))
+    options = ["--date", DAYS[2], place, tmp_path if place == "--to" else tmp_path / f"{DAYS[2]}.parquet"]
+    rejects, new = tmp_path / f"{DAYS[2]}.rejects.jsonl", tmp_path / f"{DAYS[2]}.rejects.new.jsonl"
+    assert "kept" not in fetch(service, *options).stderr + fetch(service, *options).stderr
+    rejects.write_bytes(rejects.read_bytes() + b"\n")
+    before = rejects.read_bytes()
+    assert (
+        f"trackparse: {rejects}: the file is not as trackparse wrote it, so it is kept"
+        in fetch(service, *options).stderr
+    )
+    assert rejects.read_bytes() == before
+    assert trackparse.read_rejects(new)["raw"].to_pylist() == [BAD]
+
+
 def test_filters_and_columns_are_as_for_convert(service: FakeService, tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
     fetch(service, "--date", DAYS[0], "-o", out, "--status", "sent", "--columns", "hwid,status")

@@ -52,7 +52,11 @@ class Amount(click.FloatRange):
 
 
 def service_options(command: Command) -> Command:
-    """Add the options of the service and of what is written. The command gets a client, and the options ``options``."""
+    """Add the options of the service and of what is written.
+
+    The command gets ``client_of``, which makes the client; it takes the files that will be written, none of which may
+    be the file with the token.
+    """
 
     @wraps(command)
     def with_client(

@@ -16,6 +16,7 @@ from trackparse.cli.progress import progress_bar
 from trackparse.cli.service import Amount, DaysTold, service_options
 from trackparse.client import GRACE, KEPT_DAYS
 from trackparse.convert.outputs import Output, in_folder, shown
+from trackparse.signals import signals_held
 
 if TYPE_CHECKING:
     from trackparse.client import TrackingLogClient
@@ -78,8 +79,8 @@ def sync(
       trackparse sync --to s3://lake/push --token-file /run/secrets/push-token --quiet
       trackparse sync --to logs/ --dry-run
     """
-    from trackparse.client import MANIFEST  # --help does not need what is imported here
-
+    with signals_held():  # imports modules, some of which turn the exception of a signal into another error
+        from trackparse.client import MANIFEST
     client = client_of([in_folder(directory, MANIFEST)])
     asked = {"days": days, "grace": grace * _HOUR, **options_of(strict, keep_partial, options)}
     with client, progress_bar("asking for the logs", None, shown=not quiet and not dry_run) as bar:
