@@ -249,6 +249,16 @@ def test_a_day_that_fails_does_not_stop_the_others(
     assert list(client.sync(folder, days=3)) == list(reports)[:2]
 
 
+def test_a_service_that_is_down_is_asked_again_and_again_for_the_first_day_only(
+    client: TrackingLogClient, service: FakeService, clock: SetClock, folder: Path
+) -> None:
+    service.reply("getTrackingLog", *[Reply(503)] * 7, Reply.refusal(210, "no log"))
+    reports = client.sync(folder, days=4)
+    assert asked(service) == [ago(4)] * 6 + [ago(3), ago(2), ago(1)]
+    assert len(clock.pauses) == 5
+    assert [type(report.error) for report in reports.values()] == [trackparse.ApiError] * 3 + [type(None)]
+
+
 def test_a_wrong_token_and_a_cancel_end_it(service: FakeService, folder: Path) -> None:
     with client_of(service, token="another-token") as client, pytest.raises(trackparse.AuthError):
         client.sync(folder)

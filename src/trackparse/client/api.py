@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Final, Unpack
+from typing import IO, TYPE_CHECKING, Final, Unpack
 from zipfile import is_zipfile
 
 import orjson
@@ -517,18 +517,31 @@ class _Days:
         self.source = client._source
         self.now = client._clock.time
         self._client = client
+        self._deadline = deadline
         self._waiting = waiting
-        self._options: Any = {"deadline": deadline, "cancel": cancel}
-        self._stall: Any = {"stall": deadline, "cancel": cancel}
+        self._cancel = cancel
+        self._is_down = False
 
     def ask(self, day: datetime.date) -> str:
-        """Ask for the log of a day; the id of the request."""
-        return self._client.request_log(day, **self._options)
+        """Ask for the log of a day; the id of the request. If the service was down for the day before, ask once."""
+        deadline = 0.0 if self._is_down else self._deadline
+        try:
+            request_id = self._client.request_log(day, deadline=deadline, cancel=self._cancel)
+        except (ApiError, NotReadyError) as error:
+            self._is_down = isinstance(error, NotReadyError) or _is_of_service_down(error.status_code)
+            raise
+        self._is_down = False
+        return request_id
 
     def open(self, request_id: str) -> Download:
         """Wait until the log is made, and open it."""
-        link = self._client.poll(request_id, progress=self._waiting, **self._options)
-        return self._client.open_link(link, **self._stall)
+        link = self._client.poll(request_id, deadline=self._deadline, progress=self._waiting, cancel=self._cancel)
+        return self._client.open_link(link, stall=self._deadline, cancel=self._cancel)
+
+
+def _is_of_service_down(status_code: int | None) -> bool:
+    """Whether a request failed because nobody answered, or because the service failed: not because of its day."""
+    return status_code is None or status_code == 429 or status_code >= 500
 
 
 def _options_of_days(given: ConvertOptions) -> ConvertOptions:
