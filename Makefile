@@ -57,7 +57,7 @@ mutations: setup
 	$(BIN)/python tests/torture/mutations.py --mutations $(MUTATIONS)
 	$(BIN)/python tests/torture/large.py
 
-# Kills of conversions and fetches at any moment.
+# Kills of conversions, fetches and syncs at any moment.
 KILLS ?= 500
 torture: setup
 	$(BIN)/python tests/torture/kills.py --kills $(KILLS)

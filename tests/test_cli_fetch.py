@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from click.testing import Result
 import trackparse
 from support.cli import BAD, HEADER, ROW, run
 from support.service import sample, stored
+from trackparse.cli.progress import Bar
+from trackparse.sources.retry import Clock
 from trackparse.testing import TOKEN, FakeService, Reply
 from trackparse.testing.sample import encode_row
 
@@ -53,15 +56,28 @@ def test_a_service_that_cannot_be_reached_failed_however_short_the_wait(seconds:
     result = fetch(service, "--wait", seconds, "--to", tmp_path, code=7)
     assert "the connection to 127.0.0.1" in result.stderr
     assert result.stderr.endswith("; try again in a while\n")
+    with FakeService() as service:
+        service.reply("getTrackingLog", *[Reply(503)] * 9)
+        assert "the service answered 503" in fetch(service, "--wait", seconds, "--to", tmp_path, code=7).stderr
 
 
-def test_without_a_day_the_service_chooses(
+def test_without_a_day_it_is_yesterday_and_the_file_has_its_name(
     service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     fetch(service)
     fetch(service, "-o", "named.parquet", "--quiet")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["named.parquet", "tracking_log.parquet"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{DAYS[2]}.parquet", "named.parquet"]
+
+
+def test_of_a_day_that_is_not_over_it_says_so(service: FakeService, tmp_path: Path) -> None:
+    result = fetch(service, "--days", "2", "--date", TODAY, "--to", tmp_path)
+    assert result.stderr.startswith(
+        f"trackparse: {TODAY}: the day is not over (in UTC): the file holds its beginning; "
+    )
+    assert result.stderr.count("\n") == 1
+    assert [pq.read_metadata(path).metadata[b"trackparse.final"] for path in tmp_path.iterdir()] == [b"false"] * 2
+    assert "not over" in fetch(service, "--date", TODAY, "-o", tmp_path / "a.parquet", "--quiet").stderr
 
 
 @pytest.mark.parametrize("days", [["--date", DAYS[0], "--until-date", DAYS[2]], ["--days", "3"]])
@@ -126,6 +142,22 @@ def test_bad_records_and_damage_are_treated_as_by_convert(service: FakeService, 
     assert sorted(path.name for path in tmp_path.glob("*.parquet")) == ["out.parquet", "part.parquet"]
 
 
+@pytest.mark.parametrize("place", ["--to", "-o"])
+def test_rejects_that_a_person_has_changed_are_kept(place: str, service: FakeService, tmp_path: Path) -> None:
+    service._logs[DAYS[2]] = stored(HEADER + encode_row(ROW) + BAD + encode_row(ROW))
+    options = ["--date", DAYS[2], place, tmp_path if place == "--to" else tmp_path / f"{DAYS[2]}.parquet"]
+    rejects, new = tmp_path / f"{DAYS[2]}.rejects.jsonl", tmp_path / f"{DAYS[2]}.rejects.new.jsonl"
+    assert "kept" not in fetch(service, *options).stderr + fetch(service, *options).stderr
+    rejects.write_bytes(rejects.read_bytes() + b"\n")
+    before = rejects.read_bytes()
+    assert (
+        f"trackparse: {rejects}: the file is not as trackparse wrote it, so it is kept"
+        in fetch(service, *options).stderr
+    )
+    assert rejects.read_bytes() == before
+    assert trackparse.read_rejects(new)["raw"].to_pylist() == [BAD]
+
+
 def test_filters_and_columns_are_as_for_convert(service: FakeService, tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
     fetch(service, "--date", DAYS[0], "-o", out, "--status", "sent", "--columns", "hwid,status")
@@ -160,6 +192,42 @@ def test_without_allow_http_no_token_is_sent_in_the_clear(service: FakeService) 
     assert "--allow-http" in result.stderr
     assert "allow_http=" not in result.stderr
     assert service.requests == []
+
+
+def test_the_bar_says_which_day_and_how_many_there_are(
+    service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    titles: list[str] = []
+
+    class Recorded(Bar):
+        def rename(self, title: str) -> None:
+            titles.append(title)
+
+    @contextmanager
+    def recorded(title: str, total: int | None, *, shown: bool) -> Iterator[Bar]:
+        titles.append(title)
+        yield Recorded()
+
+    monkeypatch.setattr(Clock, "pause", lambda *_: None)
+    for command in ("fetch", "sync"):
+        monkeypatch.setattr(f"trackparse.cli.{command}.progress_bar", recorded)
+    service.ready_after = 1
+    fetch(service, "--days", "2", "--to", tmp_path)
+    first, *rest = dict.fromkeys(titles)
+    assert first == "asking for the logs"
+    assert rest == [
+        title
+        for day, turn in ((DAYS[1], "1 of 2"), (DAYS[2], "2 of 2"))
+        for title in (f"{day} ({turn})", f"{day} ({turn}): waiting for 0 s, asked 1 time")
+    ]
+    titles.clear()
+    fetch(service, "--days", "1", "--to", tmp_path)
+    assert list(dict.fromkeys(titles))[:2] == ["asking for the log", DAYS[2]]
+    titles.clear()
+    run(
+        "sync", "--days", 2, "--to", tmp_path / "new", "--base-url", service.url, "--allow-http", TRACKPARSE_TOKEN=TOKEN
+    )
+    assert f"{DAYS[2]} (2 of 2): waiting for 0 s, asked 1 time" in titles
 
 
 # ---- URLs

@@ -93,8 +93,19 @@ def test_the_parquet_file_is_the_one_from_the_file_on_disk(
     trackparse.convert_log(archive, "disk.parquet")
     with client_of(service) as client:
         report = client.convert(YESTERDAY, "stream.parquet", compression="zstd")
-    assert Path("stream.parquet").read_bytes() == Path("disk.parquet").read_bytes()
+        client.convert(YESTERDAY, "again.parquet")
+    assert before_footer("stream.parquet") == before_footer("disk.parquet")
     assert (report.records, report.bytes_in) == (1000, len(sample()))
+    # It was another request, and another moment, but the same log.
+    assert Path("again.parquet").read_bytes() == Path("stream.parquet").read_bytes()
+    told = pq.read_metadata("stream.parquet").metadata
+    assert told[b"trackparse.day"].decode() == str(YESTERDAY)
+    assert told[b"trackparse.source"].decode() == f"{service.url}/getTrackingLog"
+
+
+def before_footer(path: str) -> bytes:
+    data = Path(path).read_bytes()
+    return data[: -8 - int.from_bytes(data[-8:-4], "little")]
 
 
 def open_for_writing() -> set[str]:
@@ -228,7 +239,7 @@ def test_names_that_can_be_read_only_once(service: FakeService, tmp_path: Path) 
         client.convert(YESTERDAY, tmp_path / "log.parquet", columns=iter(["status", "hwid"]))
         client.convert(YESTERDAY, tmp_path / "more.parquet", columns=[], payload_columns={"alert": "/aps/alert"})
         assert pq.read_schema(tmp_path / "log.parquet").names == ["status", "hwid"]
-        for day, report in client.convert_days(ago(2), ago(1), tmp_path, columns=iter(["status"])):
+        for day, report in client.convert_days(ago(2), ago(1), tmp_path, columns=iter(["status"])).items():
             assert pq.read_schema(report.path).names == ["status"], day
 
 
@@ -244,8 +255,8 @@ def test_a_bad_option_is_met_before_the_wait(service: FakeService, tmp_path: Pat
             client.download(None, tmp_path)
         with pytest.raises(OSError, match="/dev/null"):
             client.download(None, "/dev/null")
-        with pytest.raises(ValueError, match="rejects names one file"):
-            next(client.convert_days(ago(2), ago(1), tmp_path, rejects=tmp_path / "rejects.jsonl"))
+        with pytest.raises(trackparse.OptionError, match="not for several logs"):
+            client.convert_days(ago(2), ago(1), tmp_path, rejects=tmp_path / "rejects.jsonl")
     assert service.requests == []
 
 
@@ -369,7 +380,7 @@ def test_any_time_to_wait_is_a_number_or_none(value: str) -> None:
 def test_a_time_to_wait_of_years_is_cut_at_the_deadline(service: FakeService) -> None:
     service.reply("getTrackingLog", *[Reply(503, headers={"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT"})] * 3)
     client, clock = clocked(service)
-    with client, pytest.raises(trackparse.NotReadyError):
+    with client, pytest.raises(trackparse.ApiError, match="the service answered 503; tried 2 times"):
         client.request_log(deadline=100)
     assert 98 <= sum(clock.pauses) <= 100
 
@@ -414,12 +425,14 @@ def test_open_log_spends_one_deadline(service: FakeService) -> None:
     assert 80 < sum(clock.pauses) <= 101
 
 
-def test_no_answer_before_the_deadline_is_no_log_either(service: FakeService) -> None:
+@pytest.mark.parametrize("deadline", [0, 20])
+def test_a_service_that_is_down_failed_however_short_the_deadline(deadline: float, service: FakeService) -> None:
     service.reply("getResults", *[Reply(503)] * 50)
     client, clock = clocked(service, retries=100)
-    with client, pytest.raises(trackparse.NotReadyError, match=r"within 20 s.*503"):
-        client.poll("1", deadline=20)
-    assert sum(clock.pauses) <= 20
+    with client, pytest.raises(trackparse.ApiError, match=r"the service answered 503.*try again in a while") as caught:
+        client.poll("1", deadline=deadline)
+    assert caught.value.status_code == 503
+    assert sum(clock.pauses) <= deadline
 
 
 @pytest.mark.parametrize(
@@ -885,8 +898,10 @@ def test_a_range_of_days_gives_one_log_a_day(service: FakeService, tmp_path: Pat
         assert [request["date"] for request in asked(service, "getTrackingLog")] == [str(day) for day in wanted]
         # All are asked for before the first is waited for.
         assert [request.path for request in service.requests[:3]] == ["/json/1.3/getTrackingLog"] * 3
-        reports = list(client.convert_days(ago(2), ago(1), tmp_path, columns=["status"]))
-    assert [Path(report.path).name for _, report in reports] == [f"{day}.parquet" for day in wanted[1:]]
+        reports = client.convert_days(ago(2), ago(1), tmp_path, columns=["status"])
+    assert [(day, Path(report.path).name) for day, report in reports.items()] == [
+        (day, f"{day}.parquet") for day in wanted[1:]
+    ]
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"{day}.parquet" for day in wanted[1:]]
 
 

@@ -49,8 +49,6 @@ INSIDE_FOR_CLI = {
     ("options", "convert_options"),
     # One way to end by a signal, for the command line and for its workers.
     *(("signals", name) for name in ("INTERRUPTED", "TERMINATED", "ended", "listen", "signals_held")),
-    # Before it waits for the service, ``fetch`` tries to write where the file will be.
-    *(("convert.places", name) for name in ("check_place", "place_of")),
     # What is a URL, which logs one stands for, and how one is shown, has to be the same as in the library, too.
     ("sources.listing", "logs_of"),
     *(("sources.urls", name) for name in ("STORES", "check_is_no_collapsed_url", "local_path", "redacted_url")),

@@ -5,12 +5,18 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from support.cli import run
+from support.service import client_of
+from trackparse import client
 from trackparse.cli import cli
+from trackparse.client import KEPT_DAYS
+from trackparse.testing import TOKEN, FakeService
 
 PAGE = (Path(__file__).parent.parent / "docs" / "nightly.md").read_text(encoding="utf-8")
 
@@ -33,7 +39,7 @@ def test_the_script_tries_again_what_waiting_may_help(codes: list[int], ended: i
     environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "PAUSE": "0"}
     done = subprocess.run(["sh", "-c", block("retry"), "sh", "out"], cwd=tmp_path, env=environment, check=False)
     assert done.returncode == ended
-    assert (tmp_path / "ran").read_text() == "fetch --days 3 --to out --quiet\n" * runs
+    assert (tmp_path / "ran").read_text() == "sync --to out --quiet\n" * runs
 
 
 def test_the_task_compiles_and_fits_the_library() -> None:
@@ -53,8 +59,36 @@ def test_the_task_compiles_and_fits_the_library() -> None:
 
 
 def test_the_options_of_the_page_exist() -> None:
-    lines = re.findall(r"trackparse (fetch) (.+)", PAGE)
-    assert lines
+    lines = re.findall(r"trackparse (fetch|sync) (.+)", PAGE)
+    assert {command for command, _ in lines} == {"fetch", "sync"}
     for command, words in lines:
         known = {option for param in cli.commands[command].params for option in param.opts}
         assert set(re.findall(r"(?<!\S)--[\w-]+", words)) <= known, words
+
+
+def test_the_commands_of_the_page_run(tmp_path: Path) -> None:
+    """As they stand there, but for the folder, the token and the service."""
+    lines = re.findall(r"^ {4}.*?trackparse (sync --to /srv.+)$", PAGE, re.MULTILINE)
+    (tmp_path / "token").write_text(TOKEN)
+    folder = tmp_path / "push"
+    with FakeService(rows=10) as service:
+        ends = []
+        for line in lines:
+            words = shlex.split(line.replace("/srv/push", str(folder)).replace("/etc/push-token", f"{tmp_path}/token"))
+            words = [service.url if word.startswith("http://127.0.0.1") else word for word in words]
+            result = run(*words, "--allow-http", TRACKPARSE_TOKEN=TOKEN, TRACKPARSE_BASE_URL=service.url)
+            assert result.exit_code == 0, result.output
+            ends.append(result.output.count("\n"))
+    assert ends == [KEPT_DAYS, KEPT_DAYS, 1, 0]
+    assert len([*folder.glob("*.parquet")]) == KEPT_DAYS
+
+
+def test_the_python_of_the_page_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FakeService(rows=10) as service:
+        monkeypatch.setenv("TRACKPARSE_TOKEN", TOKEN)
+        monkeypatch.setattr(client, "TrackingLogClient", lambda token: client_of(service, token=token))
+        exec(compile(block("python").replace("/srv/push", str(tmp_path)), "nightly.md", "exec"), {})  # noqa: S102
+    printed = capsys.readouterr().out.splitlines()
+    assert [line[10:] for line in printed] == [" 10 records, 0 rejected"] * KEPT_DAYS

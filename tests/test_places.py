@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 import os
 import random
@@ -24,15 +25,16 @@ import pytest
 import trustme
 
 import trackparse
-from support.cli import PLAIN, PROGRAM, failed, good, run, with_bad
+from support.cli import BAD, HEADER, PLAIN, PROGRAM, ROW, failed, good, run, with_bad
 from support.logs import H8, line
 from support.s3 import BUCKET, KEYS, Bucket, served
-from support.service import client_of
+from support.service import NOON, SetClock, client_of, stored
 from test_destinations import room
+from trackparse.client import MANIFEST
 from trackparse.sources.filesystem import PIECE, open_stored, resolve
 from trackparse.sources.urls import redacted_url
 from trackparse.testing import TOKEN, FakeService
-from trackparse.testing.sample import write_sample
+from trackparse.testing.sample import encode_row, write_sample
 
 fsspec = pytest.importorskip("fsspec")
 
@@ -620,7 +622,7 @@ def test_the_client_writes_to_a_store(bucket: Bucket, small: bytes) -> None:
     with FakeService(logs={YESTERDAY.isoformat(): small}) as service, client_of(service) as client:
         report = client.convert(YESTERDAY, bucket.url("a.parquet"))
         assert (report.path, report.records) == ("s3://lake/a.parquet", 500)
-        [(_, second)] = client.convert_days(YESTERDAY, YESTERDAY, bucket.url("days"))
+        [second] = client.convert_days(YESTERDAY, YESTERDAY, bucket.url("days")).values()
         assert second.path == f"s3://lake/days/{YESTERDAY}.parquet"
         assert bucket.keys() == ["a.parquet", f"days/{YESTERDAY}.parquet"]
         asked = len(service.requests)
@@ -745,3 +747,32 @@ def test_an_interruption_while_the_stream_is_opened_leaves_nothing(bucket: Bucke
     with suppress(KeyboardInterrupt):
         trackparse.convert_log(small, f"{BUCKET}/a.parquet", filesystem=pafs.PyFileSystem(Interrupted()))
     assert bucket.keys() + bucket.uploads() == []
+
+
+def test_a_sync_with_a_store_fetches_what_is_missing_and_keeps_changed_rejects(
+    bucket: Bucket, caplog: pytest.LogCaptureFixture
+) -> None:
+    day, today = (str(NOON.date() - datetime.timedelta(days=age)) for age in (1, 0))
+    key, manifest = f"push/{day}", f"push/{MANIFEST}"
+    good = HEADER + encode_row(ROW)
+    with FakeService(logs={day: stored(good + BAD), today: stored(good)}) as service, client_of(service) as client:
+        client._clock = clock = SetClock()
+
+        def synced(folder: str, **options: Any) -> list[str]:
+            reports = client.sync(folder, days=1, on_error="quarantine", **options)
+            assert not [report.error for report in reports.values() if report.error]
+            return [str(day) for day in reports]
+
+        assert synced(bucket.url("push")) == [day]
+        assert sorted(bucket.keys()) == [f"{key}.parquet", f"{key}.rejects.jsonl", manifest]
+        assert synced(bucket.url("push")) == synced("lake/push", filesystem=bucket.pyarrow) == []
+        bucket.client.delete_object(Bucket="lake", Key=manifest)
+        mended = bucket.get(f"{key}.rejects.jsonl") + b"\n"
+        bucket.put(f"{key}.rejects.jsonl", mended)
+        assert synced("lake/push", filesystem=bucket.s3fs) == [day]
+        assert bucket.get(f"{key}.rejects.jsonl") == mended
+        assert f"lake/{key}.rejects.jsonl: the file is not as trackparse wrote it" in caplog.text
+        assert bucket.get(f"{key}.rejects.new.jsonl")
+        clock.moment += 24 * 3600
+        assert synced(bucket.url("push")) == [today]
+    assert not [name for name in bucket.keys() + bucket.uploads() if name.endswith(".tmp")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import zipfile
 from functools import cache
 from io import BytesIO
@@ -15,6 +16,7 @@ from trackparse.sources.retry import Cancel, Clock, raise_if_cancelled
 from trackparse.testing import TOKEN, FakeService
 from trackparse.testing.sample import write_sample
 
+NOON = datetime.datetime.combine(datetime.datetime.now(datetime.UTC).date(), datetime.time(12), datetime.UTC)
 QUICK = Pauses(0.0005, 0.002)
 
 
@@ -33,6 +35,15 @@ class RecordingClock(Clock):
     def pause(self, seconds: float, cancel: Cancel | None) -> None:
         self.pauses.append(seconds)
         raise_if_cancelled(cancel)
+
+
+class SetClock(RecordingClock):
+    """A clock that stands where a test puts it: at noon of today, to begin with."""
+
+    moment = NOON.timestamp()
+
+    def time(self) -> float:
+        return self.moment
 
 
 def client_of(service: FakeService, **options: Any) -> TrackingLogClient:

@@ -1,10 +1,10 @@
-"""Kills conversions and fetches at any moment, and looks at what is left: no half file, no lost one, no process.
+"""Kills conversions, fetches and syncs at any moment, and looks at what is left: no half file, no lost one, no process.
 
     python tests/torture/kills.py --kills 500
 
 A run is killed by SIGKILL, SIGTERM, SIGINT or SIGHUP, once or twice, alone or with its group, at a moment between the
 start of our own code and its end. There is an old Parquet file and an old file of rejects, and afterwards there are
-those or the new ones.
+those or the new ones. After a sync that was killed, another one is not: then there are the new ones, and nothing else.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 import trackparse
+from trackparse.client.made import metadata_of
+from trackparse.client.manifest import MANIFEST
+from trackparse.convert.conversion import convert
+from trackparse.options import convert_options
 from trackparse.testing import TOKEN, FakeService
 from trackparse.testing.sample import COLUMNS, encode_row, sample_rows, write_sample
 
@@ -46,6 +50,7 @@ class Scene:
     folder: Path
     pairs: list[tuple[Path, Path]]  # Parquet, rejects
     rows: int
+    day: datetime.date
     environment: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0  # that a run takes
     old: dict[Path, bytes] = field(default_factory=dict)
@@ -71,22 +76,22 @@ def scenes(rows: int) -> Iterator[list[Scene]]:
             file.write(f"//{';'.join(COLUMNS)}\n".encode())
             file.writelines(map(encode_row, sample_rows(rows)))
             file.write(b"this is not a record\n")
-        day = str(datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=1))
-        service._logs[day] = log
+        day = datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=1)
+        service._logs[str(day)] = log
         found = []
-        for name, jobs in (("convert", 1), ("convert --jobs 2", 2), ("fetch", 1)):
+        for name, jobs in (("convert", 1), ("convert --jobs 2", 2), ("fetch", 1), ("sync", 1)):
             folder = Path(root) / name.replace(" ", "")
             folder.mkdir()
-            if name == "fetch":
-                options = ["--base-url", service.url, "--allow-http", "--date", day, "--to", str(folder)]
-                scene = Scene(name, ["fetch", *options], folder, [pair(folder / day)], rows)
+            if name in ("fetch", "sync"):
+                options = ["--base-url", service.url, "--allow-http", "--days", "1", "--to", str(folder)]
+                scene = Scene(name, [name, *options], folder, [pair(folder / str(day))], rows, day)
                 scene.environment["TRACKPARSE_TOKEN"] = TOKEN
             else:
                 logs = [folder / f"day{number}.csv" for number in range(jobs)]
                 for path in logs:
                     path.hardlink_to(log)
                 words = ["convert", *map(str, logs), "--jobs", str(jobs)]
-                scene = Scene(name, words, folder, [pair(path.with_suffix("")) for path in logs], rows)
+                scene = Scene(name, words, folder, [pair(path.with_suffix("")) for path in logs], rows, day)
             prepare(scene)
             found.append(scene)
         yield found
@@ -105,7 +110,8 @@ def prepare(scene: Scene) -> None:
     scene.seconds = time.monotonic() - start
     small = b"//timestamp;tracking_code\n" + b"2021-04-20 13:01:01;T-1\n" * OLD_ROWS + b"old\n"
     for dest, rejects in scene.pairs:
-        trackparse.convert_log(small, dest, on_error="quarantine", rejects=rejects)
+        asked = convert_options({"on_error": "quarantine", "rejects": rejects})
+        convert(small, dest, asked, metadata_of("an old one", scene.day, 0, 0, "other options"))
         scene.old |= {path: path.read_bytes() for path in (dest, rejects)}
 
 
@@ -132,6 +138,7 @@ def run(scene: Scene) -> subprocess.Popen[bytes]:
 
 def kill(scene: Scene, rng: random.Random, findings: Findings) -> None:
     """One run, one kill, one look."""
+    (scene.folder / MANIFEST).unlink(missing_ok=True)
     for path, content in scene.old.items():
         if not path.exists() or path.read_bytes() != content:
             path.write_bytes(content)
@@ -159,6 +166,8 @@ def kill(scene: Scene, rng: random.Random, findings: Findings) -> None:
     findings.ended_before += not early
     what += f" after {moment:.3f} s of {scene.seconds:.3f}, code {process.returncode}"
     findings.faults += [f"{what}: {fault}" for fault in look(scene, process, number, told, findings)]
+    if scene.name == "sync":
+        findings.faults += [f"{what}: {fault}" for fault in look_after_another(scene)]
 
 
 def look(
@@ -188,6 +197,19 @@ def look(
         (scene.folder / "next.zip").unlink()
         if left := temporaries(scene.folder):
             yield f"temporaries are left after the next run: {left}"
+
+
+def look_after_another(scene: Scene) -> Iterator[str]:
+    """What is wrong after a second run, which nobody kills."""
+    with run(scene) as process:
+        _, told = process.communicate()
+    if process.returncode or b"kept" in told:
+        yield f"the run after it: code {process.returncode}, {told.decode()}"
+    [files] = scene.pairs
+    yield from {f"the run after it: {state(scene, path)}" for path in files} - {"the run after it: new"}
+    left = {path.name for path in scene.folder.iterdir()} - {path.name for path in files}
+    if left != {MANIFEST}:
+        yield f"the run after it leaves {left}"
 
 
 def gone(group: int) -> bool:

@@ -22,6 +22,7 @@ from trackparse.cli.output import OutputError, expected, flush, line_of, warn, w
 from trackparse.cli.sample import sample
 from trackparse.cli.schema import schema
 from trackparse.cli.stats import stats
+from trackparse.cli.sync import sync
 
 
 class _Commands(click.Group):
@@ -83,7 +84,7 @@ def cli() -> None:
     """
 
 
-for command in (fetch, convert, stats, head, cat, check, schema, sample):
+for command in (fetch, sync, convert, stats, head, cat, check, schema, sample):
     cli.add_command(command)
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trackparse.cli.exits import Exit, exit_for, gravest
 from trackparse.cli.output import counted, escaped, line_of, megabytes, misfits_line, say, warn
 from trackparse.cli.progress import Bar
-from trackparse.convert.outputs import Output
-from trackparse.signals import signals_held
 
 if TYPE_CHECKING:
     from trackparse import ConversionReport
@@ -28,15 +26,6 @@ class Outcome:
     code: Exit
     done: str = ""
     warnings: tuple[str, ...] = ()
-
-
-def convert(source: Any, name: str, dest: Output, rejects: Output | None, **options: Any) -> Outcome:
-    """Convert a log, which messages call ``name``. Bad records go to ``rejects``; with None they are errors."""
-    import trackparse
-
-    with signals_held():  # imports modules, some of which turn the exception of a signal into another error
-        convert_log = trackparse.convert_log
-    return outcome_of(convert_log(source, dest, rejects=rejects, **options), name)
 
 
 def outcome_of(report: ConversionReport, name: str) -> Outcome:
@@ -69,19 +58,36 @@ def failure(error: Exception, name: str) -> Outcome:
     return Outcome(exit_for(error), warnings=(line_of(error, name),))
 
 
-def tell(outcomes: Iterable[Outcome], bar: Bar, *, quiet: bool) -> Exit:
-    """Print how each conversion ended, as they come. Returns the exit code for all of them."""
-    codes = []
-    failed = 0
-    for outcome in outcomes:
-        codes.append(outcome.code)
-        failed += not outcome.done
-        with bar.aside():
+class Telling:
+    """Prints how each conversion ended, as they come."""
+
+    def __init__(self, bar: Bar, *, quiet: bool) -> None:
+        self._bar = bar
+        self._quiet = quiet
+        self._codes: list[Exit] = []
+        self._failed = 0
+
+    def add(self, outcome: Outcome) -> None:
+        """Print how one of them ended."""
+        self._codes.append(outcome.code)
+        self._failed += not outcome.done
+        with self._bar.aside():
             for line in outcome.warnings:
                 warn(line)
-            if outcome.done and not quiet:
+            if outcome.done and not self._quiet:
                 say(outcome.done)
-    if failed and len(codes) > 1:
-        with bar.aside():
-            warn(f"{failed} of {len(codes)} logs not converted")
-    return gravest(codes)
+
+    def end(self) -> Exit:
+        """The exit code for all of them. If there are several, a line says how many failed."""
+        if self._failed and len(self._codes) > 1:
+            with self._bar.aside():
+                warn(f"{self._failed} of {len(self._codes)} logs not converted")
+        return gravest(self._codes)
+
+
+def tell(outcomes: Iterable[Outcome], bar: Bar, *, quiet: bool) -> Exit:
+    """Print how each conversion ended, as they come. Returns the exit code for all of them."""
+    telling = Telling(bar, quiet=quiet)
+    for outcome in outcomes:
+        telling.add(outcome)
+    return telling.end()

@@ -12,17 +12,34 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from trackparse.client.answers import tracking_codes
     from trackparse.client.api import BASE_URL, TrackingLogClient, Waiting
-    from trackparse.client.calendar import KEPT_DAYS, days
+    from trackparse.client.calendar import GRACE, KEPT_DAYS, days
+    from trackparse.client.manifest import MANIFEST
+    from trackparse.client.sync import PlannedDay
     from trackparse.sources.download import open_url
     from trackparse.sources.retry import Pauses
 
-__all__ = ["BASE_URL", "KEPT_DAYS", "Pauses", "TrackingLogClient", "Waiting", "days", "open_url", "tracking_codes"]
+__all__ = [
+    "BASE_URL",
+    "GRACE",
+    "KEPT_DAYS",
+    "MANIFEST",
+    "Pauses",
+    "PlannedDay",
+    "TrackingLogClient",
+    "Waiting",
+    "days",
+    "open_url",
+    "tracking_codes",
+]
 
 # Imported when first used: urllib3 is an extra, and the calendar works without it.
 _LAZY = {
     "BASE_URL": "client.api",
+    "GRACE": "client.calendar",
     "KEPT_DAYS": "client.calendar",
+    "MANIFEST": "client.manifest",
     "Pauses": "sources.retry",
+    "PlannedDay": "client.sync",
     "TrackingLogClient": "client.api",
     "Waiting": "client.api",
     "days": "client.calendar",

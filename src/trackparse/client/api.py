@@ -21,9 +21,11 @@ import orjson
 
 from trackparse.atomic import atomic, name_errors_after
 from trackparse.client.answers import OK, Answer, read_answer, refusal
-from trackparse.client.calendar import KEPT_DAYS, Day, days, kept_day
-from trackparse.convert.conversion import ConversionReport, convert_log
-from trackparse.convert.places import check_place, file_in, place_of
+from trackparse.client.calendar import GRACE, KEPT_DAYS, Day, date_of, days_before, days_between, kept_day
+from trackparse.client.made import digest_of, metadata_of
+from trackparse.client.sync import Folder, OnDay, OnReport, PlannedDay, Run, convert_day
+from trackparse.convert.conversion import ConversionReport
+from trackparse.convert.places import check_place, place_of
 from trackparse.errors import ApiError, AuthError, DownloadError, NotReadyError, OptionError, TrackparseError, one_line
 from trackparse.options import ConvertOptions, Destination, ReadOptions, convert_options, read_options
 from trackparse.reader import LogReader, open_log
@@ -210,12 +212,19 @@ class TrackingLogClient:
         """Write the log of a day as a Parquet file while it arrives; a ``ConversionReport``.
 
         ``deadline``, ``waiting`` and ``cancel`` as for ``open_log``; ``dest`` and options as for
-        ``trackparse.convert_log``.
+        ``trackparse.convert_log``. The metadata of the file say which day it holds (``trackparse.day``), and whether
+        the day was over for 24 hours when the service was asked (``trackparse.final``).
+
+        A file of ``rejects`` that is not as it was written with ``dest`` is kept, since a person may have changed it:
+        the bad records go to a name beside it, ``day.rejects.new.jsonl``, and a warning of the logger ``trackparse``
+        says so.
         """
         options = convert_options(options)
         check_place(place_of(dest, options["filesystem"]))
-        with closing(self._download(date, deadline, waiting, cancel)) as source:
-            return convert_log(source, dest, **options)
+        day = None if date is None else self._kept_day(date)
+        metadata = metadata_of(self._source, day, self._clock.time(), GRACE, digest_of(options))
+        with closing(self._download(day, deadline, waiting, cancel)) as download:
+            return convert_day(download, dest, options, metadata)
 
     def download(
         self,
@@ -275,19 +284,98 @@ class TrackingLogClient:
         deadline: float = DEADLINE,
         waiting: Callable[[Waiting], object] | None = None,
         cancel: Cancel | None = None,
+        on_day: OnDay | None = None,
+        on_report: OnReport | None = None,
         **options: Unpack[ConvertOptions],
-    ) -> Iterator[tuple[datetime.date, ConversionReport]]:
+    ) -> dict[datetime.date, ConversionReport]:
         """Write the logs of the days from ``first`` to ``last``, both included, as ``FOLDER/2021-04-20.parquet`` etc.
 
-        Gives pairs of a date and a ``ConversionReport``. A day is written when its pair is asked for. Options as for
-        ``trackparse.convert_log``, without ``rejects``. ``folder`` is a path, a URL, or a path in ``filesystem``.
+        The report of each day. ``folder`` is a path, a URL, or a path in ``filesystem``; it is made if it is missing.
+        Files that are there are replaced. The service is asked for all logs first, so that it makes one while another
+        is read.
+
+        A day that fails does not stop the others: its report has the ``error``. An AuthError or CancelledError is
+        raised, since all other days would end with it; files that are complete stay.
+
+        on_day: a function that is called when the turn of a day comes, with the day, its number from 1 on, and the
+            number of days.
+        on_report: a function that is called with each day and its report when it is done.
+
+        Options as for ``trackparse.convert_log``, without ``rejects``. With ``on_error="quarantine"`` the bad records
+        of a day go to ``FOLDER/2021-04-20.rejects.jsonl``; as for ``convert``, no changed file is replaced.
+
+        Example::
+
+            reports = client.convert_days("2021-04-18", "2021-04-20", "push/", on_error="quarantine")
+            failed = {day: report.error for day, report in reports.items() if report.error}
         """
-        options = convert_options(options)
-        if options["rejects"] is not None:
-            raise ValueError("rejects names one file, but each day needs its own: convert the days one by one")
-        check_place(place_of(file_in(folder, "day.parquet"), options["filesystem"]))
-        for day, source in self._downloads(first, last, deadline, waiting, cancel):
-            yield day, convert_log(source, file_in(folder, f"{day}.parquet"), **options)
+        options = _options_of_days(options)
+        wanted = [PlannedDay(day, "asked for") for day in days_between(first, last, self._today())]
+        target = Folder(folder, options)
+        target.make()
+        service = _Days(self, deadline, waiting, cancel)
+        return Run(service, target, None, options, GRACE, on_day, on_report).fetch(wanted)
+
+    def sync(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        days: int = KEPT_DAYS,
+        grace: float = GRACE,
+        deadline: float = DEADLINE,
+        waiting: Callable[[Waiting], object] | None = None,
+        cancel: Cancel | None = None,
+        on_day: OnDay | None = None,
+        on_report: OnReport | None = None,
+        **options: Unpack[ConvertOptions],
+    ) -> dict[datetime.date, ConversionReport]:
+        """Bring a folder up to date: fetch the days that are missing, or were fetched before they were complete.
+
+        The report of each day that was fetched, or could not be; no days if there is nothing to do. What is there and
+        complete is left alone, so this call may be repeated at any time, also after a run that was killed, or beside
+        another one: no row is there twice.
+
+        days: how many days to look at, up to yesterday in UTC: 1 to 14, since the service keeps no more.
+        grace: seconds from the end of a day in UTC until its log is taken for complete. A day that was fetched earlier
+            is fetched again, once when it is over and once when the grace is over. Default: 24 hours. The service does
+            not say in which zone its days are; whichever it is, they end less than 12 hours after those in UTC.
+
+        All else is as for ``convert_days``. The metadata of a file say which day it holds (``trackparse.day``), whether
+        the grace was over (``trackparse.final``), and with which options it was made: with others, it is fetched again.
+        ``FOLDER/_trackparse.json`` says when each day was fetched; where it is lost or damaged, only days that are not
+        final are fetched again. A file of that name which does not say that it holds that day is not replaced: the
+        report of the day has an error.
+
+        Example::
+
+            reports = client.sync("s3://lake/push/", on_error="quarantine")
+            print([str(day) for day, report in reports.items() if report.error is None])
+        """
+        options = _options_of_days(options)
+        target = Folder(folder, options)
+        planned = self._planned(target, days, grace, options)
+        if planned:
+            target.make()
+        service = _Days(self, deadline, waiting, cancel)
+        return Run(service, target, target.manifest, options, grace, on_day, on_report).fetch(planned)
+
+    def days_to_sync(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        days: int = KEPT_DAYS,
+        grace: float = GRACE,
+        **options: Unpack[ConvertOptions],
+    ) -> list[PlannedDay]:
+        """What ``sync`` would do, with the same arguments. The service is not asked, and nothing is written.
+
+        Example::
+
+            for planned in client.days_to_sync("push/"):
+                print(planned.day, planned.why or planned.error)
+        """
+        options = _options_of_days(options)
+        return self._planned(Folder(folder, options), days, grace, options)
 
     def close(self) -> None:
         """Close idle connections."""
@@ -306,6 +394,24 @@ class TrackingLogClient:
     def _budget(self, deadline: float, cancel: Cancel | None) -> RetryBudget:
         return RetryBudget(self._pauses, self._retries, deadline, self._clock, cancel)
 
+    @property
+    def _source(self) -> str:
+        """The source in the metadata of files. Not the link: that is another one each time."""
+        return f"{self._url}/getTrackingLog"
+
+    def _today(self) -> datetime.date:
+        return date_of(self._clock.time())
+
+    def _kept_day(self, date: Day) -> datetime.date:
+        return kept_day(date, self._today())
+
+    def _planned(self, folder: Folder, number: int, grace: float, options: ConvertOptions) -> list[PlannedDay]:
+        if not isinstance(number, int) or not 1 <= number <= KEPT_DAYS:
+            raise OptionError(f"days={number!r}: expected 1 to {KEPT_DAYS}, since the service keeps no more")
+        if not grace >= 0:
+            raise OptionError(f"grace={grace!r}: expected a number of seconds, zero or more")
+        return folder.plan(days_before(self._today(), number), digest_of(options), self._clock.time(), grace)
+
     def _download(
         self, date: Day | None, deadline: float, waiting: Callable[[Waiting], object] | None, cancel: Cancel | None
     ) -> Download:
@@ -314,7 +420,7 @@ class TrackingLogClient:
         return self.open_link(link, stall=deadline, cancel=cancel)
 
     def _requested(self, date: Day | None, budget: RetryBudget) -> str:
-        day = None if date is None else kept_day(date)
+        day = None if date is None else self._kept_day(date)
         fields = {} if day is None else {"date": day.isoformat()}
         answer, _ = self._call("getTrackingLog", fields, budget)
         if answer.status_code != OK:
@@ -349,7 +455,7 @@ class TrackingLogClient:
         waiting: Callable[[Waiting], object] | None,
         cancel: Cancel | None,
     ) -> Generator[tuple[datetime.date, Download]]:
-        wanted = days(first, last)
+        wanted = days_between(first, last, self._today())
         requests = [(day, self.request_log(day, deadline=deadline, cancel=cancel)) for day in wanted]
         for day, request_id in requests:
             link = self.poll(request_id, deadline=deadline, progress=waiting, cancel=cancel)
@@ -400,9 +506,56 @@ class TrackingLogClient:
         return body if isinstance(body, FailedAttempt) else read_answer(body, self._http.hide)
 
 
+class _Days:
+    """The client as ``sync`` uses it."""
+
+    def __init__(
+        self,
+        client: TrackingLogClient,
+        deadline: float,
+        waiting: Callable[[Waiting], object] | None,
+        cancel: Cancel | None,
+    ) -> None:
+        self.source = client._source
+        self.now = client._clock.time
+        self._client = client
+        self._deadline = deadline
+        self._waiting = waiting
+        self._cancel = cancel
+        self._is_down = False
+
+    def ask(self, day: datetime.date) -> str:
+        """Ask for the log of a day; the id of the request. If the service was down for the day before, ask once."""
+        deadline = 0.0 if self._is_down else self._deadline
+        try:
+            request_id = self._client.request_log(day, deadline=deadline, cancel=self._cancel)
+        except (ApiError, NotReadyError) as error:
+            self._is_down = isinstance(error, NotReadyError) or _is_of_service_down(error.status_code)
+            raise
+        self._is_down = False
+        return request_id
+
+    def open(self, request_id: str) -> Download:
+        """Wait until the log is made, and open it."""
+        link = self._client.poll(request_id, deadline=self._deadline, progress=self._waiting, cancel=self._cancel)
+        return self._client.open_link(link, stall=self._deadline, cancel=self._cancel)
+
+
+def _is_of_service_down(status_code: int | None) -> bool:
+    """Whether a request failed because nobody answered, or because the service failed: not because of its day."""
+    return status_code is None or status_code == 429 or status_code >= 500
+
+
+def _options_of_days(given: ConvertOptions) -> ConvertOptions:
+    options = convert_options(given)
+    if options["rejects"] is not None:
+        raise OptionError("rejects: not for several logs: each has a file of its own, beside its Parquet file")
+    return options
+
+
 def _gave_up(method: str, failed: FailedAttempt, budget: RetryBudget) -> TrackparseError:
-    """The error of the last attempt. A service that cannot be reached is not one that needs more time."""
-    if budget.is_over and not failed.final and not failed.unreachable:
+    """The error of the last attempt. A service that is down, or answers so, is not one that needs more time."""
+    if budget.is_over and not failed.final and not failed.unreachable and failed.status_code is None:
         return _not_ready(method, budget, failed.text)
     tried = f"; tried {budget.failures + 1} times" if budget.failures else ""
     advice = failed.advice or ("" if failed.final else "try again in a while")

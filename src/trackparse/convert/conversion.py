@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path, PurePath
-from typing import IO, Final, Protocol, Unpack
+from typing import IO, Any, Final, Protocol, Unpack
 
 import pyarrow as pa
 
@@ -22,6 +23,7 @@ from trackparse.options import ConvertOptions, Destination, LogSource, convert_o
 from trackparse.reader import LogReader, open_log
 from trackparse.records.segments import Segment
 from trackparse.rejects.files import check_old_rejects, check_rejects_name, rejects_writer
+from trackparse.rejects.kept import SCHEMA
 from trackparse.sources.opening import open_anywhere
 from trackparse.version import __version__
 
@@ -37,8 +39,8 @@ class Sink(Protocol):
     def write(self, segments: list[Segment]) -> None:
         """Write the records of these, or keep them for later."""
 
-    def close(self, partial: str) -> None:
-        """Write what is left, and end the file. ``partial`` is the damage of its log, empty for a sound one."""
+    def close(self, metadata: Mapping[str, str]) -> None:
+        """Write what is left, and end the file, with metadata that were not known before."""
 
     def abort(self) -> None:
         """Close the file after an error, in whatever state it is: it will be removed."""
@@ -46,6 +48,11 @@ class Sink(Protocol):
 
 # By the suffix of the destination; of any other it is Parquet.
 _SINKS: Final[Mapping[str, type[Sink]]] = {".parquet": ParquetSink}
+# Metadata of the file: the SHA-256 of the file of rejects that was written with it, in hexadecimal digits. It tells
+# whether a person has changed that file since.
+REJECTS_SUM: Final = "trackparse.rejects_sha256"
+# Made at import: when a report says that there is no memory left, there is none to make it with.
+_NO_REJECTS: Final = pa.Table.from_batches([], schema=SCHEMA)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -115,6 +122,13 @@ class ConversionReport:
         )
 
 
+def empty_report(source: str, path: Path | str, **more: Any) -> ConversionReport:
+    """The report of a log that was not converted; ``more`` are the fields that are not 0, empty or None."""
+    numbers = {field.name: 0 for field in fields(ConversionReport) if field.type in ("int", "float")}
+    given: dict[str, Any] = {**numbers, "rejects": _NO_REJECTS, "rejects_path": None, "damage": None, **more}
+    return ConversionReport(source=source, path=path, **given)
+
+
 def convert_log(source: LogSource, dest: Destination, **options: Unpack[ConvertOptions]) -> ConversionReport:
     """Write a log as a Parquet file, and report what was done.
 
@@ -138,7 +152,7 @@ def convert_log(source: LogSource, dest: Destination, **options: Unpack[ConvertO
     when it is complete: after an error there is neither half a file nor a changed old one. In an object store it is
     written under a hidden name beside its own, ``.NAME.*.trackparse.tmp``, which a process that is killed may leave
     behind. Only an open file holds a part after an error, which no reader takes for a whole one. The key-value metadata
-    names the version of trackparse and the source.
+    names the version of trackparse, the source, and the SHA-256 of the file of rejects if one was written.
 
     Raises what ``open_log`` and reading raise; OptionError if an output is the log itself, or a URL to which nothing
     can be written; TrackparseError if the file of rejects would replace a file of something else; OSError if a file
@@ -153,9 +167,17 @@ def convert_log(source: LogSource, dest: Destination, **options: Unpack[ConvertO
 
 
 def convert(
-    source: LogSource, dest: Destination, asked: ConvertOptions, more_metadata: Mapping[str, str]
+    source: LogSource,
+    dest: Destination,
+    asked: ConvertOptions,
+    more_metadata: Mapping[str, str],
+    check_at_the_end: Callable[[str], object] = lambda digest: None,
 ) -> ConversionReport:
-    """As ``convert_log``, of complete options, with more metadata in the file."""
+    """As ``convert_log``, of complete options, with more metadata in the file.
+
+    ``check_at_the_end`` is called with the SHA-256 of the rejects, empty if there are none, before any file has its
+    name. It may raise an error, in which case no file is written.
+    """
     filesystem = asked["filesystem"]
     output = place_of(dest, filesystem)
     _check_is_other(output, source, filesystem)
@@ -177,16 +199,24 @@ def convert(
         with ExitStack() as written:
             read = read_part(asked)
             read |= {"string_type": "string", "dictionary": ()}  # a file always gets plain strings
-            if rejects:
-                read["on_rejects"] = written.enter_context(rejects_writer(rejects, metadata, asked["limits"]))
+            summed = _Summed(rejects) if rejects else None
+            if summed:
+                read["on_rejects"] = written.enter_context(rejects_writer(summed, metadata, asked["limits"]))
             unread.pop_all()  # from here on the reader closes it, whose thread may be in the middle of a read
             log = opened.enter_context(open_log(log_source, **read))
             segments = _Segments(log, keep_damaged=asked["on_damage"] == "keep")
-            _write(segments, log.builder, output, asked, metadata)
+
+            def known_at_the_end() -> dict[str, str]:
+                written.close()
+                found = {"trackparse.partial": printable(str(segments.damage))} if segments.damage else {}
+                return {**found, REJECTS_SUM: summed.digest} if summed and summed.digest else found
+
+            _write(segments, log.builder, output, asked, metadata, known_at_the_end)
         if rejects:
             # Once more: reading takes long.
             check_old_rejects(rejects.name, rejects.open_old())
             rejects.stays_empty = not log.stats.rejected
+        check_at_the_end(summed.digest if summed else "")
     stats = log.stats
     return ConversionReport(
         source=log_source.name,
@@ -225,19 +255,54 @@ class _Segments:
             self.damage = damage.with_traceback(None)
 
 
+class _Summed:
+    """Where rejects are written; ``digest`` is the SHA-256 of their file, empty if nothing was written."""
+
+    closed = False
+
+    def __init__(self, place: Place) -> None:
+        self.name = place.name
+        self._place = place
+        self._stream: Any = None
+        self._sum = hashlib.sha256()
+
+    @property
+    def digest(self) -> str:
+        return self._sum.hexdigest() if self._stream is not None else ""
+
+    def open(self) -> pa.NativeFile:
+        self._stream = self._place.open()
+        return pa.PythonFile(self, mode="w")
+
+    def write(self, data: Any) -> int:
+        self._sum.update(data)
+        self._stream.write(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return int(self._stream.tell())
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def close(self) -> None:
+        self._stream.close()
+
+
 def _write(
     segments: _Segments,
     builder: ColumnBuilder,
     output: Place,
     options: ConvertOptions,
     metadata: Mapping[str, str],
+    known_at_the_end: Callable[[], Mapping[str, str]],
 ) -> None:
     kind = _SINKS.get(PurePath(output.name).suffix.lower(), ParquetSink)
     sink = kind(builder, output, options, metadata)
     try:
         for group in segments:
             sink.write(group)
-        sink.close(printable(str(segments.damage)) if segments.damage else "")
+        sink.close(known_at_the_end())
     except BaseException:
         output.abandon()
         sink.abort()

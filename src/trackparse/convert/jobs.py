@@ -21,13 +21,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, Unpack, get_ar
 import pyarrow as pa
 
 from trackparse.atomic import kept
-from trackparse.convert.conversion import ConversionReport, convert
+from trackparse.convert.conversion import ConversionReport, convert, empty_report
 from trackparse.convert.outputs import Output, check_places, make_folder, name_in, named_after, rejects_beside, shown
 from trackparse.convert.places import place_of
 from trackparse.datasets import DatasetSource
 from trackparse.errors import ArchiveError, OptionError, TrackparseError, printable, suggestion
 from trackparse.options import ConvertOptions, convert_options
-from trackparse.rejects.kept import SCHEMA
 from trackparse.signals import signals_held
 from trackparse.sources.listing import logs_of
 from trackparse.sources.urls import name_of, scheme_of
@@ -46,8 +45,6 @@ _PROGRAM: Final = (
 )
 # The metadata that says what a file was made of: JSON of the log's name, size and time, and a digest of the options.
 MADE_OF: Final = "trackparse.made_of"
-# Made at import: when a report says that there is no memory left, there is none to make it with.
-_NO_REJECTS: Final = pa.Table.from_batches([], schema=SCHEMA)
 # Options that say nothing about what is in the file.
 _NOT_IN_FILE: Final = (
     *("on_rejects", "rejects", "progress", "limits", "block_size", "string_type", "dictionary", "filesystem"),
@@ -140,9 +137,7 @@ def run_job(job: Job, advance: Callable[[int], object]) -> ConversionReport:
 
 def _report(job: Job, **more: Any) -> ConversionReport:
     """The report of a job that converted nothing."""
-    numbers = {field.name: 0 for field in dataclasses.fields(ConversionReport) if field.type in ("int", "float")}
-    given: dict[str, Any] = {**numbers, "rejects": _NO_REJECTS, "rejects_path": None, "damage": None, **more}
-    return ConversionReport(source=job.name, path=job.dest, **given)
+    return empty_report(job.name, job.dest, **more)
 
 
 # ---- what is there already ----------------------------------------------------------------------------------
@@ -155,10 +150,14 @@ def _made_of(job: Job) -> dict[str, str]:
     stored = scheme_of(job.name) or job.options["filesystem"] is not None
     name = printable(job.name if stored else os.path.abspath(job.name))  # noqa: PTH100
     log = {"name": name, "size": job.size, "time": job.time}
-    options = {name: _plain(value) for name, value in job.options.items() if name not in _NOT_IN_FILE}
+    return {MADE_OF: json.dumps({**log, "options": options_digest(job.options)}, sort_keys=True)}
+
+
+def options_digest(options: Mapping[str, Any]) -> str:
+    """What tells whether two files were made with the same options."""
+    plain = {name: _plain(value) for name, value in options.items() if name not in _NOT_IN_FILE}
     # A filter may name a hundred thousand codes.
-    digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()
-    return {MADE_OF: json.dumps({**log, "options": digest}, sort_keys=True)}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def _plain(value: Any) -> Any:
@@ -331,19 +330,27 @@ class _Worker:
 # ---- the call -----------------------------------------------------------------------------------------------
 
 
-def _folder(dest: str | os.PathLike[str], filesystem: Any) -> Output:
-    """The folder to write to. In a store that has folders it is made. OptionError if nothing can be written there."""
+def output_folder(dest: str | os.PathLike[str], filesystem: Any) -> Output:
+    """The folder to write to, which need not exist. OptionError if nothing can be written there."""
     # pyarrow.fs takes a while to import, and the command line does without it.
-    from trackparse.sources.filesystem import errors_named, is_local, key_of, resolve
+    from trackparse.sources.filesystem import is_local, resolve
 
     place_of(dest, filesystem)
     files, path = resolve(dest, filesystem)
-    if is_local(files):
-        return Path(path)
+    return Path(path) if is_local(files) else os.fspath(dest)
+
+
+def make_output_folder(folder: Output, filesystem: Any) -> None:
+    """Make the folder if it is missing, and if there are folders in its store."""
+    from trackparse.sources.filesystem import errors_named, key_of, resolve
+
+    if isinstance(folder, Path):
+        make_folder(folder)
+        return
+    files, path = resolve(folder, filesystem)
     if key_of(files, path)[0] not in ("s3", "gs"):  # these have no folders
-        with errors_named(name_of(dest)):
+        with errors_named(name_of(folder)):
             files.create_dir(path, recursive=True)
-    return os.fspath(dest)
 
 
 def convert_logs(
@@ -390,7 +397,7 @@ def convert_logs(
     if not isinstance(jobs, int) or jobs < 1:
         raise OptionError(f"jobs={jobs!r}: expected 1 or more processes")
     filesystem = asked["filesystem"]
-    folder = _folder(dest, filesystem)
+    folder = output_folder(dest, filesystem)
     quarantined = asked["on_error"] == "quarantine"
     todo = []
     for log in logs_of(sources, filesystem):
@@ -402,7 +409,7 @@ def convert_logs(
     elsewhere = "write to another folder"
     check_places([(job.name, job.name, {elsewhere: job.dest}) for job in todo])
     check_places([(job.name, job.name, {elsewhere: job.rejects}) for job in todo])
-    make_folder(folder)
+    make_output_folder(folder, filesystem)
     reports: dict[int, ConversionReport] = {}
     with closing(run_jobs(todo, jobs, lambda _: None)) as done:
         for number, report in done:

@@ -43,8 +43,8 @@ class ParquetSink:
             if groups.full:
                 self._hand_over()
 
-    def close(self, partial: str) -> None:
-        """Write what is left, and end the file. ``partial`` is the damage of its log, empty for a sound one."""
+    def close(self, metadata: Mapping[str, str]) -> None:
+        """Write what is left, and end the file, with metadata that were not known before."""
         if self._writing is None:
             self._file.begin(self._groups.schema)
             if len(self._groups):
@@ -53,8 +53,7 @@ class ParquetSink:
             if len(self._groups):
                 self._hand_over()
             self._writing.result()
-        if partial:
-            self._file.add_metadata({"trackparse.partial": partial})
+        self._file.add_metadata(metadata)
         self._end()
 
     def abort(self) -> None:

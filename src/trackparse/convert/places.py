@@ -17,7 +17,7 @@ from trackparse.atomic import Pending, PendingFile, all_or_none, identity
 from trackparse.errors import OptionError
 from trackparse.options import Destination
 from trackparse.sources.filesystem import errors_named, forget_listing, fsspec_of, is_local, key_of, resolve
-from trackparse.sources.urls import joined, name_of, redacted_url, scheme_of
+from trackparse.sources.urls import name_of, redacted_url, scheme_of
 
 # Bytes of a part of an upload by s3fs, whose own size is 50 MiB: S3 takes 10,000 parts.
 _PART: Final = 16 << 20
@@ -341,11 +341,6 @@ def place_of(dest: Destination, filesystem: Any = None) -> Place:
         return LocalPlace(Path(path))
     kind = UncommittedObject if _is_s3fs(fsspec_of(files)) else StagedObject
     return kind(files, path, name_of(dest))
-
-
-def file_in(folder: str | os.PathLike[str], name: str) -> str | os.PathLike[str]:
-    """The file of that name in a folder, which is a path or a URL."""
-    return joined(os.fspath(folder), name) if scheme_of(folder) else Path(folder) / name
 
 
 def check_place(place: Place) -> None:

@@ -1,0 +1,95 @@
+"""Where the rejects of a day are written, so that no file is replaced that a person has changed."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import logging
+import os
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from trackparse.atomic import all_or_none
+from trackparse.convert.conversion import ConversionReport
+from trackparse.convert.outputs import Output, shown
+from trackparse.convert.places import place_of
+from trackparse.errors import TrackparseError
+from trackparse.sources.urls import scheme_of, with_suffix
+
+_PIECE: Final = 1 << 20  # bytes
+_LOGGER: Final = logging.getLogger("trackparse")
+
+
+class RejectsFile:
+    """The file for the rejects of one conversion.
+
+    place: where to write them: the file that is asked for, if it does not exist, or its SHA-256 is one that ``known``
+        gives: those of the files that were written here. Otherwise a name beside it.
+    """
+
+    def __init__(self, wanted: str | os.PathLike[str], filesystem: Any, known: Callable[[], AbstractSet[str]]) -> None:
+        # A str is a URL, or a path in a file system.
+        self._wanted = wanted if isinstance(wanted, str) and scheme_of(wanted) else Path(wanted)
+        self._filesystem = filesystem
+        found: dict[Output, str] = {}
+        for name in _names_beside(self._wanted):
+            found[name] = self._sum_of(name)
+            if len(found) > 1 and not found[name]:
+                break
+        self._in_the_way = found[self._wanted]
+        self._known = known
+        sums = known()
+        ours = [name for name, digest in found.items() if digest in sums]
+        free = [name for name, digest in found.items() if not digest]
+        self.place = (ours or free)[0]
+        self._before = found[self.place]
+
+    def check(self, digest: str) -> None:
+        """TrackparseError if a person has changed the file to replace since. ``digest`` is that of the new file."""
+        now = self._sum_of(self.place)
+        # Another run may have written it, too.
+        if now not in (self._before, digest) and now not in self._known():
+            raise TrackparseError(
+                f"{shown(self.place)}: the file was changed while the log was fetched, so it is kept",
+                advice="fetch the log again",
+            )
+
+    def settled(self, report: ConversionReport) -> ConversionReport:
+        """The report, when the rejects are written. A warning says so if a file was kept.
+
+        It need not be kept if the new one is the same: then a killed run had written it.
+        """
+        if self.place == self._wanted or not self._in_the_way:
+            return report
+        if report.rejected and self._sum_of(self.place) == self._in_the_way:
+            second = place_of(self.place, self._filesystem)
+            with all_or_none([second]):
+                second.stays_empty = True
+            return dataclasses.replace(report, rejects_path=place_of(self._wanted, self._filesystem).name)
+        new = f"the new bad records are in {shown(self.place)}" if report.rejected else "there are no bad records now"
+        _LOGGER.warning("%s: the file is not as trackparse wrote it, so it is kept; %s", shown(self._wanted), new)
+        return report
+
+    def _sum_of(self, name: Output) -> str:
+        """The SHA-256 of the file; empty if there is no file, or nothing in it."""
+        file = place_of(name, self._filesystem).open_old()
+        if file is None:
+            return ""
+        found, size = hashlib.sha256(), 0
+        with file:
+            while piece := file.read(_PIECE):
+                found.update(piece)
+                size += len(piece)
+        return found.hexdigest() if size else ""
+
+
+def _names_beside(rejects: Output) -> Iterator[Output]:
+    """``day.rejects.jsonl``, ``day.rejects.new.jsonl``, ``day.rejects.new-2.jsonl`` and so on."""
+    yield rejects
+    for number in itertools.count(1):
+        mark = ".new" if number == 1 else f".new-{number}"
+        suffix = f"{mark}{PurePosixPath(shown(rejects)).suffix}"
+        yield rejects.with_suffix(suffix) if isinstance(rejects, Path) else with_suffix(rejects, suffix)

@@ -1,0 +1,78 @@
+"""What the Parquet file of a day says about itself: metadata to write, and to read again."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+
+from trackparse.client.calendar import Stage, stage_of
+from trackparse.convert.conversion import REJECTS_SUM
+from trackparse.convert.jobs import options_digest
+from trackparse.convert.places import place_of
+from trackparse.options import CONVERT_DEFAULTS, ConvertOptions
+
+SOURCE: Final = "trackparse.source"
+DAY: Final = "trackparse.day"  # as ISO text
+FINAL: Final = "trackparse.final"  # "true" if the grace of the day was over when its log was asked for, or "false"
+OPTIONS: Final = "trackparse.options_sha256"
+_PARTIAL: Final = "trackparse.partial"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What the metadata of a Parquet file say.
+
+    day: the day whose log it holds; None if they do not say it.
+    final: whether the grace of the day was over when its log was asked for.
+    partial: whether it holds a part of a damaged log only.
+    options: tells whether another file was made with the same options.
+    rejects: the SHA-256 of the file of rejects that was written with it; empty if there was none.
+    """
+
+    day: datetime.date | None
+    final: bool
+    partial: bool
+    options: str
+    rejects: str
+
+
+def metadata_of(source: str, day: datetime.date | None, moment: float, grace: float, options: str) -> dict[str, str]:
+    """The metadata for the log of a day that the service was asked for at a moment, in seconds since 1970."""
+    if day is None:
+        return {SOURCE: source, OPTIONS: options}
+    final = stage_of(day, moment, grace) is Stage.FINAL
+    return {SOURCE: source, DAY: day.isoformat(), FINAL: str(final).lower(), OPTIONS: options}
+
+
+def digest_of(options: ConvertOptions) -> str:
+    """What tells whether two files were made with the same options. Those that have their defaults do not count."""
+    return options_digest({name: value for name, value in options.items() if value != CONVERT_DEFAULTS.get(name)})
+
+
+def read_made(dest: str | os.PathLike[str], filesystem: Any) -> Made | None:
+    """What the file says, nothing if it is not Parquet; None if there is no file. OSError if it cannot be read."""
+    import pyarrow.parquet as pq
+
+    file = place_of(dest, filesystem).open_old()
+    if file is None:
+        return None
+    with file:
+        try:
+            pairs = pq.read_metadata(file).metadata or {}
+        except pa.ArrowInvalid:
+            pairs = {}
+        except OSError as error:
+            # pyarrow has this error for a footer that is not one.
+            if "deserialize" not in str(error):
+                raise
+            pairs = {}
+    told = {name: pairs.get(name.encode(), b"").decode(errors="replace") for name in (DAY, FINAL, OPTIONS, REJECTS_SUM)}
+    try:
+        day = datetime.date.fromisoformat(told[DAY])
+    except ValueError:
+        day = None
+    return Made(day, told[FINAL] == "true", _PARTIAL.encode() in pairs, told[OPTIONS], told[REJECTS_SUM])

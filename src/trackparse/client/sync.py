@@ -1,0 +1,228 @@
+"""Fetches the logs of several days to a folder: which of them, in which order, and what is noted about them.
+
+Of the service it knows only how to ask for a log, wait for it, and open it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import os
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+from trackparse.client.calendar import Stage, stage_of
+from trackparse.client.changed import RejectsFile
+from trackparse.client.made import Made, digest_of, metadata_of, read_made
+from trackparse.client.manifest import Fetched, Manifest
+from trackparse.convert.conversion import ConversionReport, convert, empty_report
+from trackparse.convert.jobs import is_expected, make_output_folder, output_folder
+from trackparse.convert.outputs import Output, in_folder, rejects_beside, shown
+from trackparse.convert.places import check_place, place_of
+from trackparse.errors import AuthError, CancelledError, TrackparseError
+from trackparse.options import ConvertOptions, Destination
+from trackparse.sources.download import Download
+
+OnDay: TypeAlias = Callable[[datetime.date, int, int], object]
+OnReport: TypeAlias = Callable[[datetime.date, ConversionReport], object]
+
+
+class Service(Protocol):
+    """What answers for the service: the client, with the deadlines of one call."""
+
+    source: str  # what the metadata of files name as their source
+
+    def now(self) -> float:
+        """Seconds since 1970."""
+        ...
+
+    def ask(self, day: datetime.date) -> str:
+        """Ask for the log of a day; the id of the request."""
+        ...
+
+    def open(self, request_id: str) -> Download:
+        """Wait until the log is made, and open it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedDay:
+    """A day that ``sync`` would fetch, or whose file is in its way.
+
+    day: the day.
+    why: why it would be fetched, in words; empty if it would not.
+    error: why it would not be fetched, although it has to be. None if it would.
+
+    Example::
+
+        for planned in client.days_to_sync("push/"):
+            print(planned.day, planned.why or planned.error)
+    """
+
+    day: datetime.date
+    why: str
+    error: Exception | None = None
+
+
+class Folder:
+    """A folder with a Parquet file for each day, by its path or its URL, or a path in a file system.
+
+    noted: what the manifest says of each day, since ``plan``.
+    """
+
+    def __init__(self, place: str | os.PathLike[str], options: ConvertOptions) -> None:
+        self._filesystem = options["filesystem"]
+        self._place = output_folder(place, self._filesystem)
+        self._has_rejects = options["on_error"] == "quarantine"
+        self.manifest = Manifest(self._place, self._filesystem)
+        self.noted: dict[datetime.date, Fetched] = {}
+
+    def dest(self, day: datetime.date) -> Output:
+        """The Parquet file of a day."""
+        return in_folder(self._place, f"{day}.parquet")
+
+    def rejects(self, day: datetime.date) -> Output | None:
+        """The file for its bad records; None if they are errors, or are skipped."""
+        return rejects_beside(self.dest(day)) if self._has_rejects else None
+
+    def make(self) -> None:
+        """Make the folder if it is missing. OSError if no file can be written there."""
+        make_output_folder(self._place, self._filesystem)
+        check_place(place_of(in_folder(self._place, "day.parquet"), self._filesystem))
+
+    def plan(self, days: Sequence[datetime.date], options: str, now: float, grace: float) -> list[PlannedDay]:
+        """Those of the days that have to be fetched. ``options`` is what ``digest_of`` gives."""
+        self.noted = self.manifest.read()
+        planned = []
+        for day in days:
+            try:
+                if why := self._why(day, self.noted.get(day), options, now, grace):
+                    planned.append(PlannedDay(day, why))
+            except Exception as error:
+                if not is_expected(error):
+                    raise
+                planned.append(PlannedDay(day, "", error))
+        return planned
+
+    def made(self, day: datetime.date) -> Made | None:
+        """What the file of a day says about itself; None if there is no file."""
+        return read_made(self.dest(day), self._filesystem)
+
+    def _why(self, day: datetime.date, noted: Fetched | None, options: str, now: float, grace: float) -> str:
+        """Why the day has to be fetched; empty if it need not be. TrackparseError if its file is not one of ours."""
+        made = self.made(day)
+        if made is None:
+            return "missing"
+        if made.day != day:
+            raise TrackparseError(
+                f"{shown(self.dest(day))}: the file does not say that it is the log of this day",
+                advice="move it away, or have it replaced: trackparse fetch --date, or convert_days",
+            )
+        if made.options != options:
+            return "fetched with other options"
+        if made.partial:
+            return "the log was damaged"
+        if made.final:
+            return ""
+        before = None if noted is None or noted.moment > now else stage_of(day, noted.moment, grace)
+        if before is None or before is Stage.FINAL:  # by the file it is not: another run wrote it
+            return "not final, and it is not known when it was fetched"
+        if before is stage_of(day, now, grace):
+            return ""
+        return "fetched before the day was over" if before is Stage.GROWING else "fetched before it was final"
+
+
+def convert_day(
+    download: Download,
+    dest: Destination,
+    options: ConvertOptions,
+    metadata: dict[str, str],
+    known: AbstractSet[str] = frozenset(),
+) -> ConversionReport:
+    """Convert the log of a day. No file of rejects that a person has changed is replaced.
+
+    ``known`` has the SHA-256 of such files that were written before; that in the old file of the day is added.
+    """
+    rejects = options["rejects"]
+    if rejects is None:
+        return convert(download, dest, options, metadata)
+    filesystem = options["filesystem"]
+
+    def all_known() -> set[str]:
+        old = read_made(dest, filesystem) if isinstance(dest, str | os.PathLike) else None
+        return {*known, *([old.rejects] if old else [])} - {""}
+
+    file = RejectsFile(rejects, filesystem, all_known)
+    return file.settled(convert(download, dest, {**options, "rejects": file.place}, metadata, file.check))
+
+
+class Run:
+    """Fetches days to a folder, and tells of each. With a manifest it notes them there."""
+
+    def __init__(
+        self,
+        service: Service,
+        folder: Folder,
+        manifest: Manifest | None,
+        options: ConvertOptions,
+        grace: float,
+        on_day: OnDay | None,
+        on_report: OnReport | None,
+    ) -> None:
+        self._service = service
+        self._folder = folder
+        self._manifest = manifest
+        self._options = options
+        self._digest = digest_of(options)
+        self._grace = grace
+        self._on_day = on_day or (lambda day, number, count: None)
+        self._on_report = on_report or (lambda day, report: None)
+
+    def fetch(self, planned: Sequence[PlannedDay]) -> dict[datetime.date, ConversionReport]:
+        """The report of each day, in this order. AuthError and CancelledError end it."""
+        # All are asked for first: the service makes one log while another is read.
+        asked = [(one.day, one.error or self._asked(one.day)) for one in planned]
+        reports = {}
+        for number, (day, request) in enumerate(asked, 1):
+            self._on_day(day, number, len(asked))
+            reports[day] = self._fetched(day, request)
+            self._on_report(day, reports[day])
+        return reports
+
+    def _asked(self, day: datetime.date) -> tuple[str, float] | Exception:
+        """The id of the request and when it was made; or why there is none."""
+        now = self._service.now()
+        try:
+            return self._service.ask(day), now
+        except Exception as error:
+            return _told_later(error)
+
+    def _fetched(self, day: datetime.date, request: tuple[str, float] | Exception) -> ConversionReport:
+        dest = self._folder.dest(day)
+        if isinstance(request, Exception):
+            return empty_report(str(day), dest if isinstance(dest, Path) else shown(dest), error=request)
+        request_id, moment = request
+        options: ConvertOptions = {**self._options, "rejects": self._folder.rejects(day)}
+        metadata = metadata_of(self._service.source, day, moment, self._grace, self._digest)
+        noted = self._folder.noted.get(day)
+        try:
+            with closing(self._service.open(request_id)) as download:
+                report = convert_day(download, dest, options, metadata, {noted.rejects} if noted else set())
+            if self._manifest:
+                made = self._folder.made(day)
+                self._manifest.note(day, Fetched(moment, made.rejects if made else ""))
+        except Exception as error:
+            return self._fetched(day, _told_later(error))
+        return dataclasses.replace(report, source=str(day))
+
+
+def _told_later(error: Exception) -> Exception:
+    """The error, for the report of its day. It is raised if it is a bug, or if all days would end with it."""
+    if not is_expected(error) or isinstance(error, AuthError | CancelledError):
+        raise error
+    # The traceback of a MemoryError holds all that filled the memory.
+    return error.with_traceback(None) if isinstance(error, MemoryError) else error
