@@ -12,6 +12,7 @@ import click
 from trackparse.cli.exits import Exit
 from trackparse.cli.inputs import Input
 from trackparse.cli.options import (
+    bloom_filter_option,
     columns_option,
     dialect_option,
     filter_options,
@@ -59,6 +60,7 @@ _STDOUT = Path("-")
 @dialect_option
 @click.option("--compression", default="zstd", show_default=True, help="Codec of the Parquet file.")
 @click.option("--row-group-size", type=click.IntRange(min=1), metavar="ROWS", help="Rows of one row group.")
+@bloom_filter_option
 @quiet_option
 def mend(
     file: str,

@@ -107,6 +107,14 @@ payload_option = click.option(
     help=f"Another column: the value under these keys of the payload, text or a TYPE ({', '.join(_TYPES)}); may be "
     "repeated.",
 )
+bloom_filter_option = click.option(
+    "--bloom-filter",
+    "bloom_filters",
+    multiple=True,
+    metavar="COLUMN",
+    help="Write a Bloom filter of this column, such as tracking_code or hwid: queries for one of its values read less; "
+    "may be repeated.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON instead of text; nothing is shortened.")
 quiet_option = click.option(
     "-q", "--quiet", is_flag=True, help="No progress bar, and no lines but about what went wrong."

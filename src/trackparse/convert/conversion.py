@@ -154,6 +154,9 @@ def convert_log(source: LogSource, dest: Destination, **options: Unpack[ConvertO
       ``"lz4"`` or ``"none"``.
     - ``row_group_size``: rows of a row group. Default: 131,072. A row group has fewer rows where their text, each
       repeated value counted once, fills 11 MiB: that bounds memory.
+    - ``bloom_filters``: names of columns to write Bloom filters of, such as ``("tracking_code", "hwid")``. A query for
+      one value, in DuckDB, say, then passes over the row groups that lack it. Default: none. A filter takes about ten
+      bits for each different value of a row group. OptionError if the installed pyarrow is too old to write them.
     - ``rejects``: path or URL of a file for the bad records, ``*.parquet`` or ``*.jsonl``. For
       ``on_error="quarantine"`` only. Bad records are written as they come, and ``read_rejects`` reads them. With no
       rejects no file is written, and an old one is deleted.
