@@ -51,7 +51,7 @@ INSIDE_FOR_CLI = {
     # Before it waits for the service, ``fetch`` tries to write where the file will be.
     *(("convert.places", name) for name in ("check_place", "place_of")),
     # What is a URL, which logs one stands for, and how one is shown, has to be the same as in the library, too.
-    ("sources.listing", "logs_of"),
+    *(("sources.listing", name) for name in ("is_log", "logs_of")),
     *(("sources.urls", name) for name in ("STORES", "check_is_no_collapsed_url", "local_path", "redacted_url")),
     *(("sources.urls", name) for name in ("scheme_of", "unknown_scheme")),
     # JSON lines of columns have no events, and a large payload must not be decoded to see that it is an object.
