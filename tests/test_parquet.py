@@ -466,6 +466,24 @@ def test_the_kinds_of_source(log: Path, dest: Path) -> None:
             source.close()
 
 
+def test_a_damaged_page_is_told(dest: Path) -> None:
+    trackparse.convert_log(H8 + line(b'{"a":"needle"}') * 50, dest, compression="none")
+    data = dest.read_bytes()
+    assert data.count(b"needle") == 1
+    dest.write_bytes(data.replace(b"needle", b"noodle"))
+    assert pq.read_table(dest)["payload"][0].as_py() == '{"a":"noodle"}'
+    with pytest.raises(OSError, match=r"(?i)crc|checksum"):
+        pq.read_table(dest, page_checksum_verification=True)
+
+
+def test_each_page_has_its_bounds_in_an_index(log: Path, dest: Path) -> None:
+    trackparse.convert_log(log, dest)
+    group = pq.read_metadata(dest).row_group(0)
+    columns = [group.column(at) for at in range(group.num_columns)]
+    assert all(column.has_offset_index for column in columns)
+    assert {column.path_in_schema for column in columns if column.has_column_index} == {*parquet.STATISTICS_COLUMNS}
+
+
 class TestBloomFilters:
     """A query for one value passes over the row groups that lack it, and over none that has it."""
 

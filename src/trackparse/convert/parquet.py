@@ -157,6 +157,10 @@ class _File:
                 use_dictionary=[field.name for field in schema if field.type == CODES] or False,
                 column_encoding=deltas or None,
                 write_statistics=[name for name in schema.names if name in STATISTICS_COLUMNS] or False,
+                # Both together cost less than can be measured. A checksum tells of a damaged page; by the bounds in the
+                # index, engines that read it pass over pages.
+                write_page_checksum=True,
+                write_page_index=True,
                 # A stored schema would make readers of the file hand out its text as dictionaries.
                 store_schema=False,
                 **({_BLOOM_FILTERS: filters} if filters else {}),

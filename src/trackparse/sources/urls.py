@@ -51,12 +51,11 @@ def check_is_no_collapsed_url(path: str | os.PathLike[str]) -> None:
     found = _COLLAPSED.match(text)
     if found is None or Path(text.partition("/")[0]).exists():
         return
-    scheme, rest = found[1], text[found.end() :]
-    shown = redacted_url(f"{scheme}://{rest}").replace("://", found[0].removeprefix(scheme), 1)
+    shown = found[0] + redacted_url(f"s3://{text[found.end() :]}").removeprefix("s3://")
     if found[0].endswith("/"):
         raise OptionError(f"{shown}: a URL has two slashes; pathlib drops one: hand over the URL as a str")
     raise OptionError(
-        f"{shown}: a URL begins with {scheme.lower()}://; if this is a path of this machine, write ./{shown}"
+        f"{shown}: a URL begins with {found[1].lower()}://; if this is a path of this machine, write ./{shown}"
     )
 
 
