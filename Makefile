@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup quick test lint format coverage bench writers oracle mutations torture faults flat tsan bombs fuzz ci clean
+.PHONY: setup quick test lint format coverage bench writers oracle mutations torture faults flat lookup stores tsan bombs fuzz ci clean
 
 setup: $(BIN)/.installed
 
@@ -71,6 +71,16 @@ faults: setup
 FLAT_ROWS ?= 8000000
 flat: setup
 	$(BIN)/python tests/torture/flat.py --rows $(FLAT_ROWS)
+
+# Bytes read of a month of Parquet to find out what became of one message, with Bloom filters and without.
+DAY_ROWS ?= 100000
+lookup: setup
+	$(BIN)/python tests/torture/lookup.py --rows $(DAY_ROWS)
+
+# A large log from S3 to S3, on a server on loopback: its cost, and whatever ends it.
+STORE_ROWS ?= 1060000
+stores: setup
+	PYTHONPATH=tests:. $(BIN)/python tests/torture/stores.py --rows $(STORE_ROWS)
 
 # ThreadSanitizer over the kernel, with tests of threads and forks. Needs gcc with its libtsan.
 tsan: setup

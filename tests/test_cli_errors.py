@@ -205,9 +205,9 @@ def test_a_file_of_rejects_is_not_taken_for_a_log(
     ended(0, "convert", with_bad(tmp_path / "log.csv", 3), "--rejects", name)
     output = ["-o", "x.parquet", "--rejects", "x.jsonl"] if command == "convert" else []
     line = failed(1, command, name, *output)
-    assert line.startswith(f"trackparse: {name}: a file of rejects, not a tracking log; ")
-    assert "trackparse.read_rejects" in line
-    assert "trackparse.mended_log" in line
+    assert line.startswith(f"trackparse: {name}: a file of rejects (bad records), not a tracking log; ")
+    assert "trackparse mend" in line
+    assert "trackparse.convert_rejects" in line
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n"])

@@ -94,3 +94,27 @@ def test_names_that_are_taken_are_refused(log: Path) -> None:
     assert "'a=/b': there is a column 'a' already" in twice
     known = failed(2, "cat", log, "--payload", "status=/a")
     assert "payload column 'status': the log has a column of this name: take another one" in known
+
+
+@pytest.mark.parametrize(("word", "noted"), [("integer", True), ("Int64", True), ("int65", True), ("source", False)])
+def test_a_word_that_may_be_meant_as_a_type_is_named(word: str, noted: bool, tmp_path: Path) -> None:
+    log = csv_of(tmp_path / "log.csv", with_text(payload=json.dumps({f"uid:{word}": 7})))
+    result = good("cat", log, "--columns", "hwid", "--payload", f"uid=/uid:{word}")
+    assert json.loads(result.stdout)["uid"] == "7"
+    said = f"trackparse: --payload uid=/uid:{word}: {word!r} is not a type, so it is taken as part of the key; "
+    assert result.stderr.startswith(said) is noted
+    assert bool(result.stderr) is noted
+
+
+@pytest.mark.parametrize("command", ["convert", "cat"])
+def test_a_column_without_any_value_is_named(command: str, tmp_path: Path) -> None:
+    log = csv_of(tmp_path / "log.csv", *[with_text(payload='{"md":{"uid":"x"}}')] * 3)
+    columns = ["--payload", "a=/md/uid", "--payload", "b=/md/uit", "--payload", "c=/md/uid:int64"]
+    result = good(command, log, *columns)
+    said = "the payload column 'b' is null in all records: none has a value at '/md/uit'"
+    assert [line for line in result.stderr.splitlines() if "payload column" in line] == [f"trackparse: {log}: {said}"]
+    # One record with a value is enough; so is a log without a record.
+    csv_of(log, with_text(payload="{}"), with_text(payload='{"md":{"uit":1}}'))
+    assert good(command, log, "--payload", "b=/md/uit").stderr == ""
+    csv_of(log)
+    assert good(command, log, "--payload", "b=/md/uit").stderr == ""

@@ -383,7 +383,7 @@ class TestBadLogs:
         data = H6 + line6() + b"x\n"
         options: Any = {"on_error": "quarantine", "rejects": tmp_path / "a.rejects.jsonl"}
         trackparse.convert_log(logs(tmp_path, a=data) / "a.csv", tmp_path / "a.parquet", **options)
-        with pytest.raises(trackparse.HeaderError, match=r"a\.rejects\.jsonl: a file of rejects.*mended_log"):
+        with pytest.raises(trackparse.HeaderError, match=r"a\.rejects\.jsonl: a file of rejects.*trackparse mend"):
             trackparse.dataset(f"{tmp_path}/*[vl]", on_error="skip").to_table()
 
     def test_nothing_but_bad_logs_is_an_error(self, tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ INSIDE_FOR_CLI = {
     # One way to end by a signal, for the command line and for its workers.
     *(("signals", name) for name in ("INTERRUPTED", "TERMINATED", "ended", "listen", "signals_held")),
     # What is a URL, which logs one stands for, and how one is shown, has to be the same as in the library, too.
-    ("sources.listing", "logs_of"),
+    *(("sources.listing", name) for name in ("is_log", "logs_of")),
     *(("sources.urls", name) for name in ("STORES", "check_is_no_collapsed_url", "local_path", "redacted_url")),
     *(("sources.urls", name) for name in ("scheme_of", "unknown_scheme")),
     # JSON lines of columns have no events, and a large payload must not be decoded to see that it is an object.

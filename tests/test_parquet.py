@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import io
+import os
 import random
 import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -461,3 +464,120 @@ def test_the_kinds_of_source(log: Path, dest: Path) -> None:
         assert rows_of(dest) == TRUTH
         if isinstance(source, io.IOBase):
             source.close()
+
+
+def test_a_damaged_page_is_told(dest: Path) -> None:
+    trackparse.convert_log(H8 + line(b'{"a":"needle"}') * 50, dest, compression="none")
+    data = dest.read_bytes()
+    assert data.count(b"needle") == 1
+    dest.write_bytes(data.replace(b"needle", b"noodle"))
+    assert pq.read_table(dest)["payload"][0].as_py() == '{"a":"noodle"}'
+    with pytest.raises(OSError, match=r"(?i)crc|checksum"):
+        pq.read_table(dest, page_checksum_verification=True)
+
+
+def test_each_page_has_its_bounds_in_an_index(log: Path, dest: Path) -> None:
+    trackparse.convert_log(log, dest)
+    group = pq.read_metadata(dest).row_group(0)
+    columns = [group.column(at) for at in range(group.num_columns)]
+    assert all(column.has_offset_index for column in columns)
+    assert {column.path_in_schema for column in columns if column.has_column_index} == {*parquet.STATISTICS_COLUMNS}
+
+
+class TestBloomFilters:
+    """A query for one value passes over the row groups that lack it, and over none that has it."""
+
+    @pytest.fixture(autouse=True)
+    def _able(self, request: pytest.FixtureRequest) -> None:
+        if "bloom_filter_options" not in inspect.signature(pq.ParquetWriter).parameters:
+            pytest.skip("this pyarrow cannot write Bloom filters")
+
+    @pytest.fixture
+    def database(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with duckdb.connect(config={"threads": 1}) as database:
+            yield database
+
+    @staticmethod
+    def passed_over(database: duckdb.DuckDBPyConnection, path: Path, column: str, value: str) -> list[int]:
+        """The row groups that need not be read for this value."""
+        question = "SELECT row_group_id FROM parquet_bloom_probe($1, $2, $3) WHERE bloom_filter_excludes ORDER BY 1"
+        return [group for (group,) in database.execute(question, [str(path), column, value]).fetchall()]
+
+    def test_no_value_that_is_there_is_passed_over(self, dest: Path, database: duckdb.DuckDBPyConnection) -> None:
+        size = 2000 // SLOW
+        # Codes repeat, and later less so; devices do not, and so are written without codes.
+        rows = [
+            line(hwid=b"%032x" % (n * 0x9E3779B97F4A7C15), target=b"" if n % 2 else b"x%d" % n).replace(
+                b"T-1", b"T-%d" % (n if n > 2 * size else n % 5)
+            )
+            for n in range(3 * size)
+        ]
+        columns = ["tracking_code", "hwid", "target_id"]
+        trackparse.convert_log(H8 + b"".join(rows), dest, row_group_size=size, bloom_filters=columns)
+        table = pq.read_table(dest)
+        for column in columns:
+            values = table[column].to_pylist()
+            for at in range(0, len(values), len(values) // 9):
+                assert at // size not in self.passed_over(database, dest, column, values[at]), (column, at)
+            absent = [self.passed_over(database, dest, column, f"absent {n}") for n in range(5)]
+            # A filter is made for the values of the first row group: of codes, the last one has too many for it.
+            assert sum(map(len, absent)) >= 9, column
+
+    def test_they_are_written_of_the_columns_named_and_take_little(
+        self, log: Path, dest: Path, database: duckdb.DuckDBPyConnection
+    ) -> None:
+        plain = trackparse.convert_log(log, dest).bytes_out
+        assert self.passed_over(database, dest, "hwid", "absent") == []
+        report = trackparse.convert_log(log, dest, bloom_filters=("tracking_code", "hwid"))
+        assert report.bytes_out <= 1.05 * plain
+        assert rows_of(dest) == TRUTH
+        question = "SELECT path_in_schema FROM parquet_metadata($1) WHERE bloom_filter_length > 0 ORDER BY 1"
+        found = database.execute(question, [str(dest)]).fetchall()
+        assert found == [("hwid",), ("tracking_code",)]
+
+    def test_a_column_that_cannot_have_one_is_an_error(self, log: Path, dest: Path) -> None:
+        for options, said in (
+            ({"bloom_filters": ["hwld"]}, "no column 'hwld' is written: did you mean 'hwid'"),
+            ({"bloom_filters": ["hwid"], "columns": ["status"]}, "no column 'hwid' is written"),
+            ({"bloom_filters": ["b"], "payload_columns": {"b": ("/b", pa.bool_())}}, "'b' has two values only"),
+        ):
+            with pytest.raises(trackparse.OptionError, match=said):
+                trackparse.convert_log(log, dest, **options)
+        with pytest.raises(TypeError, match=r"bloom_filters='hwid': expected a list"):
+            trackparse.convert_log(log, dest, bloom_filters="hwid")
+        assert not dest.exists()
+
+
+def test_a_pyarrow_that_writes_no_bloom_filters_is_named(
+    log: Path, dest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet, "_BLOOM_FILTERS", "an option of no version")
+    with pytest.raises(trackparse.OptionError, match=rf"pyarrow {pa.__version__} cannot write Bloom filters; install"):
+        trackparse.convert_log(log, dest, bloom_filters=["hwid"])
+    assert not dest.exists()
+
+
+def test_the_same_log_gives_the_same_bytes(log: Path, dest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the blocks, the pieces and the threads; test_convert_logs has the same of processes."""
+    options: Any = {"row_group_size": ROWS // 3, "payload_columns": {"alert": "/aps/alert"}}
+    if "bloom_filter_options" in inspect.signature(pq.ParquetWriter).parameters:
+        options["bloom_filters"] = ["tracking_code", "hwid"]
+    trackparse.convert_log(log, dest, **options)
+    first = dest.read_bytes()
+    for block_size in (997, 1 << 16):
+        trackparse.convert_log(log, dest, block_size=block_size, **options)
+        assert dest.read_bytes() == first, block_size
+    packed = log.read_bytes()
+    trackparse.convert_log([packed], dest, **options)
+    named_stream = dest.read_bytes()
+    trackparse.convert_log((packed[at : at + 5000] for at in range(0, len(packed), 5000)), dest, **options)
+    assert dest.read_bytes() == named_stream  # in the metadata it has another name than a file
+    count = pa.cpu_count()
+    try:
+        for cpus in (1, 4):
+            pa.set_cpu_count(cpus)
+            monkeypatch.setattr(os, "sched_getaffinity", lambda _pid, cpus=cpus: set(range(cpus)), raising=False)
+            trackparse.convert_log(log, dest, **options)
+            assert dest.read_bytes() == first, cpus
+    finally:
+        pa.set_cpu_count(count)

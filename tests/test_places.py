@@ -25,7 +25,7 @@ import pytest
 import trustme
 
 import trackparse
-from support.cli import BAD, HEADER, PLAIN, PROGRAM, ROW, failed, good, run, with_bad
+from support.cli import BAD, HEADER, PLAIN, PROGRAM, ROW, ended, failed, good, run, with_bad
 from support.logs import H8, line
 from support.s3 import BUCKET, KEYS, Bucket, served
 from support.service import NOON, SetClock, client_of, stored
@@ -776,3 +776,52 @@ def test_a_sync_with_a_store_fetches_what_is_missing_and_keeps_changed_rejects(
         clock.moment += 24 * 3600
         assert synced(bucket.url("push")) == [today]
     assert not [name for name in bucket.keys() + bucket.uploads() if name.endswith(".tmp")]
+
+
+def test_a_bucket_that_does_not_exist_is_called_that(bucket: Bucket, small: bytes) -> None:
+    lake, nowhere = f"s3://{BUCKET}/", "s3://nowhere/"
+    for call in (
+        lambda: trackparse.read_log(bucket.url("a.zip").replace(lake, nowhere)),
+        lambda: trackparse.dataset(bucket.url("in/").replace(lake, nowhere)),
+        lambda: trackparse.convert_log(small, bucket.url("a.parquet").replace(lake, nowhere)),
+    ):
+        with pytest.raises(FileNotFoundError, match="its bucket does not exist: make it, or correct its name"):
+            call()
+    # Where the bucket is there, it is the file that is not.
+    with pytest.raises(FileNotFoundError, match="No such file"):
+        trackparse.read_log(bucket.url("a.zip"))
+
+
+def test_a_folder_of_a_store_is_known_without_a_slash(bucket: Bucket, small: bytes) -> None:
+    for name in ("a", "b"):
+        bucket.put(f"in/{name}.zip", small)
+    told = good("convert", bucket.url("in"), bucket.url("in/a.zip"), "--to", bucket.url("out"), "--quiet")
+    assert (told.stdout, bucket.keys()) == ("", ["in/a.zip", "in/b.zip", "out/a.parquet", "out/b.parquet"])
+    assert "s3://lake/in: a folder: name a log in it" in failed(1, "head", bucket.url("in"))
+    with pytest.raises(IsADirectoryError, match="a folder: name a log in it"):
+        trackparse.open_log(bucket.url("in"))
+    # A name that is nothing does not stop the others.
+    result = ended(1, "convert", bucket.url("neither"), bucket.url("in/a.zip"), "--to", bucket.url("out"))
+    assert result.stdout.startswith("s3://lake/out/a.parquet: 500 rows")
+    # What is called a log is taken for one: nothing else is asked about it.
+    bucket.asked()
+    good("convert", bucket.url("in/a.zip"), "--to", bucket.url("out"))
+    assert [one for one in bucket.asked() if "in" in one and "list" in one] == []
+
+
+@pytest.mark.parametrize("place", ["s3:lake", "S3:lake/day.parquet", "gs:lake", "https:lake"])
+def test_a_url_without_its_slashes_is_no_local_folder(
+    place: str, small: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = rf"{place}: a URL begins with \w+://; if this is a path of this machine, write \./{place}"
+    for call in (lambda: trackparse.convert_log(small, place), lambda: trackparse.read_log(place)):
+        with pytest.raises(trackparse.OptionError, match=said):
+            call()
+    (tmp_path / "log.zip").write_bytes(small)
+    for option in ("-o", "--to", "--rejects"):
+        assert "a URL begins with" in " ".join(failed(2, "convert", "log.zip", option, place).split())
+    assert os.listdir() == ["log.zip"]  # noqa: PTH208
+    # Who means it says so, and a folder that is there is a folder.
+    good("convert", "log.zip", "--to", "./s3:here", "--quiet")
+    good("convert", "log.zip", "--to", "s3:here", "--quiet")

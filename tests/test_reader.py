@@ -601,6 +601,7 @@ def test_every_field_is_documented_where_help_shows_it(kind: str) -> None:
         "LogReader",
         "Payload",
         "convert_log",
+        "convert_rejects",
         "iter_events",
         "mended_log",
         "open_log",

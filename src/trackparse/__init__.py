@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from trackparse.columns.filters import Filter
     from trackparse.convert.conversion import ConversionReport, convert_log
     from trackparse.convert.jobs import convert_logs
+    from trackparse.convert.mending import convert_rejects
     from trackparse.datasets import LogDataset, dataset
     from trackparse.events import Event, Payload
     from trackparse.reader import LogReader, iter_events, open_log, read_log
@@ -69,6 +70,7 @@ __all__ = [
     "__version__",
     "convert_log",
     "convert_logs",
+    "convert_rejects",
     "dataset",
     "iter_events",
     "kernel",
@@ -92,6 +94,7 @@ _LAZY = {
     "Status": "schema",
     "convert_log": "convert.conversion",
     "convert_logs": "convert.jobs",
+    "convert_rejects": "convert.mending",
     "dataset": "datasets",
     "iter_events": "reader",
     "mended_log": "rejects.mended",

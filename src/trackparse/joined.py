@@ -11,6 +11,7 @@ from trackparse.archive.opening import open_archive
 from trackparse.archive.readahead import ClosedError, ReadAhead
 from trackparse.errors import ArchiveError, HeaderError, TrackparseError
 from trackparse.options import ReadOptions
+from trackparse.records.header import MEND
 from trackparse.records.indexer import Indexer
 from trackparse.records.segments import Rejects, Segment
 from trackparse.records.stream import Among, SegmentStream, Stats
@@ -166,7 +167,4 @@ def _is_rejects(log: Log) -> bool:
 
 
 def _rejects_error(name: str) -> HeaderError:
-    return HeaderError(
-        f"{name}: a file of rejects, not a tracking log",
-        advice="read it with trackparse.read_rejects, mend the rows, and make a log of them with trackparse.mended_log",
-    )
+    return HeaderError(f"{name}: a file of rejects (bad records), not a tracking log", advice=MEND)

@@ -92,6 +92,7 @@ class ConvertOptions(ReadOptions, total=False):
 
     compression: str
     row_group_size: int
+    bloom_filters: Iterable[str]
     rejects: str | os.PathLike[str] | None
     on_damage: OnDamage
 
@@ -116,6 +117,7 @@ CONVERT_DEFAULTS: Final[ConvertOptions] = {
     **READ_DEFAULTS,
     "compression": "zstd",
     "row_group_size": ROW_GROUP_SIZE,
+    "bloom_filters": (),
     "rejects": None,
     "on_damage": "raise",
 }
@@ -204,6 +206,7 @@ _CHECKS: Final[Mapping[str, _Check]] = {
     "filesystem": _filesystem,
     "compression": _codec,
     "row_group_size": _whole_number("rows"),
+    "bloom_filters": _names,
     "rejects": _of_kind((str, os.PathLike), "a path or a URL"),
     "on_damage": _one_of(*get_args(OnDamage)),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,6 +24,8 @@ from trackparse.rejects.kept import Quarantine
 from trackparse.schema import COLUMNS
 from trackparse.sources.listing import Log
 from trackparse.sources.opening import open_anywhere
+
+logger: Final = logging.getLogger("trackparse")
 
 _INTERRUPTED_WAIT: Final = 1.0  # seconds that close waits for a blocked read after Ctrl-C
 _SHOWN: Final = 8  # columns in a repr
@@ -346,6 +349,13 @@ class LogReader:
         self._quarantine.check()
         try:
             return next(self._groups)
+        except StopIteration:
+            self._quarantine.flush()
+            for name, pointer in self.builder.payload.empty_columns.items():
+                logger.warning(
+                    "%s: the payload column %r is null in all records: none has a value at %r", self.name, name, pointer
+                )
+            raise
         except Exception:
             self._quarantine.flush()
             raise

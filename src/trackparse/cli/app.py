@@ -18,6 +18,7 @@ from trackparse.cli.convert import convert
 from trackparse.cli.exits import Exit, exit_for
 from trackparse.cli.fetch import fetch
 from trackparse.cli.head import head
+from trackparse.cli.mend import mend
 from trackparse.cli.output import OutputError, expected, flush, line_of, warn, warnings_printed, writing
 from trackparse.cli.sample import sample
 from trackparse.cli.schema import schema
@@ -84,7 +85,7 @@ def cli() -> None:
     """
 
 
-for command in (fetch, sync, convert, stats, head, cat, check, schema, sample):
+for command in (fetch, sync, convert, mend, stats, head, cat, check, schema, sample):
     cli.add_command(command)
 
 

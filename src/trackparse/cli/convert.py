@@ -13,6 +13,7 @@ from trackparse import OptionError
 from trackparse.cli.exits import Exit
 from trackparse.cli.inputs import Input, inputs_of, total_size
 from trackparse.cli.options import (
+    bloom_filter_option,
     columns_option,
     dialect_option,
     filter_options,
@@ -78,6 +79,7 @@ def _rejects_name(ctx: click.Context, param: click.Parameter, value: Output | No
 @dialect_option
 @click.option("--compression", default="zstd", show_default=True, help="Codec of the Parquet file.")
 @click.option("--row-group-size", type=click.IntRange(min=1), metavar="ROWS", help="Rows of one row group.")
+@bloom_filter_option
 @quiet_option
 def convert(
     logs: tuple[str, ...],

@@ -14,8 +14,9 @@ from typing import Any
 
 import click
 
+from trackparse import TrackparseError
 from trackparse.convert.outputs import shown
-from trackparse.sources.listing import logs_of
+from trackparse.sources.listing import is_log, logs_of
 from trackparse.sources.urls import STORES, scheme_of
 
 STDIN = "-"
@@ -112,15 +113,29 @@ def _globbed(text: str) -> list[str]:
         import trackparse
 
         return trackparse.dataset(text).files
-    base = text.partition("?")[0]
-    if scheme_of(text) in STORES and (glob.has_magic(base) or base.endswith("/")):
-        return [log.place for log in logs_of(text) if log.place is not None]
+    if scheme_of(text) in STORES:
+        return _stored(text)
     if text == STDIN or Input(text).is_url or not glob.has_magic(text) or os.path.lexists(text):
         return [text]
     files = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - Path knows no absolute globs
     if not files:
         raise FileNotFoundError(2, "no file matches this pattern", text)
     return files
+
+
+def _stored(url: str) -> list[str]:
+    """The logs that a URL of a store stands for: a folder need not end with a slash."""
+    base = url.partition("?")[0]
+    is_many = glob.has_magic(base) or base.endswith("/")
+    if not is_many and is_log(base):
+        return [url]
+    try:
+        return [log.place for log in logs_of(url) if log.place is not None]
+    except (OSError, TrackparseError):
+        if is_many:
+            raise
+        # It is told when its turn comes: it does not stop the others.
+        return [url]
 
 
 def total_size(inputs: Sequence[Input]) -> int | None:

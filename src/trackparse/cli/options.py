@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import datetime
+from difflib import get_close_matches
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 import click
 from click.shell_completion import CompletionItem
+
+from trackparse.cli.output import warn
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,6 +25,11 @@ _TYPES = (
     *("string", "bool", "int8", "int16", "int32", "int64"),
     *("uint8", "uint16", "uint32", "uint64", "float32", "float64"),
 )
+# What types are called elsewhere.
+_OTHER_TYPES = {
+    *("str", "text", "utf8", "varchar", "boolean", "int", "integer", "long", "bigint", "smallint", "short", "byte"),
+    *("float", "double", "real", "number", "numeric", "decimal", "date", "datetime", "time", "timestamp", "json"),
+}
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -70,6 +78,11 @@ def _payload_columns(
 
             asked: str | tuple[str, pa.DataType] = (pointer, pa.type_for_alias(kind))
         else:
+            if _looks_like_type(kind) and path != kind:
+                warn(
+                    f"--payload {value}: {kind!r} is not a type, so it is taken as part of the key; the types are "
+                    f"{', '.join(_TYPES)}"
+                )
             pointer = asked = path
         if not name or "=" not in value or not re.fullmatch("(?:/(?:[^~/]|~[01])*)*", pointer, re.DOTALL):
             raise click.BadParameter(
@@ -80,6 +93,12 @@ def _payload_columns(
             raise click.BadParameter(f"{value!r}: there is a column {name!r} already: take another name")
         columns[name] = asked
     return columns or None
+
+
+def _looks_like_type(word: str) -> bool:
+    """Whether somebody may have meant a type, whose name is another one."""
+    word = word.lower()
+    return word in _OTHER_TYPES or bool(get_close_matches(word, _TYPES, n=1, cutoff=0.8))
 
 
 # For the completion of file names. It must not check that the file exists: "-" and URLs are not files.
@@ -106,6 +125,14 @@ payload_option = click.option(
     callback=_payload_columns,
     help=f"Another column: the value under these keys of the payload, text or a TYPE ({', '.join(_TYPES)}); may be "
     "repeated.",
+)
+bloom_filter_option = click.option(
+    "--bloom-filter",
+    "bloom_filters",
+    multiple=True,
+    metavar="COLUMN",
+    help="Write a Bloom filter of this column, such as tracking_code or hwid: queries for one of its values read less; "
+    "may be repeated.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON instead of text; nothing is shortened.")
 quiet_option = click.option(

@@ -157,7 +157,9 @@ def convert_day(
         return {*known, *([old.rejects] if old else [])} - {""}
 
     file = RejectsFile(rejects, filesystem, all_known)
-    return file.settled(convert(download, dest, {**options, "rejects": file.place}, metadata, file.check))
+    return file.settled(
+        convert(download, dest, {**options, "rejects": file.place}, metadata, check_at_the_end=file.check)
+    )
 
 
 class Run:

@@ -82,7 +82,7 @@ class ColumnBuilder:
         """
         if not self.schema.names:
             # pyarrow counts rows by columns: without one there is no batch to hand out.
-            raise OptionError("columns=[]: name at least one column")
+            raise OptionError("columns=[]: name at least one column, here or in payload_columns")
         if segments and segments[0].log and LOG in segments[0].columns:
             raise HeaderError(
                 f"{segments[0].member}: a column {LOG!r} of its own, so the name of the log has no column to stand in",

@@ -65,6 +65,13 @@ class PayloadBuilder:
         self.fields = [pa.field(name, kind) for name, (_, kind) in pairs.items()]
         self._wanted = [Wanted(_keys(pointer), _KINDS[kind]) for pointer, kind in pairs.values()]
         self._on_misfits = on_misfits
+        self._unseen = {name: pointer for name, (pointer, _) in pairs.items()}  # columns without a value so far
+        self._records = 0
+
+    @property
+    def empty_columns(self) -> Mapping[str, str]:
+        """Columns for which no record had a value so far, not even one of another type, and their JSON Pointers."""
+        return self._unseen if self._records else {}
 
     def arrays(self, runs: Callable[[str], list[Run]]) -> list[pa.Array]:
         """One array for each of ``fields``; ``runs`` gives the runs of a column of the log by its name."""
@@ -72,12 +79,15 @@ class PayloadBuilder:
             return []
         payloads = runs(_PAYLOAD)
         records = sum(run.records for run in payloads)
+        self._records += records
         arrays = []
         for field, made in zip(self.fields, kernel.payload_columns(payloads, self._wanted), strict=True):
             buffers = [None if made.validity is None else pa.py_buffer(made.validity), pa.py_buffer(made.first)]
             if field.type == pa.string():
                 buffers.append(pa.py_buffer(made.data))
             arrays.append(pa.Array.from_buffers(field.type, records, buffers, made.nulls))
+            if made.misfits or made.nulls < records:
+                self._unseen.pop(field.name, None)
             if made.misfits and self._on_misfits is not None:
                 self._on_misfits(made.misfits)
         return arrays

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path, PurePath
+from types import TracebackType
 from typing import IO, Any, Final, Protocol, Unpack
 
 import pyarrow as pa
@@ -20,12 +21,39 @@ from trackparse.convert.parquet import ParquetSink
 from trackparse.convert.places import LocalPlace, Place, is_source, place_of
 from trackparse.errors import ArchiveError, OptionError, printable
 from trackparse.options import ConvertOptions, Destination, LogSource, convert_options, read_part
-from trackparse.reader import LogReader, open_log
+from trackparse.reader import open_log
 from trackparse.records.segments import Segment
+from trackparse.records.stream import Stats
 from trackparse.rejects.files import check_old_rejects, check_rejects_name, rejects_writer
 from trackparse.rejects.kept import SCHEMA
 from trackparse.sources.opening import open_anywhere
 from trackparse.version import __version__
+
+
+class Reader(Protocol):
+    """What is converted: a log that is read, or what stands in for one. Closed at the end of ``with``."""
+
+    builder: ColumnBuilder
+
+    @property
+    def stats(self) -> Stats:
+        """What was read so far."""
+        ...
+
+    @property
+    def rejects(self) -> pa.Table:
+        """The bad records that are kept."""
+        ...
+
+    def segments(self) -> Iterator[list[Segment]]:
+        """The segments of the next batches, from which ``builder`` builds columns."""
+        ...
+
+    def __enter__(self) -> Reader: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
 
 class Sink(Protocol):
@@ -140,6 +168,9 @@ def convert_log(source: LogSource, dest: Destination, **options: Unpack[ConvertO
       ``"lz4"`` or ``"none"``.
     - ``row_group_size``: rows of a row group. Default: 131,072. A row group has fewer rows where their text, each
       repeated value counted once, fills 11 MiB: that bounds memory.
+    - ``bloom_filters``: names of columns to write Bloom filters of, such as ``("tracking_code", "hwid")``. A query for
+      one value, in DuckDB, say, then passes over the row groups that lack it. Default: none. A filter takes about ten
+      bits for each different value of a row group. OptionError if the installed pyarrow is too old to write them.
     - ``rejects``: path or URL of a file for the bad records, ``*.parquet`` or ``*.jsonl``. For
       ``on_error="quarantine"`` only. Bad records are written as they come, and ``read_rejects`` reads them. With no
       rejects no file is written, and an old one is deleted.
@@ -171,21 +202,25 @@ def convert(
     dest: Destination,
     asked: ConvertOptions,
     more_metadata: Mapping[str, str],
+    *,
     check_at_the_end: Callable[[str], object] = lambda digest: None,
+    open_reader: Callable[..., Reader] = open_log,
+    what: str = "log",
 ) -> ConversionReport:
     """As ``convert_log``, of complete options, with more metadata in the file.
 
     ``check_at_the_end`` is called with the SHA-256 of the rejects, empty if there are none, before any file has its
-    name. It may raise an error, in which case no file is written.
+    name. It may raise an error, in which case no file is written. ``open_reader`` is called with the opened source and
+    the options of reading; ``what`` is how messages call that.
     """
     filesystem = asked["filesystem"]
     output = place_of(dest, filesystem)
-    _check_is_other(output, source, filesystem)
+    _check_is_other(output, source, filesystem, what)
     outputs = [output]
     rejects = None
     if asked["rejects"] is not None:
         rejects = place_of(asked["rejects"], filesystem)
-        _check_rejects(rejects, output, source, asked)
+        _check_rejects(rejects, output, source, asked, what)
         outputs.append(rejects)
     start = time.perf_counter()
     with ExitStack() as opened:
@@ -203,7 +238,7 @@ def convert(
             if summed:
                 read["on_rejects"] = written.enter_context(rejects_writer(summed, metadata, asked["limits"]))
             unread.pop_all()  # from here on the reader closes it, whose thread may be in the middle of a read
-            log = opened.enter_context(open_log(log_source, **read))
+            log = opened.enter_context(open_reader(log_source, **read))
             segments = _Segments(log, keep_damaged=asked["on_damage"] == "keep")
 
             def known_at_the_end() -> dict[str, str]:
@@ -240,7 +275,7 @@ def convert(
 class _Segments:
     """The segments of a log. With ``keep_damaged`` a damaged archive ends them, and ``damage`` is its error."""
 
-    def __init__(self, log: LogReader, *, keep_damaged: bool) -> None:
+    def __init__(self, log: Reader, *, keep_damaged: bool) -> None:
         self._log = log
         self._keep = keep_damaged
         self.damage: ArchiveError | None = None
@@ -309,18 +344,18 @@ def _write(
         raise
 
 
-def _check_is_other(output: Place, source: object, filesystem: object) -> None:
-    """OptionError if the log would be written over, whatever names it has, or may be."""
+def _check_is_other(output: Place, source: object, filesystem: object, what: str) -> None:
+    """OptionError if the log, or ``what`` it is, would be written over, whatever names it has, or may be."""
     if is_source(output, source, filesystem):
-        raise OptionError(f"{output.name}: that is the log itself: name another file to write")
+        raise OptionError(f"{output.name}: that is the {what} itself: name another file to write")
     found = identity(output.path) if isinstance(output, LocalPlace) else None
     # An object that does not tell from which file it reads, or a generator, has that file open. A log is never Parquet:
     # whoever reads an old output of ours just now does not stand in the way of the new one.
     hides = identity(source) is None and not isinstance(source, str | os.PathLike | bytes | bytearray | io.BytesIO)
     if found is not None and hides and is_read_here(found) and not _is_free(output.open_old()):
         raise OptionError(
-            f"{output.name}: that may be the log itself, since this process reads from it: name another file to write, "
-            "or hand over the path of the log"
+            f"{output.name}: that may be the {what} itself, since this process reads from it: name another file to "
+            f"write, or hand over the path of the {what}"
         )
 
 
@@ -332,12 +367,12 @@ def _is_free(old: IO[bytes] | None) -> bool:
         return old.read(4) in (b"", b"PAR1")
 
 
-def _check_rejects(rejects: Place, dest: Place, source: object, options: ConvertOptions) -> None:
+def _check_rejects(rejects: Place, dest: Place, source: object, options: ConvertOptions, what: str) -> None:
     """OptionError if rejects cannot be written there; TrackparseError if another file would be lost."""
     check_rejects_name(rejects.name)
     if options["on_error"] != "quarantine":
         raise OptionError(f"rejects={str(rejects.name)!r}: rejects are written with on_error='quarantine' only")
     if rejects.is_same(dest) or dest.is_same(rejects):
         raise OptionError(f"rejects={str(rejects.name)!r}: that is the Parquet file itself: name another file")
-    _check_is_other(rejects, source, options["filesystem"])
+    _check_is_other(rejects, source, options["filesystem"], what)
     check_old_rejects(rejects.name, rejects.open_old())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Final
@@ -15,11 +16,42 @@ from trackparse.atomic import name_errors_after
 from trackparse.columns.builder import ColumnBuilder
 from trackparse.convert.places import Place
 from trackparse.convert.row_groups import CODES, RowGroups
+from trackparse.errors import OptionError, suggestion
 from trackparse.options import ConvertOptions
 from trackparse.records.segments import Segment
 
 # What readers filter by. The bounds of random device names, or of JSON, exclude nothing.
 STATISTICS_COLUMNS: Final = ("timestamp", "tracking_code", "status", "appCode")
+
+
+# Of a hundred row groups that lack a value, so many are read for nothing. A filter takes about ten bits a value then.
+_FALSE_HITS: Final = 0.01
+_ROWS_A_VALUE: Final = 32
+_BLOOM_FILTERS: Final = "bloom_filter_options"  # of pyarrow's writer, in newer versions only
+
+
+def check_bloom_filters(names: Iterable[str], schema: pa.Schema) -> None:
+    """OptionError if these columns cannot have Bloom filters."""
+    for name in names:
+        if name not in schema.names:
+            raise OptionError(f"bloom_filters: no column {name!r} is written{suggestion(name, schema.names)}")
+        if pa.types.is_boolean(schema.field(name).type):
+            raise OptionError(f"bloom_filters: column {name!r} has two values only: leave it out")
+        if _BLOOM_FILTERS not in inspect.signature(pq.ParquetWriter).parameters:
+            raise OptionError(
+                f"bloom_filters: pyarrow {pa.__version__} cannot write Bloom filters",
+                advice="install a newer one (pyarrow 26 can), or leave bloom_filters out",
+            )
+
+
+def _values_of(column: pa.ChunkedArray) -> int:
+    """For how many different values a row group's filter is made: those of this one, the first, or a few more.
+
+    A day may begin with few messages: the other row groups have the same number, whatever they hold.
+    """
+    rows = max(1, len(column))
+    values = rows if column.type != CODES else sum(len(chunk.dictionary) for chunk in column.chunks)
+    return min(rows, max(values, rows // _ROWS_A_VALUE, 1))
 
 
 class ParquetSink:
@@ -29,7 +61,8 @@ class ParquetSink:
         self, builder: ColumnBuilder, output: Place, options: ConvertOptions, metadata: Mapping[str, str]
     ) -> None:
         self._groups = RowGroups(builder, options["row_group_size"])
-        self._file = _File(output, options["compression"], metadata)
+        check_bloom_filters(options["bloom_filters"], builder.schema)
+        self._file = _File(output, options, metadata)
         self._executor: ThreadPoolExecutor | None = None  # a log of one row group needs none
         self._writing: Future[None] | None = None  # the last row group that was handed over
 
@@ -46,9 +79,10 @@ class ParquetSink:
     def close(self, metadata: Mapping[str, str]) -> None:
         """Write what is left, and end the file, with metadata that were not known before."""
         if self._writing is None:
-            self._file.begin(self._groups.schema)
-            if len(self._groups):
-                self._file.write([self._groups.take()])
+            table = self._groups.take()
+            self._file.begin(table)
+            if len(table):
+                self._file.write([table])
         else:
             if len(self._groups):
                 self._hand_over()
@@ -75,8 +109,7 @@ class ParquetSink:
             self._writing.result()
         table = self._groups.take()
         if self._writing is None:
-            # The first row group decides the schema.
-            self._file.begin(self._groups.schema)
+            self._file.begin(table)
         if self._executor is None:
             self._executor = ThreadPoolExecutor(1, "trackparse-parquet")
         self._writing = self._executor.submit(_then_free_memory, self._file.write, [table])
@@ -96,31 +129,40 @@ def _then_free_memory(work: Callable[..., None], *arguments: object) -> None:
 class _File:
     """A Parquet file that is written; its errors name ``output``."""
 
-    def __init__(self, output: Place, compression: str, metadata: Mapping[str, str]) -> None:
+    def __init__(self, output: Place, options: ConvertOptions, metadata: Mapping[str, str]) -> None:
         self._dest = output.name
         self._metadata = metadata
-        self._compression = compression
+        self._options = options
         self._writer: Any = None
         # If Ctrl-C comes while the executor starts its thread, the executor forgets that thread, and starts another.
         self._one_thread = threading.Lock()
         with name_errors_after(self._dest):
             self._sink = output.open()
 
-    def begin(self, schema: pa.Schema) -> None:
-        """Before all row groups."""
+    def begin(self, first: pa.Table) -> None:
+        """Before all row groups. ``first`` is the first of them: it has the schema of all."""
+        schema = first.schema
+        filters = {
+            name: {"ndv": _values_of(first[name]), "fpp": _FALSE_HITS} for name in self._options["bloom_filters"]
+        }
         numbers = (field for field in schema if pa.types.is_temporal(field.type) or pa.types.is_integer(field.type))
         deltas = {field.name: "DELTA_BINARY_PACKED" for field in numbers}
         with name_errors_after(self._dest):
             self._writer = pq.ParquetWriter(
                 self._sink,
                 schema,
-                compression=self._compression,
+                compression=self._options["compression"],
                 # Timestamps come in order: their differences take two or three bits, and no look-up.
                 use_dictionary=[field.name for field in schema if field.type == CODES] or False,
                 column_encoding=deltas or None,
                 write_statistics=[name for name in schema.names if name in STATISTICS_COLUMNS] or False,
+                # Both together cost less than can be measured. A checksum tells of a damaged page; by the bounds in the
+                # index, engines that read it pass over pages.
+                write_page_checksum=True,
+                write_page_index=True,
                 # A stored schema would make readers of the file hand out its text as dictionaries.
                 store_schema=False,
+                **({_BLOOM_FILTERS: filters} if filters else {}),
             )
         self.add_metadata(self._metadata)
 

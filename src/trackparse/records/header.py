@@ -26,6 +26,10 @@ _OTHER_FORMATS: Final = {
     (b"PAR1",): "it is Parquet: a log that was converted already",
     (b"\0",): "it is NUL bytes: fetch it again",
 }
+# What to do with a file of rejects that was taken for a log.
+MEND: Final = (
+    "mend 'raw' of its records with an editor, then make Parquet of it: trackparse mend, or trackparse.convert_rejects"
+)
 _SLASHES: Final = re.compile(rb"\A(?://\s*)+")
 
 
@@ -118,6 +122,8 @@ def _written(name: str) -> str:
 
 def diagnose(line: bytes) -> str:
     """What a file that is not a tracking log is instead, and what to do about it; empty if that is not known."""
+    if line.lstrip().startswith(b"{") and b'"member"' in line and b'"byte_offset"' in line:
+        return f"it is a file of rejects (bad records): {MEND}"
     for starts, advice in _OTHER_FORMATS.items():
         if line.startswith(starts):
             return advice

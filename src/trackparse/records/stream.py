@@ -145,7 +145,7 @@ class SegmentStream:
                     size += segment.size
                     rejected += len(held[-1].rejects)
                     if held[-1] is not segment:
-                        raise _record_error(held[-1].rejects[0])
+                        raise record_error(held[-1].rejects[0])
                 # A batch is what one block completed. A longer block makes several batches, and so do many rejects: one
                 # of three bytes takes three hundred bytes as Python objects.
                 full = size >= self._block_size or rejected >= MOST_REJECTS
@@ -273,7 +273,8 @@ class SegmentStream:
             self._counts[name] += n
 
 
-def _record_error(reject: Reject) -> RecordError:
+def record_error(reject: Reject) -> RecordError:
+    """The error for a bad record, where bad records are errors."""
     shown = repr(reject.raw[:120]) + ("..." if len(reject.raw) > 120 else "")
     return RecordError(
         f"{reject.position}: {reject.reason.explanation} ({reject.reason}): {shown}",

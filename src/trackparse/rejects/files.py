@@ -7,7 +7,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, Final, Protocol
@@ -16,12 +16,18 @@ import orjson
 import pyarrow as pa
 
 from trackparse.atomic import name_errors_after
-from trackparse.errors import LimitError, OptionError, TrackparseError
+from trackparse.errors import LimitError, OptionError, TrackparseError, one_line
 from trackparse.limits import Limits
+from trackparse.records.kernel.lines import BOM
 from trackparse.rejects.kept import BATCH_BYTES, BATCH_ROWS, SCHEMA, Write, array_of, batch_of
 from trackparse.sources.opening import open_anywhere
-from trackparse.sources.urls import name_of, scheme_of
+from trackparse.sources.source import Source
+from trackparse.sources.urls import name_of
 
+_PARQUET: Final = b"PAR1"
+_BUFFER: Final = 1 << 20  # bytes
+_SHOWN: Final = 100  # characters of a wrong value in a message
+_MOST: Final = (1 << 63) - 1
 _LONGEST_REPEATED_IN_FILES: Final = 128  # characters of a header: the headers of both generations are shorter
 
 
@@ -58,62 +64,85 @@ def _json_line(row: dict[str, Any]) -> bytes:
     return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def _read_parquet(name: str, opened: BinaryIO) -> pa.Table:
+def _parquet_batches(name: str, opened: BinaryIO, _: int) -> Iterator[pa.RecordBatch]:
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(opened) as file:
-            found = file.read()
-        columns = [
-            found[field.name].cast(field.type)
-            if field.name in found.column_names
-            else pa.nulls(found.num_rows, field.type)
-            for field in SCHEMA
-        ]
-    except pa.ArrowException as error:
-        raise TrackparseError(f"{name}: not a file of rejects: {error}") from None
-    if "raw" not in found.column_names:
-        raise TrackparseError(f"{name}: not a file of rejects: it has no column 'raw', only {found.column_names}")
-    return pa.Table.from_arrays(columns, schema=SCHEMA)
+            names = file.schema_arrow.names
+            if "raw" not in names:
+                raise TrackparseError(f"{name}: not a file of rejects: it has no column 'raw', only {names}")
+            for found in file.iter_batches(BATCH_ROWS, columns=[one for one in SCHEMA.names if one in names]):
+                columns = [
+                    found[field.name].cast(field.type) if field.name in names else pa.nulls(found.num_rows, field.type)
+                    for field in SCHEMA
+                ]
+                yield pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+    except (pa.ArrowException, OSError) as error:
+        raise TrackparseError(f"{name}: not a file of rejects, or it was cut: {one_line(str(error))}") from None
 
 
-def _read_json_lines(name: str, opened: BinaryIO) -> pa.Table:
-    batches: list[pa.RecordBatch] = []
+def _json_batches(name: str, opened: BinaryIO, line_most: int) -> Iterator[pa.RecordBatch]:
     rows: list[tuple[Any, ...]] = []
     size = number = 0
+    while line := opened.readline(line_most):
+        number += 1
+        line = line.removeprefix(BOM)
+        if line.isspace() or not line:
+            continue
+        rows.append(_row(line, f"{name}: line {number}", line_most))
+        size += len(line)
+        if len(rows) >= BATCH_ROWS or size >= BATCH_BYTES:
+            yield batch_of([*zip(*rows, strict=True)])
+            rows, size = [], 0
+    if rows:
+        yield batch_of([*zip(*rows, strict=True)])
+
+
+def _row(line: bytes, place: str, line_most: int) -> tuple[Any, ...]:
+    """The values for the columns of ``SCHEMA``, from one line of JSON. ``place`` is where it stands, for errors."""
     try:
-        for number, line in enumerate(opened, 1):  # noqa: B007 - the error names it
-            if line.isspace():
-                continue
-            rows.append(_row(orjson.loads(line)))
-            size += len(line)
-            if len(rows) >= BATCH_ROWS or size >= BATCH_BYTES:
-                batches.append(batch_of(zip(*rows, strict=True)))
-                rows, size = [], 0
-        if rows:
-            batches.append(batch_of(zip(*rows, strict=True)))
-    except (ValueError, TypeError, pa.ArrowException) as error:
-        raise TrackparseError(f"{name}: line {number}: not a reject: {error}") from None
-    return pa.Table.from_batches(batches, schema=SCHEMA)
-
-
-def _row(row: Any) -> tuple[Any, ...]:
-    """The values for the columns of ``SCHEMA``, from one JSON object."""
+        row = orjson.loads(line)
+    except ValueError as error:
+        if len(line) >= line_most:
+            raise TrackparseError(f"{place}: not a reject: longer than {line_most:,} bytes") from None
+        if not line.endswith((b"\n", b"}")) and line.startswith(b"{"):
+            raise TrackparseError(
+                f"{place}: it breaks off: the file was cut", advice="get the whole file, or convert the log again"
+            ) from None
+        raise TrackparseError(
+            f"{place}: not a reject: not JSON: {error}",
+            advice='in JSON, a quote inside a text is written \\" and a backslash \\\\',
+        ) from None
     if not isinstance(row, dict):
-        raise TypeError("expected a JSON object")
+        raise TrackparseError(f"{place}: not a reject: expected a JSON object")
     text, packed = row.get("raw"), row.get("raw_base64")
-    if isinstance(text, str):
-        raw = text.encode()
-    elif isinstance(packed, str):
-        raw = base64.b64decode(packed, validate=True)
-    else:
-        raise TypeError("neither 'raw' nor 'raw_base64' is a text")
+    if not isinstance(text, str) and not isinstance(packed, str):
+        names = ", ".join(map(repr, row)) or "nothing"
+        raise TrackparseError(
+            f"{place}: not a reject: neither 'raw' nor 'raw_base64' is a text; it has {names[:_SHOWN]}"
+        )
+    try:
+        raw = (
+            base64.b64decode(packed, validate=True) if text is None and isinstance(packed, str) else str(text).encode()
+        )
+    except ValueError as error:
+        raise TrackparseError(f"{place}: not a reject: 'raw_base64' is not base64: {error}") from None
+    for field in SCHEMA:
+        value = row.get(field.name)
+        number = field.type == pa.int64()
+        fits = (
+            isinstance(value, int) and value is not True and 0 <= value <= _MOST if number else isinstance(value, str)
+        )
+        if not (fits or value is None):
+            wanted = "a whole number from 0 on" if number else "a text"
+            raise TrackparseError(f"{place}: not a reject: {field.name!r} is {str(value)[:_SHOWN]!r}, not {wanted}")
     return tuple(raw if name == "raw" else row.get(name) for name in SCHEMA.names)
 
 
 # How the files of _write_json_lines start.
 _FIRST_JSON: Final = re.compile(
-    rb'\{"member":(?:null|"(?:[^"\\]|\\.)*"),"record":\d+,"line":\d+,"byte_offset":\d+,"reason":"[a-z0-9_]+",'
+    rb'\{"member":(?:null|"(?:[^"\\]|\\.)*")(?:,"(?:record|line|byte_offset)":(?:null|\d+)){3},"reason":"[a-z0-9_]+",'
 )
 _FIRST_BYTES: Final = 4 << 10
 
@@ -227,8 +256,8 @@ def _are_rejects_in_json_lines(file: BinaryIO) -> bool:
 
 
 _FORMATS: Final = {
-    ".parquet": (_write_parquet, _read_parquet, _are_rejects_in_parquet),
-    ".jsonl": (_write_json_lines, _read_json_lines, _are_rejects_in_json_lines),
+    ".parquet": (_write_parquet, _parquet_batches, _are_rejects_in_parquet),
+    ".jsonl": (_write_json_lines, _json_batches, _are_rejects_in_json_lines),
 }
 
 
@@ -244,10 +273,68 @@ def read_rejects(path: str | os.PathLike[str], *, filesystem: Any = None) -> pa.
 
     >>> rows = trackparse.read_rejects("tracking_log.rejects.jsonl").to_pylist()
     """
-    name = name_of(path)
-    read: Callable[[str, BinaryIO], pa.Table] = _format(name)[1]
-    if filesystem is None and not scheme_of(path):
-        with Path(path).open("rb") as file:
-            return read(name, file)
+    _format(name_of(path))
     with closing(open_anywhere(path, filesystem)) as source:
-        return read(name, io.BytesIO(source.read_exactly(sys.maxsize)))
+        return pa.Table.from_batches(RejectsFile(source, Limits(max_rejects_bytes=None)).batches(), schema=SCHEMA)
+
+
+class RejectsFile:
+    """A file of rejects that is open, to be read more than once. What has no name is told by its first bytes.
+
+    A source that cannot seek is held in memory: LimitError if it has more than ``max_rejects_bytes``.
+    """
+
+    def __init__(self, source: Source, limits: Limits) -> None:
+        self._name = source.name
+        # JSON takes up to six bytes for one; there are other fields in the line, too.
+        self._line_most = sys.maxsize if limits.max_rejects_bytes is None else 8 * limits.max_record_bytes
+        if source.seekable:
+            self._opened: BinaryIO = io.BufferedReader(_SourceFile(source), _BUFFER)
+        else:
+            self._opened = _held(source, limits.max_rejects_bytes)
+        if source.name.startswith("<"):
+            is_parquet = self._opened.read(len(_PARQUET)) == _PARQUET
+            self._format = _FORMATS[".parquet" if is_parquet else ".jsonl"]
+        else:
+            self._format = _format(source.name)
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """All rejects. TrackparseError if the file holds something else."""
+        self._opened.seek(0)
+        yield from self._format[1](self._name, self._opened, self._line_most)
+
+
+def _held(source: Source, most: int | None) -> BinaryIO:
+    held = io.BytesIO()
+    while piece := source.read(_BUFFER):
+        if most is not None and held.tell() + len(piece) > most:
+            raise LimitError(
+                f"{source.name}: more than {most} bytes of rejects, and they are held in memory",
+                advice="save them as a file, and name that file",
+            )
+        held.write(piece)
+    held.seek(0)
+    return held
+
+
+class _SourceFile(io.RawIOBase):
+    """A source that can seek, as a file. The source stays open."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._source.position, os.SEEK_END: self._source.size or 0}[whence]
+        self._source.seek(base + offset)
+        return self._source.position
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._source.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)

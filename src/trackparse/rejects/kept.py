@@ -88,8 +88,7 @@ class Quarantine:
         with self._lock:
             if not self._columns[0]:
                 return
-            arrays = [array_of(values, field.type) for values, field in zip(self._columns, SCHEMA, strict=True)]
-            batch = pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
+            batch = batch_of(self._columns)
             self._columns, self._bytes = [[] for _ in SCHEMA], 0
             (self._write or self._keep)(batch)
 
@@ -114,22 +113,24 @@ class Quarantine:
         return pa.Table.from_batches(self._batches, schema=SCHEMA)
 
 
-def batch_of(columns: Iterable[Any]) -> pa.RecordBatch:
+def batch_of(columns: Iterable[Sequence[Any]]) -> pa.RecordBatch:
     """A batch of rejects, from a sequence of values for each column of ``SCHEMA``."""
-    arrays = [pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)]
+    arrays = [array_of(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
 
 
 def array_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     """An array, made from buffers: pa.array would import pandas where that is installed, which takes a second."""
-    if kind == pa.int64():
-        return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(array("q", values))])
     validity, nulls = None, 0
     if None in values:
         validity, nulls = kernel.validity_of(array("i", (-(value is None) for value in values)).tobytes())
-        values = ["" if value is None else value for value in values]
+        empty = {pa.int64(): 0, pa.string(): "", pa.binary(): b""}[kind]
+        values = [empty if value is None else value for value in values]
+    first = None if validity is None else pa.py_buffer(validity)
+    if kind == pa.int64():
+        return pa.Array.from_buffers(kind, len(values), [first, pa.py_buffer(array("q", values))], nulls)
     # No Python loop over the values: a log may hold nothing but rejects of three bytes.
     texts = [*map(str.encode, values)] if kind == pa.string() else values
     offsets = array("i", accumulate(map(len, texts), initial=0))
-    buffers = [None if validity is None else pa.py_buffer(validity), *map(pa.py_buffer, (offsets, b"".join(texts)))]
+    buffers = [first, *map(pa.py_buffer, (offsets, b"".join(texts)))]
     return pa.Array.from_buffers(kind, len(values), buffers, nulls)

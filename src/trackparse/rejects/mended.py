@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -31,7 +31,7 @@ def mended_log(rejects: pa.Table | Iterable[Mapping[str, Any]]) -> bytes:
     given: Any = rejects
     if isinstance(given, pa.Table):
         given = given.to_pylist()
-    rows = [*_under_good_headers(row for row in given if row["raw"] is not None)]
+    rows = [*map(_under_its_header, mended_rows(row for row in given if row["raw"] is not None))]
     headers = [*dict.fromkeys(header for header, _ in rows if header)]
     # The schema is that of the first header, so the first header has to name all columns.
     current = headers[0] if len(headers) == 1 else _header_of_all(headers)
@@ -44,8 +44,21 @@ def mended_log(rejects: pa.Table | Iterable[Mapping[str, Any]]) -> bytes:
     return b"".join(parts)
 
 
-def _under_good_headers(rejects: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str | None, bytes]]:
-    """Header and raw bytes of each reject. A header that was mended in its own row counts for the rows below it."""
+class MendedRow(NamedTuple):
+    """A reject that somebody may have mended.
+
+    row: all its values. header: the header line under which to read it; None where no row above has a header, either.
+    raw: its bytes. is_lost: that header was damaged and nobody mended it, so it is not known which columns these are.
+    """
+
+    row: Mapping[str, Any]
+    header: str | None
+    raw: bytes
+    is_lost: bool
+
+
+def mended_rows(rejects: Iterable[Mapping[str, Any]]) -> Iterator[MendedRow]:
+    """The rejects with what they are read under. A header that was mended in its own row counts for the rows below."""
     header: str | None = None
     mended: str | None = None
     for row in rejects:
@@ -57,18 +70,22 @@ def _under_good_headers(rejects: Iterable[Mapping[str, Any]]) -> Iterator[tuple[
         if own and len(set(own.columns).intersection(COLUMNS)) >= 2:
             mended = None if is_damaged(own) else header_line(own.columns)
             if not mended:
-                yield header, raw
+                yield MendedRow(row, header, raw, is_lost=False)
         elif above is None or not is_damaged(above):
-            yield header, raw
+            yield MendedRow(row, header, raw, is_lost=False)
         elif mended:
-            yield mended, raw
-        elif below_bad_header or above.problem:
-            raise HeaderError(
-                f"the header {str(header)[:80]!r} was damaged",
-                advice="mend it in 'raw' of its own row, or in 'header' of each row below it",
-            )
+            yield MendedRow(row, mended, raw, is_lost=False)
         else:
-            yield header, raw
+            yield MendedRow(row, header, raw, is_lost=below_bad_header or bool(above.problem))
+
+
+def _under_its_header(one: MendedRow) -> tuple[str | None, bytes]:
+    if one.is_lost:
+        raise HeaderError(
+            f"the header {str(one.header)[:80]!r} was damaged",
+            advice="mend it in 'raw' of its own row, or in 'header' of each row below it",
+        )
+    return one.header, one.raw
 
 
 def _header_of_all(headers: Iterable[str]) -> str:

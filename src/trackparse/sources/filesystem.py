@@ -36,6 +36,11 @@ _TYPES: Final = {"s3": "s3", "s3a": "s3", "gcs": "gs", "gs": "gs", "hdfs": "hdfs
 _ERRNOS: Final = {FileNotFoundError: errno.ENOENT, PermissionError: errno.EACCES, FileExistsError: errno.EEXIST}
 
 
+_NO_FILE: Final = os.strerror(errno.ENOENT)
+_NO_BUCKET: Final = re.compile("NO_SUCH_BUCKET|NoSuchBucket|bucket does not exist")
+_NO_BUCKET_TEXT: Final = "its bucket does not exist: make it, or correct its name"
+
+
 def is_filesystem(value: object) -> bool:
     """Whether it is a file system of pyarrow or of fsspec."""
     return isinstance(value, pafs.FileSystem) or _is_fsspec(value)
@@ -103,6 +108,8 @@ def errors_named(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if _NO_BUCKET.search(str(error)):
+            raise FileNotFoundError(errno.ENOENT, _NO_BUCKET_TEXT, name) from error
         number = error.errno or next((number for kind, number in _ERRNOS.items() if isinstance(error, kind)), None)
         text = os.strerror(number) if number else str(error)
         raise OSError(number or errno.EIO, text, name) from error
@@ -140,8 +147,22 @@ def listed(
             kept.append((_with_path(os.fspath(place), one.path), one.size, one.mtime_ns))
     if not kept:
         why = "no file matches this pattern" if magic else "no log is there"
-        raise FileNotFoundError(errno.ENOENT, why, name)
+        raise _not_found(files, path, name, why)
     return kept
+
+
+def _not_found(files: pafs.FileSystem, path: str, name: str, why: str) -> OSError:
+    """The error for a path where no file was found. It asks the store what is there instead."""
+    in_bucket = not isinstance(files, pafs.SubTreeFileSystem) and key_of(files, path)[0] in ("s3", "gs")
+    try:
+        info, bucket = files.get_file_info([path, path.strip("/").partition("/")[0]])
+    except Exception:  # without the right to look, say
+        return FileNotFoundError(errno.ENOENT, why, name)
+    if in_bucket and bucket.type == pafs.FileType.NotFound:
+        return FileNotFoundError(errno.ENOENT, _NO_BUCKET_TEXT, name)
+    if info.type == pafs.FileType.Directory and why == _NO_FILE:
+        return IsADirectoryError(errno.EISDIR, "a folder: name a log in it", name)
+    return FileNotFoundError(errno.ENOENT, why, name)
 
 
 def _matches(path: str, pattern: str) -> bool:
@@ -175,6 +196,13 @@ def open_stored(place: str | os.PathLike[str], filesystem: Any = None) -> Source
     if is_local(files):
         return open_source(path)
     name = name_of(place)
+    try:
+        return _open(files, path, name)
+    except FileNotFoundError:
+        raise _not_found(files, path, name, _NO_FILE) from None
+
+
+def _open(files: pafs.FileSystem, path: str, name: str) -> Source:
     with errors_named(name):
         inner = fsspec_of(files)
         if inner is None:

@@ -107,7 +107,7 @@ def _named(place: str | os.PathLike[str], filesystem: Any) -> list[Log]:
 
         files, inside = resolve(place, filesystem)
         if not is_local(files):
-            stored = listed(place, files, inside, _is_log, _PASSED_OVER)
+            stored = listed(place, files, inside, is_log, _PASSED_OVER)
             return [
                 Log(name_of(one), partial(open_anywhere, one, filesystem), size, one, time)
                 for one, size, time in stored
@@ -129,7 +129,8 @@ def _named(place: str | os.PathLike[str], filesystem: Any) -> list[Log]:
     return files
 
 
-def _is_log(name: str) -> bool:
+def is_log(name: str) -> bool:
+    """Whether a file in a folder counts as a log, by the end of its name."""
     return name.lower().endswith(_LOGS)
 
 
@@ -138,7 +139,7 @@ def _in_directory(folder: Path) -> list[Log]:
     found = []
     for place, folders, names in os.walk(folder, onerror=_raise):
         folders[:] = [name for name in folders if not name.startswith(_PASSED_OVER)]
-        logs = [name for name in names if _is_log(name) and not name.startswith(_PASSED_OVER)]
+        logs = [name for name in names if is_log(name) and not name.startswith(_PASSED_OVER)]
         found += [_file(path) for path in (Path(place, name) for name in logs) if path.is_file()]
     if not found:
         raise FileNotFoundError(errno.ENOENT, f"no log in this directory ({_PATTERNS})", str(folder))

@@ -13,8 +13,8 @@ from trackparse.errors import OptionError
 # Through pyarrow.fs; any other store through ``filesystem=``.
 STORES: Final = ("s3", "gs", "hdfs", "file")
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")  # one letter is a drive of Windows
-# What pathlib makes of a URL.
-_COLLAPSED: Final = re.compile(r"(s3|gs|hdfs|https?):/(?!/)", re.IGNORECASE)
+# What pathlib makes of a URL, and a URL without its slashes.
+_COLLAPSED: Final = re.compile(r"(s3|gs|hdfs|https?):(?!//)/?", re.IGNORECASE)
 
 
 def scheme_of(place: object) -> str:
@@ -43,11 +43,20 @@ def name_of(place: str | os.PathLike[str]) -> str:
 
 
 def check_is_no_collapsed_url(path: str | os.PathLike[str]) -> None:
-    """OptionError for ``Path("s3://lake/x.zip")``, which is ``s3:/lake/x.zip``, unless there is a folder ``s3:``."""
+    """OptionError for ``s3:lake/x.zip``, and for ``Path("s3://lake/x.zip")``, which is ``s3:/lake/x.zip``.
+
+    Unless a folder or a file ``s3:`` or ``s3:lake`` is there.
+    """
     text = os.fsdecode(path)
-    if _COLLAPSED.match(text) and not Path(text.partition("/")[0]).exists():
-        shown = redacted_url(text.replace(":/", "://", 1)).replace("://", ":/", 1)
+    found = _COLLAPSED.match(text)
+    if found is None or Path(text.partition("/")[0]).exists():
+        return
+    shown = found[0] + redacted_url(f"s3://{text[found.end() :]}").removeprefix("s3://")
+    if found[0].endswith("/"):
         raise OptionError(f"{shown}: a URL has two slashes; pathlib drops one: hand over the URL as a str")
+    raise OptionError(
+        f"{shown}: a URL begins with {found[1].lower()}://; if this is a path of this machine, write ./{shown}"
+    )
 
 
 def unknown_scheme(url: str) -> OptionError:

@@ -1,0 +1,194 @@
+"""Converts what somebody mended in a file of rejects. Each record is read by itself, and keeps its place in its log."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Final, Unpack
+
+from trackparse.columns.builder import ColumnBuilder
+from trackparse.columns.payload import PayloadBuilder
+from trackparse.convert.conversion import ConversionReport, convert
+from trackparse.errors import OptionError, Reason, TrackparseError
+from trackparse.options import BinaryFile, ConvertOptions, Destination, ReadOptions, convert_options, read_options
+from trackparse.records.header import header_line, parse_header
+from trackparse.records.indexer import Indexer
+from trackparse.records.kernel.codes import MOST_REJECTS
+from trackparse.records.segments import Rejects, Segment
+from trackparse.records.stream import Stats, record_error
+from trackparse.rejects.files import RejectsFile
+from trackparse.rejects.kept import Quarantine
+from trackparse.rejects.mended import MendedRow, mended_rows
+from trackparse.schema import COLUMNS
+from trackparse.sources.source import Source
+
+# What says nothing about a file of rejects.
+_NOT_FOR_REJECTS: Final = {
+    "members": "a file of rejects has no members",
+    "on_damage": "a file of rejects that was cut is an error",
+}
+
+
+def convert_rejects(
+    source: str | os.PathLike[str] | BinaryFile, dest: Destination, **options: Unpack[ConvertOptions]
+) -> ConversionReport:
+    """Write the records of a file of rejects that somebody has mended as a Parquet file, and report what was done.
+
+    ``source`` is a file that ``convert_log`` wrote, ``*.jsonl`` or ``*.parquet``, whose ``raw`` you have changed where
+    it was wrong: a path, a URL, or a binary file. ``dest`` and the options are those of ``convert_log``, but for
+    ``members`` and ``on_damage``. Each record is read by itself, under its own header. ``raw`` may hold several
+    records, and none if it is empty. A damaged header (``bad_header``) is mended once, in the ``raw`` of its own row.
+
+    A record that is still bad is treated as ``on_error`` says. With ``on_error="quarantine"`` it goes to the file
+    ``rejects``, or to ``report.rejects``, with the place that it has in its log: member, record, line, byte offset.
+
+    Raises what ``convert_log`` raises; TrackparseError if the file holds something else than rejects, with the number
+    of the line, or if none of the records is good. Nothing is written then.
+
+    >>> options = {"on_error": "quarantine", "rejects": "day.mended.rejects.jsonl"}
+    >>> report = trackparse.convert_rejects("day.rejects.jsonl", "day.mended.parquet", **options)
+    >>> report.records, report.rejected
+    (2, 0)
+    """
+    for name, why in _NOT_FOR_REJECTS.items():
+        if name in options:
+            raise OptionError(f"{name}: {why}")
+    return convert(source, dest, convert_options(options), {}, open_reader=MendedRecords, what="file of rejects")
+
+
+class MendedRecords:
+    """The records of a file of rejects as segments, as ``LogReader`` has those of a log."""
+
+    def __init__(self, source: Source, **options: Unpack[ReadOptions]) -> None:
+        asked = read_options(options)
+        self._source = source
+        self._options = asked
+        limits = asked["limits"]
+        self._misfits = 0
+        self._counts = dict.fromkeys(("records", "filtered", "rejected", "blank_lines", "unresolved"), 0)
+        self._inflated = 0
+        try:
+            self._file = RejectsFile(source, limits)
+            # Once for the headers: the columns of all of them make the schema.
+            headers = dict.fromkeys(one.header for one in self._rows() if one.header and not one.is_lost)
+            self._first = next(iter(headers), None) or header_line(COLUMNS)
+            found = dict.fromkeys(name for header in headers if header for name in _columns_of(header))
+            payload = PayloadBuilder(asked["payload_columns"] or {}, self._count_misfits)
+            self.builder = ColumnBuilder(tuple(found), asked["columns"], "string", (), limits, payload)
+            self._where = asked["where"] if asked["where"] and asked["where"].columns else None
+            if self._where is not None:
+                self._filter_columns = ColumnBuilder(tuple(found), self._where.columns, "string", (), limits)
+        except BaseException:
+            source.close()
+            raise
+        self._quarantine = Quarantine(limits, asked["on_rejects"])
+
+    @property
+    def stats(self) -> Stats:
+        """What was read so far. Bytes of the log are those of ``raw``."""
+        return Stats(
+            **self._counts,
+            bytes_read=self._source.bytes_read,
+            bytes_total=self._source.size,
+            bytes_inflated=self._inflated,
+            members=1,
+            misfits=self._misfits,
+        )
+
+    @property
+    def rejects(self) -> Any:
+        """What is still bad, if it is kept: a table as ``LogReader.rejects``."""
+        return self._quarantine.table()
+
+    def __enter__(self) -> MendedRecords:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._source.close()
+
+    def segments(self) -> Iterator[list[Segment]]:
+        """The segments of the good records. TrackparseError at the end if there was none."""
+        indexer = Indexer(self._options["dialect"], self._options["limits"], self._options["block_size"])
+        group: list[Segment] = []
+        size = rows = 0
+        for one in self._rows():
+            rows += 1
+            size += len(one.raw)
+            self._inflated += len(one.raw)
+            for segment in [_lost(one)] if one.is_lost else self._read(indexer, one):
+                self._take(segment, one)
+                if segment.records:
+                    group.append(segment)
+            if size >= self._options["block_size"] or len(group) >= MOST_REJECTS:
+                yield self._wanted(group)
+                group, size = [], 0
+        self._quarantine.flush()
+        if not self._counts["records"]:
+            name = self._source.name
+            if not rows:
+                raise TrackparseError(f"{name}: there are no rejects in it")
+            raise TrackparseError(
+                f"{name}: none of its {rows:,} records is good, so nothing was written",
+                advice="mend them in 'raw', with an editor, and save the file",
+            )
+        yield self._wanted(group)
+
+    def _rows(self) -> Iterator[MendedRow]:
+        return mended_rows(row for batch in self._file.batches() for row in batch.to_pylist() if row["raw"] is not None)
+
+    def _read(self, indexer: Indexer, one: MendedRow) -> Iterator[Segment]:
+        """The segments of one row, read as a log of its own: a stray quote cannot swallow the next row."""
+        indexer.start(str(one.row.get("member") or self._source.name))
+        yield from indexer.feed(f"{one.header or self._first}\n".encode() + one.raw)
+        yield from indexer.finish()
+
+    def _take(self, segment: Segment, one: MendedRow) -> None:
+        """Count a segment. Its rejects get the place of the row that they come from."""
+        self.builder.matching_schema([segment])
+        counts = self._counts
+        counts["records"] += segment.records
+        counts["rejected"] += len(segment.rejects)
+        counts["blank_lines"] += segment.blank_lines
+        counts["unresolved"] += segment.unresolved
+        if not segment.rejects or self._options["on_error"] == "skip":
+            return
+        if self._options["on_error"] == "raise":
+            has_place = one.row.get("record") is not None and one.row.get("line") is not None
+            raise record_error((_at_its_place(segment.rejects, one) if has_place else segment.rejects)[0])
+        self._quarantine.add(_at_its_place(segment.rejects, one), segment.columns)
+        self._quarantine.check()
+
+    def _wanted(self, group: list[Segment]) -> list[Segment]:
+        if self._options["progress"] is not None:
+            self._options["progress"](self.stats)
+        if self._where is None or not group:
+            return group
+        wanted = self._where.select(group, self._filter_columns.build(group))
+        self._counts["filtered"] += sum(one.records for one in group) - sum(one.records for one in wanted)
+        return wanted
+
+    def _count_misfits(self, values: int) -> None:
+        self._misfits += values
+
+
+def _columns_of(header: str) -> tuple[str, ...]:
+    return parse_header(header.encode()).columns
+
+
+def _at_its_place(rejects: Rejects, one: MendedRow) -> Rejects:
+    """The rejects of a row, all with the place that the row has in its log; null where the file does not say it."""
+    place: dict[str, Any] = {
+        f"{name}s": [one.row.get(name)] * len(rejects) for name in ("record", "line", "byte_offset")
+    }
+    return replace(rejects, member=one.row.get("member") or "", **place)
+
+
+def _lost(one: MendedRow) -> Segment:
+    """The segment of a record whose columns are not known: a reject, as before."""
+    rejects = Rejects("", (0,), (0,), (0,), (Reason.BAD_HEADER,), (one.raw,), (0,))
+    columns = _columns_of(one.header or "")
+    return Segment("", b"", columns, 0, b"", b"", 0, 0, rejects, len(one.raw), 0, 0, 0, 0, trusted=False)
