@@ -16,11 +16,13 @@ PACKAGE = Path(trackparse.__file__).parent
 # In the order in which data flows: a folder, or a module beside the folders, imports from itself and from what is above
 # it. What stands in one line knows nothing of each other.
 ORDER = [
-    ["schema", "errors", "limits", "version", "atomic", "signals"],
+    ["schema", "errors", "limits", "version", "atomic", "signals", "display"],
+    ["bars"],
     ["sources"],
     ["archive"],
     ["records.kernel"],
     ["records"],
+    ["progress"],
     ["columns", "events"],
     ["rejects"],
     ["options"],
@@ -46,6 +48,9 @@ INSIDE_FOR_CLI = {
     *(("convert.outputs", name) for name in ("Output", "check_places", "in_folder", "make_folder", "name_in")),
     *(("convert.outputs", name) for name in ("named_after", "rejects_beside", "shown")),
     ("options", "convert_options"),
+    # One way to draw how far things are, and to escape what a log says.
+    ("bars", "OneLine"),
+    *(("display", name) for name in ("counted", "escaped", "shortened")),
     # One way to end by a signal, for the command line and for its workers.
     *(("signals", name) for name in ("INTERRUPTED", "TERMINATED", "ended", "listen", "signals_held")),
     # Before it waits for the service, ``fetch`` tries to write where the file will be.
@@ -156,7 +161,7 @@ def test_the_command_line_uses_public_names_only() -> None:
     assert inside == INSIDE_FOR_CLI
 
 
-@pytest.mark.parametrize("module", ["schema", "errors", "limits", "version", "atomic"])
+@pytest.mark.parametrize("module", ["schema", "errors", "limits", "version", "atomic", "display"])
 def test_the_ground_floor_imports_nothing_of_ours(module: str) -> None:
     assert own_imports(module) == set()
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from trackparse.convert.jobs import convert_logs
     from trackparse.datasets import LogDataset, dataset
     from trackparse.events import Event, Payload
+    from trackparse.progress import Progress
     from trackparse.reader import LogReader, iter_events, open_log, read_log
     from trackparse.records.kernel.chooser import name as kernel
     from trackparse.records.stream import Stats
@@ -59,6 +60,7 @@ __all__ = [
     "Payload",
     "PayloadError",
     "Position",
+    "Progress",
     "Reason",
     "RecordError",
     "Stats",
@@ -85,6 +87,7 @@ _LAZY = {
     "LogDataset": "datasets",
     "LogReader": "reader",
     "Payload": "events",
+    "Progress": "progress",
     "Stats": "records.stream",
     "Status": "schema",
     "convert_log": "convert.conversion",

@@ -382,7 +382,8 @@ def open_log(source: LogSource, **options: Unpack[ReadOptions]) -> LogReader:
     - ``block_size``: bytes, 1 to 1 GiB: how much of the log one batch covers, roughly. Default: 1 MiB.
     - ``members``: names or patterns of the files in the archive to read. Default: every ``*.csv``.
     - ``limits``: how much one log may cost, a ``Limits``.
-    - ``progress``: a function that is called with ``Stats`` after each block.
+    - ``progress``: a function that is called with ``Progress`` after each block; or True for a bar in the terminal or
+      in the notebook, which needs rich: ``pip install 'trackparse[cli]'``.
     - ``filesystem``: a ``pyarrow.fs.FileSystem``, or a file system of fsspec, in which a path is looked for. It does
       the retries.
 

@@ -32,7 +32,8 @@ from trackparse.convert.outputs import Output, in_folder, make_folder, rejects_b
 from trackparse.signals import signals_held
 
 if TYPE_CHECKING:
-    from trackparse.client import TrackingLogClient, Waiting
+    from trackparse import Progress
+    from trackparse.client import TrackingLogClient
 
 Day = datetime.date
 
@@ -257,27 +258,28 @@ class _Run:
                 yield failure(error, str(day or ""))
                 if exit_for(error) is Exit.DENIED:
                     return
-        for day, request_id in asked:
+        for number, (day, request_id) in enumerate(asked, 1):
+            title = outputs[day][0] + (f", {number} of {len(asked)}" if len(asked) > 1 else "")
             try:
-                yield self._fetch(*outputs[day], request_id)
+                yield self._fetch(*outputs[day], request_id, title)
             except Exception as error:
                 if not expected(error):
                     raise
                 yield failure(error, str(day or ""))
 
-    def _fetch(self, name: str, dest: Output, rejects: Output | None, request_id: str) -> Outcome:
-        self._bar.rename(f"{name}: waiting")
-        link = self._client.poll(request_id, deadline=self._wait, progress=self._show_waiting)
-        self._bar.rename(name)
+    def _fetch(self, name: str, dest: Output, rejects: Output | None, request_id: str, title: str) -> Outcome:
+        def show_waiting(progress: Progress) -> None:
+            self._bar.rename(f"{title}: waiting, {progress.elapsed:.0f} s")
+
+        self._bar.rename(f"{title}: waiting")
+        link = self._client.poll(request_id, deadline=self._wait, progress=show_waiting)
+        self._bar.rename(title)
         with closing(self._client.open_link(link, stall=self._wait)) as source:
             return convert(
                 source,
                 name,
                 dest,
                 rejects,
-                progress=lambda stats: self._bar.update(stats.bytes_read, stats.bytes_total),
+                progress=lambda progress: self._bar.update(progress.bytes_read, progress.bytes_total),
                 **self._options,
             )
-
-    def _show_waiting(self, waiting: Waiting) -> None:
-        self._bar.rename(f"waiting for {waiting.elapsed:.0f} s, asked {waiting.attempts} times")

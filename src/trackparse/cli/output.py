@@ -20,6 +20,9 @@ import click
 
 from trackparse import TrackparseError
 from trackparse.atomic import identity
+from trackparse.display import counted as counted
+from trackparse.display import escaped as escaped
+from trackparse.display import shortened as shortened
 
 
 class Command(click.Command):
@@ -50,21 +53,6 @@ _ADVICE = {
 def is_terminal(stream: IO[Any] | None) -> bool:
     """Whether the stream is a terminal, so that a person reads it."""
     return stream is not None and not stream.closed and stream.isatty()
-
-
-def escaped(text: str) -> str:
-    """The text with escapes for line breaks and for control characters, which could send commands to a terminal."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
-
-
-def shortened(text: str, width: int) -> str:
-    """At most ``width`` characters. The middle is left out: tokens differ at both ends."""
-    if len(text) <= width:
-        return text
-    half = (width - 1) // 2
-    return f"{text[: width - 1 - half]}…{text[-half:]}"
 
 
 def put(data: bytes) -> None:
@@ -187,11 +175,6 @@ def of_log(name: str, text: str) -> str:
     for beginning in (member, member.encode(errors="backslashreplace").decode()):
         text = text.removeprefix(f"{beginning}: ")
     return f"{name}: {text}"
-
-
-def counted(count: int, noun: str) -> str:
-    """``3 rows``, ``1 row``."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def misfits_line(name: str, misfits: int) -> str:

@@ -52,27 +52,10 @@ def progress_bar(title: str, total: int | None, *, shown: bool) -> Iterator[Bar]
         yield Bar()
         return
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
 
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(compact=True),
-    )
-    drawing = Progress(
-        *columns, console=Console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False
-    )
+    from trackparse.bars import OneLine
+
+    drawing = OneLine(Console(stderr=True))
     task = drawing.add_task(escaped(title), total=total)
     try:
         # Not as a context manager: an interrupt while it starts would leave the cursor hidden.

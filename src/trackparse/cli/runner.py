@@ -13,7 +13,7 @@ from trackparse.cli.progress import Bar, progress_bar
 from trackparse.signals import signals_held
 
 if TYPE_CHECKING:
-    from trackparse import LogReader, Stats
+    from trackparse import LogReader, Progress
     from trackparse.cli.findings import Findings
 
 # What a command does with the reader of each log. It returns how that ended.
@@ -36,13 +36,15 @@ def for_each(
     codes = []
     before = 0
     with progress_bar(title, total_size(inputs), shown=shown) as bar:
-        for log in inputs:
+        for number, log in enumerate(inputs, 1):
             start = before
+            if len(inputs) > 1:
+                bar.rename(f"{title}, {number} of {len(inputs)}")
 
-            def advance(stats: Stats, start: int = start) -> None:
+            def advance(progress: Progress, start: int = start) -> None:
                 nonlocal before
-                before = start + stats.bytes_read
-                bar.update(before, stats.bytes_total if len(inputs) == 1 else None)
+                before = start + progress.bytes_read
+                bar.update(before, progress.bytes_total if len(inputs) == 1 else None)
 
             if findings is not None:
                 options["on_error"], options["on_rejects"] = "quarantine", partial(findings(log).add_rejects, log.name)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trackparse.client.answers import tracking_codes
-    from trackparse.client.api import BASE_URL, TrackingLogClient, Waiting
+    from trackparse.client.api import BASE_URL, TrackingLogClient
     from trackparse.client.calendar import KEPT_DAYS, days
     from trackparse.sources.download import open_url
     from trackparse.sources.retry import Pauses
 
-__all__ = ["BASE_URL", "KEPT_DAYS", "Pauses", "TrackingLogClient", "Waiting", "days", "open_url", "tracking_codes"]
+__all__ = ["BASE_URL", "KEPT_DAYS", "Pauses", "TrackingLogClient", "days", "open_url", "tracking_codes"]
 
 # Imported when first used: urllib3 is an extra, and the calendar works without it.
 _LAZY = {
@@ -24,7 +24,6 @@ _LAZY = {
     "KEPT_DAYS": "client.calendar",
     "Pauses": "sources.retry",
     "TrackingLogClient": "client.api",
-    "Waiting": "client.api",
     "days": "client.calendar",
     "open_url": "sources.download",
     "tracking_codes": "client.answers",

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Final, Unpack
@@ -24,6 +23,7 @@ from trackparse.convert.conversion import ConversionReport, convert_log
 from trackparse.convert.places import check_place, file_in, place_of
 from trackparse.errors import ApiError, AuthError, DownloadError, NotReadyError, OptionError, TrackparseError, one_line
 from trackparse.options import ConvertOptions, Destination, ReadOptions, convert_options, read_options
+from trackparse.progress import Progress, ProgressOption, Reporter, reporter
 from trackparse.reader import LogReader, open_log
 from trackparse.sources.download import PAUSES, RETRIES, TIMEOUT, Download, checked_retries
 from trackparse.sources.http import (
@@ -53,26 +53,6 @@ _HTTP_ADVICE: Final = (
     "the service gave an http:// link, and https was tried for it: allow_http_download=True (--allow-http-download) "
     "takes the file, and never the token, over http"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """What ``progress`` of ``poll``, and ``waiting`` of the other methods, is called with before each pause.
-
-    request_id: the id of the request that is waited for.
-    attempts: how often the service was asked for the result so far.
-    elapsed: seconds since it was first asked.
-    pause: seconds until it is asked again.
-
-    Example::
-
-        client.convert(day, "day.parquet", waiting=lambda waiting: print(f"{waiting.elapsed:.0f} s"))
-    """
-
-    request_id: str
-    attempts: int
-    elapsed: float
-    pause: float
 
 
 class TrackingLogClient:
@@ -154,15 +134,17 @@ class TrackingLogClient:
         request_id: str,
         *,
         deadline: float = DEADLINE,
-        progress: Callable[[Waiting], object] | None = None,
+        progress: ProgressOption = None,
         cancel: Cancel | None = None,
     ) -> str:
         """Ask for the result, again and again with growing pauses, until the log is made; the link to it.
 
-        NotReadyError when ``deadline`` seconds are over; with 0 the service is asked once. ``progress`` is called with
-        ``Waiting`` before each pause. CancelledError when ``cancel``, a ``threading.Event`` say, is set.
+        NotReadyError when ``deadline`` seconds are over; with 0 the service is asked once. ``progress``, a function,
+        is called with ``trackparse.Progress`` before each pause; True draws a bar. CancelledError when ``cancel``, a
+        ``threading.Event`` say, is set.
         """
-        return self._result(request_id, self._budget(deadline, cancel), progress)
+        with _reporting(progress, request_id) as report:
+            return self._result(request_id, self._budget(deadline, cancel), report)
 
     def open_link(self, link: str, *, stall: float = DEADLINE, cancel: Cancel | None = None) -> Download:
         """The file behind a link of ``poll``, as a source for ``trackparse.open_log`` and all else that reads a log.
@@ -183,17 +165,24 @@ class TrackingLogClient:
         date: Day | None = None,
         *,
         deadline: float = DEADLINE,
-        waiting: Callable[[Waiting], object] | None = None,
         cancel: Cancel | None = None,
         **options: Unpack[ReadOptions],
     ) -> LogReader:
         """Ask for the log of a day, wait for it, and open it while it arrives; a ``LogReader``. Nothing is stored.
 
         ``deadline`` is how many seconds the service may take to make the log, and how many may go by without a byte of
-        the download. ``waiting`` is called with ``Waiting`` before each pause. Options as for ``trackparse.open_log``.
+        the download. ``progress`` is told of waiting, before each pause, and of reading. Options as for
+        ``trackparse.open_log``.
         """
         options = read_options(options)
-        return _opened(self._download(date, deadline, waiting, cancel), options)
+        report = reporter(options["progress"], _name_of(date))
+        try:
+            options["progress"] = report
+            return _opened(self._download(date, deadline, report, cancel), options)
+        except BaseException:
+            if report is not None:
+                report.close()
+            raise
 
     def convert(
         self,
@@ -201,18 +190,21 @@ class TrackingLogClient:
         dest: Destination,
         *,
         deadline: float = DEADLINE,
-        waiting: Callable[[Waiting], object] | None = None,
         cancel: Cancel | None = None,
         **options: Unpack[ConvertOptions],
     ) -> ConversionReport:
         """Write the log of a day as a Parquet file while it arrives; a ``ConversionReport``.
 
-        ``deadline``, ``waiting`` and ``cancel`` as for ``open_log``; ``dest`` and options as for
+        ``deadline``, ``progress`` and ``cancel`` as for ``open_log``; ``dest`` and options as for
         ``trackparse.convert_log``.
         """
         options = convert_options(options)
         check_place(place_of(dest, options["filesystem"]))
-        with closing(self._download(date, deadline, waiting, cancel)) as source:
+        with (
+            _reporting(options["progress"], _name_of(date)) as report,
+            closing(self._download(date, deadline, report, cancel)) as source,
+        ):
+            options["progress"] = report
             return convert_log(source, dest, **options)
 
     def download(
@@ -221,27 +213,26 @@ class TrackingLogClient:
         dest: str | os.PathLike[str],
         *,
         deadline: float = DEADLINE,
-        waiting: Callable[[Waiting], object] | None = None,
         cancel: Cancel | None = None,
-        progress: Callable[[int, int | None], object] | None = None,
+        progress: ProgressOption = None,
     ) -> Path:
         """Write the log of a day to ``dest`` as the service packed it; the path. The file appears when it is complete.
 
-        ``progress`` is called with the bytes so far, and with the bytes in all, None if the server does not say. The
-        other parameters as for ``open_log``. DownloadError if what comes is not a whole ZIP. ``dest`` is on this
-        machine: OptionError for a URL.
+        ``progress`` is told of waiting and of downloading. The other parameters as for ``open_log``. DownloadError if
+        what comes is not a whole ZIP. ``dest`` is on this machine: OptionError for a URL.
         """
         if scheme_of(dest):
             raise OptionError(f"{name_of(dest)}: a log is downloaded to this machine: name a path")
         path = Path(dest)
         check_place(place_of(path))
         with (
-            closing(self._download(date, deadline, waiting, cancel)) as source,
+            _reporting(progress, _name_of(date)) as report,
+            closing(self._download(date, deadline, report, cancel)) as source,
             atomic(path) as temporary,
             name_errors_after(path),
             temporary.open("w+b") as file,
         ):
-            _copy(source, file, progress)
+            _copy(source, file, report, self._clock)
         return path
 
     def open_logs(
@@ -250,7 +241,6 @@ class TrackingLogClient:
         last: Day,
         *,
         deadline: float = DEADLINE,
-        waiting: Callable[[Waiting], object] | None = None,
         cancel: Cancel | None = None,
         **options: Unpack[ReadOptions],
     ) -> Iterator[tuple[datetime.date, LogReader]]:
@@ -260,7 +250,8 @@ class TrackingLogClient:
         them first, so that it makes one while another is read.
         """
         options = read_options(options)
-        for day, source in self._downloads(first, last, deadline, waiting, cancel):
+        for day, source, report in self._downloads(first, last, deadline, options["progress"], cancel):
+            options["progress"] = report
             with _opened(source, options) as log:
                 yield day, log
 
@@ -271,7 +262,6 @@ class TrackingLogClient:
         folder: str | os.PathLike[str],
         *,
         deadline: float = DEADLINE,
-        waiting: Callable[[Waiting], object] | None = None,
         cancel: Cancel | None = None,
         **options: Unpack[ConvertOptions],
     ) -> Iterator[tuple[datetime.date, ConversionReport]]:
@@ -284,7 +274,8 @@ class TrackingLogClient:
         if options["rejects"] is not None:
             raise ValueError("rejects names one file, but each day needs its own: convert the days one by one")
         check_place(place_of(file_in(folder, "day.parquet"), options["filesystem"]))
-        for day, source in self._downloads(first, last, deadline, waiting, cancel):
+        for day, source, report in self._downloads(first, last, deadline, options["progress"], cancel):
+            options["progress"] = report
             yield day, convert_log(source, file_in(folder, f"{day}.parquet"), **options)
 
     def close(self) -> None:
@@ -304,11 +295,9 @@ class TrackingLogClient:
     def _budget(self, deadline: float, cancel: Cancel | None) -> RetryBudget:
         return RetryBudget(self._pauses, self._retries, deadline, self._clock, cancel)
 
-    def _download(
-        self, date: Day | None, deadline: float, waiting: Callable[[Waiting], object] | None, cancel: Cancel | None
-    ) -> Download:
+    def _download(self, date: Day | None, deadline: float, report: Reporter | None, cancel: Cancel | None) -> Download:
         budget = self._budget(deadline, cancel)
-        link = self._result(self._requested(date, budget), budget, waiting)
+        link = self._result(self._requested(date, budget), budget, report)
         return self.open_link(link, stall=deadline, cancel=cancel)
 
     def _requested(self, date: Day | None, budget: RetryBudget) -> str:
@@ -322,7 +311,7 @@ class TrackingLogClient:
             raise ApiError("getTrackingLog: the answer has no request_id", OK)
         return answer.request_id
 
-    def _result(self, request_id: str, budget: RetryBudget, progress: Callable[[Waiting], object] | None) -> str:
+    def _result(self, request_id: str, budget: RetryBudget, report: Reporter | None) -> str:
         start = self._clock.now()
         attempt = 0
         while True:
@@ -335,8 +324,9 @@ class TrackingLogClient:
                 raise _not_ready("getResults", budget, f"status_code {answer.status_code}, {answer.message}")
             pause = budget.pause(attempt, wait)
             attempt += 1
-            if progress is not None:
-                progress(Waiting(request_id, attempt, self._clock.now() - start, pause))
+            if report is not None:
+                elapsed = self._clock.now() - start
+                report(Progress("waiting", request_id, elapsed=elapsed, attempts=attempt, pause=pause))
             budget.wait(pause)
 
     def _downloads(
@@ -344,15 +334,16 @@ class TrackingLogClient:
         first: Day,
         last: Day,
         deadline: float,
-        waiting: Callable[[Waiting], object] | None,
+        progress: ProgressOption,
         cancel: Cancel | None,
-    ) -> Generator[tuple[datetime.date, Download]]:
+    ) -> Generator[tuple[datetime.date, Download, Reporter | None]]:
         wanted = days(first, last)
         requests = [(day, self.request_log(day, deadline=deadline, cancel=cancel)) for day in wanted]
-        for day, request_id in requests:
-            link = self.poll(request_id, deadline=deadline, progress=waiting, cancel=cancel)
-            with closing(self.open_link(link, stall=deadline, cancel=cancel)) as source:
-                yield day, source
+        for number, (day, request_id) in enumerate(requests, 1):
+            with _reporting(progress, _name_of(day), number, len(requests)) as report:
+                link = self._result(request_id, self._budget(deadline, cancel), report)
+                with closing(self.open_link(link, stall=deadline, cancel=cancel)) as source:
+                    yield day, source, report
 
     def _call(self, method: str, fields: dict[str, str], budget: RetryBudget) -> tuple[Answer, float | None]:
         """Ask until the service answers: the answer, and the seconds that it asks to wait."""
@@ -448,6 +439,21 @@ def _token_problem(token: object) -> Exception | None:
     return None
 
 
+def _name_of(day: Day | None) -> str:
+    return "the log" if day is None else str(day)
+
+
+@contextmanager
+def _reporting(option: ProgressOption, name: str, number: int = 1, count: int = 1) -> Iterator[Reporter | None]:
+    """Who tells the caller of all that the block does. A bar is removed at its end."""
+    report = reporter(option, name, number, count)
+    try:
+        yield report
+    finally:
+        if report is not None:
+            report.close()
+
+
 def _opened(source: Download, options: ReadOptions) -> LogReader:
     try:
         return open_log(source, **options)
@@ -456,15 +462,17 @@ def _opened(source: Download, options: ReadOptions) -> LogReader:
         raise
 
 
-def _copy(source: Download, file: IO[bytes], progress: Callable[[int, int | None], object] | None) -> None:
+def _copy(source: Download, file: IO[bytes], report: Reporter | None, clock: Clock) -> None:
     """Write all bytes of a download to the file; DownloadError if they are not a whole ZIP."""
     head = source.peek(4)
     if head[:2] != b"PK":
         raise DownloadError(f"{source.name}: the file is not a ZIP: it starts with {head!r}")
+    start = clock.now()
     while data := source.read(_COPY_SIZE):
         file.write(data)
-        if progress is not None:
-            progress(source.bytes_read, source.size)
+        if report is not None:
+            elapsed = clock.now() - start
+            report(Progress("downloading", source.name, 1, 1, source.bytes_read, source.size, elapsed))
     file.flush()
     if not (source.complete or is_zipfile(file)):
         raise DownloadError(
