@@ -49,7 +49,7 @@ INSIDE_FOR_CLI = {
     *(("convert.outputs", name) for name in ("named_after", "rejects_beside", "shown")),
     ("options", "convert_options"),
     # One way to draw how far things are, and to escape what a log says.
-    ("bars", "OneLine"),
+    *(("bars", name) for name in ("OneLine", "cut")),
     *(("display", name) for name in ("counted", "escaped", "shortened")),
     # One way to end by a signal, for the command line and for its workers.
     *(("signals", name) for name in ("INTERRUPTED", "TERMINATED", "ended", "listen", "signals_held")),
@@ -57,6 +57,8 @@ INSIDE_FOR_CLI = {
     *(("convert.places", name) for name in ("check_place", "place_of")),
     # What is a URL, which logs one stands for, and how one is shown, has to be the same as in the library, too.
     ("sources.listing", "logs_of"),
+    # A Parquet file is opened in an object store as a log is.
+    ("sources.filesystem", "resolve"),
     *(("sources.urls", name) for name in ("STORES", "check_is_no_collapsed_url", "local_path", "redacted_url")),
     *(("sources.urls", name) for name in ("scheme_of", "unknown_scheme")),
     # JSON lines of columns have no events, and a large payload must not be decoded to see that it is an object.
