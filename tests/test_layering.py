@@ -22,7 +22,7 @@ ORDER = [
     ["archive"],
     ["records.kernel"],
     ["records"],
-    ["progress"],
+    ["progress", "notebook"],
     ["columns", "events"],
     ["rejects"],
     ["options"],
