@@ -57,6 +57,9 @@ INSIDE_FOR_CLI = {
     *(("convert.places", name) for name in ("check_place", "place_of")),
     # What is a URL, which logs one stands for, and how one is shown, has to be the same as in the library, too.
     ("sources.listing", "logs_of"),
+    # What was probably meant, and what there is to complete.
+    ("errors", "suggestion"),
+    ("schema", "COLUMNS"),
     # A Parquet file is opened in an object store as a log is.
     ("sources.filesystem", "resolve"),
     *(("sources.urls", name) for name in ("STORES", "check_is_no_collapsed_url", "local_path", "redacted_url")),

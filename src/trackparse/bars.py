@@ -48,13 +48,17 @@ class OneLine(Progress):
         tasks = list(tasks)
         title = max((cell_len(task.description) for task in tasks), default=0)
         # The terminal may get another size while this runs.
-        self.columns = _columns(title, self._console.width, waiting=all(task.total is None for task in tasks))
+        waiting = all(task.total is None and not task.completed for task in tasks)
+        self.columns = _columns(title, self._console.width, waiting=waiting)
         return super().make_tasks_table(tasks)
 
 
 def _columns(title: int, width: int, *, waiting: bool) -> tuple[ProgressColumn, ...]:
-    """The columns that fit. ``title`` is how wide it would be; it gets half of the line, or what the others leave."""
-    left = width - min(title, width // 2)
+    """The columns that fit. ``title`` is how wide it would be; it gets half of the line, or what the others leave.
+
+    While there is nothing to measure the title says it all, and gets the whole line.
+    """
+    left = width - (title if waiting else min(title, width // 2))
     chosen = []
     used = 0
     for place, cells, kind in _PARTS[1:2] if waiting else _PARTS:

@@ -271,7 +271,7 @@ class _Run:
         def show_waiting(progress: Progress) -> None:
             self._bar.rename(f"{title}: waiting, {progress.elapsed:.0f} s")
 
-        self._bar.rename(f"{title}: waiting")
+        self._bar.begin(f"{title}: waiting")
         link = self._client.poll(request_id, deadline=self._wait, progress=show_waiting)
         self._bar.rename(title)
         with closing(self._client.open_link(link, stall=self._wait)) as source:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from trackparse.cli.groups import Group
-from trackparse.cli.output import aligned, escaped, is_terminal, say, shortened, writing
+from trackparse.cli.output import aligned, escaped, is_terminal, say, shortened, terminal_width, writing
 from trackparse.cli.tally import FAILED, FUNNEL, Tally
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def _draw_table(title: str, names: Sequence[str], rows: Sequence[Mapping[str, st
 
     from trackparse.bars import cut
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=terminal_width())
     widths = {name: max(cell_len(row[name]) for row in rows) for name in names}
     widths["value"] = min(widths["value"], max(console.width // 3, _NARROWEST))
     room = console.width - 2 - widths["value"]
@@ -207,7 +207,7 @@ def _draw(title: str, rows: Sequence[Row], bars: Sequence[int]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=terminal_width())
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import stat
 import sys
 import traceback
@@ -62,6 +63,11 @@ def put(data: bytes) -> None:
             sys.stdout.write("".join(map(_shown, data.decode())))
         else:
             sys.stdout.buffer.write(data)
+
+
+def terminal_width() -> int:
+    """Cells of a line of the terminal, whatever terminal it says it is."""
+    return shutil.get_terminal_size().columns
 
 
 def flush() -> None:

@@ -29,7 +29,14 @@ class Bar:
     def rename(self, title: str) -> None:
         """Say what is being done now."""
         if self._drawing is not None and self._task is not None:
-            self._drawing.update(self._task, description=escaped(title))
+            self._drawing.update(self._task, description=escaped(title), refresh=True)
+
+    def begin(self, title: str) -> None:
+        """Say what is being done now, of which no bytes are done yet."""
+        if self._drawing is not None and self._task is not None:
+            self._drawing.remove_task(self._task)
+            self._task = self._drawing.add_task(escaped(title), total=None)
+            self._drawing.refresh()
 
     @contextmanager
     def aside(self) -> Iterator[None]:
