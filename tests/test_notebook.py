@@ -172,3 +172,33 @@ def test_a_payload_of_any_kind_is_shown(payload: str, tmp_path: Path) -> None:
     page = page_of(event)
     assert len(html) < 100_000
     assert payload[:5] in re.sub(r"\s", "", page.text) or payload[:5] in page.text
+
+
+# ---- docs/notebook.ipynb
+
+
+NOTEBOOK = Path(__file__).resolve().parent.parent / "docs" / "notebook.ipynb"
+
+
+def test_the_notebook_of_the_documentation_runs_and_its_outputs_are_true(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its cells, one after the other, without a kernel: `make notebook` has one, and stores the outputs."""
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    monkeypatch.chdir(tmp_path)
+    pyplot.switch_backend("agg")
+    drawn = 0
+    names: dict[str, Any] = {}
+    for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]:
+        if cell["cell_type"] != "code":
+            continue
+        assert cell["execution_count"], "not run: make notebook"
+        exec("".join(cell["source"]), names)  # noqa: S102
+        printed = ["".join(output["text"]) for output in cell["outputs"] if output["output_type"] == "stream"]
+        assert capsys.readouterr().out == "".join(printed)
+        drawn += sum("image/png" in output.get("data", {}) for output in cell["outputs"])
+        assert not [output for output in cell["outputs"] if output["output_type"] == "error"]
+    assert drawn == len(pyplot.get_fignums()) == 2
+    pyplot.close("all")
+    shown = [names["days"], names["event"], names["reports"][0]]
+    assert all(page_of(one).text for one in shown)

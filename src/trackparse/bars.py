@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from io import StringIO
 from typing import Any, Final
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
+from rich.default_styles import DEFAULT_STYLES
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -20,11 +22,13 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 from rich.table import Column, Table
+from rich.theme import Theme
 
 from trackparse.display import escaped
 
 _LONGEST_BAR: Final = 40  # cells
 _SHORTEST_BAR: Final = 10
+_NOTEBOOK_WIDTH: Final = 80  # characters
 _INTERVAL: Final = 0.2  # seconds between two drawings in a notebook
 # What stands behind the title, the most important first: its place, the cells that it takes, and what it is.
 _PARTS: Final[tuple[tuple[int, int, type[ProgressColumn]], ...]] = (
@@ -106,8 +110,8 @@ class Bar:
     """The bar of ``progress=True``: drawn on standard error if that is a terminal, or in the notebook."""
 
     def __init__(self) -> None:
-        console = Console(stderr=True)
         self._notebook = Console().is_jupyter
+        console = Console(stderr=True, width=_NOTEBOOK_WIDTH if self._notebook else None)
         self._shown = self._notebook or (console.is_terminal and not console.is_dumb_terminal)
         self._drawing = OneLine(console)
         self._task = self._drawing.add_task("", total=None)
@@ -134,10 +138,20 @@ class Bar:
 
     def _draw(self) -> None:
         # rich's own display for notebooks needs ipywidgets, and leaves nothing in a notebook that is saved.
-        table = self._drawing.make_tasks_table(self._drawing.tasks)
-        if self._handle is None:
-            from IPython.display import display
+        from IPython.display import HTML, display
 
-            self._handle = display(table, display_id=True)  # type: ignore[no-untyped-call]
+        shown = HTML(_html(self._drawing.make_tasks_table(self._drawing.tasks)))  # type: ignore[no-untyped-call]
+        if self._handle is None:
+            self._handle = display(shown, display_id=True)  # type: ignore[no-untyped-call]
         else:
-            self._handle.update(table)
+            self._handle.update(shown)
+
+
+def _html(table: Table) -> str:
+    """The table with the colours of the page, light or dark: those of rich are for dark ones."""
+    theme = Theme({name: "none" for name in DEFAULT_STYLES if name.startswith("progress.")})
+    console = Console(record=True, width=_NOTEBOOK_WIDTH, file=StringIO(), force_jupyter=False, theme=theme)
+    console.print(table)
+    return console.export_html(
+        inline_styles=True, code_format='<pre style="font-family:monospace;line-height:1.3">{code}</pre>'
+    )

@@ -65,7 +65,8 @@ def html_text(text: str) -> str:
     shown = text[:_LONGEST]
     lines = html.escape("\n".join(map(escaped, shown.split("\n"))))
     note = html_line(f"and {counted(len(text) - _LONGEST, 'more character')}") if len(text) > _LONGEST else ""
-    style = "margin:0;max-width:100%;max-height:20em;overflow:auto;white-space:pre-wrap;overflow-wrap:anywhere"
+    style = "margin:0;max-width:100%;max-height:20em;overflow:auto;white-space:pre-wrap;overflow-wrap:anywhere;"
+    style += "font-family:monospace;line-height:1.3"
     return f'<pre style="{style};color:inherit;background:none">{lines}</pre>{note}'
 
 
