@@ -33,7 +33,8 @@ class Progress:
     >>> def show(progress):
     ...     print(progress.step, progress.name, progress.bytes_read, progress.stats.records)
     >>> table = trackparse.read_log("tracking_log.zip", progress=show)
-    reading tracking_log.zip 47814 1000
+    reading tracking_log.zip 46300 1000
+    reading tracking_log.zip 46300 1000
     """
 
     step: Step

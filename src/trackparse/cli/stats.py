@@ -85,7 +85,9 @@ def stats(
     inputs = files_of(logs)
     tables = set(filter(is_table, inputs))
     numbers: dict[str, int] = dict.fromkeys(_OF_TABLES if len(tables) == len(inputs) else _NUMBERS, 0)
-    columns = [*dict.fromkeys((*Totals.columns, *([grouped] if by else [])))]
+    columns = [*Totals.columns]
+    if by and grouped not in columns:
+        columns.append(grouped)
 
     def opened(log: Input, **options: Any) -> AbstractContextManager[Any]:
         if log not in tables:
