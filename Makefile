@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup quick test lint format coverage bench writers oracle mutations torture faults flat lookup stores tsan bombs fuzz ci clean
+.PHONY: setup quick test lint format notebook coverage bench writers oracle mutations torture faults flat lookup stores tsan bombs fuzz ci clean
 
 setup: $(BIN)/.installed
 
@@ -31,6 +31,10 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(C_FILES)
+
+# Runs docs/notebook.ipynb in a kernel, and stores what its cells print and draw. The suite runs the cells, too.
+notebook: setup
+	$(BIN)/python tests/support/run_notebook.py docs/notebook.ipynb
 
 # Lines of Python and of C that the suite runs; TESTS="-m quick" takes the quick tests. Needs gcc.
 TESTS ?=

@@ -146,6 +146,20 @@ def test_shells_complete_it(shell: str) -> None:
     assert all(status in completed for status in trackparse.Status)
 
 
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("t", ["timestamp", "tracking_code", "target_id"]),
+        ("hwid,sta", ["hwid,status"]),
+        ("timestamp,t", ["timestamp,tracking_code", "timestamp,target_id"]),
+    ],
+)
+def test_names_of_columns_are_completed(typed: str, expected: list[str]) -> None:
+    words = f"trackparse cat log.zip --columns {typed}"
+    completed = run(_TRACKPARSE_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD="4").stdout
+    assert completed.splitlines() == [f"plain,{name}" for name in expected]
+
+
 # ---- exit codes
 
 

@@ -203,6 +203,8 @@ def test_the_bar_says_which_day_and_how_many_there_are(
         def rename(self, title: str) -> None:
             titles.append(title)
 
+        begin = rename
+
     @contextmanager
     def recorded(title: str, total: int | None, *, shown: bool) -> Iterator[Bar]:
         titles.append(title)
@@ -218,16 +220,16 @@ def test_the_bar_says_which_day_and_how_many_there_are(
     assert rest == [
         title
         for day, turn in ((DAYS[1], "1 of 2"), (DAYS[2], "2 of 2"))
-        for title in (f"{day} ({turn})", f"{day} ({turn}): waiting for 0 s, asked 1 time")
+        for title in (f"{day}, {turn}: waiting, 0 s", f"{day}, {turn}")
     ]
     titles.clear()
     fetch(service, "--days", "1", "--to", tmp_path)
-    assert list(dict.fromkeys(titles))[:2] == ["asking for the log", DAYS[2]]
+    assert list(dict.fromkeys(titles)) == ["asking for the log", f"{DAYS[2]}: waiting, 0 s", DAYS[2]]
     titles.clear()
     run(
         "sync", "--days", 2, "--to", tmp_path / "new", "--base-url", service.url, "--allow-http", TRACKPARSE_TOKEN=TOKEN
     )
-    assert f"{DAYS[2]} (2 of 2): waiting for 0 s, asked 1 time" in titles
+    assert f"{DAYS[2]}, 2 of 2: waiting, 0 s" in titles
 
 
 # ---- URLs

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from support.cli import csv_of, ended, good, with_bad, with_text
+from trackparse.cli.devices import Devices
+from trackparse.cli.groups import Groups
 from trackparse.cli.tally import Tally, Totals
 from trackparse.testing.sample import sample_rows, write_sample
 
@@ -165,7 +168,7 @@ def tallied(rows: list[tuple[str, str]]) -> Totals:
     statuses = pa.array(["failed"] * len(rows))
     apps, descriptions = (pa.array(values) for values in zip(*rows, strict=True))
     totals = Totals()
-    totals.add(pa.record_batch([moments, statuses, descriptions, apps], names=[*Totals.columns]))
+    totals.add(pa.record_batch([moments, statuses, descriptions, apps, apps], names=[*Totals.columns]))
     return totals
 
 
@@ -182,3 +185,116 @@ def test_a_long_status_is_held_once_however_many_applications_have_it() -> None:
     [[status]] = {tuple(counts) for counts in tally.by_value().values()}
     assert len({id(name) for counts in tally.by_value().values() for name in counts}) == 1
     assert status == "long" * 50
+
+
+# ---- tables by message, app, day and status
+
+
+def groups_of(*arguments: object) -> dict[str, dict[str, Any]]:
+    return {group["value"]: group for group in facts_of(*arguments)["groups"]}
+
+
+@pytest.mark.parametrize(("by", "column"), [("message", 1), ("app", 6), ("day", 0), ("status", 4)])
+def test_a_table_counts_records_and_devices_of_each_value(by: str, column: int, log: Path) -> None:
+    groups = groups_of(log, "--by", by)
+    values = [row[column][:10] if by == "day" else row[column] for row in TRUTH]
+    assert {value: group["records"] for value, group in groups.items()} == Counter(values)
+    devices: dict[str, set[str]] = {}
+    for value, row in zip(values, TRUTH, strict=True):
+        devices.setdefault(value, set()).add(row[3])
+    assert {value: group["devices"] for value, group in groups.items()} == {
+        value: len(found) for value, found in devices.items()
+    }
+    assert facts_of(log, "--by", by)["devices"] == len({row[3] for row in TRUTH})
+
+
+def test_its_rates_are_over_what_was_sent(tmp_path: Path) -> None:
+    counts = {"created": 8, "sent": 4, "delivered": 3, "failed": 1, "opened": 1, "bounced": 2}
+    rows = [with_text(status=status) for status, count in counts.items() for _ in range(count)]
+    log = csv_of(tmp_path / "log.csv", *rows, with_text(status="created", tracking_code="T-2", hwid=""))
+    groups = groups_of(log, "--by", "message")
+    assert groups["T-1"]["of_sent"] == {"delivered": 0.75, "opened": 0.25, "failed": 0.25}
+    assert groups["T-1"]["statuses"] == {"created": 8, "sent": 4, "delivered": 3, "opened": 1, "failed": 1} | {
+        "(others)": 2
+    }
+    assert groups["T-2"]["of_sent"] == dict.fromkeys(["delivered", "opened", "failed"])
+    assert [group["devices"] for group in groups.values()] == [1, 0]
+    head, first, second = section(good("stats", log, "--by", "message").stdout, "by message")
+    assert head[-4:] == ["others", "delivered/sent", "opened/sent", "devices"]
+    assert first == ["T-1", "19", "8", "4", "3", "1", "1", "2", "75.0%", "25.0%", "1"]
+    assert second == ["T-2", "1", "1", "0", "0", "0", "0", "0", "-", "-", "0"]
+
+
+def test_what_is_not_listed_is_counted_together(log: Path) -> None:
+    table = section(good("stats", log, "--by", "app", "--top", "2").stdout, "by app")
+    assert [row[0] for row in table] == [
+        "app",
+        *(ranked(Counter(row[6] for row in TRUTH))[n][0] for n in (0, 1)),
+        "(others)",
+    ]
+    assert sum(int(row[1].replace(",", "")) for row in table[1:]) == 3_000
+
+
+def test_parquet_gives_the_same_numbers_as_its_log(log: Path, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    good("convert", log, "--to", lake, "--row-group-size", 700)
+    (lake / ".hidden.parquet").write_bytes(b"PAR1")
+    wanted = facts_of(log, "--by", "message", "--status", "sent", "--status", "opened")
+    for source in (lake, lake / "log.parquet", f"{lake}/*.parquet"):
+        found = facts_of(source, "--by", "message", "--status", "sent", "--status", "opened")
+        same = set(wanted) - {"bytes_read", "rejected", "blank_lines", "bytes_inflated", "members", "members_left_out"}
+        assert {name: found[name] for name in same} == {name: wanted[name] for name in same}
+    assert facts_of(log, lake)["records"] == 6_000
+
+
+def test_folders_that_name_a_value_give_the_column(log: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "lake" / "appCode=A%2F1"
+    folder.mkdir(parents=True)
+    good("convert", log, "-o", folder / "part.parquet", "--columns", "timestamp,status,hwid")
+    assert {value: group["records"] for value, group in groups_of(tmp_path / "lake", "--by", "app").items()} == {
+        "A/1": 3_000
+    }
+    message = ended(1, "stats", tmp_path / "lake", "--by", "message").stderr
+    assert "there is no column 'tracking_code'" in message
+
+
+def test_a_folder_of_logs_and_parquet_would_count_twice(log: Path) -> None:
+    good("convert", log)
+    assert "name one kind" in ended(2, "stats", log.parent).stderr
+
+
+@pytest.mark.parametrize("content", [b"PAR1", b"PAR1 and nothing that is Parquet PAR1"])
+def test_a_damaged_parquet_file_is_one_line(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "day.parquet").write_bytes(content)
+    result = ended(1, "stats", tmp_path / "day.parquet")
+    assert result.stderr.count("\n") == 1
+    assert "it cannot be read as Parquet" in result.stderr
+
+
+def test_parquet_of_something_else_is_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"timestamp": ["today"], "status": ["sent"]}), tmp_path / "day.parquet")
+    assert "the column 'timestamp' is string" in ended(1, "stats", tmp_path / "day.parquet").stderr
+
+
+def test_of_too_many_values_the_largest_stay_and_the_sums_are_right() -> None:
+    groups = Groups(most=10)
+    for number in range(200):
+        groups.add([("large", "sent", 50), (f"small {number}", "sent", 1), (f"small {number}", "bounced", 1)])
+        assert len(groups) <= 21
+    found = groups.ranked(Devices())
+    assert sum(group.records for group in found) + sum(groups.others) == 200 * 52
+    assert found[0].value == "large"
+    assert 200 * 50 - groups.short_by <= found[0].records <= 200 * 50
+    assert 0 < groups.short_by < 50
+
+
+def test_devices_are_exact_up_to_a_limit_and_then_estimated() -> None:
+    devices = Devices(most=8_000)
+    for start in range(0, 8_000, 500):
+        devices.add((number % 2, b"%d" % number) for number in (*range(start, start + 500), *range(500)))
+    assert (devices.count(), devices.share) == (8_000, 1)
+    assert devices.by_group() == {0: 4_000, 1: 4_000}
+    devices.add((number % 2, b"%d" % number) for number in range(100_000))
+    assert devices.share == 16
+    assert devices.count() == pytest.approx(100_000, rel=0.1)
+    assert devices.by_group()[0] == pytest.approx(50_000, rel=0.15)

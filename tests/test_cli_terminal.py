@@ -24,8 +24,9 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 
-from support.cli import PROGRAM, csv_of, with_bad, with_text
+from support.cli import PROGRAM, csv_of, run, with_bad, with_text
 from trackparse.cli import cli
 from trackparse.testing import TOKEN, FakeService
 from trackparse.testing.sample import write_sample
@@ -341,3 +342,78 @@ def test_a_terminal_is_no_log(folder: Path) -> None:
     ended = in_terminal("convert", "-", "-o", "out.parquet", cwd=folder)
     assert ended.code == 2
     assert b"standard input is a terminal" in ended.screen
+
+
+# ---- widths
+
+
+def at_width(width: int, monkeypatch: pytest.MonkeyPatch, *arguments: object, **environment: str) -> list[str]:
+    """The lines that stand on a terminal so wide."""
+    screen = shown_by(monkeypatch, *arguments, COLUMNS=str(width), **environment)
+    return plain(screen).decode().replace("\r", "").splitlines()
+
+
+WIDTHS = (20, 40, 80, 120, 200)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_head_fits_the_terminal(width: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for environment in ({}, {"TERM": "dumb"}):
+        lines = at_width(width, monkeypatch, "head", folder / "log.zip", "-n", "120", **environment)
+        assert max(map(cell_len, lines)) <= width
+        if width >= 80:
+            assert len(lines) == 121
+            assert all(line.startswith("2021-04-20 00:0") for line in lines[1:])
+            assert lines[0].split()[4] == "status"
+        else:
+            assert len(lines) == 120 * 9 - 1
+            assert lines[0].startswith("timestamp      20")
+
+
+def test_head_fits_it_with_wide_letters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = csv_of(tmp_path / "log.csv", with_text(description="日志" * 30, payload='{"a":"' + "🔥" * 300 + '"}'))
+    for width in WIDTHS:
+        assert max(map(cell_len, at_width(width, monkeypatch, "head", log))) <= width
+
+
+@pytest.mark.parametrize("by", [None, "message", "app", "day", "status"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_stats_fits_the_terminal(width: int, by: str | None, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = ["--by", by] if by else []
+    lines = at_width(width, monkeypatch, "stats", folder / "log.zip", "-q", *options)
+    assert max(map(cell_len, lines)) <= width
+    if by == "message" and width >= 40:
+        head = lines[lines.index("by message") + 1].split()
+        wanted = ["message", "records", "opened/sent"]
+        assert head[:3] == wanted if width == 40 else set(head) > {*wanted, "delivered/sent", "devices"}
+
+
+def test_bars_of_several_logs_say_which_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = plain(shown_by(monkeypatch, "stats", folder / "log.zip", folder / "hostile.csv", COLUMNS="40"))
+    assert b"counting, 1 of 2" in screen
+
+
+def test_fetch_says_which_day_it_waits_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with FakeService(rows=20, ready_after=1) as service:
+        monkeypatch.setenv("TRACKPARSE_TOKEN", TOKEN)
+        arguments = ["fetch", "--days", 2, "--allow-http", "--base-url", service.url, "--to", tmp_path]
+        screen = shown_by(monkeypatch, *arguments, COLUMNS="40")
+    before = YESTERDAY - datetime.timedelta(days=1)
+    for number, day in enumerate((before, YESTERDAY), 1):
+        assert f"{day}, {number} of 2: waiting".encode() in plain(screen)
+
+
+# ---- filters
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [("fial", "did you mean 'failed'?"), ("Opened", "did you mean 'opened'?"), ("zzz", "expected one of: created, ")],
+)
+def test_a_status_that_nobody_knows_gets_a_note(status: str, said: str, folder: Path) -> None:
+    result = run("head", folder / "log.zip", "--status", status, "--status", "sent")
+    assert result.exit_code == 0
+    assert result.stdout
+    assert result.stderr.startswith(f"trackparse: --status {status}: not a known status, ")
+    assert said in result.stderr
+    assert result.stderr.count("\n") == 1

@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 
 import trackparse
 from support.service import QUICK, RecordingClock, client_of, clocked, sample, stored, table_of
-from trackparse.client import TrackingLogClient, Waiting, days, open_url, tracking_codes
+from trackparse.client import TrackingLogClient, days, open_url, tracking_codes
 from trackparse.sources.http import over_https, retry_after
 from trackparse.sources.retry import Pauses
 from trackparse.testing import TOKEN, FakeService, Reply
@@ -150,12 +150,17 @@ def test_nothing_is_written_but_the_parquet_file_and_its_temporary(
 
 def test_download_writes_the_archive_whole_or_not_at_all(service: FakeService, tmp_path: Path) -> None:
     dest = tmp_path / "log.zip"
-    told: list[tuple[int, int | None]] = []
+    told: list[trackparse.Progress] = []
     with client_of(service) as client:
         service.delivery.cuts = [10, 20_000]
-        assert client.download(YESTERDAY, dest, progress=lambda done, total: told.append((done, total))) == dest
+        assert client.download(YESTERDAY, dest, progress=told.append) == dest
         assert dest.read_bytes() == sample()
-        assert told[-1] == (len(sample()), len(sample()))
+        assert {progress.step for progress in told} == {"downloading"}
+        assert (told[-1].name, told[-1].bytes_read, told[-1].bytes_total) == (
+            str(YESTERDAY),
+            len(sample()),
+            len(sample()),
+        )
         service.delivery.cuts = [10]
         service.delivery.ranges = False
         with pytest.raises(trackparse.DownloadError, match="parts of a file"):
@@ -327,7 +332,7 @@ def test_logs_leave_no_connection_behind() -> None:
 
 def test_pauses_grow_and_differ(service: FakeService) -> None:
     service.ready_after = 12
-    told: list[Waiting] = []
+    told: list[trackparse.Progress] = []
     client, clock = clocked(service)
     with client:
         client.poll(client.request_log(), progress=told.append)

@@ -199,12 +199,12 @@ class TestWhatTheDeadLeft:
 def convert_with_a_folder_in_the_way(data: bytes, dest: Path, rejects: Path, place: Path) -> None:
     """A folder comes there while the log is read: no file can replace it, and nobody can remove it as one."""
 
-    def progress(stats: trackparse.Stats) -> None:
-        if stats.records:
+    def block(progress: trackparse.Progress) -> None:
+        if progress.stats.records:
             place.mkdir(exist_ok=True)
 
     trackparse.convert_log(
-        data + line() * 20, dest, on_error="quarantine", rejects=rejects, progress=progress, block_size=64
+        data + line() * 20, dest, on_error="quarantine", rejects=rejects, progress=block, block_size=64
     )
 
 
@@ -273,7 +273,7 @@ class TestTakenAway:
             trackparse.convert_log(BAD, dest, **options)
         before = content(tmp_path)
 
-        def clean(_: trackparse.Stats) -> None:
+        def clean(_: trackparse.Progress) -> None:
             for path in tmp_path.glob(".*.tmp"):
                 path.unlink()
 

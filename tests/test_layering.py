@@ -16,11 +16,13 @@ PACKAGE = Path(trackparse.__file__).parent
 # In the order in which data flows: a folder, or a module beside the folders, imports from itself and from what is above
 # it. What stands in one line knows nothing of each other.
 ORDER = [
-    ["schema", "errors", "limits", "version", "distribution", "atomic", "signals"],
+    ["schema", "errors", "limits", "version", "distribution", "atomic", "signals", "display"],
+    ["bars"],
     ["sources"],
     ["archive"],
     ["records.kernel"],
     ["records"],
+    ["progress", "notebook"],
     ["columns", "events"],
     ["rejects"],
     ["options"],
@@ -47,10 +49,21 @@ INSIDE_FOR_CLI = {
     *(("convert.outputs", name) for name in ("Output", "check_places", "in_folder", "make_folder", "name_in")),
     *(("convert.outputs", name) for name in ("named_after", "rejects_beside", "shown")),
     ("options", "convert_options"),
+    # One way to draw how far things are, and to escape what a log says.
+    *(("bars", name) for name in ("OneLine", "cut")),
+    ("progress", "title_of"),
+    *(("display", name) for name in ("counted", "escaped", "shortened")),
     # One way to end by a signal, for the command line and for its workers.
     *(("signals", name) for name in ("INTERRUPTED", "TERMINATED", "ended", "listen", "signals_held")),
+    # ``mend`` does not replace the file of another day.
+    ("convert.places", "place_of"),
     # What is a URL, which logs one stands for, and how one is shown, has to be the same as in the library, too.
     *(("sources.listing", name) for name in ("is_log", "logs_of")),
+    # What was probably meant, and what there is to complete.
+    ("errors", "suggestion"),
+    ("schema", "COLUMNS"),
+    # A Parquet file is opened in an object store as a log is.
+    ("sources.filesystem", "resolve"),
     *(("sources.urls", name) for name in ("STORES", "check_is_no_collapsed_url", "local_path", "redacted_url")),
     *(("sources.urls", name) for name in ("scheme_of", "unknown_scheme")),
     # JSON lines of columns have no events, and a large payload must not be decoded to see that it is an object.
@@ -155,7 +168,7 @@ def test_the_command_line_uses_public_names_only() -> None:
     assert inside == INSIDE_FOR_CLI
 
 
-@pytest.mark.parametrize("module", ["schema", "errors", "limits", "version", "distribution", "atomic"])
+@pytest.mark.parametrize("module", ["schema", "errors", "limits", "version", "distribution", "atomic", "display"])
 def test_the_ground_floor_imports_nothing_of_ours(module: str) -> None:
     assert own_imports(module) == set()
 

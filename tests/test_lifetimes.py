@@ -260,7 +260,7 @@ class TestShared:
     def test_progress_may_not_read_the_log(self) -> None:
         logs: list[trackparse.LogReader] = []
 
-        def progress(stats: trackparse.Stats) -> None:
+        def progress(_: trackparse.Progress) -> None:
             if logs:
                 next(logs[0])
 

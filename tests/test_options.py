@@ -41,7 +41,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"dictionary": ["timestamp"]}, trackparse.OptionError, "dictionary: 'timestamp' is not a column of text"),
     ({"limits": {}}, TypeError, "limits={}: expected a trackparse.Limits, such as Limits(max_members=10)"),
     ({"limits": None}, TypeError, "limits=None: expected a trackparse.Limits, such as Limits(max_members=10)"),
-    ({"progress": 1}, TypeError, "progress=1: expected a function that takes a trackparse.Stats"),
+    ({"progress": 1}, TypeError, "progress=1: expected True, or a function that takes a trackparse.Progress"),
     ({"filesystem": "s3"}, TypeError, "filesystem='s3': expected a pyarrow.fs.FileSystem, or a file system of fsspec"),
     ({"on_rejects": []}, TypeError, "on_rejects=[]: expected a function that takes a record batch"),
     (

@@ -259,7 +259,9 @@ def test_reading_waits_for_a_writer_that_is_slower(log: Path, dest: Path, monkey
 
     monkeypatch.setattr(pq.ParquetWriter, "write_table", slowly)
     options: dict[str, Any] = {"block_size": 10_000, "row_group_size": 100}
-    trackparse.convert_log(log, dest, **options, progress=lambda stats: ahead.append(stats.records - written))
+    trackparse.convert_log(
+        log, dest, **options, progress=lambda progress: ahead.append(progress.stats.records - written)
+    )
     # One row group is written, one is collected, and a block of less than another one is read.
     assert written == ROWS
     assert max(ahead) < 300
@@ -405,8 +407,8 @@ class TestFailure:
         self.check(dest, b"id,name\n", trackparse.HeaderError)
 
     def test_an_interrupt(self, log: Path, dest: Path) -> None:
-        def stop(stats: trackparse.Stats) -> None:
-            if stats.records > ROWS // 2:
+        def stop(progress: trackparse.Progress) -> None:
+            if progress.stats.records > ROWS // 2:
                 raise KeyboardInterrupt
 
         self.check(dest, log, KeyboardInterrupt, progress=stop, block_size=10_000, row_group_size=100)

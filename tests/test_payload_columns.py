@@ -387,7 +387,7 @@ def test_misfits_are_counted_as_they_come() -> None:
     counts: list[int] = []
     log = log_of(['{"a":"x"}'] * 100)
     options: Any = {"payload_columns": {"a": ("/a", pa.int64())}, "block_size": 500}
-    with trackparse.open_log(log, **options, progress=lambda stats: counts.append(stats.misfits)) as reader:
+    with trackparse.open_log(log, **options, progress=lambda progress: counts.append(progress.stats.misfits)) as reader:
         rows = sum(batch.num_rows for batch in reader)
         assert reader.stats.misfits == rows == 100
     assert counts == sorted(counts)

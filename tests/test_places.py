@@ -273,12 +273,12 @@ def test_after_an_error_all_is_as_it_was(kind: Kind, size: str, old: bytes | Non
         kind.put("day.parquet", old)
     before = kind.found()
 
-    def progress(stats: trackparse.Stats) -> None:
-        if stats.bytes_read > len(data) * 3 // 4:
+    def stop(progress: trackparse.Progress) -> None:
+        if progress.bytes_read > len(data) * 3 // 4:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        trackparse.convert_log(data, place, compression="none", row_group_size=1000, progress=progress, **options)
+        trackparse.convert_log(data, place, compression="none", row_group_size=1000, progress=stop, **options)
     assert kind.found() == before
     if old:
         assert kind.get("day.parquet") == old
@@ -697,12 +697,12 @@ def test_after_an_error_an_open_file_holds_nothing_that_looks_whole(size: str, r
     data = request.getfixturevalue(size)
     file = io.BytesIO()
 
-    def progress(stats: trackparse.Stats) -> None:
-        if stats.bytes_read > len(data) * 3 // 4:
+    def stop(progress: trackparse.Progress) -> None:
+        if progress.bytes_read > len(data) * 3 // 4:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        trackparse.convert_log(data, file, row_group_size=1000, compression="none", progress=progress)
+        trackparse.convert_log(data, file, row_group_size=1000, compression="none", progress=stop)
     with pytest.raises(pa.ArrowInvalid):
         pq.read_metadata(io.BytesIO(file.getvalue()))
 

@@ -143,7 +143,7 @@ def test_columns_are_built_for_the_rows_that_stay_only(path: Path, monkeypatch: 
 
 def test_a_limit_stops_the_read_early(path: Path) -> None:
     seen: list[int] = []
-    frame = scan_log(path, block_size=10_000, progress=lambda stats: seen.append(stats.bytes_inflated))
+    frame = scan_log(path, block_size=10_000, progress=lambda progress: seen.append(progress.stats.bytes_inflated))
     assert frame.head(5).collect().height == 5
     assert max(seen, default=0) < 200_000
 

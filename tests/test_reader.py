@@ -491,15 +491,18 @@ class TestStats:
             assert log.stats.bytes_read == log.stats.bytes_inflated == len(SMALL)
 
     def test_progress_is_told_of_each_block(self) -> None:
-        told: list[trackparse.Stats] = []
+        told: list[trackparse.Progress] = []
         trackparse.read_log(SMALL, block_size=5000, progress=told.append)
         assert len(told) >= len(SMALL) // 5000
-        assert [stats.records for stats in told] == sorted(stats.records for stats in told)
-        assert told[-1].records == 300
-        assert told[-1].bytes_inflated == len(SMALL)
+        records = [progress.stats.records for progress in told]
+        assert records == sorted(records)
+        last = told[-1]
+        assert (last.step, last.name, last.number, last.count) == ("reading", "<bytes>", 1, 1)
+        assert last.bytes_read == last.bytes_total == last.stats.bytes_inflated == len(SMALL)
+        assert last.stats.records == 300
 
     def test_an_error_in_progress_is_raised(self) -> None:
-        def stop(stats: trackparse.Stats) -> None:
+        def stop(_: trackparse.Progress) -> None:
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):

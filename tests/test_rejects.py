@@ -172,7 +172,7 @@ class TestFiles:
     def test_a_log_of_nothing_else_is_not_held_in_memory(self, name: str, tmp_path: Path) -> None:
         held: list[int] = []
 
-        def look(stats: trackparse.Stats) -> None:
+        def look(_: trackparse.Progress) -> None:
             held.append(tracemalloc.get_traced_memory()[0] + pa.total_allocated_bytes())
 
         bad = b"2011-01-01T15:03:01;T-1;" + b"x" * 700 + b"\n"

@@ -391,7 +391,7 @@ def test_a_run_without_faults_does_not_show_it(
     service.delivery.cuts = [100, 30_000]
     told: list[object] = []
     with client_of(service, token=TOKEN) as client:
-        report = client.convert(YESTERDAY, tmp_path / "log.parquet", waiting=told.append)
+        report = client.convert(YESTERDAY, tmp_path / "log.parquet", progress=told.append)
         client.download(YESTERDAY, tmp_path / "log.zip")
         shown = f"{client!r} {client} {vars(client)} {told} {report}"
     assert not shows(shown)

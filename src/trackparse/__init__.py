@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from trackparse.convert.mending import convert_rejects
     from trackparse.datasets import LogDataset, dataset
     from trackparse.events import Event, Payload
+    from trackparse.progress import Progress
     from trackparse.reader import LogReader, iter_events, open_log, read_log
     from trackparse.records.kernel.chooser import name as kernel
     from trackparse.records.stream import Stats
@@ -61,6 +62,7 @@ __all__ = [
     "Payload",
     "PayloadError",
     "Position",
+    "Progress",
     "Reason",
     "RecordError",
     "Stats",
@@ -90,6 +92,7 @@ _LAZY = {
     "LogDataset": "datasets",
     "LogReader": "reader",
     "Payload": "events",
+    "Progress": "progress",
     "Stats": "records.stream",
     "Status": "schema",
     "convert_log": "convert.conversion",

@@ -11,14 +11,18 @@ import pyarrow as pa
 from trackparse.columns.builder import ColumnBuilder, with_last_dictionaries
 from trackparse.columns.filters import Selection
 from trackparse.columns.payload import PayloadBuilder, PayloadColumns
-from trackparse.errors import ArchiveError, HeaderError, OptionError, suggestion
+from trackparse.display import counted, html_line, html_page
+from trackparse.errors import ArchiveError, HeaderError, OptionError, TrackparseError, suggestion
 from trackparse.events import Event
+from trackparse.notebook import ROWS, records_line, rejects_html, rows_html, schema_html
 from trackparse.options import DatasetOptions, ReadOptions, dataset_options, read_part
+from trackparse.progress import Progress
 from trackparse.reader import LogReader
 from trackparse.schema import COLUMNS, LOG
 from trackparse.sources.listing import Log, logs_of
 
 _SHOWN: Final = 3  # names in a repr
+_LOOKED_AT: Final = 4 << 20  # bytes of log that a notebook looks at for a few rows: a filter may let nothing through
 
 # What names one log or several, or holds one.
 DatasetSource: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview
@@ -168,7 +172,36 @@ class LogDataset:
         shown = "" if columns is None else f"; columns {', '.join(columns)}"
         return f"<LogDataset of {count}: {names}{more}{shown}>"
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: names, schema, and the first rows, which a pass of its own reads."""
+        count = counted(len(self._logs), "log")
+        names = ", ".join(self.files[:_SHOWN]) + (f" and {len(self._logs) - _SHOWN} more" * (len(self._logs) > _SHOWN))
+        return html_page(f"LogDataset of {count}: {names}", *self._looked_into())
+
     # ---- what happens inside ----------------------------------------------------------------------------
+
+    def _looked_into(self) -> Iterator[str]:
+        """The first rows and rejects as HTML, of as much of the logs as is looked at; or the error instead."""
+        batches: list[pa.RecordBatch] = []
+        options: DatasetOptions = {
+            "on_error": "quarantine",
+            "on_rejects": None,
+            "progress": _stop_looking,
+            "block_size": 1 << 16,
+        }
+        try:
+            with self.open(**options) as log:
+                try:
+                    while sum(batch.num_rows for batch in batches) < ROWS and (batch := next(log, None)) is not None:
+                        batches.append(batch)
+                except _EnoughError:
+                    pass
+                yield rows_html(pa.Table.from_batches(batches, schema=log.schema))
+                yield html_line(f"looked at for these rows: {records_line(log.stats)}")
+                yield rejects_html(log.rejects)
+                yield schema_html(log.schema)
+        except (TrackparseError, OSError, ImportError) as error:
+            yield html_line(f"{type(error).__name__}: {error}")
 
     def _reader(self, logs: Sequence[Log], options: ReadOptions, found: Sequence[str] | None = None) -> LogReader:
         return LogReader(logs, options, alone=False, found=found, keep_damaged=self._options["on_damage"] == "keep")
@@ -205,6 +238,15 @@ class LogDataset:
             known = (*COLUMNS, *sorted(found - {*COLUMNS, LOG}), LOG)
             raise OptionError(f"no column {missing[0]!r} in {where}{suggestion(missing[0], known)}")
         return sorted(found - {*COLUMNS})
+
+
+class _EnoughError(Exception):
+    """Enough was looked at."""
+
+
+def _stop_looking(progress: Progress) -> None:
+    if progress.stats.bytes_inflated > _LOOKED_AT:
+        raise _EnoughError
 
 
 def dataset(sources: DatasetSource | Iterable[DatasetSource], **options: Unpack[DatasetOptions]) -> LogDataset:

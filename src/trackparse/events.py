@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 import orjson
 
+from trackparse.display import html_line, html_page, html_table, html_text
 from trackparse.errors import PayloadError
 from trackparse.records.kernel.chooser import kernel
 from trackparse.records.kernel.codes import NO_COLUMN, Run
@@ -22,6 +23,7 @@ from trackparse.schema import EPOCH, KNOWN, Status
 _AT_ONCE: Final = 256
 
 _SHOWN: Final = 60  # characters of a payload in its repr
+_INDENTED_MOST: Final = 1 << 16  # characters of a payload that a notebook shows indented
 _DIGITS: Final = bytes.maketrans(b"123456789", b"000000000")
 _BEYOND_64_BITS: Final = b"0" * 19  # in a text whose digits are all "0": a number that may not fit into 64 bits
 
@@ -125,6 +127,10 @@ class Payload(kernel.Field, Mapping[str, Any]):
         shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
         return f"<Payload {shown!r}, {len(text):,} characters: dict(payload) decodes it>"
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the JSON, indented."""
+        return html_page("Payload", *_payload_html(self))
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Mapping):
             return NotImplemented
@@ -141,6 +147,18 @@ class Payload(kernel.Field, Mapping[str, Any]):
 
     def __reduce__(self) -> tuple[object, ...]:
         return Payload, (self.raw, self._dialect, self._member, self._record)
+
+
+def _payload_html(payload: Payload) -> Iterator[str]:
+    text = payload.text
+    if len(text) <= _INDENTED_MOST:
+        try:
+            text = json.dumps(dict(payload), indent=2, ensure_ascii=False)
+        except PayloadError as error:
+            yield html_line(str(error))
+        except (RecursionError, ValueError):
+            pass  # deeper, or a longer number, than Python's own writer takes: the text is shown as it stands
+    yield html_text(text)
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -177,6 +195,12 @@ class Event(NamedTuple):
     description: str
     app_code: str | None
     payload: Payload | None
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a row for each field, and the payload, indented."""
+        rows = [(name, value) for name, value in zip(self._fields, self, strict=True) if name != "payload"]
+        payload = () if self.payload is None else _payload_html(self.payload)
+        return html_page("Event", html_table(("", ""), rows), *payload)
 
 
 @lru_cache(4096)

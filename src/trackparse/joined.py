@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,7 @@ from trackparse.archive.opening import open_archive
 from trackparse.archive.readahead import ClosedError, ReadAhead
 from trackparse.errors import ArchiveError, HeaderError, TrackparseError
 from trackparse.options import ReadOptions
+from trackparse.progress import Progress, reporter
 from trackparse.records.header import MEND
 from trackparse.records.indexer import Indexer
 from trackparse.records.segments import Rejects, Segment
@@ -49,6 +51,8 @@ class JoinedLogs:
         self._in_column = not alone and LOG in (options["columns"] or ())
         sizes = [log.size for log in logs]
         self._size = None if None in sizes else sum(size for size in sizes if size is not None)
+        self._reporter = reporter(options["progress"])
+        self._start = time.monotonic()
         self._closed = False
         self._aheads: list[ReadAhead] = []  # of the log that is read, and of the next one once it is begun
         self._stream: SegmentStream | None = None
@@ -77,12 +81,18 @@ class JoinedLogs:
 
     def groups(self) -> Iterator[list[Segment]]:
         """As ``SegmentStream.groups``, of all logs. A group has segments of one log only."""
+        try:
+            yield from self._groups()
+        finally:
+            self._end_report()
+
+    def _groups(self) -> Iterator[list[Segment]]:
         begun: tuple[Source, ReadAhead] | None = None
         for number, log in enumerate(self._logs):
             source, ahead = begun or self._begin(log)
             begun = None
             indexer = Indexer(self._options["dialect"], self._options["limits"], self._options["block_size"])
-            self._stream = stream = self._stream_of(log, source, ahead, indexer)
+            self._stream = stream = self._stream_of(number, source, ahead, indexer)
             try:
                 for group in stream.groups():
                     self.first_columns = self.first_columns or indexer.first_columns or ()
@@ -106,6 +116,11 @@ class JoinedLogs:
         self._closed = True
         for ahead in [*self._aheads]:
             ahead.close(wait)
+        self._end_report()
+
+    def _end_report(self) -> None:
+        if self._reporter is not None:
+            self._reporter.close()
 
     def _begin(self, log: Log) -> tuple[Source, ReadAhead]:
         source = log.open()
@@ -134,7 +149,8 @@ class JoinedLogs:
             return None
         return source, ahead
 
-    def _stream_of(self, log: Log, source: Source, ahead: ReadAhead, indexer: Indexer) -> SegmentStream:
+    def _stream_of(self, number: int, source: Source, ahead: ReadAhead, indexer: Indexer) -> SegmentStream:
+        log = self._logs[number]
         others = None if self._size is None or log.size is None else self._size - log.size
         among = None if self._alone else Among(log.name, self._in_column, self.stats, others)
         options = self._options
@@ -145,9 +161,22 @@ class JoinedLogs:
             options["on_error"],
             self._on_rejects,
             options["block_size"],
-            options["progress"],
+            self._telling(number),
             among,
         )
+
+    def _telling(self, number: int) -> Callable[[Stats], None] | None:
+        """What tells the caller how far this log is."""
+        report, name, count, start = self._reporter, self._logs[number].name, len(self._logs), self._start
+        if report is None:
+            return None
+
+        def tell(stats: Stats) -> None:
+            elapsed = time.monotonic() - start
+            read, total = stats.bytes_read, stats.bytes_total
+            report(Progress("reading", name, number + 1, count, read, total, elapsed, stats=stats))
+
+        return tell
 
     def _note(self, error: ArchiveError | HeaderError) -> None:
         # Its traceback would hold all that was read.

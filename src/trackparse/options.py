@@ -13,7 +13,8 @@ from trackparse.columns.filters import Selection
 from trackparse.columns.payload import PayloadColumns, check_payload_columns
 from trackparse.errors import OptionError, suggestion
 from trackparse.limits import Limits
-from trackparse.records.stream import OnError, Stats
+from trackparse.progress import ProgressOption, check_progress
+from trackparse.records.stream import OnError
 from trackparse.sources.source import Source
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class ReadOptions(TypedDict, total=False):
     block_size: int
     members: Iterable[str] | None
     limits: Limits
-    progress: Callable[[Stats], object] | None
+    progress: ProgressOption
     filesystem: Any  # a pyarrow.fs.FileSystem or one of fsspec, which publish no types; or None
 
 
@@ -177,6 +178,12 @@ def _codec(option: str, value: Any) -> Any:
     return value
 
 
+def _progress(option: str, value: Any) -> Any:
+    if problem := check_progress(value):
+        raise TypeError(f"{option}={_shown(value)}: {problem}")
+    return value
+
+
 def _filesystem(option: str, value: Any) -> Any:
     # Imported late, as pyarrow.fs takes a while.
     from trackparse.sources.filesystem import is_filesystem
@@ -202,7 +209,7 @@ _CHECKS: Final[Mapping[str, _Check]] = {
     "block_size": _whole_number("bytes", most=1 << 30),
     "members": _names,
     "limits": _of_kind(Limits, "a trackparse.Limits, such as Limits(max_members=10)"),
-    "progress": _that(callable, "a function that takes a trackparse.Stats"),
+    "progress": _progress,
     "filesystem": _filesystem,
     "compression": _codec,
     "row_group_size": _whole_number("rows"),

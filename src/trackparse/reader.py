@@ -14,9 +14,11 @@ import pyarrow as pa
 
 from trackparse.columns.builder import ColumnBuilder, with_last_dictionaries
 from trackparse.columns.payload import PayloadBuilder
+from trackparse.display import html_line, html_page
 from trackparse.errors import ArchiveError, ExhaustedError, HeaderError, TrackparseError
 from trackparse.events import Event, events_of
 from trackparse.joined import JoinedLogs
+from trackparse.notebook import records_line, rejects_html, schema_html, stats_html
 from trackparse.options import LogSource, ReadOptions, read_options
 from trackparse.records.segments import Segment
 from trackparse.records.stream import Stats
@@ -202,6 +204,20 @@ class LogReader:
         shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
         closed = ", closed" if self._closed else ""
         return f"<LogReader {self.name!r}: columns {shown}; {self.stats.records:,} records so far{closed}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows. Nothing is read for it: a reader gives each record once."""
+        stats = self.stats
+        closed = ", closed" if self._closed else ""
+        error = html_line(f"{type(self._error).__name__}: {self._error}") if self._error else ""
+        return html_page(
+            f"LogReader {self.name}{closed}",
+            html_line(f"{records_line(stats)} so far"),
+            error,
+            rejects_html(self.rejects),
+            schema_html(self.schema),
+            stats_html(stats),
+        )
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"{self.name}: an open log cannot be copied or sent: send its path, and open it there")
@@ -392,7 +408,8 @@ def open_log(source: LogSource, **options: Unpack[ReadOptions]) -> LogReader:
     - ``block_size``: bytes, 1 to 1 GiB: how much of the log one batch covers, roughly. Default: 1 MiB.
     - ``members``: names or patterns of the files in the archive to read. Default: every ``*.csv``.
     - ``limits``: how much one log may cost, a ``Limits``.
-    - ``progress``: a function that is called with ``Stats`` after each block.
+    - ``progress``: a function that is called with ``Progress`` after each block; or True for a bar in the terminal or
+      in the notebook, which needs rich: ``pip install 'trackparse-pushwoosh[cli]'``.
     - ``filesystem``: a ``pyarrow.fs.FileSystem``, or a file system of fsspec, in which a path is looked for. It does
       the retries.
 

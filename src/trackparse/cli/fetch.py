@@ -103,10 +103,8 @@ def fetch(
 
 
 def _fetch_one(client: TrackingLogClient, day: Day, output: Output, told: DaysTold, asked: dict[str, Any]) -> None:
-    callbacks = told.callbacks
-    told.begin(day)
     try:
-        report = client.convert(day, output, waiting=callbacks["waiting"], progress=callbacks["progress"], **asked)
+        report = client.convert(day, output, progress=told.show, **asked)
     except Exception as error:
         told.fail(error, str(day))
     else:

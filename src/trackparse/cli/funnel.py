@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from trackparse.cli.output import aligned, escaped, is_terminal, say, shortened, writing
+from trackparse.cli.groups import Group
+from trackparse.cli.output import aligned, escaped, is_terminal, say, shortened, terminal_width, writing
 from trackparse.cli.tally import FAILED, FUNNEL, Tally
 
 if TYPE_CHECKING:
     from trackparse.cli.findings import Findings
+    from trackparse.cli.groups import By, Groups
     from trackparse.cli.tally import Totals
 
 _WIDEST = 60  # characters of a value
 _BAR = 30  # cells of the longest bar
+_NARROWEST = 12  # cells of a value in a table
 _SHOWN_IF_ANY = ("filtered", "members_left_out")
 _COLOURS = {"created": "blue", "sent": "cyan", "delivered": "green", "opened": "magenta", FAILED: "red"}
 
 Row = tuple[str, str, str]  # what was counted, how many, and a remark
 
 
-def print_report(numbers: Mapping[str, int], totals: Totals, findings: Findings, top: int) -> None:
+def print_report(numbers: Mapping[str, int], totals: Totals, findings: Findings, by: By | None, top: int) -> None:
     """Print all that was counted; at most ``top`` lines of each list."""
     _print("", _overview(numbers, totals))
     rejected = findings.ranked().items()
     _print("rejected", [(reason, f"{count:,}", escaped(findings.places[reason][0])) for reason, count in rejected])
     _print("funnel", _funnel(totals), bars=[totals.statuses.ranked().get(step, 0) for step in (*FUNNEL, FAILED)])
+    if by is not None:
+        _print_groups(by, totals, top)
+        return
     _print("other statuses", _listed(_others(totals), totals.statuses.others, top))
     _print("failures", _listed(totals.failures.ranked(), totals.failures.others, top))
     _print("apps", _by_status(totals.apps, totals.apps.ranked(), top))
@@ -39,7 +45,12 @@ def _overview(numbers: Mapping[str, int], totals: Totals) -> list[Row]:
     shown = ((name, number) for name, number in numbers.items() if number or name not in _SHOWN_IF_ANY)
     rows = [(name.replace("_", " "), f"{number:,}", "") for name, number in shown]
     span = [("first", totals.first), ("last", totals.last)]
-    return rows + [(name, "-" if moment is None else moment.isoformat(" "), "") for name, moment in span]
+    rows += [(name, "-" if moment is None else moment.isoformat(" "), "") for name, moment in span]
+    return [*rows, ("devices", _about(totals.devices.count(), totals.devices.share), "")]
+
+
+def _about(count: int, share: int) -> str:
+    return f"{count:,}" if share == 1 else f"about {count:,}"
 
 
 def _funnel(totals: Totals) -> list[Row]:
@@ -71,6 +82,109 @@ def _by_status(tally: Tally, counts: Mapping[str, int], top: int, before: int = 
     return rows + ([("(others)", f"{rest:,}", "")] if rest else [])
 
 
+# Of a table by values, from the most important column on: those that do not fit a terminal are left out.
+_BY_STATUS = ("value", "records", "share", "devices")
+_BY_OTHERS = (
+    *("value", "records", "opened/sent", "delivered/sent", "devices"),
+    *("sent", "opened", "delivered", "failed", "created", "others"),
+)
+_IN_ORDER = (
+    *("value", "records", "share", "created", "sent", "delivered", "opened", "failed", "others"),
+    *("delivered/sent", "opened/sent", "devices"),
+)
+
+
+def _print_groups(by: By, totals: Totals, top: int) -> None:
+    """Print the table of ``--by``: the largest groups, or the last days."""
+    groups = totals.groups
+    if groups is None or not len(groups):
+        return
+    found = groups.ranked(totals.devices)
+    listed = sorted(found, key=lambda group: group.value)[-top:] if by == "day" else found[:top]
+    rest = {group.value for group in found} - {group.value for group in listed}
+    share = totals.devices.share
+    records = sum(group.records for group in found) + sum(groups.others)
+    cells = [_group_cells(group, records, _about(group.devices, share)) for group in listed]
+    if rest or any(groups.others):
+        counts = [sum(pair) for pair in zip(groups.others, *(g.counts for g in found if g.value in rest), strict=True)]
+        others = Group("(others)", tuple(counts), 0)
+        cells.append(_group_cells(others, records, ""))
+    names: Sequence[str] = _BY_STATUS if by == "status" else _BY_OTHERS
+    if not any(cell["others"] not in ("", "0") for cell in cells):
+        names = [name for name in names if name != "others"]
+    _table(f"by {by}", by, names, cells)
+    for line in _notes(by, totals, groups):
+        say(line)
+
+
+def _group_cells(group: Group, records: int, devices: str) -> dict[str, str]:
+    counts, of_sent = group.statuses, group.of_sent
+    rates = {f"{status}/sent": "-" if rate is None else f"{rate:.1%}" for status, rate in of_sent.items()}
+    numbers = {status: f"{count:,}" for status, count in counts.items() if status != "(others)"}
+    others = f"{counts.get('(others)', 0):,}"
+    share = f"{group.records / records:.1%}" if records else "-"
+    value = {"value": group.value if group.value == "(others)" else _value(group.value)}
+    return (
+        value
+        | numbers
+        | rates
+        | {"records": f"{group.records:,}", "others": others, "share": share, "devices": devices}
+    )
+
+
+def _notes(by: By, totals: Totals, groups: Groups) -> Iterator[str]:
+    if groups.short_by:
+        yield (
+            f"\nMore than {2 * groups.most:,} values: the smallest are in (others), and each number of records may be "
+            f"short by up to {groups.short_by:,}."
+        )
+    if totals.devices.share > 1:
+        yield f"\nDevices are estimated from one in {totals.devices.share:,}: there are too many to count each of them."
+
+
+def _table(title: str, by: str, names: Sequence[str], rows: Sequence[Mapping[str, str]]) -> None:
+    """Print a table with its numbers on the right; on a terminal the columns that fit it."""
+    rows = [{name: by if name == "value" else name for name in names}, *rows]
+    if is_terminal(sys.stdout):
+        _draw_table(title, names, rows)
+        return
+    say(f"\n{title}")
+    widths = {name: max(len(row[name]) for row in rows) for name in names}
+    for row in rows:
+        numbers = (row[name].rjust(widths[name]) for name in _IN_ORDER[1:] if name in names)
+        say(f"  {'  '.join([row['value'].ljust(widths['value']), *numbers])}".rstrip())
+
+
+def _draw_table(title: str, names: Sequence[str], rows: Sequence[Mapping[str, str]]) -> None:
+    from rich.cells import cell_len
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from trackparse.bars import cut
+
+    console = Console(highlight=False, width=terminal_width())
+    widths = {name: max(cell_len(row[name]) for row in rows) for name in names}
+    widths["value"] = min(widths["value"], max(console.width // 3, _NARROWEST))
+    room = console.width - 2 - widths["value"]
+    shown = {"value"}
+    for name in names[1:]:
+        room -= widths[name] + 2
+        if room < 0:
+            break
+        shown.add(name)
+    table = Table.grid(padding=(0, 2, 0, 0))
+    order = [name for name in _IN_ORDER if name in shown]
+    for name in order:
+        table.add_column(justify="left" if name == "value" else "right", no_wrap=True)
+    for number, row in enumerate(rows):
+        cells = (f"  {cut(row[name], widths[name])}" if name == "value" else row[name] for name in order)
+        table.add_row(*(Text(cell, "dim" if number == 0 else "") for cell in cells))
+    with writing():
+        console.print(Text(f"\n{title}", "bold"))
+        console.print(table)
+
+
 def _value(value: str) -> str:
     return shortened(escaped(value), _WIDEST) or "(empty)"
 
@@ -93,7 +207,7 @@ def _draw(title: str, rows: Sequence[Row], bars: Sequence[int]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=terminal_width())
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)

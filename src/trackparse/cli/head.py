@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,18 @@ import click
 from trackparse.cli.exits import Exit
 from trackparse.cli.inputs import Input
 from trackparse.cli.options import Dialect, dialect_option, filter_options, log_argument
-from trackparse.cli.output import Command, aligned, counted, escaped, put, say, shortened, warn
+from trackparse.cli.output import (
+    Command,
+    aligned,
+    counted,
+    escaped,
+    is_terminal,
+    put,
+    say,
+    shortened,
+    terminal_width,
+    warn,
+)
 from trackparse.cli.progress import Bar
 from trackparse.cli.runner import for_each
 
@@ -34,7 +46,8 @@ _BLOCK_SIZE = 1 << 16  # bytes: a few rows do not need more
 def head(log: str, rows: int, as_json: bool, where: Filter | None, dialect: Dialect) -> Exit:
     """Print the first events of LOG.
 
-    With a filter, the first events that meet it. Long values are shortened, but not with --json.
+    With a filter, the first events that meet it. Long values are shortened, but not with --json. In a terminal lines
+    fit its width; where it is too narrow for columns, each field has a line.
 
     \b
     Examples:
@@ -43,11 +56,17 @@ def head(log: str, rows: int, as_json: bool, where: Filter | None, dialect: Dial
       curl -sL "$LINK" | trackparse head -
     """
 
+    lines: Callable[[Sequence[str], Iterator[Event]], Iterator[str]] = _lines
+    if is_terminal(sys.stdout):
+        from trackparse.cli.screen import lines_that_fit  # imported late: rich is needed on a terminal only
+
+        lines = partial(lines_that_fit, width=terminal_width())
+
     def show(_log: Input, reader: LogReader, _bar: Bar) -> Exit:
         if as_json:
             _print_json(reader, rows)
         else:
-            for line in _lines(reader.schema.names, islice(reader.events(), min(rows, sys.maxsize))):
+            for line in lines(reader.schema.names, islice(reader.events(), min(rows, sys.maxsize))):
                 say(line)
         if reader.stats.rejected:
             # A block is read whole, so some of them may stand behind the last row that was printed.

@@ -57,6 +57,15 @@ def _statuses(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
     return [CompletionItem(status) for status in Status if status.startswith(incomplete)]
 
 
+def _columns(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """What completes the last name of a list: known columns that it does not have yet."""
+    from trackparse.schema import COLUMNS
+
+    *before, begun = incomplete.split(",")
+    names = (name for name in COLUMNS if name.startswith(begun) and name not in before)
+    return [CompletionItem(",".join([*before, name])) for name in names]
+
+
 def _column_names(ctx: click.Context, param: click.Parameter, value: str | None) -> list[str] | None:
     if value is None:
         return None
@@ -115,6 +124,7 @@ columns_option = click.option(
     "--columns",
     metavar="A,B",
     callback=_column_names,
+    shell_complete=_columns,
     help="Names of the columns to keep, in that order. [default: all]",
 )
 payload_option = click.option(
@@ -202,6 +212,13 @@ def filter_options(command: Command) -> Command:
     return filtered  # type: ignore[return-value]
 
 
+def _near(status: str) -> str:
+    from trackparse import Status
+    from trackparse.errors import suggestion
+
+    return suggestion(status, [known.value for known in Status])
+
+
 def _filter(
     statuses: tuple[str, ...],
     apps: tuple[str, ...],
@@ -213,6 +230,10 @@ def _filter(
         raise click.UsageError(f"--since {since} is not before --until {until}: nothing can be between them")
     if not (statuses or apps or codes or since or until):
         return None
-    from trackparse import Filter
+    from trackparse import Filter, Status
 
+    for status in statuses:
+        if status not in tuple(Status):
+            # Not an error: a log may hold a status that nobody has listed, and a filter may ask for it.
+            warn(f"--status {status}: not a known status, so there may be no such records{_near(status)}")
     return Filter(statuses or None, apps or None, codes or None, since, until)

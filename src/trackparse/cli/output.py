@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import stat
 import sys
 import traceback
@@ -20,6 +21,9 @@ import click
 
 from trackparse import TrackparseError
 from trackparse.atomic import identity
+from trackparse.display import counted as counted
+from trackparse.display import escaped as escaped
+from trackparse.display import shortened as shortened
 
 
 class Command(click.Command):
@@ -52,21 +56,6 @@ def is_terminal(stream: IO[Any] | None) -> bool:
     return stream is not None and not stream.closed and stream.isatty()
 
 
-def escaped(text: str) -> str:
-    """The text with escapes for line breaks and for control characters, which could send commands to a terminal."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
-
-
-def shortened(text: str, width: int) -> str:
-    """At most ``width`` characters. The middle is left out: tokens differ at both ends."""
-    if len(text) <= width:
-        return text
-    half = (width - 1) // 2
-    return f"{text[: width - 1 - half]}…{text[-half:]}"
-
-
 def put(data: bytes) -> None:
     """Write whole lines of UTF-8 to standard output. On a terminal control characters become escapes of JSON."""
     with writing():
@@ -74,6 +63,11 @@ def put(data: bytes) -> None:
             sys.stdout.write("".join(map(_shown, data.decode())))
         else:
             sys.stdout.buffer.write(data)
+
+
+def terminal_width() -> int:
+    """Cells of a line of the terminal, whatever terminal it says it is."""
+    return shutil.get_terminal_size().columns
 
 
 def flush() -> None:
@@ -187,11 +181,6 @@ def of_log(name: str, text: str) -> str:
     for beginning in (member, member.encode(errors="backslashreplace").decode()):
         text = text.removeprefix(f"{beginning}: ")
     return f"{name}: {text}"
-
-
-def counted(count: int, noun: str) -> str:
-    """``3 rows``, ``1 row``."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def misfits_line(name: str, misfits: int) -> str:

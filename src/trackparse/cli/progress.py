@@ -29,7 +29,14 @@ class Bar:
     def rename(self, title: str) -> None:
         """Say what is being done now."""
         if self._drawing is not None and self._task is not None:
-            self._drawing.update(self._task, description=escaped(title))
+            self._drawing.update(self._task, description=escaped(title), refresh=True)
+
+    def begin(self, title: str) -> None:
+        """Say what is being done now, of which no bytes are done yet."""
+        if self._drawing is not None and self._task is not None:
+            self._drawing.remove_task(self._task)
+            self._task = self._drawing.add_task(escaped(title), total=None)
+            self._drawing.refresh()
 
     @contextmanager
     def aside(self) -> Iterator[None]:
@@ -52,27 +59,10 @@ def progress_bar(title: str, total: int | None, *, shown: bool) -> Iterator[Bar]
         yield Bar()
         return
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
 
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(compact=True),
-    )
-    drawing = Progress(
-        *columns, console=Console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False
-    )
+    from trackparse.bars import OneLine
+
+    drawing = OneLine(Console(stderr=True))
     task = drawing.add_task(escaped(title), total=total)
     try:
         # Not as a context manager: an interrupt while it starts would leave the cursor hidden.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,24 @@ from trackparse.cli.progress import Bar, progress_bar
 from trackparse.signals import signals_held
 
 if TYPE_CHECKING:
-    from trackparse import LogReader, Stats
+    from trackparse import LogReader, Progress
     from trackparse.cli.findings import Findings
 
 # What a command does with the reader of each log. It returns how that ended.
 Work = Callable[[Input, "LogReader", Bar], Exit]
+# What opens a log with the options of ``trackparse.open_log``: the reader, as a context manager.
+Open = Callable[..., AbstractContextManager[Any]]
+
+
+@contextmanager
+def open_log(log: Input, **options: Any) -> Iterator[LogReader]:
+    """Open a log as ``trackparse.open_log`` does."""
+    import trackparse
+
+    with signals_held():  # imports modules, some of which turn the exception of a signal into another error
+        opened = trackparse.open_log
+    with log.source() as source, opened(source, **options) as reader:
+        yield reader
 
 
 def for_each(
@@ -27,27 +41,32 @@ def for_each(
     *,
     shown: bool,
     findings: Callable[[Input], Findings] | None = None,
+    opened: Open = open_log,
     **options: Any,
 ) -> Exit:
-    """Open each log with ``options`` and do the work. Returns the exit code for all of them.
+    """Open each log with ``options``, by ``opened``, and do the work. Returns the exit code for all of them.
 
     ``findings`` gives the ``Findings`` of a log, in which its bad records are counted.
     """
     codes = []
     before = 0
     with progress_bar(title, total_size(inputs), shown=shown) as bar:
-        for log in inputs:
+        for number, log in enumerate(inputs, 1):
             start = before
+            if len(inputs) > 1:
+                bar.rename(f"{title}, {number} of {len(inputs)}")
 
-            def advance(stats: Stats, start: int = start) -> None:
+            def advance(progress: Progress, start: int = start) -> None:
                 nonlocal before
-                before = start + stats.bytes_read
-                bar.update(before, stats.bytes_total if len(inputs) == 1 else None)
+                before = start + progress.bytes_read
+                bar.update(before, progress.bytes_total if len(inputs) == 1 else None)
 
             if findings is not None:
                 options["on_error"], options["on_rejects"] = "quarantine", partial(findings(log).add_rejects, log.name)
             try:
-                codes.append(_read(log, work, bar, progress=advance, **options))
+                check_is_no_output(log.file, log.name)
+                with opened(log, progress=advance, **options) as reader:
+                    codes.append(work(log, reader, bar))
             except (BrokenPipeError, OutputError):
                 raise
             except Exception as error:
@@ -58,13 +77,3 @@ def for_each(
                     flush()  # first the output from before the error, then the error
                     warn(line_of(error, log.name))
     return gravest(codes)
-
-
-def _read(log: Input, work: Work, bar: Bar, **options: Any) -> Exit:
-    import trackparse
-
-    check_is_no_output(log.file, log.name)
-    with signals_held():  # imports modules, some of which turn the exception of a signal into another error
-        open_log = trackparse.open_log
-    with log.source() as source, open_log(source, **options) as reader:
-        return work(log, reader, bar)

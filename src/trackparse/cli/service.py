@@ -24,14 +24,15 @@ from trackparse.cli.options import (
     strict_option,
 )
 from trackparse.cli.outcomes import Outcome, Telling, failure, outcome_of
-from trackparse.cli.output import counted, expected
+from trackparse.cli.output import expected
 from trackparse.cli.progress import Bar
 from trackparse.convert.outputs import Output, shown
+from trackparse.progress import title_of
 from trackparse.signals import signals_held
 
 if TYPE_CHECKING:
-    from trackparse import ConversionReport, Stats
-    from trackparse.client import TrackingLogClient, Waiting
+    from trackparse import ConversionReport, Progress
+    from trackparse.client import TrackingLogClient
 
 Day = datetime.date
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -169,16 +170,18 @@ class DaysTold:
     def __init__(self, bar: Bar, *, quiet: bool) -> None:
         self._bar = bar
         self._telling = Telling(bar, quiet=quiet)
-        self._title = ""
 
     @property
     def callbacks(self) -> dict[str, Any]:
-        return {"on_day": self.begin, "on_report": self.report, "waiting": self._wait, "progress": self._read}
+        return {"on_report": self.report, "progress": self.show}
 
-    def begin(self, day: Day, number: int = 1, count: int = 1) -> None:
-        """The turn of a day has come."""
-        self._title = f"{day} ({number} of {count})" if count > 1 else str(day)
-        self._bar.rename(self._title)
+    def show(self, progress: Progress) -> None:
+        """Say on the bar how far a day is."""
+        if progress.step == "waiting":
+            self._bar.begin(title_of(progress))
+        else:
+            self._bar.rename(title_of(progress))
+            self._bar.update(progress.bytes_read, progress.bytes_total)
 
     def report(self, day: Day, report: ConversionReport) -> None:
         """A day is done, or failed."""
@@ -200,12 +203,3 @@ class DaysTold:
     def end(self) -> Exit:
         """The exit code for all of them."""
         return self._telling.end()
-
-    def _wait(self, waiting: Waiting) -> None:
-        self._bar.rename(
-            f"{self._title}: waiting for {waiting.elapsed:.0f} s, asked {counted(waiting.attempts, 'time')}"
-        )
-
-    def _read(self, stats: Stats) -> None:
-        self._bar.rename(self._title)
-        self._bar.update(stats.bytes_read, stats.bytes_total)

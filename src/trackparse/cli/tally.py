@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from trackparse.cli.devices import Devices
+
+if TYPE_CHECKING:
+    from trackparse.cli.groups import Groups
 
 FUNNEL: Final = ("created", "sent", "delivered", "opened")
 FAILED: Final = "failed"
@@ -53,11 +59,17 @@ class Tally:
 
 
 class Totals:
-    """The counts of ``stats``: records by status, by application and by day, and failures by description."""
+    """The counts of ``stats``: records by status, by application and by day, failures by description, and devices.
 
-    columns: Final = ("timestamp", "status", "description", "appCode")
+    With ``groups`` it counts also in groups of the values of one column, ``by``.
+    """
 
-    def __init__(self) -> None:
+    columns: Final = ("timestamp", "status", "description", "appCode", "hwid")
+
+    def __init__(self, groups: Groups | None = None, by: str = "") -> None:
+        self.groups = groups
+        self._by = by
+        self.devices = Devices()
         self.statuses = Tally(_STATUSES_MOST)
         self.apps = Tally(_APPS_MOST)
         self.days = Tally(_DAYS_MOST)
@@ -66,7 +78,7 @@ class Totals:
         self.last: datetime | None = None
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Count the records of a batch with ``columns``."""
+        """Count the records of a batch with ``columns``, and the column of the groups."""
         if not batch.num_rows:
             return
         span = pc.min_max(batch["timestamp"]).as_py()
@@ -78,6 +90,14 @@ class Totals:
             known = self._known(status, count)
             self.days.add(day_, known, count)
             self.apps.add(app, known, count)
+        hwids = _bytes(batch["hwid"])
+        if self.groups is not None:
+            values = day if self._by == "timestamp" else _bytes(batch[self._by])
+            self.groups.add(_counts(values, statuses))
+            pairs = _distinct(values, hwids)
+        else:
+            pairs = ((b"", hwid) for hwid in pc.unique(hwids).to_pylist())
+        self.devices.add((self._group(value), hwid) for value, hwid in pairs if hwid)
         for description, count in _counts(descriptions.filter(pc.equal(statuses, FAILED.encode()))):
             self.failures.add(description, FAILED, count)
 
@@ -87,11 +107,29 @@ class Totals:
         self.statuses.add(status, "", count)
         return status if self.statuses.others == others else "(others)"
 
+    def _group(self, value: bytes | None) -> int:
+        return 0 if self.groups is None else self.groups.number_of(_text(value))
+
     def rates(self) -> dict[str, float | None]:
         """Each step of the funnel divided by the step before it; failed, by sent. None instead of a division by 0."""
         count = self.statuses.ranked()
         steps = [*zip(FUNNEL[1:], FUNNEL, strict=False), (FAILED, "sent")]
         return {step: count.get(step, 0) / count[before] if count.get(before) else None for step, before in steps}
+
+    def of_sent(self) -> dict[str, float | None]:
+        """What became of all that were sent."""
+        return of_sent(self.statuses.ranked())
+
+
+def of_sent(counts: Mapping[str, int]) -> dict[str, float | None]:
+    """How many were delivered, opened or failed for each one that was sent. None instead of a division by 0."""
+    sent = counts.get("sent")
+    return {status: counts.get(status, 0) / sent if sent else None for status in ("delivered", "opened", FAILED)}
+
+
+def _text(value: bytes | None) -> str:
+    # A character that was cut is left out.
+    return (value or b"").decode(errors="ignore")
 
 
 def _bytes(column: pa.Array) -> pa.Array:
@@ -104,9 +142,18 @@ def _counts(*columns: pa.Array) -> list[tuple[Any, ...]]:
 
     A column that the log lacks is null, and counts as an empty value.
     """
+    counted = _grouped(columns, [([], "count_all")])
+    values = [map(_text, counted[str(number)].to_pylist()) for number in range(len(columns))]
+    return list(zip(*values, counted["count_all"].to_pylist(), strict=True))
+
+
+def _distinct(*columns: pa.Array) -> Iterable[tuple[bytes | None, bytes | None]]:
+    """Each combination of values that occurs."""
+    found = _grouped(columns, [])
+    return zip(*(found[str(number)].to_pylist() for number in range(len(columns))), strict=True)
+
+
+def _grouped(columns: Sequence[pa.Array], aggregations: list[Any]) -> pa.Table:
     names = [str(number) for number in range(len(columns))]
     table = pa.Table.from_arrays(list(columns), names=names)
-    counted = table.group_by(names, use_threads=False).aggregate([([], "count_all")])
-    # A character that was cut is left out.
-    values = [[(value or b"").decode(errors="ignore") for value in counted[name].to_pylist()] for name in names]
-    return list(zip(*values, counted["count_all"].to_pylist(), strict=True))
+    return table.group_by(names, use_threads=False).aggregate(aggregations)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trackparse.client.answers import tracking_codes
-    from trackparse.client.api import BASE_URL, TrackingLogClient, Waiting
+    from trackparse.client.api import BASE_URL, TrackingLogClient
     from trackparse.client.calendar import GRACE, KEPT_DAYS, days
     from trackparse.client.manifest import MANIFEST
     from trackparse.client.sync import PlannedDay
@@ -26,7 +26,6 @@ __all__ = [
     "Pauses",
     "PlannedDay",
     "TrackingLogClient",
-    "Waiting",
     "days",
     "open_url",
     "tracking_codes",
@@ -41,7 +40,6 @@ _LAZY = {
     "Pauses": "sources.retry",
     "PlannedDay": "client.sync",
     "TrackingLogClient": "client.api",
-    "Waiting": "client.api",
     "days": "client.calendar",
     "open_url": "sources.download",
     "tracking_codes": "client.answers",

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Final, Unpack
@@ -23,11 +22,12 @@ from trackparse.atomic import atomic, name_errors_after
 from trackparse.client.answers import OK, Answer, read_answer, refusal
 from trackparse.client.calendar import GRACE, KEPT_DAYS, Day, date_of, days_before, days_between, kept_day
 from trackparse.client.made import digest_of, metadata_of
-from trackparse.client.sync import Folder, OnDay, OnReport, PlannedDay, Run, convert_day
+from trackparse.client.sync import Folder, OnReport, PlannedDay, Run, convert_day
 from trackparse.convert.conversion import ConversionReport
 from trackparse.convert.places import check_place, place_of
 from trackparse.errors import ApiError, AuthError, DownloadError, NotReadyError, OptionError, TrackparseError, one_line
 from trackparse.options import ConvertOptions, Destination, ReadOptions, convert_options, read_options
+from trackparse.progress import Progress, ProgressOption, Reporter, reporter, reporting
 from trackparse.reader import LogReader, open_log
 from trackparse.sources.download import PAUSES, RETRIES, TIMEOUT, Download, checked_retries
 from trackparse.sources.http import (
@@ -57,26 +57,6 @@ _HTTP_ADVICE: Final = (
     "the service gave an http:// link, and https was tried for it: allow_http_download=True (--allow-http-download) "
     "takes the file, and never the token, over http"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """What ``progress`` of ``poll``, and ``waiting`` of the other methods, is called with before each pause.
-
-    request_id: the id of the request that is waited for.
-    attempts: how often the service was asked for the result so far.
-    elapsed: seconds since it was first asked.
-    pause: seconds until it is asked again.
-
-    Example::
-
-        client.convert(day, "day.parquet", waiting=lambda waiting: print(f"{waiting.elapsed:.0f} s"))
-    """
-
-    request_id: str
-    attempts: int
-    elapsed: float
-    pause: float
 
 
 class TrackingLogClient:
@@ -158,15 +138,17 @@ class TrackingLogClient:
         request_id: str,
         *,
         deadline: float = DEADLINE,
-        progress: Callable[[Waiting], object] | None = None,
+        progress: ProgressOption = None,
         cancel: Cancel | None = None,
     ) -> str:
         """Ask for the result, again and again with growing pauses, until the log is made; the link to it.
 
-        NotReadyError when ``deadline`` seconds are over; with 0 the service is asked once. ``progress`` is called with
-        ``Waiting`` before each pause. CancelledError when ``cancel``, a ``threading.Event`` say, is set.
+        NotReadyError when ``deadline`` seconds are over; with 0 the service is asked once. ``progress``, a function,
+        is called with ``trackparse.Progress`` before each pause; True draws a bar. CancelledError when ``cancel``, a
+        ``threading.Event`` say, is set.
         """
-        return self._result(request_id, self._budget(deadline, cancel), progress)
+        with reporting(progress, request_id) as report:
+            return self._result(request_id, self._budget(deadline, cancel), report)
 
     def open_link(self, link: str, *, stall: float = DEADLINE, cancel: Cancel | None = None) -> Download:
         """The file behind a link of ``poll``, as a source for ``trackparse.open_log`` and all else that reads a log.
@@ -187,17 +169,24 @@ class TrackingLogClient:
         date: Day | None = None,
         *,
         deadline: float = DEADLINE,
-        waiting: Callable[[Waiting], object] | None = None,
         cancel: Cancel | None = None,
         **options: Unpack[ReadOptions],
     ) -> LogReader:
         """Ask for the log of a day, wait for it, and open it while it arrives; a ``LogReader``. Nothing is stored.
 
         ``deadline`` is how many seconds the service may take to make the log, and how many may go by without a byte of
-        the download. ``waiting`` is called with ``Waiting`` before each pause. Options as for ``trackparse.open_log``.
+        the download. ``progress`` is told of waiting, before each pause, and of reading. Options as for
+        ``trackparse.open_log``.
         """
         options = read_options(options)
-        return _opened(self._download(date, deadline, waiting, cancel), options)
+        report = reporter(options["progress"], _name_of(date))
+        try:
+            options["progress"] = report
+            return _opened(self._download(date, deadline, report, cancel), options)
+        except BaseException:
+            if report is not None:
+                report.close()
+            raise
 
     def convert(
         self,
@@ -205,13 +194,12 @@ class TrackingLogClient:
         dest: Destination,
         *,
         deadline: float = DEADLINE,
-        waiting: Callable[[Waiting], object] | None = None,
         cancel: Cancel | None = None,
         **options: Unpack[ConvertOptions],
     ) -> ConversionReport:
         """Write the log of a day as a Parquet file while it arrives; a ``ConversionReport``.
 
-        ``deadline``, ``waiting`` and ``cancel`` as for ``open_log``; ``dest`` and options as for
+        ``deadline``, ``progress`` and ``cancel`` as for ``open_log``; ``dest`` and options as for
         ``trackparse.convert_log``. The metadata of the file say which day it holds (``trackparse.day``), and whether
         the day was over for 24 hours when the service was asked (``trackparse.final``).
 
@@ -223,7 +211,11 @@ class TrackingLogClient:
         check_place(place_of(dest, options["filesystem"]))
         day = None if date is None else self._kept_day(date)
         metadata = metadata_of(self._source, day, self._clock.time(), GRACE, digest_of(options))
-        with closing(self._download(day, deadline, waiting, cancel)) as download:
+        with (
+            reporting(options["progress"], _name_of(date)) as report,
+            closing(self._download(day, deadline, report, cancel)) as download,
+        ):
+            options["progress"] = report
             return convert_day(download, dest, options, metadata)
 
     def download(
@@ -232,27 +224,26 @@ class TrackingLogClient:
         dest: str | os.PathLike[str],
         *,
         deadline: float = DEADLINE,
-        waiting: Callable[[Waiting], object] | None = None,
         cancel: Cancel | None = None,
-        progress: Callable[[int, int | None], object] | None = None,
+        progress: ProgressOption = None,
     ) -> Path:
         """Write the log of a day to ``dest`` as the service packed it; the path. The file appears when it is complete.
 
-        ``progress`` is called with the bytes so far, and with the bytes in all, None if the server does not say. The
-        other parameters as for ``open_log``. DownloadError if what comes is not a whole ZIP. ``dest`` is on this
-        machine: OptionError for a URL.
+        ``progress`` is told of waiting and of downloading. The other parameters as for ``open_log``. DownloadError if
+        what comes is not a whole ZIP. ``dest`` is on this machine: OptionError for a URL.
         """
         if scheme_of(dest):
             raise OptionError(f"{name_of(dest)}: a log is downloaded to this machine: name a path")
         path = Path(dest)
         check_place(place_of(path))
         with (
-            closing(self._download(date, deadline, waiting, cancel)) as source,
+            reporting(progress, _name_of(date)) as report,
+            closing(self._download(date, deadline, report, cancel)) as source,
             atomic(path) as temporary,
             name_errors_after(path),
             temporary.open("w+b") as file,
         ):
-            _copy(source, file, progress)
+            _copy(source, file, report, self._clock)
         return path
 
     def open_logs(
@@ -261,7 +252,6 @@ class TrackingLogClient:
         last: Day,
         *,
         deadline: float = DEADLINE,
-        waiting: Callable[[Waiting], object] | None = None,
         cancel: Cancel | None = None,
         **options: Unpack[ReadOptions],
     ) -> Iterator[tuple[datetime.date, LogReader]]:
@@ -271,7 +261,8 @@ class TrackingLogClient:
         them first, so that it makes one while another is read.
         """
         options = read_options(options)
-        for day, source in self._downloads(first, last, deadline, waiting, cancel):
+        for day, source, report in self._downloads(first, last, deadline, options["progress"], cancel):
+            options["progress"] = report
             with _opened(source, options) as log:
                 yield day, log
 
@@ -282,9 +273,7 @@ class TrackingLogClient:
         folder: str | os.PathLike[str],
         *,
         deadline: float = DEADLINE,
-        waiting: Callable[[Waiting], object] | None = None,
         cancel: Cancel | None = None,
-        on_day: OnDay | None = None,
         on_report: OnReport | None = None,
         **options: Unpack[ConvertOptions],
     ) -> dict[datetime.date, ConversionReport]:
@@ -297,8 +286,6 @@ class TrackingLogClient:
         A day that fails does not stop the others: its report has the ``error``. An AuthError or CancelledError is
         raised, since all other days would end with it; files that are complete stay.
 
-        on_day: a function that is called when the turn of a day comes, with the day, its number from 1 on, and the
-            number of days.
         on_report: a function that is called with each day and its report when it is done.
 
         Options as for ``trackparse.convert_log``, without ``rejects``. With ``on_error="quarantine"`` the bad records
@@ -313,8 +300,8 @@ class TrackingLogClient:
         wanted = [PlannedDay(day, "asked for") for day in days_between(first, last, self._today())]
         target = Folder(folder, options)
         target.make()
-        service = _Days(self, deadline, waiting, cancel)
-        return Run(service, target, None, options, GRACE, on_day, on_report).fetch(wanted)
+        service = _Days(self, deadline, cancel)
+        return Run(service, target, None, options, GRACE, on_report).fetch(wanted)
 
     def sync(
         self,
@@ -323,9 +310,7 @@ class TrackingLogClient:
         days: int = KEPT_DAYS,
         grace: float = GRACE,
         deadline: float = DEADLINE,
-        waiting: Callable[[Waiting], object] | None = None,
         cancel: Cancel | None = None,
-        on_day: OnDay | None = None,
         on_report: OnReport | None = None,
         **options: Unpack[ConvertOptions],
     ) -> dict[datetime.date, ConversionReport]:
@@ -356,8 +341,8 @@ class TrackingLogClient:
         planned = self._planned(target, days, grace, options)
         if planned:
             target.make()
-        service = _Days(self, deadline, waiting, cancel)
-        return Run(service, target, target.manifest, options, grace, on_day, on_report).fetch(planned)
+        service = _Days(self, deadline, cancel)
+        return Run(service, target, target.manifest, options, grace, on_report).fetch(planned)
 
     def days_to_sync(
         self,
@@ -412,11 +397,9 @@ class TrackingLogClient:
             raise OptionError(f"grace={grace!r}: expected a number of seconds, zero or more")
         return folder.plan(days_before(self._today(), number), digest_of(options), self._clock.time(), grace)
 
-    def _download(
-        self, date: Day | None, deadline: float, waiting: Callable[[Waiting], object] | None, cancel: Cancel | None
-    ) -> Download:
+    def _download(self, date: Day | None, deadline: float, report: Reporter | None, cancel: Cancel | None) -> Download:
         budget = self._budget(deadline, cancel)
-        link = self._result(self._requested(date, budget), budget, waiting)
+        link = self._result(self._requested(date, budget), budget, report)
         return self.open_link(link, stall=deadline, cancel=cancel)
 
     def _requested(self, date: Day | None, budget: RetryBudget) -> str:
@@ -430,7 +413,7 @@ class TrackingLogClient:
             raise ApiError("getTrackingLog: the answer has no request_id", OK)
         return answer.request_id
 
-    def _result(self, request_id: str, budget: RetryBudget, progress: Callable[[Waiting], object] | None) -> str:
+    def _result(self, request_id: str, budget: RetryBudget, report: Reporter | None) -> str:
         start = self._clock.now()
         attempt = 0
         while True:
@@ -443,8 +426,9 @@ class TrackingLogClient:
                 raise _not_ready("getResults", budget, f"status_code {answer.status_code}, {answer.message}")
             pause = budget.pause(attempt, wait)
             attempt += 1
-            if progress is not None:
-                progress(Waiting(request_id, attempt, self._clock.now() - start, pause))
+            if report is not None:
+                elapsed = self._clock.now() - start
+                report(Progress("waiting", request_id, elapsed=elapsed, attempts=attempt, pause=pause))
             budget.wait(pause)
 
     def _downloads(
@@ -452,15 +436,16 @@ class TrackingLogClient:
         first: Day,
         last: Day,
         deadline: float,
-        waiting: Callable[[Waiting], object] | None,
+        progress: ProgressOption,
         cancel: Cancel | None,
-    ) -> Generator[tuple[datetime.date, Download]]:
+    ) -> Generator[tuple[datetime.date, Download, Reporter | None]]:
         wanted = days_between(first, last, self._today())
         requests = [(day, self.request_log(day, deadline=deadline, cancel=cancel)) for day in wanted]
-        for day, request_id in requests:
-            link = self.poll(request_id, deadline=deadline, progress=waiting, cancel=cancel)
-            with closing(self.open_link(link, stall=deadline, cancel=cancel)) as source:
-                yield day, source
+        for number, (day, request_id) in enumerate(requests, 1):
+            with reporting(progress, _name_of(day), number, len(requests)) as report:
+                link = self._result(request_id, self._budget(deadline, cancel), report)
+                with closing(self.open_link(link, stall=deadline, cancel=cancel)) as source:
+                    yield day, source, report
 
     def _call(self, method: str, fields: dict[str, str], budget: RetryBudget) -> tuple[Answer, float | None]:
         """Ask until the service answers: the answer, and the seconds that it asks to wait."""
@@ -513,14 +498,12 @@ class _Days:
         self,
         client: TrackingLogClient,
         deadline: float,
-        waiting: Callable[[Waiting], object] | None,
         cancel: Cancel | None,
     ) -> None:
         self.source = client._source
         self.now = client._clock.time
         self._client = client
         self._deadline = deadline
-        self._waiting = waiting
         self._cancel = cancel
         self._is_down = False
 
@@ -535,9 +518,9 @@ class _Days:
         self._is_down = False
         return request_id
 
-    def open(self, request_id: str) -> Download:
-        """Wait until the log is made, and open it."""
-        link = self._client.poll(request_id, deadline=self._deadline, progress=self._waiting, cancel=self._cancel)
+    def open(self, request_id: str, report: Reporter | None) -> Download:
+        """Wait until the log is made, and open it. ``report`` is told of waiting."""
+        link = self._client.poll(request_id, deadline=self._deadline, progress=report, cancel=self._cancel)
         return self._client.open_link(link, stall=self._deadline, cancel=self._cancel)
 
 
@@ -603,6 +586,10 @@ def _token_problem(token: object) -> Exception | None:
     return None
 
 
+def _name_of(day: Day | None) -> str:
+    return "the log" if day is None else str(day)
+
+
 def _opened(source: Download, options: ReadOptions) -> LogReader:
     try:
         return open_log(source, **options)
@@ -611,15 +598,17 @@ def _opened(source: Download, options: ReadOptions) -> LogReader:
         raise
 
 
-def _copy(source: Download, file: IO[bytes], progress: Callable[[int, int | None], object] | None) -> None:
+def _copy(source: Download, file: IO[bytes], report: Reporter | None, clock: Clock) -> None:
     """Write all bytes of a download to the file; DownloadError if they are not a whole ZIP."""
     head = source.peek(4)
     if head[:2] != b"PK":
         raise DownloadError(f"{source.name}: the file is not a ZIP: it starts with {head!r}")
+    start = clock.now()
     while data := source.read(_COPY_SIZE):
         file.write(data)
-        if progress is not None:
-            progress(source.bytes_read, source.size)
+        if report is not None:
+            elapsed = clock.now() - start
+            report(Progress("downloading", source.name, 1, 1, source.bytes_read, source.size, elapsed))
     file.flush()
     if not (source.complete or is_zipfile(file)):
         raise DownloadError(

@@ -25,9 +25,9 @@ from trackparse.convert.outputs import Output, in_folder, rejects_beside, shown
 from trackparse.convert.places import check_place, place_of
 from trackparse.errors import AuthError, CancelledError, TrackparseError
 from trackparse.options import ConvertOptions, Destination
+from trackparse.progress import Reporter, reporting
 from trackparse.sources.download import Download
 
-OnDay: TypeAlias = Callable[[datetime.date, int, int], object]
 OnReport: TypeAlias = Callable[[datetime.date, ConversionReport], object]
 
 
@@ -44,8 +44,8 @@ class Service(Protocol):
         """Ask for the log of a day; the id of the request."""
         ...
 
-    def open(self, request_id: str) -> Download:
-        """Wait until the log is made, and open it."""
+    def open(self, request_id: str, report: Reporter | None) -> Download:
+        """Wait until the log is made, and open it. ``report`` is told of waiting."""
         ...
 
 
@@ -172,7 +172,6 @@ class Run:
         manifest: Manifest | None,
         options: ConvertOptions,
         grace: float,
-        on_day: OnDay | None,
         on_report: OnReport | None,
     ) -> None:
         self._service = service
@@ -181,7 +180,6 @@ class Run:
         self._options = options
         self._digest = digest_of(options)
         self._grace = grace
-        self._on_day = on_day or (lambda day, number, count: None)
         self._on_report = on_report or (lambda day, report: None)
 
     def fetch(self, planned: Sequence[PlannedDay]) -> dict[datetime.date, ConversionReport]:
@@ -190,8 +188,8 @@ class Run:
         asked = [(one.day, one.error or self._asked(one.day)) for one in planned]
         reports = {}
         for number, (day, request) in enumerate(asked, 1):
-            self._on_day(day, number, len(asked))
-            reports[day] = self._fetched(day, request)
+            with reporting(self._options["progress"], str(day), number, len(asked)) as reporter:
+                reports[day] = self._fetched(day, request, reporter)
             self._on_report(day, reports[day])
         return reports
 
@@ -203,22 +201,24 @@ class Run:
         except Exception as error:
             return _told_later(error)
 
-    def _fetched(self, day: datetime.date, request: tuple[str, float] | Exception) -> ConversionReport:
+    def _fetched(
+        self, day: datetime.date, request: tuple[str, float] | Exception, reporter: Reporter | None
+    ) -> ConversionReport:
         dest = self._folder.dest(day)
         if isinstance(request, Exception):
             return empty_report(str(day), dest if isinstance(dest, Path) else shown(dest), error=request)
         request_id, moment = request
-        options: ConvertOptions = {**self._options, "rejects": self._folder.rejects(day)}
+        options: ConvertOptions = {**self._options, "rejects": self._folder.rejects(day), "progress": reporter}
         metadata = metadata_of(self._service.source, day, moment, self._grace, self._digest)
         noted = self._folder.noted.get(day)
         try:
-            with closing(self._service.open(request_id)) as download:
+            with closing(self._service.open(request_id, reporter)) as download:
                 report = convert_day(download, dest, options, metadata, {noted.rejects} if noted else set())
             if self._manifest:
                 made = self._folder.made(day)
                 self._manifest.note(day, Fetched(moment, made.rejects if made else ""))
         except Exception as error:
-            return self._fetched(day, _told_later(error))
+            return self._fetched(day, _told_later(error), reporter)
         return dataclasses.replace(report, source=str(day))
 
 

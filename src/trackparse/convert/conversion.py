@@ -19,7 +19,9 @@ from trackparse.atomic import all_or_none, identity, is_read_here, kept
 from trackparse.columns.builder import ColumnBuilder
 from trackparse.convert.parquet import ParquetSink
 from trackparse.convert.places import LocalPlace, Place, is_source, place_of
+from trackparse.display import counted, html_details, html_line, html_page, html_table
 from trackparse.errors import ArchiveError, OptionError, printable
+from trackparse.notebook import rejects_html
 from trackparse.options import ConvertOptions, Destination, LogSource, convert_options, read_part
 from trackparse.reader import open_log
 from trackparse.records.segments import Segment
@@ -137,6 +139,9 @@ class ConversionReport:
             for name, value in values.items()
         }
 
+    def _repr_html_(self) -> str:
+        return _report_html(self)
+
     def __repr__(self) -> str:
         seconds = f"{self.seconds:.2f} s"
         rejected = f"rejected={self.rejected}" + (f" in {str(self.rejects_path)!r}" if self.rejects_path else "")
@@ -155,6 +160,21 @@ def empty_report(source: str, path: Path | str, **more: Any) -> ConversionReport
     numbers = {field.name: 0 for field in fields(ConversionReport) if field.type in ("int", "float")}
     given: dict[str, Any] = {**numbers, "rejects": _NO_REJECTS, "rejects_path": None, "damage": None, **more}
     return ConversionReport(source=source, path=path, **given)
+
+
+def _report_html(report: ConversionReport) -> str:
+    """What a notebook shows of a report."""
+    written = counted(report.records, "record") + (", converted before" if report.skipped else "")
+    rejected = f"{report.rejected:,} rejected" + (f", in {report.rejects_path}" if report.rejects_path else "")
+    problems = [problem for problem in (report.damage, report.error) if problem is not None]
+    shown = {name: value for name, value in report.to_dict().items() if value not in (None, 0, False)}
+    return html_page(
+        f"ConversionReport {report.path}",
+        html_line(f"{written}, {rejected}" if report.rejected else written),
+        *(html_line(f"{type(problem).__name__}: {problem}") for problem in problems),
+        rejects_html(report.rejects),
+        html_details("all of it", html_table(("", ""), shown.items())),
+    )
 
 
 def convert_log(source: LogSource, dest: Destination, **options: Unpack[ConvertOptions]) -> ConversionReport:

@@ -122,7 +122,7 @@ def run_job(job: Job, advance: Callable[[int], object]) -> ConversionReport:
         options: ConvertOptions = {
             **job.options,
             "rejects": job.rejects,
-            "progress": lambda stats: advance(stats.bytes_read),
+            "progress": lambda progress: advance(progress.bytes_read),
         }
         with job.source() as source:
             return dataclasses.replace(convert(source, job.dest, options, made_of), source=job.name)

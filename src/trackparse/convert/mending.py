@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from types import TracebackType
@@ -13,6 +14,7 @@ from trackparse.columns.payload import PayloadBuilder
 from trackparse.convert.conversion import ConversionReport, convert
 from trackparse.errors import OptionError, Reason, TrackparseError
 from trackparse.options import BinaryFile, ConvertOptions, Destination, ReadOptions, convert_options, read_options
+from trackparse.progress import Progress, reporter
 from trackparse.records.header import header_line, parse_header
 from trackparse.records.indexer import Indexer
 from trackparse.records.kernel.codes import MOST_REJECTS
@@ -66,6 +68,8 @@ class MendedRecords:
         self._source = source
         self._options = asked
         limits = asked["limits"]
+        self._report = reporter(asked["progress"])
+        self._start = time.monotonic()
         self._misfits = 0
         self._counts = dict.fromkeys(("records", "filtered", "rejected", "blank_lines", "unresolved"), 0)
         self._inflated = 0
@@ -109,6 +113,8 @@ class MendedRecords:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._source.close()
+        if self._report is not None:
+            self._report.close()
 
     def segments(self) -> Iterator[list[Segment]]:
         """The segments of the good records. TrackparseError at the end if there was none."""
@@ -163,8 +169,12 @@ class MendedRecords:
         self._quarantine.check()
 
     def _wanted(self, group: list[Segment]) -> list[Segment]:
-        if self._options["progress"] is not None:
-            self._options["progress"](self.stats)
+        if self._report is not None:
+            stats, elapsed = self.stats, time.monotonic() - self._start
+            told = Progress(
+                "reading", self._source.name, 1, 1, stats.bytes_read, stats.bytes_total, elapsed, stats=stats
+            )
+            self._report(told)
         if self._where is None or not group:
             return group
         wanted = self._where.select(group, self._filter_columns.build(group))

@@ -1,0 +1,181 @@
+"""The Parquet files that ``convert`` wrote, as ``stats`` reads them: like logs, by batches. Prints nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
+
+import click
+
+from trackparse.cli.inputs import Input, inputs_of
+from trackparse.sources.urls import STORES, scheme_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from trackparse import Filter, Progress, Stats
+
+_BATCH_ROWS: Final = 1 << 14
+_NEEDED: Final = ("timestamp", "status")
+_NO_VALUE: Final = "__HIVE_DEFAULT_PARTITION__"  # how a folder says that the value is null
+
+
+def files_of(texts: Sequence[str]) -> list[Input]:
+    """The logs and Parquet files that were named. A folder becomes its logs, or its Parquet files if it has no logs.
+
+    UsageError for a folder that has both: the same records would be counted twice.
+    """
+    found: dict[Input, None] = {}
+    for text in texts:
+        tables = _tables_in(Path(text)) if text and Path(text).is_dir() else []
+        try:
+            logs = inputs_of([text])
+        except FileNotFoundError:
+            if not tables:
+                raise
+            logs = []
+        if logs and tables:
+            raise click.UsageError(
+                f"{text} has logs and Parquet files, perhaps of the same records: name one kind, such as "
+                f"'{Path(text) / '*.parquet'}'"
+            )
+        found.update(dict.fromkeys(logs or map(Input, tables)))
+    return [*found]
+
+
+def _tables_in(folder: Path) -> list[str]:
+    """The Parquet files in a folder and below it, but for rejects, and for names that mean a hidden file."""
+    names = (path for path in folder.rglob("*.parquet") if not path.name.endswith(".rejects.parquet"))
+    return sorted(str(path) for path in names if not _is_hidden(path.relative_to(folder)))
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith((".", "_", "~")) for part in path.parts)
+
+
+def is_table(file: Input) -> bool:
+    """Whether it is a Parquet file: by its first bytes on this machine, by its name in an object store."""
+    if file.is_url:
+        return scheme_of(file.text) in STORES and file.text.partition("?")[0].lower().endswith(".parquet")
+    if file.path is None or not file.path.is_file():
+        return False
+    with file.path.open("rb") as opened:
+        return opened.read(4) == b"PAR1"
+
+
+class TableReader:
+    """The records of a Parquet file. It has what a work for a ``LogReader`` needs, if it does not ask for rejects.
+
+    A column that is neither in the file nor in the names of its folders (``app=A-1/``) is null, if that is no column
+    that is needed.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        file: pq.ParquetFile,
+        size: int | None,
+        columns: Sequence[str],
+        where: Filter | None,
+        progress: Callable[[Progress], object],
+    ) -> None:
+        self._name = name
+        self._file = file
+        self._progress = progress
+        self._size = size
+        self._where = where if where and where.columns else None
+        self._columns = dict.fromkeys((*columns, *(self._where.columns if self._where else ())))
+        self._folders = _keys_of(name)
+        self._rows = self._filtered = 0
+
+    @property
+    def stats(self) -> Stats:
+        """What was read so far."""
+        from trackparse import Stats
+
+        rows = self._file.metadata.num_rows
+        read = (self._size or 0) * self._rows // rows if rows else self._size or 0
+        return Stats(self._rows, self._filtered, bytes_read=read, bytes_total=self._size)
+
+    def check(self, needed: Sequence[str]) -> None:
+        """ClickException if it lacks one of the columns, or if it is not a file of records."""
+        import pyarrow as pa
+
+        schema = self._file.schema_arrow
+        for name in dict.fromkeys((*_NEEDED, *needed, *(self._where.columns if self._where else ()))):
+            if name not in (*schema.names, *self._folders):
+                raise click.ClickException(f"there is no column {name!r}: convert the log with it, or count the log")
+        for name in self._columns:
+            if name not in schema.names:
+                continue
+            kind = schema.field(name).type
+            wanted = pa.types.is_timestamp if name == "timestamp" else _is_text
+            if not wanted(kind):
+                raise click.ClickException(f"the column {name!r} is {kind}: expected a file that trackparse wrote")
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
+        from trackparse import Progress
+
+        names = [name for name in self._columns if name in self._file.schema_arrow.names]
+        for group in range(self._file.num_row_groups):
+            for batch in self._file.iter_batches(_BATCH_ROWS, [group], names, use_threads=False):
+                rows = batch.num_rows
+                columns = [batch[name] if name in names else self._constant(name, rows) for name in self._columns]
+                made = pa.RecordBatch.from_arrays(columns, names=[*self._columns])
+                if self._where is not None:
+                    made = made.filter(self._where.mask(made))
+                self._rows += rows
+                self._filtered += rows - made.num_rows
+                yield made
+                stats = self.stats
+                self._progress(Progress("reading", self._name, 1, 1, stats.bytes_read, stats.bytes_total, stats=stats))
+
+    def _constant(self, name: str, rows: int) -> pa.Array:
+        import pyarrow as pa
+
+        return pa.repeat(pa.scalar(self._folders.get(name), pa.string()), rows)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    is_one = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null)
+    return any(check(kind) for check in is_one)
+
+
+def _keys_of(name: str) -> dict[str, str | None]:
+    """The values that the names of its folders give for all of its records."""
+    parts = (part.split("=", 1) for part in name.partition("?")[0].split("/")[:-1] if "=" in part)
+    return {unquote(key): None if value == _NO_VALUE else unquote(value) for key, value in parts}
+
+
+@contextmanager
+def open_table(
+    file: Input,
+    columns: Sequence[str],
+    needed: Sequence[str],
+    where: Filter | None,
+    progress: Callable[[Progress], object],
+) -> Iterator[TableReader]:
+    """Open a Parquet file. ClickException if it cannot be read, and if it lacks one of the columns that are needed."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from trackparse.sources.filesystem import resolve
+
+    try:
+        files, path = resolve(file.text) if file.is_url else (None, file.text)
+        size = file.size if files is None else files.get_file_info(path).size
+        with pq.ParquetFile(path, filesystem=files) as opened:
+            reader = TableReader(file.text, opened, size, columns, where, progress)
+            reader.check(needed)
+            yield reader
+    except pa.ArrowException as error:
+        text = " ".join(str(error).split())
+        raise click.ClickException(f"it cannot be read as Parquet: {text}: convert the log again") from None
