@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup quick test lint format coverage bench writers oracle mutations torture faults flat tsan bombs fuzz ci clean
+.PHONY: setup quick test lint format docs coverage bench writers oracle mutations torture faults flat tsan bombs fuzz ci clean
 
 setup: $(BIN)/.installed
 
@@ -31,6 +31,14 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(C_FILES)
+
+# The documentation as a site, in build/docs; its tools are in an environment of their own. SITE=... takes another folder.
+SITE ?= build/docs
+docs:
+	test -x $(SITE)-venv/bin/python || $(PYTHON) -m venv $(SITE)-venv
+	$(SITE)-venv/bin/python -m pip install --quiet '.[docs,client,polars]'
+	$(SITE)-venv/bin/sphinx-build -q -E -W --keep-going -d $(SITE)-doctrees docs $(SITE)
+	$(SITE)-venv/bin/python docs/check.py $(SITE)
 
 # Lines of Python and of C that the suite runs; TESTS="-m quick" takes the quick tests. Needs gcc.
 TESTS ?=
