@@ -9,7 +9,7 @@ import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -30,6 +30,9 @@ _APPS = 12
 _DEVICES = 20_000
 _MESSAGES_AT_ONCE = 4
 _DEVICES_OF_A_MESSAGE_MOST = 1_500  # fewer than an app has, so that a message is sent to each device once
+_ROWS_A_SENDING = 22  # of a second in which messages are sent, with all that happens to them later
+_ROWS_OF_A_DAY_MOST = 1_000_000  # more do not fit between two midnights
+_LAST_SECOND = 86_399  # of a day
 _ROWS_A_WRITE = 4_096
 _ZIP64_ROWS = 1 << 22  # above this the member may pass 2 GiB
 _UID = "\x00"  # stands for the recipient's id in a payload; JSON text never has this character
@@ -79,6 +82,7 @@ def write_sample(
     dialect: Dialect = "php",
     seed: int = 0,
     columns: Literal[8, 6] = 8,
+    date: date | None = None,
 ) -> None:
     """Write a ZIP with one ``tracking_log.csv`` of made-up records, about 365 bytes each, to ``dest``.
 
@@ -87,19 +91,20 @@ def write_sample(
     dialect: ``"php"`` is ``fputcsv``; ``"rfc4180"`` doubles every quote.
     seed: another number gives another log.
     columns: 8, or 6 for the older generation: no ``appCode``, no ``payload``, timestamps with a ``T``.
+    date: the day of the log. Its rows are spread over the day; days of one ``seed`` have the same apps and devices.
+        Without it they begin at 2021-04-20 00:00:00, about 24 of them a second.
 
     ValueError for an option that has no such value; OSError if the file cannot be written.
 
-    Example::
-
-        write_sample("sample.zip", rows=100_000)
+    >>> write_sample("sample.zip", rows=100_000)
+    >>> write_sample("2026-03-01.zip", rows=5_000, date=datetime.date(2026, 3, 1))
     """
-    _check(rows, columns)
+    _check(rows, columns, date)
     if scheme_of(dest):
         raise OptionError(f"{redacted_url(str(dest))}: a sample is written to this machine: name a path")
     if dialect not in ("php", "rfc4180"):
         raise ValueError(f"dialect is {dialect!r}: expected 'php' or 'rfc4180'")
-    lines = _lines(rows, dialect, seed, columns)
+    lines = _lines(rows, dialect, seed, columns, date)
     header = f"//{';'.join(COLUMNS[:columns])}\n"
     if not isinstance(dest, str | os.PathLike):
         _pack(dest, header, lines, large=rows > _ZIP64_ROWS)
@@ -127,10 +132,16 @@ def _pack(file: IO[bytes], header: str, lines: Iterator[str], *, large: bool) ->
             member.write(chunk)
 
 
-def sample_rows(rows: int, seed: int = 0, *, columns: Literal[8, 6] = 8) -> Iterator[tuple[str, ...]]:
-    """The records that ``write_sample`` writes, as fields in the order of ``COLUMNS``, without quotes around them."""
-    _check(rows, columns)
-    for second, event in _events(rows, seed, with_fraction=columns == 6):
+def sample_rows(
+    rows: int, seed: int = 0, *, columns: Literal[8, 6] = 8, date: date | None = None
+) -> Iterator[tuple[str, ...]]:
+    """The records that ``write_sample`` writes, as fields in the order of ``COLUMNS``, without quotes around them.
+
+    >>> for fields in sample_rows(1_000):
+    ...     codes.add(fields[1])
+    """
+    _check(rows, columns, date)
+    for second, event in _events(rows, seed, date, with_fraction=columns == 6):
         device, (status, description), message = event.device, event.outcome, event.message
         payload = message.payload.replace(_UID, event.uid)
         yield (
@@ -160,9 +171,11 @@ def _quoted(field: str, dialect: Dialect) -> str:
     return f'"{inside}"'
 
 
-def _check(rows: int, columns: int) -> None:
+def _check(rows: int, columns: int, date: date | None) -> None:
     if rows < 0:
         raise ValueError(f"rows is {rows}: expected zero or more")
+    if rows > _ROWS_OF_A_DAY_MOST and date:
+        raise ValueError(f"rows is {rows}: expected {_ROWS_OF_A_DAY_MOST:,} or fewer for one day")
     if columns not in (6, 8):
         raise ValueError(f"columns is {columns}: expected 8 or 6")
 
@@ -244,34 +257,43 @@ def _apps_and_devices(seed: int) -> tuple[list[str], list[_Device], tuple[Any, .
     return apps, [_device(rng) for _ in range(_DEVICES)], rng.getstate()
 
 
-def _events(rows: int, seed: int, *, with_fraction: bool = False) -> Iterator[tuple[str, _Event]]:
+def _events(rows: int, seed: int, date: date | None, *, with_fraction: bool = False) -> Iterator[tuple[str, _Event]]:
     """Events in the order of time, each with its timestamp; many share a second."""
     apps, devices, state = _apps_and_devices(seed)
     rng = random.Random()
-    rng.setstate(state)
+    if date is None:
+        start, pause = _START, 1
+        rng.setstate(state)
+    else:
+        # The pauses leave an hour for what happens to the last messages.
+        start, pause = datetime.combine(date, time()), max(1, 82_800 * _ROWS_A_SENDING // (rows or 1))  # seconds
+        rng.seed(f"{seed} {date}")
     campaigns = [_Campaign(rng, apps, devices) for _ in range(_MESSAGES_AT_ONCE)]
     due: dict[int, list[_Event]] = {}  # events to come, by second
     second = -1
     while rows > 0:
         second += 1
-        turn = rng.randrange(_MESSAGES_AT_ONCE)
-        campaign = campaigns[turn]
-        for _ in range(min(campaign.left, rng.randrange(1, 16))):
-            _send(campaign, rng.random(), second, due)
-        if not campaign.left:
-            campaigns[turn] = _Campaign(rng, apps, devices)
+        if second % pause == 0:
+            turn = rng.randrange(_MESSAGES_AT_ONCE)
+            campaign = campaigns[turn]
+            for _ in range(min(campaign.left, rng.randrange(1, 16))):
+                _send(campaign, rng.random(), second, due)
+            if not campaign.left:
+                campaigns[turn] = _Campaign(rng, apps, devices)
         now = due.pop(second, [])[:rows]
         rows -= len(now)
-        if with_fraction:
-            yield from _spread(second, now)
+        late = date is not None and second > _LAST_SECOND
+        moment = start + timedelta(seconds=_LAST_SECOND if late else second)
+        if with_fraction and not late:
+            yield from _spread(moment, now)
         else:
-            stamp = str(_START + timedelta(seconds=second))
+            stamp = f"{moment.isoformat()}.999999" if with_fraction else str(moment)
             for event in now:
                 yield stamp, event
 
 
-def _spread(second: int, events: list[_Event]) -> Iterator[tuple[str, _Event]]:
-    start = (_START + timedelta(seconds=second)).isoformat()
+def _spread(moment: datetime, events: list[_Event]) -> Iterator[tuple[str, _Event]]:
+    start = moment.isoformat()
     for number, event in enumerate(events):
         yield f"{start}.{number * 1_000_000 // len(events):06d}", event
 
@@ -300,19 +322,19 @@ def _send(campaign: _Campaign, luck: float, second: int, due: dict[int, list[_Ev
             due.setdefault(second, []).append(_Event(message, device, uid, _OPENED))
 
 
-def _lines(rows: int, dialect: Dialect, seed: int, columns: int) -> Iterator[str]:
+def _lines(rows: int, dialect: Dialect, seed: int, columns: int, date: date | None) -> Iterator[str]:
     """The same as ``encode_row`` of each of ``sample_rows``, but quotes a payload once a message, not once a row."""
     outcomes = {
         outcome: f"{outcome[0]};{_quoted(outcome[1], dialect)}"
         for outcome in (_CREATED, _SENT, _DELIVERED, _OPENED, *_FAILED)
     }
     if columns == 6:
-        for second, event in _events(rows, seed, with_fraction=True):
+        for second, event in _events(rows, seed, date, with_fraction=True):
             device = event.device
             yield (f"{second};{event.message.code};{device.target_id};{device.hwid};{outcomes[event.outcome]}\n")
         return
     tails: dict[str, tuple[str, str, str]] = {}  # message code: text before the uid, and after it
-    for second, event in _events(rows, seed):
+    for second, event in _events(rows, seed, date):
         message, device = event.message, event.device
         tail = tails.get(message.code)
         if tail is None:
