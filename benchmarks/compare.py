@@ -124,8 +124,8 @@ def _pandas(log: Path, **options: Any) -> Iterator[Sequence[Any]]:
     import pandas as pd
 
     given: dict[str, Any] = {"header": None, "names": list(COLUMNS), "skiprows": 1, "dtype": str}
-    frame = pd.read_csv(log, sep=";", keep_default_na=False, **given, **options)
-    return frame.itertuples(index=False)
+    frame: Any = pd.read_csv(log, sep=";", keep_default_na=False, **given, **options)
+    yield from frame.itertuples(index=False)
 
 
 def _rows(table: Any) -> Iterator[Sequence[Any]]:

@@ -281,6 +281,8 @@ def _events(rows: int, seed: int, date: date | None, *, with_fraction: bool = Fa
             if not campaign.left:
                 campaigns[turn] = _Campaign(rng, apps, devices)
         now = due.pop(second, [])[:rows]
+        if not now:
+            continue
         rows -= len(now)
         late = date is not None and second > _LAST_SECOND
         moment = start + timedelta(seconds=_LAST_SECOND if late else second)
