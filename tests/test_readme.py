@@ -23,7 +23,10 @@ DOCS = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs").
 USAGE = DOCS["usage"]
 COMMAND_LINE = DOCS["command-line"]
 # Pages whose blocks of Python run one after the other in one folder, with tracking_log.zip in it.
-PAGES = [README, *(DOCS[name] for name in ("usage", "client", "comparison", "from-pandas", "hostile", "stability"))]
+PAGES = [
+    README,
+    *(DOCS[name] for name in ("usage", "client", "asyncio", "comparison", "from-pandas", "hostile", "stability")),
+]
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```\n(?:```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
 BLOCKS = [(match[1], match[2], match[3]) for page in PAGES for match in BLOCK.finditer(page)]
