@@ -36,7 +36,7 @@ format: setup
 SITE ?= build/docs
 docs:
 	test -x $(SITE)-venv/bin/python || $(PYTHON) -m venv $(SITE)-venv
-	$(SITE)-venv/bin/python -m pip install --quiet '.[docs,client,polars]'
+	$(SITE)-venv/bin/python -m pip install --quiet --no-compile '.[docs,client,polars]'
 	$(SITE)-venv/bin/sphinx-build -q -E -W --keep-going -d $(SITE)-doctrees docs $(SITE)
 	$(SITE)-venv/bin/python docs/check.py $(SITE)
 
