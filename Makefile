@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup quick test lint format notebook coverage bench writers oracle mutations torture faults flat lookup stores tsan bombs fuzz ci clean
+.PHONY: setup quick test lint format docs notebook coverage bench writers oracle mutations torture faults flat lookup stores tsan bombs fuzz ci clean
 
 setup: $(BIN)/.installed
 
@@ -35,6 +35,13 @@ format: setup
 # Runs docs/notebook.ipynb in a kernel, and stores what its cells print and draw. The suite runs the cells, too.
 notebook: setup
 	$(BIN)/python tests/support/run_notebook.py docs/notebook.ipynb
+# The documentation as a site, in build/docs; its tools are in an environment of their own. SITE=... takes another folder.
+SITE ?= build/docs
+docs:
+	test -x $(SITE)-venv/bin/python || $(PYTHON) -m venv $(SITE)-venv
+	$(SITE)-venv/bin/python -m pip install --quiet --no-compile '.[docs,client,polars]'
+	$(SITE)-venv/bin/sphinx-build -q -E -W --keep-going -d $(SITE)-doctrees docs $(SITE)
+	$(SITE)-venv/bin/python docs/check.py $(SITE)
 
 # Lines of Python and of C that the suite runs; TESTS="-m quick" takes the quick tests. Needs gcc.
 TESTS ?=

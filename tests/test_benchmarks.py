@@ -21,7 +21,7 @@ from trackparse.testing.sample import encode_row
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))
 
-from benchmarks import budgets, corpus, generator, report, same  # noqa: E402
+from benchmarks import budgets, compare, corpus, generator, report, same  # noqa: E402
 from benchmarks.contenders import BY_NAME, MAIN  # noqa: E402
 from benchmarks.peers import SETTINGS, SWEPT  # noqa: E402
 
@@ -243,11 +243,11 @@ def test_a_wrong_answer_stops_the_run(copy: Path) -> None:
     assert "x inflate" not in done.stdout
 
 
-# ---- the README -------------------------------------------------------------------------------------------
+# ---- the page on speed, and the README ---------------------------------------------------------------------
 
 
-def test_the_readmes_table_is_one_that_the_benchmark_wrote() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_table_is_one_that_the_benchmark_wrote() -> None:
+    text = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
     table = text.partition(f"{report.MARKS[0]}\n")[2].partition(f"{report.MARKS[1]}\n")[0]
     lines = [line.removeprefix("| ").removesuffix(" |").split(" | ") for line in table.splitlines() if line[:1] == "|"]
     assert tuple(lines[0]) == report.HEAD
@@ -257,3 +257,10 @@ def test_the_readmes_table_is_one_that_the_benchmark_wrote() -> None:
         for cell in filter(None, map(str.strip, line[2:-1])):
             assert re.fullmatch(r"\d+\.\d\d|\d+ MiB|not built", cell), line
     assert re.search(r"^[\d,]+ rows, medians of \d+ turns; CPU .+, pyarrow \S+, .+\.$", table, re.MULTILINE)
+
+
+@pytest.mark.skipif(shutil.which("php") is None, reason="php is not installed")
+def test_the_readmes_comparison_is_what_its_command_prints() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    told = text.partition("<!-- compare: python -m benchmarks.compare writes this -->\n")[2].partition("\n<!-- /")[0]
+    assert told == compare.table(compare.ROWS)

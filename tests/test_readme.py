@@ -19,18 +19,24 @@ from trackparse.testing.sample import write_sample
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-USAGE = (ROOT / "docs" / "usage.md").read_text(encoding="utf-8")
-PAGES = [README, USAGE, (ROOT / "docs" / "client.md").read_text(encoding="utf-8")]
+DOCS = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")}
+USAGE = DOCS["usage"]
+COMMAND_LINE = DOCS["command-line"]
+# Pages whose blocks of Python run one after the other in one folder, with tracking_log.zip in it.
+PAGES = [
+    README,
+    *(DOCS[name] for name in ("usage", "client", "asyncio", "comparison", "from-pandas", "hostile", "stability")),
+]
 
-_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```\n(?:```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
-BLOCKS = [(match[1], match[2], match[3]) for page in PAGES for match in _BLOCK.finditer(page)]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```\n(?:```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
+BLOCKS = [(match[1], match[2], match[3]) for page in PAGES for match in BLOCK.finditer(page)]
 EXAMPLES = [(code, output) for language, code, output in BLOCKS if language == "python"]
-COMMANDS = re.findall(r"^ {4}trackparse (.+)$", README, re.MULTILINE)
+COMMANDS = re.findall(r"^ {4}trackparse (.+)$", COMMAND_LINE, re.MULTILINE)
 
 
-def marked(name: str) -> tuple[str, str]:
+def marked(name: str, page: str = README) -> tuple[str, str]:
     """The shell block behind a comment, and its output."""
-    match = _BLOCK.match(README, README.index(f"<!-- {name} -->\n") + len(f"<!-- {name} -->\n"))
+    match = BLOCK.match(page, page.index(f"<!-- {name} -->\n") + len(f"<!-- {name} -->\n"))
     assert match
     assert match[1] == "sh"
     return match[2], match[3]
@@ -96,7 +102,7 @@ def test_the_first_command_shows_what_it_makes(tmp_path: Path) -> None:
 
 
 def test_the_commands_print_what_stands_behind_them(log: Path) -> None:
-    code, output = marked("cli")
+    code, output = marked("cli", COMMAND_LINE)
     program = f'trackparse() {{ "{sys.executable}" -m trackparse.cli "$@"; }}\n'
     result = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", program + code], cwd=log.parent, check=True, capture_output=True, text=True

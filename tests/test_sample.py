@@ -8,12 +8,16 @@ import json
 import time
 import zipfile
 from collections import defaultdict
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+import trackparse
 from support.php_logs import php_log, php_zip, requires_php
+from trackparse.cli import cli
 from trackparse.testing.sample import COLUMNS, encode_row, sample_rows, write_sample
 
 HEADER = "//timestamp;tracking_code;target_id;hwid;status;description;appCode;payload\n"
@@ -85,6 +89,51 @@ def test_an_event_of_a_device_follows_the_one_before_it() -> None:
         statuses[status] += 1
     assert statuses["sent"] > statuses["delivered"] > statuses["opened"] > statuses["failed"] > 0
     assert statuses.keys() == STEPS.keys()
+
+
+@pytest.mark.parametrize("columns", [8, 6])
+@pytest.mark.parametrize("rows", [1, 200, 20_000])
+def test_the_rows_of_a_dated_log_fill_its_day_in_order(rows: int, columns: Any) -> None:
+    made = list(sample_rows(rows, 2, columns=columns, date=date(2024, 2, 29)))
+    stamps = [row[0] for row in made]
+    assert len(stamps) == rows
+    assert stamps == sorted(stamps)
+    assert {stamp[:10] for stamp in stamps} == {"2024-02-29"}
+    if rows == 20_000:
+        assert {stamp[11:13] for stamp in stamps} > {f"{hour:02}" for hour in range(20)}
+        assert {row[4] for row in made} == STEPS.keys()
+
+
+def test_days_have_the_same_apps_and_devices_and_other_messages() -> None:
+    first, second = (list(sample_rows(5_000, date=date(2026, 3, day))) for day in (1, 2))
+    assert {row[6] for row in first} & {row[6] for row in second}
+    assert len({row[3] for row in first} & {row[3] for row in second}) > 10
+    assert not {row[1] for row in first} & {row[1] for row in second}
+
+
+def test_the_command_writes_a_log_for_each_day(tmp_path: Path) -> None:
+    folder = tmp_path / "made" / "logs"
+    command = ["sample", str(folder), "--days", "3", "--date", "2026-03-01", "--rows", "200"]
+    done = CliRunner().invoke(cli, command)
+    assert (done.exit_code, done.output) == (0, f"{folder}: 3 logs of 200 rows each, 0.0 MB\n")
+    assert sorted(path.name for path in folder.iterdir()) == ["2026-02-27.zip", "2026-02-28.zip", "2026-03-01.zip"]
+    for path in folder.iterdir():
+        day = date.fromisoformat(path.stem)
+        assert path.read_bytes() == sample_zip(rows=200, date=day)
+        assert trackparse.read_log(path)["timestamp"].cast("date32").unique().to_pylist() == [day]
+    one = tmp_path / "one.zip"
+    assert CliRunner().invoke(cli, ["sample", str(one), "--date", "2026-03-01", "--rows", "200"]).exit_code == 0
+    assert one.read_bytes() == (folder / "2026-03-01.zip").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("more", "word"), [(["--days", "0"], "--days"), (["--days", "800000"], "--days"), (["--date", "1.3."], "--date")]
+)
+def test_days_that_do_not_exist_are_a_usage_error(more: list[str], word: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, ["sample", str(tmp_path / "logs"), "--rows", "1", *more])
+    assert done.exit_code == 2
+    assert word in done.output
+    assert not (tmp_path / "logs").exists()
 
 
 def test_the_rows_are_like_those_of_a_log() -> None:
@@ -182,6 +231,7 @@ def test_a_path_will_do(tmp_path: Path) -> None:
     [
         ({"rows": -1}, "rows"),
         ({"rows": 1, "columns": 7}, "columns"),
+        ({"rows": 1_000_001, "date": date(2026, 3, 1)}, "for one day"),
         ({"rows": 1, "dialect": "x"}, "dialect"),
     ],
 )

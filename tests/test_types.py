@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ["README.md", "docs/usage.md", "docs/client.md"]
+PAGES = [
+    "README.md",
+    *(f"docs/{name}.md" for name in ("usage", "client", "asyncio", "start", "comparison", "from-pandas", "hostile")),
+]
 # A type checker complains about exactly the lines that end with "# wrong".
 USES = """
 import datetime

@@ -41,7 +41,7 @@ class LogDataset:
     >>> days = trackparse.dataset("days/*.zip", columns=["status", "log"])
     >>> duckdb.sql("SELECT log, count(*) FROM days WHERE status = 'failed' GROUP BY log").show()
     >>> days.count_rows()
-    30000
+    3000
     """
 
     def __init__(self, logs: Sequence[Log], options: DatasetOptions) -> None:
@@ -145,7 +145,7 @@ class LogDataset:
         """How many records there are, without bad ones. No columns are built.
 
         >>> days.count_rows(where=trackparse.Filter(statuses=["failed"]))
-        12
+        24
         """
         asked: DatasetOptions = {**options, "columns": ["timestamp"], "dictionary": (), "payload_columns": None}
         with self.open(**asked) as log:

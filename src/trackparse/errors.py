@@ -55,6 +55,8 @@ class Position:
 
     Example::
 
+        try:
+            table = trackparse.read_log("log.zip")
         except trackparse.RecordError as error:
             print(error.position.member, error.position.line)
     """

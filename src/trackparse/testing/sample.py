@@ -96,8 +96,8 @@ def write_sample(
 
     ValueError for an option that has no such value; OSError if the file cannot be written.
 
-    >>> write_sample("sample.zip", rows=100_000)
-    >>> write_sample("2026-03-01.zip", rows=5_000, date=datetime.date(2026, 3, 1))
+    >>> write_sample("sample.zip", rows=1_000)
+    >>> write_sample("2026-03-01.zip", rows=1_000, date=date(2026, 3, 1))
     """
     _check(rows, columns, date)
     if scheme_of(dest):
@@ -137,8 +137,7 @@ def sample_rows(
 ) -> Iterator[tuple[str, ...]]:
     """The records that ``write_sample`` writes, as fields in the order of ``COLUMNS``, without quotes around them.
 
-    >>> for fields in sample_rows(1_000):
-    ...     codes.add(fields[1])
+    >>> codes = {fields[1] for fields in sample_rows(1_000)}
     """
     _check(rows, columns, date)
     for second, event in _events(rows, seed, date, with_fraction=columns == 6):
@@ -160,6 +159,9 @@ def encode_row(fields: tuple[str, ...], dialect: Dialect = "php") -> bytes:
     """One record as the writer of the log writes it, with its line end.
 
     ``"php"`` is ``fputcsv`` with ``;`` and its default escape character; ``"rfc4180"`` doubles every quote.
+
+    >>> encode_row(("say hi", "x")).decode().strip()
+    '"say hi";x'
     """
     return (";".join(_quoted(field, dialect) for field in fields) + "\n").encode()
 
