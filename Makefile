@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup quick test lint format coverage bench writers oracle mutations torture faults flat tsan bombs fuzz ci clean
+.PHONY: setup quick test lint format engines recipes coverage bench writers oracle mutations torture faults flat tsan bombs fuzz ci clean
 
 setup: $(BIN)/.installed
 
@@ -31,6 +31,24 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(C_FILES)
+
+# Tests with engines, lakes and loaders, which the suite skips where they are not installed. Spark needs a JRE.
+engines: .engines/.installed
+	PYTHONDEVMODE=1 .engines/bin/python -m pytest -q tests/engines
+
+# Recipes of the docs that CI leaves out, each with what it is for: some minutes, and 2 GB of packages.
+recipes: .engines/.installed .recipes/.installed .airflow/.installed
+	.engines/bin/python -m pytest -q tests/recipes/test_loaders.py
+	.recipes/bin/python -m pytest -q tests/recipes/test_orchestrators.py
+	.airflow/bin/python -m pytest -q tests/recipes/test_airflow.py
+
+.engines/.installed: EXTRAS = engines,polars,spark
+.recipes/.installed: EXTRAS = recipes
+.airflow/.installed: EXTRAS = airflow,client
+.engines/.installed .recipes/.installed .airflow/.installed: pyproject.toml setup.py
+	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --editable '.[$(EXTRAS)]'
+	touch $@
 
 # Lines of Python and of C that the suite runs; TESTS="-m quick" takes the quick tests. Needs gcc.
 TESTS ?=
@@ -92,5 +110,5 @@ ci:
 	.ci/run
 
 clean:
-	rm -rf build dist $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis src/*.egg-info src/trackparse/records/kernel/*.so
+	rm -rf build dist $(VENV) .engines .recipes .airflow .mypy_cache .pytest_cache .ruff_cache .hypothesis src/*.egg-info src/trackparse/records/kernel/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
