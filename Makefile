@@ -42,7 +42,7 @@ recipes: .engines/.installed .recipes/.installed .airflow/.installed
 	.recipes/bin/python -m pytest -q tests/recipes/test_orchestrators.py
 	.airflow/bin/python -m pytest -q tests/recipes/test_airflow.py
 
-.engines/.installed: EXTRAS = engines,polars,spark
+.engines/.installed: EXTRAS = cli,engines,polars,spark
 .recipes/.installed: EXTRAS = recipes
 .airflow/.installed: EXTRAS = airflow,client
 .engines/.installed .recipes/.installed .airflow/.installed: pyproject.toml setup.py
