@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup quick test lint format engines recipes coverage bench writers oracle mutations torture faults flat tsan bombs fuzz ci clean
+.PHONY: setup quick test lint format engines recipes peaks bars coverage bench writers oracle mutations torture faults flat tsan bombs fuzz ci clean
 
 setup: $(BIN)/.installed
 
@@ -41,6 +41,16 @@ recipes: .engines/.installed .recipes/.installed .airflow/.installed
 	.engines/bin/python -m pytest -q tests/recipes/test_loaders.py
 	.recipes/bin/python -m pytest -q tests/recipes/test_orchestrators.py
 	.airflow/bin/python -m pytest -q tests/recipes/test_airflow.py
+
+# Memory that each engine takes for 1,000,000 and for 4,000,000 rows: the figures of docs/lake.md. Some minutes.
+PEAKS ?= --rows 1000000 --rows 4000000
+peaks: .engines/.installed
+	.engines/bin/python tests/support/peaks.py $(PEAKS)
+
+# How late an event loop is while a log passes it, and what a filter of Polars costs; with nothing else at work.
+bars: setup
+	$(BIN)/python tests/torture/loop_lag.py
+	$(BIN)/python tests/torture/scan_cpu.py
 
 .engines/.installed: EXTRAS = cli,engines,polars,spark
 .recipes/.installed: EXTRAS = recipes
