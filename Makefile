@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup quick test lint format docs notebook coverage bench writers oracle mutations torture faults flat lookup stores tsan bombs fuzz ci clean
+.PHONY: setup quick test lint format docs notebook engines recipes peaks bars coverage bench writers oracle mutations torture faults flat lookup stores tsan bombs fuzz ci clean
 
 setup: $(BIN)/.installed
 
@@ -35,6 +35,7 @@ format: setup
 # Runs docs/notebook.ipynb in a kernel, and stores what its cells print and draw. The suite runs the cells, too.
 notebook: setup
 	$(BIN)/python tests/support/run_notebook.py docs/notebook.ipynb
+
 # The documentation as a site, in build/docs; its tools are in an environment of their own. SITE=... takes another folder.
 SITE ?= build/docs
 docs:
@@ -42,6 +43,34 @@ docs:
 	$(SITE)-venv/bin/python -m pip install --quiet --no-compile '.[docs,client,polars]'
 	$(SITE)-venv/bin/sphinx-build -q -E -W --keep-going -d $(SITE)-doctrees docs $(SITE)
 	$(SITE)-venv/bin/python docs/check.py $(SITE)
+
+# Tests with engines, lakes and loaders, which the suite skips where they are not installed. Spark needs a JRE.
+engines: .engines/.installed
+	PYTHONDEVMODE=1 .engines/bin/python -m pytest -q tests/engines
+
+# Recipes of the docs that CI leaves out, each with what it is for: some minutes, and 2 GB of packages.
+recipes: .engines/.installed .recipes/.installed .airflow/.installed
+	.engines/bin/python -m pytest -q tests/recipes/test_loaders.py
+	.recipes/bin/python -m pytest -q tests/recipes/test_orchestrators.py
+	.airflow/bin/python -m pytest -q tests/recipes/test_airflow.py
+
+# Memory that each engine takes for 1,000,000 and for 4,000,000 rows: the figures of docs/lake.md. Some minutes.
+PEAKS ?= --rows 1000000 --rows 4000000
+peaks: .engines/.installed
+	.engines/bin/python tests/support/peaks.py $(PEAKS)
+
+# How late an event loop is while a log passes it, and what a filter of Polars costs; with nothing else at work.
+bars: setup
+	$(BIN)/python tests/torture/loop_lag.py
+	$(BIN)/python tests/torture/scan_cpu.py
+
+.engines/.installed: EXTRAS = cli,engines,polars,spark
+.recipes/.installed: EXTRAS = recipes
+.airflow/.installed: EXTRAS = airflow,client
+.engines/.installed .recipes/.installed .airflow/.installed: pyproject.toml setup.py
+	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --editable '.[$(EXTRAS)]'
+	touch $@
 
 # Lines of Python and of C that the suite runs; TESTS="-m quick" takes the quick tests. Needs gcc.
 TESTS ?=
@@ -113,5 +142,5 @@ ci:
 	.ci/run
 
 clean:
-	rm -rf build dist $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis src/*.egg-info src/trackparse/records/kernel/*.so
+	rm -rf build dist $(VENV) .engines .recipes .airflow .mypy_cache .pytest_cache .ruff_cache .hypothesis src/*.egg-info src/trackparse/records/kernel/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

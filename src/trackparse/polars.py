@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Unpack, cast
+from itertools import islice
+from typing import TYPE_CHECKING, Final, Unpack
 
 import polars as pl
 import pyarrow as pa
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from trackparse.options import DatasetOptions
 
 __all__ = ["scan_log"]
+
+# Batches that go into one frame where few of their rows may be left: each frame costs Polars as much as 500 rows.
+_FILTERED_AT_ONCE: Final = 8
 
 
 def scan_log(
@@ -60,35 +64,37 @@ def scan_log(
             if rows == 0:
                 return
 
-    return register_io_source(
-        frames, schema=lambda: _frame(pa.Table.from_batches([], schema=logs.schema)).schema, is_pure=True
-    )
+    return register_io_source(frames, schema=lambda: _empty(logs.schema).schema, is_pure=True)
 
 
 def _frames(logs: LogDataset, columns: list[str] | None, predicate: pl.Expr | None) -> Iterator[pl.DataFrame]:
-    """The rows that meet the predicate, a frame for each batch, and at least one."""
+    """The rows that meet the predicate: a frame for each batch, or for several that were filtered; at least one."""
     asked: DatasetOptions = {}
     looked_at = [] if predicate is None else predicate.meta.root_names()
     inside = logs.payload_columns
-    if columns is not None:
-        names = dict.fromkeys((*columns, *looked_at))
-        asked["columns"] = [name for name in names if name not in inside]
-        asked["payload_columns"] = {name: inside[name] for name in names if name in inside}
+    at_once = 1
     # One that looks at no column, such as pl.lit(False), and one that looks at a payload column with the name of a
     # column of the log, are for the frames.
     if predicate is not None and looked_at and not any(name in inside and name in COLUMNS for name in looked_at):
         asked["where"] = _Meeting(predicate, logs.where)
         predicate = None
+        looked_at = [name for name in looked_at if name not in COLUMNS]  # those that the dataset has to find
+        at_once = _FILTERED_AT_ONCE
+    if columns is not None:
+        names = dict.fromkeys((*columns, *looked_at))
+        asked["columns"] = [name for name in names if name not in inside]
+        asked["payload_columns"] = {name: inside[name] for name in names if name in inside}
     with logs.open(**asked) as log:
         yield _asked_for(_empty(log.schema), columns, None)
         for batch in log:
-            yield _asked_for(_frame(pa.Table.from_batches([batch])), columns, predicate)
+            batches = [batch, *islice(log, at_once - 1)]
+            yield _asked_for(_frame(batches), columns, predicate)
 
 
 def _asked_for(frame: pl.DataFrame, columns: list[str] | None, predicate: pl.Expr | None) -> pl.DataFrame:
     if predicate is not None:
         frame = frame.filter(predicate)
-    return frame if columns is None else frame.select(columns)
+    return frame if columns is None or columns == frame.columns else frame.select(columns)
 
 
 class _Meeting(Selection):
@@ -107,8 +113,8 @@ class _Meeting(Selection):
 
     def mask(self, batch: pa.RecordBatch) -> pa.BooleanArray:
         """True for each row that meets both."""
-        frame = _frame(pa.Table.from_batches([batch]))
-        met = frame.select(met=self._predicate.fill_null(False))["met"].to_arrow()
+        frame = _frame([batch])
+        met = frame.select(met=self._predicate)["met"].to_arrow()
         if self._also is None:
             return met
         import pyarrow.compute as pc
@@ -117,8 +123,9 @@ class _Meeting(Selection):
 
 
 def _empty(schema: pa.Schema) -> pl.DataFrame:
-    return _frame(pa.Table.from_batches([], schema=schema))
+    return pl.DataFrame(pa.Table.from_batches([], schema=schema))
 
 
-def _frame(table: pa.Table) -> pl.DataFrame:
-    return cast("pl.DataFrame", pl.from_arrow(table))
+def _frame(batches: list[pa.RecordBatch]) -> pl.DataFrame:
+    # One batch by itself: a table of it takes twice as long.
+    return pl.DataFrame(batches[0] if len(batches) == 1 else pa.Table.from_batches(batches))
