@@ -27,7 +27,7 @@ ORDER = [
     ["joined"],
     ["reader"],
     ["datasets"],
-    ["convert", "aio", "polars"],
+    ["convert", "aio", "polars", "spark"],
     ["client"],
     ["testing"],
     ["__init__"],
@@ -46,6 +46,9 @@ INSIDE_FOR_CLI = {
     *(("convert.outputs", name) for name in ("Output", "check_places", "in_folder", "make_folder", "name_in")),
     *(("convert.outputs", name) for name in ("named_after", "rejects_beside", "shown")),
     ("options", "convert_options"),
+    # What --payload takes has to mean the same in the options of Spark.
+    *(("columns.payload", name) for name in ("PayloadColumns", "payload_columns_of")),
+    ("schema", "PAYLOAD_TYPES"),
     # One way to end by a signal, for the command line and for its workers.
     *(("signals", name) for name in ("INTERRUPTED", "TERMINATED", "ended", "listen", "signals_held")),
     # Before it waits for the service, ``fetch`` tries to write where the file will be.
