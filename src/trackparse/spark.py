@@ -68,7 +68,7 @@ _ADVICE: Final = {
     "limits": f"if that is right, raise the limit by an option: {', '.join(_LIMITS)}",
     "members": "name the logs in the archive with the option members",
     "columns": "name the columns that you want with the option columns",
-    "filesystem": "copy the logs to a place that can be read by such a URL",
+    "filesystem": "write s3:// for s3a://; copy logs of another store to one of these places",
 }
 
 
