@@ -67,7 +67,8 @@ _ADVICE: Final = {
     "on_error": "the option mode keeps bad records in a column (PERMISSIVE), or leaves them out (DROPMALFORMED)",
     "limits": f"if that is right, raise the limit by an option: {', '.join(_LIMITS)}",
     "members": "name the logs in the archive with the option members",
-    "columns": "name the columns that you want with the option columns",
+    # Columns are always named, so this is about a column "log" of the log's own.
+    "columns": "leave 'log' out of the option columns, or rename the column in the log's header",
     "filesystem": "write s3:// for s3a://; copy logs of another store to one of these places",
 }
 

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -364,17 +365,40 @@ def test_only_a_session_is_registered_with() -> None:
         module.register(3)
 
 
+def in_this_process(options: dict[str, str]) -> list[dict[str, Any]]:
+    """What Spark gets of all partitions, without Spark."""
+    source = module._LogSource(options)
+    reader = source.reader(source.schema())
+    return [row for partition in reader.partitions() for batch in reader.read(partition) for row in batch.to_pylist()]
+
+
+def test_the_other_options_reach_the_reader(tmp_path: Path) -> None:
+    log = tmp_path / "log.zip"
+    header = HEADER.replace(b"\n", b";note\n")
+    with zipfile.ZipFile(log, "w") as archive:
+        for name, value in (("a.csv", b'"x\\""'), ("b.csv", b'"y"')):
+            archive.writestr(name, header + GOOD[:-1] + b";" + value + b"\n")
+    named = {"path": str(log), "columns": "note"}
+    assert in_this_process(named) == [{"note": 'x\\"'}, {"note": "y"}]
+    assert in_this_process({**named, "members": "b.csv, b*"}) == [{"note": "y"}]
+    with pytest.raises(trackparse.RecordError):
+        in_this_process({**named, "dialect": "RFC4180"})
+    with pytest.raises(trackparse.LimitError, match="raise the limit by an option"):
+        in_this_process({**named, "max_members": "1"})
+    own = tmp_path / "own.csv"
+    own.write_bytes(HEADER.replace(b"hwid", b"log") + GOOD)
+    with pytest.raises(trackparse.HeaderError, match="; leave 'log' out of the option columns, or rename"):
+        in_this_process({"path": str(own), "columns": "log"})
+
+
 def test_bad_records_without_end_are_an_error_and_fill_no_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_WAITING_MOST", 1 << 20)
     path = tmp_path / "log.csv"
     path.write_bytes(HEADER + GOOD + b"2021;T-1;user;device;sent;\n" * 200_000)
-    source = module._LogSource({"path": str(path), "mode": "PERMISSIVE"})
-    reader = source.reader(source.schema())
-    (partition,) = reader.partitions()
     with pytest.raises(trackparse.LimitError, match=r"line 3 .* bytes of bad records follow each other; look at what"):
-        list(reader.read(partition))
+        in_this_process({"path": str(path), "mode": "PERMISSIVE"})
 
 
 @pytest.mark.parametrize("folder", ["plain", "days [1]"])
