@@ -31,9 +31,10 @@ if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
 
 from trackparse import spark as module
 
+# What Spark does on this side: an import, and sockets that it leaves to the collection of garbage (4.0).
 pytestmark = [
-    # Of imports of Spark's own.
     pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
 ]
 
 ROOT = Path(__file__).parent.parent.parent
