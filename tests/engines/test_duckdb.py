@@ -29,7 +29,9 @@ def threads() -> list[str]:
 
 def test_a_limit_stops_early_and_ends_the_thread(path: Path) -> None:
     inflated: list[int] = []
-    ds = trackparse.dataset(path, block_size=10_000, progress=lambda stats: inflated.append(stats.bytes_inflated))
+    ds = trackparse.dataset(
+        path, block_size=10_000, progress=lambda progress: inflated.append(progress.stats.bytes_inflated)
+    )
     with duckdb.connect() as connection:
         found = connection.sql("FROM ds LIMIT 5").fetchall()
         assert found == [tuple(row.values()) for row in ds.head(5).to_pylist()]

@@ -56,8 +56,8 @@ if via == "s3fs":
     import s3fs
     options["filesystem"] = s3fs.S3FileSystem(endpoint_url=f"http://{address}")
 
-def progress(stats):
-    if stats.bytes_read < float(share) * stats.bytes_total:
+def progress(told):
+    if told.bytes_read < float(share) * told.bytes_total:
         return
     if how == "exception":
         raise ValueError("in the middle")
