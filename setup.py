@@ -51,7 +51,7 @@ class BuildKernel(build_ext):
 
 if sysconfig.get_config_var("Py_GIL_DISABLED"):
     sys.exit(
-        "trackparse does not support free-threaded Python, which has no stable ABI for its C kernel: "
+        "trackparse does not support free-threaded Python, which cannot load what is built for the stable ABI: "
         "use the ordinary build of the same version"
     )
 

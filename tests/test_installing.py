@@ -1,4 +1,4 @@
-"""What it is called where it is installed from, and what is said where something with its name is there, too."""
+"""Names, and what is around an installation: another package of the name, no isal, pinned actions, hooks."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import trackparse
 from trackparse import distribution
+from trackparse.testing.sample import write_sample
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -95,3 +96,27 @@ def test_nothing_is_told_where_it_is_installed_alone(tmp_path: Path) -> None:
 def test_the_command_keeps_its_name() -> None:
     assert PROJECT["scripts"] == {"trackparse": "trackparse.cli:main"}
     assert NAME == distribution.NAME == "trackparse-pushwoosh"
+
+
+def test_without_isal_zlib_reads_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "log.zip"
+    write_sample(path, rows=100)
+    code = "import sys; sys.modules['isal'] = None; import trackparse; from trackparse.archive import inflate; "
+    code += "print(inflate.igzip_lib, trackparse.read_log(sys.argv[1])['tracking_code'].to_pylist())"
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert done.stdout == f"None {trackparse.read_log(path)['tracking_code'].to_pylist()}\n"
+
+
+def test_actions_are_pinned_by_hash() -> None:
+    workflows = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+    used = [line for path in workflows for line in path.read_text(encoding="utf-8").splitlines() if "uses:" in line]
+    assert len(used) > 5
+    for line in used:
+        pinned = r"[\w-]+/[\w-]+@[0-9a-f]{40} # v[\d.]+"
+        assert re.fullmatch(rf" *(?:- )?uses: (?:{pinned}|\./\.github/workflows/\w+\.yml)", line), line
+
+
+def test_hooks_run_the_tools_of_the_environment_and_fetch_none() -> None:
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    assert hooks.count("- repo:") == hooks.count("- repo: local") > 0
+    assert hooks.count("- id:") == hooks.count("language: system") == hooks.count("entry: .venv/bin/")

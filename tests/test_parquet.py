@@ -312,7 +312,9 @@ def test_the_memory_of_a_conversion_is_given_back(dest: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code, *logs, dest], check=True, capture_output=True)
     before, *after = map(int, done.stdout.split())
     # 25 MiB more: what the conversion imported, and blocks that are kept for the next one. Not given back: 50 to 110.
-    assert max(after) <= before + 40, (before, after)
+    # The allocator of pyarrow 19 and 20 keeps more of it: 60 to 70, however many conversions there are.
+    gives_back = int(pa.__version__.partition(".")[0]) >= 21
+    assert max(after) <= before + (40 if gives_back else 85), (before, after)
 
 
 def test_the_metadata_say_what_wrote_it_and_from_what(log: Path, dest: Path) -> None:
