@@ -20,7 +20,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"columns": b"status"}, TypeError, "columns=b'status': expected a list of names"),
     ({"columns": 7}, TypeError, "columns=7: expected a list of names"),
     ({"columns": ["status", 7]}, TypeError, "columns: 7 is not a name: expected a string"),
-    ({"columns": []}, trackparse.OptionError, "columns=[]: name at least one column"),
+    ({"columns": []}, trackparse.OptionError, "columns=[]: name at least one column, here or in payload_columns"),
     ({"columns": ["status"] * 2}, trackparse.OptionError, "columns=['status', 'status']: a column is named twice"),
     ({"columns": ["app_code"]}, trackparse.OptionError, "no column 'app_code' in this log: did you mean 'appCode'?"),
     (
@@ -101,6 +101,7 @@ WRONG_FOR_CONVERT: list[tuple[dict[str, Any], type[Exception], str]] = [
     ),
     ({"row_group_size": 0}, trackparse.OptionError, "row_group_size=0: expected 1 or more rows"),
     ({"row_group_size": 1.5}, TypeError, "row_group_size=1.5: expected a whole number of rows"),
+    ({"bloom_filters": "hwid"}, TypeError, "bloom_filters='hwid': expected a list of names, such as ['hwid']"),
     ({"on_damage": "skip"}, trackparse.OptionError, "on_damage='skip': expected one of: raise, keep"),
     ({"rejects": 1}, TypeError, "rejects=1: expected a path or a URL"),
     (
@@ -183,7 +184,7 @@ def test_a_source_of_a_wrong_kind_says_what_a_source_is() -> None:
 
 
 def test_each_option_is_explained_where_help_shows_it() -> None:
-    ours = {"compression", "row_group_size", "rejects", "on_damage"}
+    ours = {"compression", "row_group_size", "bloom_filters", "rejects", "on_damage"}
     assert {*CONVERT_DEFAULTS} - {*READ_DEFAULTS} == ours
     for function, names in ((trackparse.open_log, {*READ_DEFAULTS}), (trackparse.convert_log, ours)):
         assert {*re.findall(r"^    - ``(\w+)``: ", function.__doc__ or "", re.MULTILINE)} == names
