@@ -70,7 +70,8 @@ def test_the_examples_that_it_prints_work(tmp_path: Path) -> None:
             )
             assert run.stderr == ""
             assert "50 rows" in run.stdout or "records=50" in run.stdout
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.parquet", "tracking_log.parquet"]
+    yesterday = datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{yesterday}.parquet", "log.parquet"]
 
 
 def test_it_fails_as_it_is_told_to(tmp_path: Path) -> None:
