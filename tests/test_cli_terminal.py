@@ -29,7 +29,7 @@ from rich.cells import cell_len
 from support.cli import PROGRAM, csv_of, run, with_bad, with_text
 from trackparse.cli import cli
 from trackparse.testing import TOKEN, FakeService
-from trackparse.testing.sample import write_sample
+from trackparse.testing.sample import sample_rows, write_sample
 
 YESTERDAY = datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=1)
 COLOUR = re.compile(rb"\x1b\[(?:\d+;)*(?:3[0-7]|9[0-7]|38;[\d;]+)m")
@@ -354,6 +354,7 @@ def at_width(width: int, monkeypatch: pytest.MonkeyPatch, *arguments: object, **
 
 
 WIDTHS = (20, 40, 80, 120, 200)
+SENT = sum(row[4] == "sent" for row in sample_rows(6_000))
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -381,7 +382,14 @@ def test_head_fits_it_with_wide_letters(tmp_path: Path, monkeypatch: pytest.Monk
 def test_stats_fits_the_terminal(width: int, by: str | None, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = ["--by", by] if by else []
     lines = at_width(width, monkeypatch, "stats", folder / "log.zip", "-q", *options)
+    assert lines == at_width(width, monkeypatch, "stats", folder / "log.zip", "-q", *options, TERM="dumb")
     assert max(map(cell_len, lines)) <= width
+    sent = next(line for line in lines if line.startswith("  sent"))
+    assert sent.split()[1] == f"{SENT:,}"
+    assert ("█" in sent) == (width >= 80)
+    if not by and width >= 40:
+        at = lines.index("failures") + 1
+        assert all(line.split()[-1].isdigit() for line in lines[at : lines.index("", at)])
     if by == "message" and width >= 40:
         head = lines[lines.index("by message") + 1].split()
         wanted = ["message", "records", "opened/sent"]

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import datetime
 import os
+import pty
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
@@ -15,7 +20,7 @@ from rich.console import Console
 import trackparse
 from support.service import client_of
 from trackparse.bars import OneLine, cut
-from trackparse.testing import FakeService
+from trackparse.testing import FakeService, Reply
 from trackparse.testing.sample import write_sample
 
 YESTERDAY = datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=1)
@@ -122,3 +127,81 @@ def test_what_a_narrow_terminal_says_of_waiting() -> None:
         drawing.add_task("2021-04-20, 2 of 3: waiting, 12 s", total=None)
         [line] = console.render_lines(drawing.get_renderable(), pad=False)
     assert "".join(segment.text for segment in line).rstrip() == "2021-04-20, 2 of 3: waiting, 12 s"
+
+
+def drawn_on_terminal(work: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """What comes to a terminal of 60 cells that is standard error."""
+    for name, value in {"TERM": "xterm-256color", "COLUMNS": "60"}.items():
+        monkeypatch.setenv(name, value)
+    ours, theirs = pty.openpty()
+    screen: list[bytes] = []
+
+    def read() -> None:
+        with suppress(OSError):  # nobody holds the other end any more
+            while data := os.read(ours, 1 << 16):
+                screen.append(data)
+
+    reading = Thread(target=read)
+    reading.start()
+    with os.fdopen(theirs, "w", encoding="utf-8", buffering=1) as output, monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", output)
+        work()
+    reading.join()
+    os.close(ours)
+    return b"".join(screen)
+
+
+def read_half(log: Path) -> trackparse.LogReader:
+    reader = trackparse.open_log(log, progress=True, block_size=10_000)
+    for _ in range(4):
+        next(reader)
+    return reader
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda log: trackparse.read_log(log, progress=True),
+        lambda log: trackparse.convert_log(log, log.parent / "log.parquet", progress=True),
+        lambda log: read_half(log).close(),
+        lambda log: read_half(log) and None,  # dropped
+    ],
+    ids=["read", "converted", "closed", "dropped"],
+)
+def test_a_bar_goes_when_its_log_does(
+    work: Callable[[Path], object], logs: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = drawn_on_terminal(lambda: work(logs[0]), monkeypatch)
+    assert b"a.zip" in screen
+    assert screen.count(b"\x1b[?25l") == screen.count(b"\x1b[?25h") == 1
+    assert screen.endswith(b"\x1b[2K")
+
+
+def test_the_bar_of_the_client_is_there_while_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    with FakeService(rows=20, ready_after=2) as service, client_of(service) as client:
+        screen = drawn_on_terminal(lambda: client.open_log(YESTERDAY, progress=True).read_all(), monkeypatch)
+        service.reply("getResults", Reply.refusal(210, "Argument error"))
+        with pytest.raises(trackparse.ApiError):
+            client.open_log(YESTERDAY, progress=True)
+    assert f"{YESTERDAY}: waiting, ".encode() in screen
+    assert screen.count(b"\x1b[?25l") == screen.count(b"\x1b[?25h") == 1
+
+
+def test_a_bar_in_a_notebook_stays_as_it_was_last(logs: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+
+    class Handle:
+        def update(self, shown: Any) -> None:
+            drawn.append(shown.data)
+
+    def display(shown: Any, *, display_id: bool) -> Handle:
+        drawn.append(shown.data)
+        return Handle()
+
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    monkeypatch.setattr("IPython.display.display", display)
+    trackparse.dataset(logs, progress=True).to_table()
+    assert len(drawn) >= 2
+    assert "b.zip, 2 of 2" in drawn[-1]
+    assert "100%" in drawn[-1]
+    assert drawn[-1].startswith("<pre")

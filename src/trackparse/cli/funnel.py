@@ -11,12 +11,15 @@ from trackparse.cli.output import aligned, escaped, is_terminal, say, shortened,
 from trackparse.cli.tally import FAILED, FUNNEL, Tally
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from trackparse.cli.findings import Findings
     from trackparse.cli.groups import By, Groups
     from trackparse.cli.tally import Totals
 
 _WIDEST = 60  # characters of a value
 _BAR = 30  # cells of the longest bar
+_SHORTEST_BAR = 5
 _NARROWEST = 12  # cells of a value in a table
 _SHOWN_IF_ANY = ("filtered", "members_left_out")
 _COLOURS = {"created": "blue", "sent": "cyan", "delivered": "green", "opened": "magenta", FAILED: "red"}
@@ -157,13 +160,12 @@ def _table(title: str, by: str, names: Sequence[str], rows: Sequence[Mapping[str
 
 def _draw_table(title: str, names: Sequence[str], rows: Sequence[Mapping[str, str]]) -> None:
     from rich.cells import cell_len
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from trackparse.bars import cut
 
-    console = Console(highlight=False, width=terminal_width())
+    console = _console()
     widths = {name: max(cell_len(row[name]) for row in rows) for name in names}
     widths["value"] = min(widths["value"], max(console.width // 3, _NARROWEST))
     room = console.width - 2 - widths["value"]
@@ -203,27 +205,46 @@ def _print(title: str, rows: Sequence[Row], bars: Sequence[int] = ()) -> None:
 
 
 def _draw(title: str, rows: Sequence[Row], bars: Sequence[int]) -> None:
-    from rich.console import Console
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False, width=terminal_width())
+    from trackparse.bars import cut
+
+    console = _console()
+    indent = "  " if title else ""
+    names, counts, meanings = (max(map(cell_len, column)) for column in zip(*rows, strict=True))
+    # Numbers are whole in any width: first goes the bar, then the remark, which may also fill several lines, and then a
+    # name is cut.
+    room = console.width - len(indent) - counts - 2
+    remarked = meanings > 0 and room - min(names, _NARROWEST) - 2 >= min(meanings, _NARROWEST)
+    names = max(min(names, room - (min(meanings, _NARROWEST) + 2 if remarked else 0)), 1)
+    longest = min(_BAR, room - names - 2 - (meanings + 2 if remarked else 0)) if bars else 0
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
-    if bars:
+    if longest >= _SHORTEST_BAR:
         table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    if remarked:
+        table.add_column(overflow="fold")
     cell = "█" if "utf" in console.encoding else "#"
     for number, (what, count, meaning) in enumerate(rows):
-        bar = [Text(cell * _cells(bars, number), _COLOURS.get(what, ""))] if bars else []
-        table.add_row(Text(f"  {what}" if title else what), Text(count), *bar, Text(meaning, "dim"))
+        bar = [Text(cell * _cells(bars, number, longest), _COLOURS.get(what, ""))] if longest >= _SHORTEST_BAR else []
+        remark = [Text(meaning, "dim")] if remarked else []
+        table.add_row(Text(f"{indent}{cut(what, names)}"), Text(count), *bar, *remark)
     with writing():
         if title:
             console.print(Text(f"\n{title}", "bold"))
         console.print(table)
 
 
-def _cells(bars: Sequence[int], number: int) -> int:
+def _console() -> Console:
+    from rich.console import Console
+
+    # A height as well, or rich takes a terminal that calls itself dumb for 80 cells wide.
+    return Console(highlight=False, width=terminal_width(), height=25)
+
+
+def _cells(bars: Sequence[int], number: int, longest: int) -> int:
     """The length of a bar in cells: at least one, unless the number is 0."""
-    return -(-bars[number] * _BAR // max(*bars, 1))
+    return -(-bars[number] * longest // max(*bars, 1))

@@ -71,8 +71,10 @@ def _listed(columns: Sequence[str], rows: Iterable[Sequence[str]], width: int) -
 
 
 def _wide_cell(value: object, width: int) -> str:
-    text = str(getattr(value, "text", "")) if isinstance(value, Mapping) else str(value or "")
-    return shortened(escaped(text[:width] + text[-width:] if len(text) > 2 * width else text), width)
+    """The value with at most ``width`` characters, before it is cut to its column: a description may have 16 MiB."""
+    if isinstance(value, Mapping):
+        return escaped(str(getattr(value, "text", ""))[: width + 1])
+    return shortened(escaped(shortened(str(value or ""), width)), width)
 
 
 def _fitted(column: str, text: str, width: int) -> str:
