@@ -43,7 +43,10 @@ INSIDE_FOR_CLI = {
     ("atomic", "identity"),
     # Standard input and URLs are logs, too, with bars, and each output has an option that names it.
     *(("convert.jobs", name) for name in ("Job", "run_jobs")),
-    *(("convert.outputs", name) for name in ("Output", "check_places", "in_folder", "make_folder", "name_in")),
+    *(
+        ("convert.outputs", name)
+        for name in ("Output", "check_partition_by", "check_places", "in_folder", "make_folder", "name_in")
+    ),
     *(("convert.outputs", name) for name in ("named_after", "rejects_beside", "shown")),
     ("options", "convert_options"),
     # One way to end by a signal, for the command line and for its workers.

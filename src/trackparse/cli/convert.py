@@ -27,7 +27,16 @@ from trackparse.cli.outcomes import outcome_of, tell
 from trackparse.cli.output import Command, check_is_no_output, expected
 from trackparse.cli.places import PlaceType
 from trackparse.cli.progress import progress_bar
-from trackparse.convert.outputs import Output, check_places, make_folder, name_in, named_after, rejects_beside, shown
+from trackparse.convert.outputs import (
+    Output,
+    check_partition_by,
+    check_places,
+    make_folder,
+    name_in,
+    named_after,
+    rejects_beside,
+    shown,
+)
 from trackparse.signals import signals_held
 
 
@@ -35,6 +44,13 @@ def _rejects_name(ctx: click.Context, param: click.Parameter, value: Output | No
     if value is not None and PurePath(shown(value)).suffix.lower() not in (".jsonl", ".parquet"):
         raise click.BadParameter(f"{shown(value)}: expected a name that ends in .jsonl or .parquet")
     return value
+
+
+def _partition_names(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
+    try:
+        return check_partition_by([name.strip() for name in value.split(",")]) if value else ()
+    except OptionError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 @click.command(cls=Command)
@@ -46,6 +62,12 @@ def _rejects_name(ctx: click.Context, param: click.Parameter, value: Output | No
     type=PlaceType(file_okay=False),
     metavar="DIR",
     help="Directory to write to, or its URL; it is made if missing. [default: that of the log; for a URL, this one]",
+)
+@click.option(
+    "--partition-by",
+    callback=_partition_names,
+    metavar="NAMES",
+    help="Columns whose values become folders in DIR, as Hive has them, with commas between: date, or date,appCode.",
 )
 @click.option(
     "-j",
@@ -84,6 +106,7 @@ def convert(
     output: Output | None,
     directory: Output | None,
     rejects: Output | None,
+    partition_by: tuple[str, ...],
     jobs: int,
     existing: Any,
     strict: bool,
@@ -96,6 +119,9 @@ def convert(
     The file has the name of the log with .parquet in place of .zip, .csv or .csv.gz. It appears when it is complete. A
     log that cannot be read does not stop the others, but the exit code is not 0 then.
 
+    With --partition-by the records of a LOG go to a file of its name for each partition, such as
+    DIR/date=2021-04-20/appCode=C90C0-0E786/log.parquet, when it has been read to its end.
+
     Bad records are written to a file beside the Parquet file, log.rejects.jsonl for log.parquet, each with its place,
     the reason and its bytes. Their number is printed on standard error. The exit code is 0 all the same; with --strict
     a bad record is an error. A damaged archive is an error; with --keep-partial the records that can be read are kept,
@@ -106,6 +132,7 @@ def convert(
       trackparse convert tracking_log.zip
       trackparse convert '2021-04-*.zip' --to parquet/ --jobs 4
       trackparse convert days/ --to lake/ --existing skip
+      trackparse convert days/ --to lake/ --partition-by date,appCode --jobs 2
       trackparse convert tracking_log.zip -o opened.parquet --status opened --columns timestamp,hwid
       curl -sL "$LINK" | trackparse convert - -o tracking_log.parquet
       trackparse convert s3://push-logs/2021-04-20.zip --to s3://lake/push
@@ -116,10 +143,13 @@ def convert(
     with signals_held():  # imports modules, some of which turn the exception of a signal into another error
         from trackparse.convert.jobs import Job, run_jobs
         from trackparse.options import convert_options
-    outputs = _destinations(inputs, output, directory, rejects, strict)
+    if partition_by and directory is None:
+        raise click.UsageError("--partition-by makes many files: name their directory with --to")
+    lake = directory if partition_by else None
+    outputs = _destinations(inputs, output, directory, rejects, strict, lake)
     asked = convert_options(options_of(strict, keep_partial, options))  # type: ignore[arg-type]
     todo = [
-        Job(log.name, log.size, log.time, log.source, dest, rejects, asked, existing, expected)
+        Job(log.name, log.size, log.time, log.source, dest, rejects, asked, existing, expected, partition_by, lake)
         for log, (dest, rejects) in zip(inputs, outputs, strict=True)
     ]
     try:
@@ -145,7 +175,12 @@ def convert(
 
 
 def _destinations(
-    inputs: Sequence[Input], output: Output | None, directory: Output | None, rejects: Output | None, strict: bool
+    inputs: Sequence[Input],
+    output: Output | None,
+    directory: Output | None,
+    rejects: Output | None,
+    strict: bool,
+    lake: Output | None,
 ) -> list[tuple[Output, Output | None]]:
     """The Parquet file and the file of rejects of each log."""
     if output is not None and directory is not None:
@@ -158,7 +193,7 @@ def _destinations(
         dest = output or _named_after(log, directory)
         if not name_in(dest):
             raise click.UsageError(f"{shown(dest)!r} is no file: name the file to write with -o")
-        outputs.append((dest, None if strict else rejects or rejects_beside(dest)))
+        outputs.append((dest, None if strict else rejects or rejects_beside(dest, lake)))
     return outputs
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path, PurePath
-from typing import IO, Final, Protocol, Unpack
+from typing import IO, Any, Final, Protocol, TypeAlias, Unpack
 
 import pyarrow as pa
 
@@ -44,8 +44,10 @@ class Sink(Protocol):
         """Close the file after an error, in whatever state it is: it will be removed."""
 
 
+NewSink: TypeAlias = Callable[[ColumnBuilder, Place, ConvertOptions, Mapping[str, str]], Sink]
+
 # By the suffix of the destination; of any other it is Parquet.
-_SINKS: Final[Mapping[str, type[Sink]]] = {".parquet": ParquetSink}
+_SINKS: Final[Mapping[str, NewSink]] = {".parquet": ParquetSink}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -71,6 +73,8 @@ class ConversionReport:
         damage. None for a sound archive.
     skipped: ``convert_logs`` found the log converted already. ``records`` and ``bytes_out`` are those of its file.
     error: why ``convert_logs`` could not convert the log; its file is as it was before, and all numbers are 0.
+    files: the Parquet files, as ``path``: that one; with ``partition_by`` one for each partition that the log has, and
+        ``path`` is the folder of all partitions.
 
     >>> report = trackparse.convert_log("tracking_log.zip", "tracking_log.parquet")
     >>> json.dumps(report.to_dict())
@@ -93,14 +97,12 @@ class ConversionReport:
     damage: ArchiveError | None
     skipped: bool = False
     error: Exception | None = None
+    files: tuple[Path | str, ...] = ()
 
-    def to_dict(self) -> dict[str, str | int | float | None]:
+    def to_dict(self) -> dict[str, str | int | float | list[str] | None]:
         """All fields but the table ``rejects``, as values that JSON has: paths and errors are strings."""
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "rejects"}
-        return {
-            name: value if value is None or isinstance(value, int | float) else printable(str(value))
-            for name, value in values.items()
-        }
+        return {name: _as_json(value) for name, value in values.items()}
 
     def __repr__(self) -> str:
         seconds = f"{self.seconds:.2f} s"
@@ -113,6 +115,12 @@ class ConversionReport:
             f"{rejected}{misfits}{damage}\n members={self.members}, bytes_in={self.bytes_in}, "
             f"bytes_inflated={self.bytes_inflated}, bytes_out={self.bytes_out}, {seconds}>"
         )
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [*map(_as_json, value)]
+    return value if value is None or isinstance(value, int | float) else printable(str(value))
 
 
 def convert_log(source: LogSource, dest: Destination, **options: Unpack[ConvertOptions]) -> ConversionReport:
@@ -153,9 +161,13 @@ def convert_log(source: LogSource, dest: Destination, **options: Unpack[ConvertO
 
 
 def convert(
-    source: LogSource, dest: Destination, asked: ConvertOptions, more_metadata: Mapping[str, str]
+    source: LogSource,
+    dest: Destination,
+    asked: ConvertOptions,
+    more_metadata: Mapping[str, str],
+    new_sink: NewSink | None = None,
 ) -> ConversionReport:
-    """As ``convert_log``, of complete options, with more metadata in the file."""
+    """As ``convert_log``, of complete options, with more metadata in the file, and perhaps with another output."""
     filesystem = asked["filesystem"]
     output = place_of(dest, filesystem)
     _check_is_other(output, source, filesystem)
@@ -182,7 +194,8 @@ def convert(
             unread.pop_all()  # from here on the reader closes it, whose thread may be in the middle of a read
             log = opened.enter_context(open_log(log_source, **read))
             segments = _Segments(log, keep_damaged=asked["on_damage"] == "keep")
-            _write(segments, log.builder, output, asked, metadata)
+            new_sink = new_sink or _SINKS.get(PurePath(output.name).suffix.lower(), ParquetSink)
+            _write(segments, new_sink(log.builder, output, asked, metadata), output)
         if rejects:
             # Once more: reading takes long.
             check_old_rejects(rejects.name, rejects.open_old())
@@ -204,6 +217,7 @@ def convert(
         rejects=log.rejects,
         rejects_path=rejects.name if rejects and stats.rejected else None,
         damage=segments.damage,
+        files=(output.name,),
     )
 
 
@@ -225,15 +239,7 @@ class _Segments:
             self.damage = damage.with_traceback(None)
 
 
-def _write(
-    segments: _Segments,
-    builder: ColumnBuilder,
-    output: Place,
-    options: ConvertOptions,
-    metadata: Mapping[str, str],
-) -> None:
-    kind = _SINKS.get(PurePath(output.name).suffix.lower(), ParquetSink)
-    sink = kind(builder, output, options, metadata)
+def _write(segments: _Segments, sink: Sink, output: Place) -> None:
     try:
         for group in segments:
             sink.write(group)

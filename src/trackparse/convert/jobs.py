@@ -21,9 +21,20 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, Unpack, get_ar
 import pyarrow as pa
 
 from trackparse.atomic import kept
+from trackparse.columns.builder import ColumnBuilder
 from trackparse.convert.conversion import ConversionReport, convert
-from trackparse.convert.outputs import Output, check_places, make_folder, name_in, named_after, rejects_beside, shown
-from trackparse.convert.places import place_of
+from trackparse.convert.outputs import (
+    Output,
+    check_partition_by,
+    check_places,
+    make_folder,
+    name_in,
+    named_after,
+    rejects_beside,
+    shown,
+)
+from trackparse.convert.partitions import FileList, Lake, PartitionSink
+from trackparse.convert.places import Folder, Place, place_of
 from trackparse.datasets import DatasetSource
 from trackparse.errors import ArchiveError, OptionError, TrackparseError, printable, suggestion
 from trackparse.options import ConvertOptions, convert_options
@@ -77,6 +88,7 @@ class Job:
     options: all other options of ``convert_log``.
     existing: what to do if the Parquet file exists.
     expected: whether an error ends this job only.
+    partition_by: the columns to partition by. lake: the folder of the partitions; ``dest`` has the name of their files.
     """
 
     name: str
@@ -88,6 +100,8 @@ class Job:
     options: ConvertOptions
     existing: Existing
     expected: Callable[[Exception], bool] = is_expected
+    partition_by: tuple[str, ...] = ()
+    lake: Output | None = None
 
 
 def run_jobs(
@@ -120,13 +134,15 @@ def run_job(job: Job, advance: Callable[[int], object]) -> ConversionReport:
     """The report of one job. ``advance`` is called with the number of bytes read so far."""
     try:
         made_of = _made_of(job)
-        if (done := _found(job, made_of)) is not None:
-            return done
         options: ConvertOptions = {
             **job.options,
             "rejects": job.rejects,
             "progress": lambda stats: advance(stats.bytes_read),
         }
+        if job.lake is not None:
+            return _run_partitioned(job, job.lake, options, made_of)
+        if (done := _found(job, made_of)) is not None:
+            return done
         with job.source() as source:
             return dataclasses.replace(convert(source, job.dest, options, made_of), source=job.name)
     except Exception as error:
@@ -138,11 +154,54 @@ def run_job(job: Job, advance: Callable[[int], object]) -> ConversionReport:
         return _report(job, error=error)
 
 
+def _run_partitioned(job: Job, folder: Output, options: ConvertOptions, made_of: Mapping[str, str]) -> ConversionReport:
+    lake = Lake(Folder(folder, options["filesystem"]), name_in(job.dest), job.partition_by)
+    if (done := _found_partitions(job, lake, made_of)) is not None:
+        return done
+    told = json.loads(made_of.get(MADE_OF, "{}"))
+    made: list[PartitionSink] = []
+
+    def new_sink(
+        builder: ColumnBuilder, output: Place, options: ConvertOptions, metadata: Mapping[str, str]
+    ) -> PartitionSink:
+        replace = job.existing == "replace"
+        made.append(PartitionSink(builder, output, options, metadata, lake=lake, made_of=told, replace=replace))
+        return made[0]
+
+    lake.folder.make_folder_of(lake.list_name)
+    with job.source() as source:
+        report = convert(source, lake.folder.path_of(lake.list_name), options, made_of, new_sink)
+    return dataclasses.replace(report, source=job.name, **_told(lake, made[0].files))
+
+
+def _told(lake: Lake, files: FileList) -> dict[str, Any]:
+    """What a report says of the files of a log."""
+    names = tuple(map(lake.folder.shown, files.files))
+    return {"path": lake.folder.shown(), "bytes_out": files.size, "files": names}
+
+
+def _found_partitions(job: Job, lake: Lake, made_of: Mapping[str, str]) -> ConversionReport | None:
+    """As ``_found``, of a log that is partitioned."""
+    if job.existing == "replace" or (old := lake.old_list()) is None:
+        return None
+    name = lake.folder.shown(lake.list_name)
+    if job.existing == "error" and old.whole:
+        raise _in_the_way(name, "the log was converted before: this is the list of its files")
+    if not _is_same(old.made_of, made_of, name) or not old.whole:
+        return None
+    lost, changed = lake.lost_or_changed(old)
+    if changed:
+        raise _in_the_way(lake.folder.shown(changed[0]), "the file has changed since it was made")
+    damage = ArchiveError(old.partial) if old.partial else None
+    return None if lost else _report(job, records=old.rows, damage=damage, skipped=True, **_told(lake, old))
+
+
 def _report(job: Job, **more: Any) -> ConversionReport:
     """The report of a job that converted nothing."""
     numbers = {field.name: 0 for field in dataclasses.fields(ConversionReport) if field.type in ("int", "float")}
-    given: dict[str, Any] = {**numbers, "rejects": _NO_REJECTS, "rejects_path": None, "damage": None, **more}
-    return ConversionReport(source=job.name, path=job.dest, **given)
+    given: dict[str, Any] = {**numbers, "path": job.dest if job.lake is None else job.lake}
+    given |= {"rejects": _NO_REJECTS, "rejects_path": None, "damage": None, **more}
+    return ConversionReport(source=job.name, **given)
 
 
 # ---- what is there already ----------------------------------------------------------------------------------
@@ -156,6 +215,8 @@ def _made_of(job: Job) -> dict[str, str]:
     name = printable(job.name if stored else os.path.abspath(job.name))  # noqa: PTH100
     log = {"name": name, "size": job.size, "time": job.time}
     options = {name: _plain(value) for name, value in job.options.items() if name not in _NOT_IN_FILE}
+    if job.partition_by:
+        options["partition_by"] = _plain(job.partition_by)
     # A filter may name a hundred thousand codes.
     digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()
     return {MADE_OF: json.dumps({**log, "options": digest}, sort_keys=True)}
@@ -188,19 +249,29 @@ def _found(job: Job, made_of: Mapping[str, str]) -> ConversionReport | None:
         return None
     with old:
         if job.existing == "error":
-            raise _in_the_way(job, "the file exists")
+            raise _in_the_way(job.dest, "the file exists")
         before, records, size, damage = _read_made_of(old)
+    if not _is_same(before, made_of, job.dest):
+        return None
+    return _report(job, records=records, bytes_out=size, damage=damage, skipped=True, files=(job.dest,))
+
+
+def _is_same(before: Mapping[str, Any], made_of: Mapping[str, str], place: Output) -> bool:
+    """Whether what stands in the place was made of this log, with these options, as it is now.
+
+    TrackparseError if it was made of another log, or if nobody knows.
+    """
     now = json.loads(made_of.get(MADE_OF, "{}"))
     if not now:
-        raise _in_the_way(job, "the file exists, and the size or the time of the log is not known")
+        raise _in_the_way(place, "the file exists, and the size or the time of the log is not known")
     if not before:
-        raise _in_the_way(job, "the file exists, and does not say of which log it was made")
+        raise _in_the_way(place, "the file exists, and does not say of which log it was made")
     # It may have been moved, or be named from another folder.
     if {**before, "name": ""} == {**now, "name": ""} and Path(before["name"]).name == Path(now["name"]).name:
-        return _report(job, records=records, bytes_out=size, damage=damage, skipped=True)
+        return True
     if before["name"] != now["name"]:
-        raise _in_the_way(job, f"the file was made of another log, {before['name']}")
-    return None
+        raise _in_the_way(place, f"the file was made of another log, {before['name']}")
+    return False
 
 
 def _read_made_of(file: Any) -> tuple[dict[str, Any], int, int, ArchiveError | None]:
@@ -218,9 +289,9 @@ def _read_made_of(file: Any) -> tuple[dict[str, Any], int, int, ArchiveError | N
         return {}, 0, 0, None
 
 
-def _in_the_way(job: Job, why: str) -> TrackparseError:
+def _in_the_way(place: Output, why: str) -> TrackparseError:
     return TrackparseError(
-        f"{shown(job.dest)}: {why}",
+        f"{shown(place)}: {why}",
         advice="write to another folder, or write over it with existing='replace'",
         option="existing",
     )
@@ -351,6 +422,7 @@ def convert_logs(
     dest: str | os.PathLike[str],
     *,
     jobs: int = 1,
+    partition_by: Iterable[str] = (),
     existing: Existing = "skip",
     on_report: Callable[[ConversionReport], object] | None = None,
     **options: Unpack[ConvertOptions],
@@ -363,6 +435,10 @@ def convert_logs(
 
     - ``jobs``: how many logs are converted at a time, each in a process of its own; at most one for two cores where all
       logs are larger than 4 MiB, since one log keeps two cores busy. Default: 1, in this process.
+    - ``partition_by``: names of columns whose values become folders, as Hive, Spark, DuckDB, Polars and pyarrow read
+      them: with ``("date", "appCode")`` the records of ``day.zip`` go to ``date=2021-04-20/appCode=C90C0-0E786/
+      day.parquet`` and so on, one file for each partition that the log has. ``"date"`` is made of the timestamp; the
+      others are known columns of text. These columns do not stand in the files. Default: no partitions.
     - ``existing``: what to do if the Parquet file of a log exists. ``"skip"`` (default): leave the log out if its file
       was made of it with the same options, and convert it again if its size or time, or the options, have changed. A
       file that this call did not make, or made of another log, is an error. ``"replace"``: convert it again.
@@ -377,9 +453,20 @@ def convert_logs(
     has a row twice. Raises what ``dataset`` raises for sources; OptionError and TypeError for options; OptionError if
     two logs would become one file.
 
+    With ``partition_by`` a folder ``_trackparse`` beside the partitions has a list of the files of each log,
+    ``day.json``, and ``day.rejects.jsonl``; readers of Hive partitions pass over it. A log counts as converted only
+    when all its files and the list are there. Its files get their names when it has been read to its end, and where it
+    was converted before those of partitions that it no longer has are removed. Null and empty text are one partition,
+    ``__HIVE_DEFAULT_PARTITION__``, which is read as null; characters that no folder may have are written as ``%XX``.
+    Memory does not grow with the log or with the number of partitions: what does not fit goes to a temporary file, in
+    ``dest`` or, for a store, where ``tempfile`` puts it. A value that is too long for the name of a folder, more
+    partitions than ``Limits.max_partitions`` and a column ``date`` of the log's own are errors of that log.
+
     >>> reports = trackparse.convert_logs("days/", "lake/", jobs=2, on_error="quarantine")
     >>> [report.source for report in reports if report.error]
     []
+    >>> trackparse.convert_logs("days/", "lake/", partition_by=("date", "appCode"))[0].files[0]
+    PosixPath('lake/date=2021-04-20/appCode=C90C0-0E786/2021-04-20.parquet')
     """
     asked = convert_options(options)
     for name, advice in _NOT_FOR_MANY.items():
@@ -389,16 +476,21 @@ def convert_logs(
         raise OptionError(f"existing={existing!r}{suggestion(str(existing), get_args(Existing))}")
     if not isinstance(jobs, int) or jobs < 1:
         raise OptionError(f"jobs={jobs!r}: expected 1 or more processes")
+    by = check_partition_by(partition_by)
     filesystem = asked["filesystem"]
     folder = _folder(dest, filesystem)
+    lake = folder if by else None
     quarantined = asked["on_error"] == "quarantine"
     todo = []
     for log in logs_of(sources, filesystem):
         if log.place is None:
             raise OptionError("a log in memory has no name: convert it with trackparse.convert_log")
         file = named_after(Path(name_in(log.name)), folder)
-        rejects = rejects_beside(file) if quarantined else None
-        todo.append(Job(log.name, log.size, log.time, partial(nullcontext, log.place), file, rejects, asked, existing))
+        rejects = rejects_beside(file, lake) if quarantined else None
+        source = partial(nullcontext, log.place)
+        todo.append(
+            Job(log.name, log.size, log.time, source, file, rejects, asked, existing, partition_by=by, lake=lake)
+        )
     elsewhere = "write to another folder"
     check_places([(job.name, job.name, {elsewhere: job.dest}) for job in todo])
     check_places([(job.name, job.name, {elsewhere: job.rejects}) for job in todo])
