@@ -82,9 +82,15 @@ def by_pyarrow(lake: Path, by: tuple[str, ...]) -> list[tuple[Any, ...]]:
     return as_rows(ds.dataset(lake, partitioning=ds.partitioning(keys, flavor="hive")).to_table(), by)
 
 
+def queried(query: str) -> pa.Table:
+    relation = duckdb.sql(query)
+    assert relation is not None
+    return relation.to_arrow_table()
+
+
 def by_duckdb(lake: Path, by: tuple[str, ...]) -> list[tuple[Any, ...]]:
     files = f"read_parquet('{lake}/**/*.parquet', hive_partitioning = true, hive_types_autocast = false)"
-    return as_rows(duckdb.sql(f"SELECT * FROM {files}").to_arrow_table(), by)  # noqa: S608
+    return as_rows(queried(f"SELECT * FROM {files}"), by)  # noqa: S608
 
 
 def by_polars(lake: Path, by: tuple[str, ...]) -> list[tuple[Any, ...]]:
@@ -123,24 +129,25 @@ class TestRead:
 
     def test_other_files_are_not_opened(self, days: Path, lake: Path) -> None:
         trackparse.convert_logs(days, lake, partition_by=("date", "appCode"))
-        for path in lake.rglob("*.parquet"):
-            if "date=2021-04-02/appCode=A-1" not in str(path):
-                path.write_bytes(b"not opened")
+        for name in files(lake)[1:]:  # DuckDB takes the schema of the first one
+            if "date=2021-04-02/appCode=A-1" not in name:
+                (lake / name).write_bytes(b"not opened")
         keys = ds.partitioning(KEYS, flavor="hive")
+        schema = pa.schema([("hwid", pa.string()), *KEYS])
         wanted = (pc.field("date") == "2021-04-02") & (pc.field("appCode") == "A-1")
-        assert ds.dataset(lake, partitioning=keys).to_table(filter=wanted).num_rows == 20
+        assert ds.dataset(lake, schema, partitioning=keys).to_table(filter=wanted).num_rows == 20
         query = f"FROM read_parquet('{lake}/**/*.parquet', hive_partitioning = true) WHERE date = '2021-04-02'"
-        assert duckdb.sql(f"SELECT count(*) {query} AND appCode = 'A-1'").fetchone() == (20,)
+        assert queried(f"SELECT hwid {query} AND appCode = 'A-1'").num_rows == 20
         scanned = pl.scan_parquet(f"{lake}/**/*.parquet", hive_partitioning=True, schema={
             name: pl.Datetime("us") if name == "timestamp" else pl.String
             for name in trackparse.schema.COLUMNS if name != "appCode"
         }, hive_schema={"date": pl.String, "appCode": pl.String})  # fmt: skip
-        found = scanned.filter(pl.col("date") == "2021-04-02", pl.col("appCode") == "A-1").select("hwid").collect()
-        assert found.height == 20
+        scanned = scanned.filter(pl.col("date") == "2021-04-02", pl.col("appCode") == "A-1")
+        assert scanned.select("hwid").collect().height == 20
 
     def test_odd_characters_come_back(self, tmp_path: Path, lake: Path) -> None:
-        odd = ["a/b", "x=y", "100%", "%41", "q?#", 'say "hi"', "it's", "C:\\d", "täg+ 您", "a\tb", "{[^]}", "*", "..", " ",
-               "007", "a;b", "\x7f", "NULL", "~&<>|"]  # fmt: skip
+        odd = ["a/b", "x=y", "100%", "%41", "q?#", 'say "hi"', "it's", "C:\\d", "täg+ 您", "a\tb", "{[^]}", "*", "..",
+               " ", "007", "a;b", "\x7f", "NULL", "~&<>|"]  # fmt: skip
         log = tmp_path / "odd.csv"
         log.write_bytes(H8 + b"".join(line(app=b'"%s"' % app.replace('"', '""').encode()) for app in odd))
         trackparse.convert_logs(log, lake, partition_by=("appCode",), dialect="rfc4180")
@@ -182,23 +189,23 @@ class TestMemory:
         (tmp_path / "large.csv").write_bytes(H8 + b"".join(rows))
         return tmp_path / "large.csv"
 
-    @pytest.mark.parametrize("by", [("appCode",), ("date", "hwid"), ("status",)], ids=str)
+    @pytest.mark.parametrize("by", [("appCode",), ("date", "status"), ("status",)], ids=str)
     def test_what_does_not_fit_gives_the_same_files(
         self, by: tuple[str, ...], large: Path, lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         options: Any = {"partition_by": by, "block_size": 1 << 14}
         trackparse.convert_logs(large, lake, **options)
-        relieved = []
+        relieved: list[None] = []
         relieve = partitions.PartitionSink._relieve
-        monkeypatch.setattr(partitions, "HELD_BYTES", 200_000)
+        monkeypatch.setattr(partitions, "HELD_BYTES", 100_000)
         monkeypatch.setattr(partitions.PartitionSink, "_relieve", lambda sink: relieved.append(relieve(sink)))
         trackparse.convert_logs(large, tmp_path / "other", **options)
         assert len(relieved) > 3
         assert content(tmp_path / "other") == content(lake)
-        assert by_pyarrow(lake, by) == expected(large, by) if "hwid" not in by else len(files(lake)) > 500
+        assert by_pyarrow(lake, by) == expected(large, by)
 
     def test_what_failed_leaves_nothing(self, large: Path, lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(partitions, "HELD_BYTES", 200_000)
+        monkeypatch.setattr(partitions, "HELD_BYTES", 100_000)
         large.write_bytes(large.read_bytes() + b"bad\n")
         (report,) = trackparse.convert_logs(large, lake, partition_by=("appCode",), block_size=1 << 14)
         assert isinstance(report.error, trackparse.RecordError)
