@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path, PurePath
 from typing import IO, Any, Final, Protocol, TypeAlias, Unpack
 
@@ -17,8 +18,9 @@ from trackparse.atomic import all_or_none, identity, is_read_here, kept
 from trackparse.columns.builder import ColumnBuilder
 from trackparse.convert.parquet import ParquetSink
 from trackparse.convert.places import LocalPlace, Place, is_source, place_of
-from trackparse.errors import ArchiveError, OptionError, printable
-from trackparse.options import ConvertOptions, Destination, LogSource, convert_options, read_part
+from trackparse.datasets import LogDataset
+from trackparse.errors import ArchiveError, HeaderError, OptionError, printable
+from trackparse.options import ConvertOptions, Destination, LogSource, OnDamage, convert_options, read_part
 from trackparse.reader import LogReader, open_log
 from trackparse.records.segments import Segment
 from trackparse.rejects.files import check_old_rejects, check_rejects_name, rejects_writer
@@ -94,7 +96,7 @@ class ConversionReport:
     seconds: float
     rejects: pa.Table
     rejects_path: Path | str | None
-    damage: ArchiveError | None
+    damage: ArchiveError | HeaderError | None
     skipped: bool = False
     error: Exception | None = None
     files: tuple[Path | str, ...] = ()
@@ -161,13 +163,16 @@ def convert_log(source: LogSource, dest: Destination, **options: Unpack[ConvertO
 
 
 def convert(
-    source: LogSource,
+    source: LogSource | LogDataset,
     dest: Destination,
     asked: ConvertOptions,
     more_metadata: Mapping[str, str],
     new_sink: NewSink | None = None,
 ) -> ConversionReport:
-    """As ``convert_log``, of complete options, with more metadata in the file, and perhaps with another output."""
+    """As ``convert_log``, of complete options, with more metadata in the file, and perhaps with another output.
+
+    All logs of a dataset go into one file. Of its options only those that are not in ``asked`` count.
+    """
     filesystem = asked["filesystem"]
     output = place_of(dest, filesystem)
     _check_is_other(output, source, filesystem)
@@ -179,12 +184,18 @@ def convert(
         outputs.append(rejects)
     start = time.perf_counter()
     with ExitStack() as opened:
-        # Opened first: a log that is not there leaves nothing behind.
-        log_source = open_anywhere(source, filesystem)
-        opened.enter_context(kept([source]))
         unread = opened.enter_context(ExitStack())
-        unread.callback(log_source.close)
-        metadata = {"trackparse.version": __version__, "trackparse.source": printable(log_source.name), **more_metadata}
+        new_reader: Callable[..., LogReader]
+        if isinstance(source, LogDataset):
+            name, new_reader = name_of_all(source.files), partial(_open_all, source, asked["on_damage"])
+            opened.enter_context(kept(source.files))
+        else:
+            # Opened first: a log that is not there leaves nothing behind.
+            log_source = open_anywhere(source, filesystem)
+            opened.enter_context(kept([source]))
+            unread.callback(log_source.close)
+            name, new_reader = log_source.name, partial(open_log, log_source)
+        metadata = {"trackparse.version": __version__, "trackparse.source": printable(name), **more_metadata}
         opened.enter_context(all_or_none(outputs))
         with ExitStack() as written:
             read = read_part(asked)
@@ -192,7 +203,7 @@ def convert(
             if rejects:
                 read["on_rejects"] = written.enter_context(rejects_writer(rejects, metadata, asked["limits"]))
             unread.pop_all()  # from here on the reader closes it, whose thread may be in the middle of a read
-            log = opened.enter_context(open_log(log_source, **read))
+            log = opened.enter_context(new_reader(**read))
             segments = _Segments(log, keep_damaged=asked["on_damage"] == "keep")
             new_sink = new_sink or _SINKS.get(PurePath(output.name).suffix.lower(), ParquetSink)
             _write(segments, new_sink(log.builder, output, asked, metadata), output)
@@ -202,7 +213,7 @@ def convert(
             rejects.stays_empty = not log.stats.rejected
     stats = log.stats
     return ConversionReport(
-        source=log_source.name,
+        source=name,
         path=output.name,
         records=stats.records - stats.filtered,
         filtered=stats.filtered,
@@ -221,17 +232,29 @@ def convert(
     )
 
 
+def name_of_all(names: Sequence[str]) -> str:
+    """How messages and reports call several logs."""
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+
+
+def _open_all(logs: LogDataset, on_damage: OnDamage, **read: Any) -> LogReader:
+    del read["filesystem"]  # the logs are named already
+    return logs.open(on_damage=on_damage, **read)
+
+
 class _Segments:
     """The segments of a log. With ``keep_damaged`` a damaged archive ends them, and ``damage`` is its error."""
 
     def __init__(self, log: LogReader, *, keep_damaged: bool) -> None:
         self._log = log
         self._keep = keep_damaged
-        self.damage: ArchiveError | None = None
+        self.damage: ArchiveError | HeaderError | None = None
 
     def __iter__(self) -> Iterator[list[Segment]]:
         try:
             yield from self._log.segments()
+            # Of several logs the reader itself keeps what it can.
+            self.damage = next(iter(self._log.damage), None)
         except ArchiveError as damage:
             if not (self._keep and self._log.stats.records):
                 raise

@@ -22,12 +22,12 @@ import pyarrow as pa
 
 from trackparse.atomic import kept
 from trackparse.columns.builder import ColumnBuilder
-from trackparse.convert.conversion import ConversionReport, convert
+from trackparse.convert.conversion import ConversionReport, convert, name_of_all
 from trackparse.convert.outputs import (
     Output,
     check_partition_by,
     check_places,
-    make_folder,
+    is_file,
     name_in,
     named_after,
     rejects_beside,
@@ -35,9 +35,9 @@ from trackparse.convert.outputs import (
 )
 from trackparse.convert.partitions import FileList, Lake, PartitionSink
 from trackparse.convert.places import Folder, Place, place_of
-from trackparse.datasets import DatasetSource
+from trackparse.datasets import DatasetSource, LogDataset
 from trackparse.errors import ArchiveError, OptionError, TrackparseError, printable, suggestion
-from trackparse.options import ConvertOptions, convert_options
+from trackparse.options import ConvertOptions, convert_options, dataset_options
 from trackparse.rejects.kept import SCHEMA
 from trackparse.signals import signals_held
 from trackparse.sources.listing import logs_of
@@ -78,7 +78,7 @@ def is_expected(error: Exception) -> bool:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Job:
-    """One log to convert. It can be sent to another process.
+    """One log to convert, or several into one file. It can be sent to another process.
 
     name: as messages call the log.
     size: in bytes, and time: when it was last changed, in nanoseconds; None if that is not known.
@@ -89,6 +89,7 @@ class Job:
     existing: what to do if the Parquet file exists.
     expected: whether an error ends this job only.
     partition_by: the columns to partition by. lake: the folder of the partitions; ``dest`` has the name of their files.
+    joined: of several logs, what tells whether one of them has changed.
     """
 
     name: str
@@ -102,6 +103,38 @@ class Job:
     expected: Callable[[Exception], bool] = is_expected
     partition_by: tuple[str, ...] = ()
     lake: Output | None = None
+    joined: str = ""
+
+
+def joined_job(
+    sources: DatasetSource | Iterable[DatasetSource],
+    dest: Output,
+    rejects: Output | None,
+    asked: ConvertOptions,
+    existing: Existing,
+    expected: Callable[[Exception], bool] = is_expected,
+) -> Job:
+    """The job of converting several logs into one file. Raises what ``dataset`` and ``check_places`` raise."""
+    filesystem = asked["filesystem"]
+    logs = logs_of(sources, filesystem)
+    outputs = {"name another file": dest, "name another file for the rejects": rejects}
+    check_places([(log.name, log.place, outputs if log is logs[0] else {}) for log in logs])
+    sizes = [log.size or 0 for log in logs]
+    # A folder that was moved has the same logs.
+    told = [(Path(log.name).name, log.size, log.time) for log in logs]
+    are_known = all(log.size is not None and log.time is not None for log in logs)
+    return Job(
+        name_of_all([log.name for log in logs]),
+        sum(sizes) if are_known else None,
+        max(log.time or 0 for log in logs) if are_known else None,
+        partial(nullcontext, LogDataset(logs, dataset_options({"filesystem": filesystem}))),
+        dest,
+        rejects,
+        asked,
+        existing,
+        expected,
+        joined=_digest(told),
+    )
 
 
 def run_jobs(
@@ -211,15 +244,21 @@ def _made_of(job: Job) -> dict[str, str]:
     """The metadata that tell what the file is made of; empty if that is not known."""
     if job.size is None or job.time is None:
         return {}
-    stored = scheme_of(job.name) or job.options["filesystem"] is not None
-    name = printable(job.name if stored else os.path.abspath(job.name))  # noqa: PTH100
-    log = {"name": name, "size": job.size, "time": job.time}
+    # Of several logs it is the file that has a name.
+    place = name_of(job.dest) if job.joined else job.name
+    stored = scheme_of(place) or job.options["filesystem"] is not None
+    name = printable(place if stored else os.path.abspath(place))  # noqa: PTH100
+    log: dict[str, Any] = {"name": name, "size": job.size, "time": job.time}
     options = {name: _plain(value) for name, value in job.options.items() if name not in _NOT_IN_FILE}
     if job.partition_by:
         options["partition_by"] = _plain(job.partition_by)
     # A filter may name a hundred thousand codes.
-    digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()
-    return {MADE_OF: json.dumps({**log, "options": digest}, sort_keys=True)}
+    log |= {"options": _digest(options), **({"logs": job.joined} if job.joined else {})}
+    return {MADE_OF: json.dumps(log, sort_keys=True)}
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _plain(value: Any) -> Any:
@@ -402,19 +441,29 @@ class _Worker:
 # ---- the call -----------------------------------------------------------------------------------------------
 
 
-def _folder(dest: str | os.PathLike[str], filesystem: Any) -> Output:
-    """The folder to write to. In a store that has folders it is made. OptionError if nothing can be written there."""
-    # pyarrow.fs takes a while to import, and the command line does without it.
-    from trackparse.sources.filesystem import errors_named, is_local, key_of, resolve
-
-    place_of(dest, filesystem)
-    files, path = resolve(dest, filesystem)
-    if is_local(files):
-        return Path(path)
-    if key_of(files, path)[0] not in ("s3", "gs"):  # these have no folders
-        with errors_named(name_of(dest)):
-            files.create_dir(path, recursive=True)
-    return os.fspath(dest)
+def _jobs_of(
+    sources: DatasetSource | Iterable[DatasetSource],
+    folder: Output,
+    by: tuple[str, ...],
+    asked: ConvertOptions,
+    existing: Existing,
+) -> list[Job]:
+    """The jobs of converting each log by itself."""
+    lake = folder if by else None
+    jobs = []
+    for log in logs_of(sources, asked["filesystem"]):
+        if log.place is None:
+            raise OptionError("a log in memory has no name: convert it with trackparse.convert_log")
+        file = named_after(Path(name_in(log.name)), folder)
+        rejects = rejects_beside(file, lake) if asked["on_error"] == "quarantine" else None
+        source = partial(nullcontext, log.place)
+        jobs.append(
+            Job(log.name, log.size, log.time, source, file, rejects, asked, existing, partition_by=by, lake=lake)
+        )
+    elsewhere = "write to another folder"
+    check_places([(job.name, job.name, {elsewhere: job.dest}) for job in jobs])
+    check_places([(job.name, job.name, {elsewhere: job.rejects}) for job in jobs])
+    return jobs
 
 
 def convert_logs(
@@ -431,7 +480,7 @@ def convert_logs(
 
     ``sources`` are those of ``dataset``, but for bytes, which have no name. ``dest`` is a folder, by its path or its
     URL; it is made if it is missing. A file has the name of its log with ``.parquet`` in place of ``.zip``, ``.csv`` or
-    ``.csv.gz``.
+    ``.csv.gz``. If ``dest`` is the name of a file, ``*.parquet``, all logs go into that one, as below.
 
     - ``jobs``: how many logs are converted at a time, each in a process of its own; at most one for two cores where all
       logs are larger than 4 MiB, since one log keeps two cores busy. Default: 1, in this process.
@@ -462,6 +511,10 @@ def convert_logs(
     ``dest`` or, for a store, where ``tempfile`` puts it. A value that is too long for the name of a folder, more
     partitions than ``Limits.max_partitions`` and a column ``date`` of the log's own are errors of that log.
 
+    All logs in one file are read as a ``dataset`` in the order of their names, by one process, and there is one report:
+    with ``columns=`` there may be a column ``log``, and rejects, in ``all.rejects.jsonl`` beside ``all.parquet``, name
+    the log beside its member. A log that cannot be read is an error of all, unless ``on_damage="keep"``.
+
     >>> reports = trackparse.convert_logs("days/", "lake/", jobs=2, on_error="quarantine")
     >>> [report.source for report in reports if report.error]
     []
@@ -478,23 +531,17 @@ def convert_logs(
         raise OptionError(f"jobs={jobs!r}: expected 1 or more processes")
     by = check_partition_by(partition_by)
     filesystem = asked["filesystem"]
-    folder = _folder(dest, filesystem)
-    lake = folder if by else None
     quarantined = asked["on_error"] == "quarantine"
-    todo = []
-    for log in logs_of(sources, filesystem):
-        if log.place is None:
-            raise OptionError("a log in memory has no name: convert it with trackparse.convert_log")
-        file = named_after(Path(name_in(log.name)), folder)
-        rejects = rejects_beside(file, lake) if quarantined else None
-        source = partial(nullcontext, log.place)
-        todo.append(
-            Job(log.name, log.size, log.time, source, file, rejects, asked, existing, partition_by=by, lake=lake)
-        )
-    elsewhere = "write to another folder"
-    check_places([(job.name, job.name, {elsewhere: job.dest}) for job in todo])
-    check_places([(job.name, job.name, {elsewhere: job.rejects}) for job in todo])
-    make_folder(folder)
+    place_of(dest, filesystem)  # an error if nothing can be written there
+    folder = Folder(dest, filesystem)
+    if is_file(folder.dest) and not os.fspath(dest).endswith("/"):
+        if by:
+            raise OptionError(f"partition_by: {folder.shown()} is one file: name a folder")
+        rejects = rejects_beside(folder.dest) if quarantined else None
+        todo = [joined_job(sources, folder.dest, rejects, asked, existing)]
+    else:
+        todo = [*_jobs_of(sources, folder.dest, by, asked, existing)]
+        folder.make_folder_of(name_in(todo[0].dest))
     reports: dict[int, ConversionReport] = {}
     with closing(run_jobs(todo, jobs, lambda _: None)) as done:
         for number, report in done:

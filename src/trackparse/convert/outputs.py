@@ -50,6 +50,12 @@ def named_after(log: Path, folder: Output | None) -> Output:
     return dest if folder is None else in_folder(folder, dest.name)
 
 
+def is_file(dest: Output) -> bool:
+    """Whether a destination of several logs names one file for all of them, and no folder."""
+    name = os.fspath(dest).partition("?")[0]
+    return name.lower().endswith(".parquet") and not (isinstance(dest, Path) and dest.is_dir())
+
+
 def rejects_beside(dest: Output, lake: Output | None = None) -> Output:
     """The file for bad records, beside the Parquet file. A log that is partitioned has it in the folder ``lake``."""
     suffix = ".rejects.jsonl"
