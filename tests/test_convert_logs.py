@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 import os
@@ -24,6 +25,7 @@ from support.cli import failed, good
 from support.kernels import SLOW
 from support.logs import H6, H8, line, line6
 from support.service import sample
+from trackparse.convert import jobs as convert_jobs
 from trackparse.testing.sample import encode_row, sample_rows
 
 NAMES = ["a", "b", "c"]
@@ -196,6 +198,42 @@ class TestExisting:
         )
 
 
+class TestProcesses:
+    @pytest.fixture
+    def started(self, monkeypatch: pytest.MonkeyPatch) -> list[None]:
+        """Grows with each process that is started."""
+        found: list[None] = []
+        worker = convert_jobs._Worker
+
+        def counted() -> Any:
+            found.append(None)
+            return worker()
+
+        monkeypatch.setattr(convert_jobs, "_Worker", counted)
+        return found
+
+    @pytest.mark.parametrize(("worth", "processes"), [(1 << 30, 0), (100, 0), (40, 2), (25, 3), (1, 3)])
+    def test_one_is_started_only_if_it_saves_more_time_than_it_takes(
+        self, worth: int, processes: int, days: Path, lake: Path, started: list[None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in NAMES:
+            (days / f"{name}.csv").unlink()
+            (days / f"{name}.csv.gz").write_bytes(gzip.compress(H8 + line())[:1000])
+        size = sum(path.stat().st_size for path in days.iterdir())
+        monkeypatch.setattr(convert_jobs, "WORTH_A_PROCESS", size * worth // 100)
+        reports = trackparse.convert_logs(days, lake, jobs=3)
+        assert [report.error for report in reports] == [None] * 3
+        assert len(started) == processes
+
+    def test_none_is_started_for_what_was_converted_before(self, days: Path, lake: Path, started: list[None]) -> None:
+        trackparse.convert_logs(days, lake, jobs=2)
+        assert len(started) == 2
+        change(days / "b.csv", H8 + line() * 7)
+        reports = trackparse.convert_logs(days, lake, jobs=2)
+        assert [report.skipped for report in reports] == [True, False, True]
+        assert len(started) == 2
+
+
 class TestOneFile:
     @jobs
     def test_all_logs_in_their_order(self, jobs: int, days: Path, tmp_path: Path) -> None:
@@ -337,7 +375,8 @@ def test_a_run_that_is_ended_and_repeated_has_every_row_once(how: signal.Signals
     data = H8 + b"".join(encode_row(fields) for fields in sample_rows(rows))
     for name in "defghi":
         (days / f"{name}.csv").write_bytes(data)
-    code = f"import trackparse; print(0, flush=True); trackparse.convert_logs({str(days)!r}, {str(lake)!r}, jobs=2)"
+    code = "import trackparse, trackparse.convert.jobs as jobs; jobs.WORTH_A_PROCESS = 1; print(0, flush=True); "
+    code += f"trackparse.convert_logs({str(days)!r}, {str(lake)!r}, jobs=2)"
     dice = random.Random(how)
     for _ in range(1 + (how == signal.SIGKILL)):
         with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as run:

@@ -80,7 +80,7 @@ def _partition_names(ctx: click.Context, param: click.Parameter, value: str | No
     default=1,
     show_default=True,
     metavar="N",
-    help="Logs read at a time, at most: where all are larger than 4 MiB, one for two cores.",
+    help="Logs read at a time, at most: fewer where more processes would take longer.",
 )
 @click.option(
     "--existing",

@@ -50,6 +50,9 @@ Existing: TypeAlias = Literal["skip", "replace", "error"]
 
 # Bytes of a packed log from which on it keeps two cores busy: one thread inflates, one reads, one writes.
 _LARGE: Final = 4 << 20
+# Bytes of packed logs that take as long as a process takes to start, about 0.4 s, even if another core is free.
+WORTH_A_PROCESS: Final = 16 << 20
+_PACKED_TO: Final = 8  # times smaller a log is in an archive
 _CLEANUP: Final = 12.0  # seconds that workers have to remove their files; they take 10 s at most
 # A worker imports the same modules from the same places as this process.
 _PROGRAM: Final = (
@@ -142,20 +145,40 @@ def run_jobs(
 ) -> Generator[tuple[int, ConversionReport]]:
     """The number and the report of each job as it ends. ``advance`` is called with the bytes read so far, of all.
 
-    If you close the generator, running jobs stop and leave no file. Large logs get a process for two cores, even if
-    ``processes`` is more.
+    If you close the generator, running jobs stop and leave no file. There are as many ``processes``, or fewer where
+    more of them would take longer.
     """
-    if all((job.size or 0) >= _LARGE for job in jobs):
-        processes = min(processes, max(1, _cores() // 2))
     # A log may be named like a temporary file beside the output of another one.
     with kept(job.name for job in jobs):
-        if processes > 1 and len(jobs) > 1:
-            yield from _side_by_side(jobs, processes, advance)
+        left = [*enumerate(jobs)]
+        if processes > 1:
+            for number, job in enumerate(jobs):
+                if (report := _reported(job, partial(_found, job))) is not None:
+                    left.remove((number, job))
+                    yield number, report
+            processes = _processes([job for _, job in left], processes)
+        if processes > 1:
+            yield from _side_by_side(left, processes, advance)
             return
         before = 0
-        for number, job in enumerate(jobs):
+        for number, job in left:
             yield number, run_job(job, lambda done, before=before: advance(before + done))  # type: ignore[misc]
             before += job.size or 0
+
+
+def _processes(jobs: Sequence[Job], most: int) -> int:
+    """How many processes take the least time: no more than ``most``."""
+    # Without partitions the other core is busy from the beginning to the end: with the thread that writes.
+    if all((job.size or 0) >= _LARGE and job.lake is None for job in jobs):
+        most = min(most, max(1, _cores() // 2))
+    return min(most, len(jobs), max(1, sum(map(_packed, jobs)) // WORTH_A_PROCESS))
+
+
+def _packed(job: Job) -> int:
+    """Bytes of the log, as they are, or would be, in an archive. One of unknown size is a large one."""
+    if job.size is None:
+        return WORTH_A_PROCESS
+    return job.size // _PACKED_TO if job.name.lower().endswith(".csv") else job.size
 
 
 def _cores() -> int:
@@ -165,19 +188,15 @@ def _cores() -> int:
 
 def run_job(job: Job, advance: Callable[[int], object]) -> ConversionReport:
     """The report of one job. ``advance`` is called with the number of bytes read so far."""
+    report = _reported(job, lambda: _found(job) or _converted(job, advance))
+    assert report is not None  # noqa: S101 - for type checkers
+    return report
+
+
+def _reported(job: Job, work: Callable[[], ConversionReport | None]) -> ConversionReport | None:
+    """What the work returns, or a report of its error."""
     try:
-        made_of = _made_of(job)
-        options: ConvertOptions = {
-            **job.options,
-            "rejects": job.rejects,
-            "progress": lambda stats: advance(stats.bytes_read),
-        }
-        if job.lake is not None:
-            return _run_partitioned(job, job.lake, options, made_of)
-        if (done := _found(job, made_of)) is not None:
-            return done
-        with job.source() as source:
-            return dataclasses.replace(convert(source, job.dest, options, made_of), source=job.name)
+        return work()
     except Exception as error:
         if not job.expected(error):
             raise
@@ -187,10 +206,27 @@ def run_job(job: Job, advance: Callable[[int], object]) -> ConversionReport:
         return _report(job, error=error)
 
 
-def _run_partitioned(job: Job, folder: Output, options: ConvertOptions, made_of: Mapping[str, str]) -> ConversionReport:
-    lake = Lake(Folder(folder, options["filesystem"]), name_in(job.dest), job.partition_by)
-    if (done := _found_partitions(job, lake, made_of)) is not None:
-        return done
+def _converted(job: Job, advance: Callable[[int], object]) -> ConversionReport:
+    made_of = _made_of(job)
+    options: ConvertOptions = {
+        **job.options,
+        "rejects": job.rejects,
+        "progress": lambda stats: advance(stats.bytes_read),
+    }
+    lake = _lake_of(job)
+    if lake is not None:
+        return _partitioned(job, lake, options, made_of)
+    with job.source() as source:
+        return dataclasses.replace(convert(source, job.dest, options, made_of), source=job.name)
+
+
+def _lake_of(job: Job) -> Lake | None:
+    if job.lake is None:
+        return None
+    return Lake(Folder(job.lake, job.options["filesystem"]), name_in(job.dest), job.partition_by)
+
+
+def _partitioned(job: Job, lake: Lake, options: ConvertOptions, made_of: Mapping[str, str]) -> ConversionReport:
     told = json.loads(made_of.get(MADE_OF, "{}"))
     made: list[PartitionSink] = []
 
@@ -215,7 +251,7 @@ def _told(lake: Lake, files: FileList) -> dict[str, Any]:
 
 def _found_partitions(job: Job, lake: Lake, made_of: Mapping[str, str]) -> ConversionReport | None:
     """As ``_found``, of a log that is partitioned."""
-    if job.existing == "replace" or (old := lake.old_list()) is None:
+    if (old := lake.old_list()) is None:
         return None
     name = lake.folder.shown(lake.list_name)
     if job.existing == "error" and old.whole:
@@ -279,10 +315,14 @@ def _plain(value: Any) -> Any:
     return repr(value)
 
 
-def _found(job: Job, made_of: Mapping[str, str]) -> ConversionReport | None:
+def _found(job: Job) -> ConversionReport | None:
     """The report of a log that is converted already. None if it has to be converted; an error if it must not be."""
     if job.existing == "replace":
         return None
+    made_of = _made_of(job)
+    lake = _lake_of(job)
+    if lake is not None:
+        return _found_partitions(job, lake, made_of)
     old = place_of(job.dest, job.options["filesystem"]).open_old()
     if old is None:
         return None
@@ -340,12 +380,12 @@ def _in_the_way(place: Output, why: str) -> TrackparseError:
 
 
 def _side_by_side(
-    jobs: Sequence[Job], processes: int, advance: Callable[[int], object]
+    jobs: Sequence[tuple[int, Job]], processes: int, advance: Callable[[int], object]
 ) -> Generator[tuple[int, ConversionReport]]:
     from multiprocessing.connection import wait
 
-    left = deque(enumerate(jobs))
-    done = [0] * len(jobs)  # bytes
+    left = deque(jobs)
+    done: dict[int, int] = {}  # bytes, by the number of the job
     started: list[_Worker] = []
     at_work: dict[Any, _Worker] = {}
     try:
@@ -361,7 +401,7 @@ def _side_by_side(
                 message = worker.receive()
                 if isinstance(message, int):
                     done[worker.number] = message
-                    advance(sum(done))
+                    advance(sum(done.values()))
                     continue
                 if isinstance(message, logging.LogRecord):
                     logging.getLogger(message.name).handle(message)
@@ -482,8 +522,10 @@ def convert_logs(
     URL; it is made if it is missing. A file has the name of its log with ``.parquet`` in place of ``.zip``, ``.csv`` or
     ``.csv.gz``. If ``dest`` is the name of a file, ``*.parquet``, all logs go into that one, as below.
 
-    - ``jobs``: how many logs are converted at a time, each in a process of its own; at most one for two cores where all
-      logs are larger than 4 MiB, since one log keeps two cores busy. Default: 1, in this process.
+    - ``jobs``: how many logs are converted at a time, at most, each in a process of its own. There are fewer where more
+      would take longer: one for each 16 MiB of packed logs, because a process takes time to start; and one for two
+      cores where all logs are larger than 4 MiB and not partitioned, because each keeps two cores busy. Default: 1, in
+      this process.
     - ``partition_by``: names of columns whose values become folders, as Hive, Spark, DuckDB, Polars and pyarrow read
       them: with ``("date", "appCode")`` the records of ``day.zip`` go to ``date=2021-04-20/appCode=C90C0-0E786/
       day.parquet`` and so on, one file for each partition that the log has. ``"date"`` is made of the timestamp; the

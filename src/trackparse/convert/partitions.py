@@ -358,7 +358,7 @@ class PartitionSink:
         stale = [name for name in before if name not in parts]
         main = {name for name, numbers in parts.items() if self._main_part in numbers}
         others = sorted(parts.keys() - main)
-        made: dict[str, _File] = {}
+        made: dict[str, tuple[int, Place]] = {}  # rows; not the file itself, which has memory for its columns
         for start in range(0, len(others) or 1, _TOGETHER):
             names = others[start : start + _TOGETHER]
             for name in names:
@@ -375,7 +375,7 @@ class PartitionSink:
                 stale = []
             self._main_pending.close()
         self._opened.close()
-        files = {name: (made[name].rows, made[name].place.size) for name in sorted(made)}
+        files = {name: (made[name][0], made[name][1].size) for name in sorted(made)}
         self.files = FileList(self._made_of, files, whole=True, partial=partial)
         _write(self._output, self.files)
 
@@ -458,8 +458,8 @@ class PartitionSink:
                     option="existing",
                 )
 
-    def _write_file(self, file: _File, parts: Sequence[int], partial: str) -> _File:
-        """Write what is left of partitions, and end their file."""
+    def _write_file(self, file: _File, parts: Sequence[int], partial: str) -> tuple[int, Place]:
+        """Write what is left of partitions, and end their file. Its rows and its place."""
         try:
             for part in parts:
                 for segments in self._segments(part):
@@ -468,7 +468,7 @@ class PartitionSink:
         except BaseException:
             file.abort()
             raise
-        return file
+        return file.rows, file.place
 
     def _remove(self, name: str) -> None:
         with all_or_none([self._lake.folder.place(name)]) as [place]:
