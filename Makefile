@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup quick test lint format docs notebook engines recipes peaks bars coverage bench writers oracle mutations torture faults flat lookup stores tsan bombs fuzz ci clean
+.PHONY: setup quick test lint format docs notebook engines recipes peaks bars coverage bench writers oracle mutations torture partitions faults flat lookup stores tsan bombs fuzz ci clean
 
 setup: $(BIN)/.installed
 
@@ -101,6 +101,11 @@ mutations: setup
 KILLS ?= 500
 torture: setup
 	$(BIN)/python tests/torture/kills.py --kills $(KILLS)
+
+# Conversions to partitions, killed on disk and on S3, and run again: minutes. Then beside pyarrow: a quarter of an hour.
+partitions: setup
+	$(BIN)/python tests/torture/partitions.py
+	$(BIN)/python -m benchmarks.partitions
 
 # Fifty faults planted one after the other in a clone of COMMIT, each of which the tests have to see: half an hour.
 COMMIT ?= HEAD

@@ -225,12 +225,13 @@ def test_a_log_named_twice_is_converted_once(log: Path) -> None:
     assert good("convert", log, log, log.parent / "*.zip").stdout.count("\n") == 1
 
 
-def test_two_logs_never_become_one_file(log: Path, tmp_path: Path) -> None:
+def test_two_logs_become_one_file_only_if_it_is_named(log: Path, tmp_path: Path) -> None:
     twin = csv_of(tmp_path / "log.csv", ROW)
     assert "would both become" in failed(2, "convert", log, twin)
-    assert "one log, not 2" in failed(2, "convert", log, twin, "-o", tmp_path / "out.parquet")
     assert "exclude each other" in failed(2, "convert", log, "-o", tmp_path / "out.parquet", "--to", tmp_path)
     assert not list(tmp_path.glob("*.parquet"))
+    good("convert", log, twin, "-o", tmp_path / "out.parquet")
+    assert [path.name for path in tmp_path.glob("*.parquet")] == ["out.parquet"]
 
 
 def test_an_output_that_cannot_be_written_is_one_line(log: Path, tmp_path: Path) -> None:

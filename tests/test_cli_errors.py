@@ -34,6 +34,8 @@ def broken_at_start(folder: Path) -> dict[str, str]:
         "from trackparse.columns import builder\n"
         "def broken(*_): raise ValueError('a bug inside')\n"
         "builder.ColumnBuilder.column = broken\n"
+        "from trackparse.convert import jobs\n"
+        "jobs.WORTH_A_PROCESS = 1\n"
     )
     return {"PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin"}
 
@@ -165,7 +167,7 @@ def test_no_line_names_an_option_of_python(module: str, advice: str, option: str
 
 def test_the_options_that_advice_is_about_are_options() -> None:
     given = {option for _, _, option in advice_of_the_library()} - {""}
-    assert {*_ADVICE} < given <= {*CONVERT_DEFAULTS, "existing", "jobs"}  # of convert_logs
+    assert {*_ADVICE} < given <= {*CONVERT_DEFAULTS, "existing", "jobs", "partition_by"}  # of convert_logs
 
 
 def test_an_archive_without_a_log_is_not_told_of_members(tmp_path: Path) -> None:

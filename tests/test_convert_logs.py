@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 import os
@@ -24,6 +25,7 @@ from support.cli import failed, good
 from support.kernels import SLOW
 from support.logs import H6, H8, line, line6
 from support.service import sample
+from trackparse.convert import jobs as convert_jobs
 from trackparse.testing.sample import encode_row, sample_rows
 
 NAMES = ["a", "b", "c"]
@@ -196,6 +198,119 @@ class TestExisting:
         )
 
 
+class TestProcesses:
+    @pytest.fixture
+    def started(self, monkeypatch: pytest.MonkeyPatch) -> list[None]:
+        """Grows with each process that is started."""
+        found: list[None] = []
+        worker = convert_jobs._Worker
+
+        def counted() -> Any:
+            found.append(None)
+            return worker()
+
+        monkeypatch.setattr(convert_jobs, "_Worker", counted)
+        return found
+
+    @pytest.mark.parametrize(("worth", "processes"), [(1 << 30, 0), (100, 0), (40, 2), (25, 3), (1, 3)])
+    def test_one_is_started_only_if_it_saves_more_time_than_it_takes(
+        self, worth: int, processes: int, days: Path, lake: Path, started: list[None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in NAMES:
+            (days / f"{name}.csv").unlink()
+            (days / f"{name}.csv.gz").write_bytes(gzip.compress(H8 + line())[:1000])
+        size = sum(path.stat().st_size for path in days.iterdir())
+        monkeypatch.setattr(convert_jobs, "WORTH_A_PROCESS", size * worth // 100)
+        reports = trackparse.convert_logs(days, lake, jobs=3)
+        assert [report.error for report in reports] == [None] * 3
+        assert len(started) == processes
+
+    def test_none_is_started_for_what_was_converted_before(self, days: Path, lake: Path, started: list[None]) -> None:
+        trackparse.convert_logs(days, lake, jobs=2)
+        assert len(started) == 2
+        change(days / "b.csv", H8 + line() * 7)
+        reports = trackparse.convert_logs(days, lake, jobs=2)
+        assert [report.skipped for report in reports] == [True, False, True]
+        assert len(started) == 2
+
+
+class TestOneFile:
+    @jobs
+    def test_all_logs_in_their_order(self, jobs: int, days: Path, tmp_path: Path) -> None:
+        dest = tmp_path / "all.parquet"
+        for again in (False, True):
+            (report,) = trackparse.convert_logs(days, dest, jobs=jobs, columns=["status", "log"])
+            assert (report.source, report.path, report.files) == (f"{days / 'a.csv'} and 2 more", dest, (dest,))
+            assert (report.records, report.skipped, report.error) == (6, again, None)
+        names = [str(days / f"{name}.csv") for name in "abbccc"]
+        assert pq.read_table(dest)["log"].to_pylist() == names
+        assert pq.read_table(dest, columns=["status"]).equals(trackparse.dataset(days, columns=["status"]).to_table())
+        assert {path.name for path in tmp_path.iterdir()} == {"days", "all.parquet"}
+
+    def test_a_log_more_or_another_one_is_converted_anew(self, days: Path, tmp_path: Path) -> None:
+        dest = tmp_path / "all.parquet"
+        trackparse.convert_logs([days / "a.csv"], dest)
+        assert not trackparse.convert_logs([days / "a.csv", days / "b.csv"], dest)[0].skipped
+        change(days / "b.csv", H8 + line() * 5)
+        (report,) = trackparse.convert_logs([days / "a.csv", days / "b.csv"], dest)
+        assert (report.skipped, report.records, pq.read_metadata(dest).num_rows) == (False, 6, 6)
+        trackparse.convert_log(days / "c.csv", dest)
+        (report,) = trackparse.convert_logs(days, dest)
+        assert "does not say of which log" in str(report.error)
+
+    def test_bad_records_are_in_one_file_that_says_which_log(self, days: Path, tmp_path: Path) -> None:
+        (days / "b.csv").write_bytes(H8 + line() + b"x\n")
+        (days / "d.zip").write_bytes(python_zip({"in.csv": H8 + b"y\n" + line()}))
+        (report,) = trackparse.convert_logs(days, tmp_path / "all.parquet", on_error="quarantine")
+        assert (report.records, report.rejected, report.rejects_path) == (6, 2, tmp_path / "all.rejects.jsonl")
+        rejects = trackparse.read_rejects(tmp_path / "all.rejects.jsonl")
+        assert rejects["raw"].to_pylist() == [b"x\n", b"y\n"]
+        assert "b.csv" in rejects["member"][0].as_py()
+        assert "d.zip" in rejects["member"][1].as_py()
+
+    def test_a_bad_log_is_an_error_of_all_and_leaves_the_old_file(self, days: Path, tmp_path: Path) -> None:
+        dest = tmp_path / "all.parquet"
+        trackparse.convert_logs(days, dest)
+        before = dest.read_bytes()
+        (days / "b.csv").write_bytes(b"<html>")
+        (report,) = trackparse.convert_logs(days, dest)
+        assert "b.csv: not a tracking log" in str(report.error)
+        assert dest.read_bytes() == before
+        for again in (False, True):
+            (report,) = trackparse.convert_logs(days, dest, on_damage="keep")
+            assert (report.error, report.records, report.skipped) == (None, 4, again)
+            assert "b.csv: not a tracking log" in str(report.damage)
+        assert b"trackparse.partial" in pq.read_metadata(dest).metadata
+
+    def test_what_cannot_be(self, days: Path, tmp_path: Path) -> None:
+        with pytest.raises(trackparse.OptionError, match=r"partition_by: .*all\.parquet is one file: name a folder"):
+            trackparse.convert_logs(days, tmp_path / "all.parquet", partition_by=("date",))
+        log = (days / "a.csv").rename(days / "a.parquet")
+        with pytest.raises(trackparse.OptionError, match=r"a\.parquet is the log itself"):
+            trackparse.convert_logs(days / "*", log)
+
+    def test_a_folder_may_have_such_a_name(self, days: Path, tmp_path: Path) -> None:
+        (tmp_path / "lake.parquet").mkdir()
+        trackparse.convert_logs(days, tmp_path / "lake.parquet")
+        trackparse.convert_logs(days, f"{tmp_path}/new.parquet/")
+        assert rows_in(tmp_path / "lake.parquet") == rows_in(tmp_path / "new.parquet") == {
+            "a.parquet": 1, "b.parquet": 2, "c.parquet": 3
+        }  # fmt: skip
+
+    def test_from_the_command_line(self, days: Path, tmp_path: Path) -> None:
+        (days / "b.csv").write_bytes(H8 + line() + b"x\n")
+        dest = tmp_path / "all.parquet"
+        result = good("convert", days, "-o", dest)
+        assert result.stdout.startswith(f"{dest}: 5 rows, ")
+        assert f"1 bad record set aside in {tmp_path / 'all.rejects.jsonl'}" in result.stderr
+        good("convert", days / "a.csv", days / "c.csv", "-o", dest, "--rejects", tmp_path / "bad.parquet")
+        assert pq.read_metadata(dest).num_rows == 4
+        good("convert", days / "a.csv", days / "c.csv", "-o", dest, "--existing", "skip", "--strict")
+        assert "all.parquet: the file exists" in failed(1, "convert", days, "-o", dest, "--existing", "error")
+        assert "standard input cannot be one of several" in failed(2, "convert", days, "-", "-o", dest)
+        assert "exclude each other" in failed(2, "convert", days, "-o", dest, "--to", tmp_path)
+
+
 class TestRefused:
     @pytest.mark.parametrize(
         ("options", "error", "message"),
@@ -260,7 +375,8 @@ def test_a_run_that_is_ended_and_repeated_has_every_row_once(how: signal.Signals
     data = H8 + b"".join(encode_row(fields) for fields in sample_rows(rows))
     for name in "defghi":
         (days / f"{name}.csv").write_bytes(data)
-    code = f"import trackparse; print(0, flush=True); trackparse.convert_logs({str(days)!r}, {str(lake)!r}, jobs=2)"
+    code = "import trackparse, trackparse.convert.jobs as jobs; jobs.WORTH_A_PROCESS = 1; print(0, flush=True); "
+    code += f"trackparse.convert_logs({str(days)!r}, {str(lake)!r}, jobs=2)"
     dice = random.Random(how)
     for _ in range(1 + (how == signal.SIGKILL)):
         with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as run:

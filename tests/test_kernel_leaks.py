@@ -113,6 +113,16 @@ def calls(kernel: Any) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "payload_columns: no Wanted", lambda: kernel.payload_columns([hard], [*wanted, 5])
     yield "payload_columns: no run", lambda: kernel.payload_columns([hard, ("x",)], wanted)
     yield "payload_columns: no list", lambda: kernel.payload_columns((hard,), wanted)
+    codes = bytes(4 * found.records)
+    yield "days", lambda: kernel.days(times)
+    yield "days: wrong", lambda: kernel.days("text")
+    yield "parted", lambda: kernel.parted([run(0)], times, codes, 2)
+    yield "parted: nothing", lambda: kernel.parted([], b"", b"", 1)
+    yield "parted: a part that is none", lambda: kernel.parted([run(0)], times, b"\1" * len(codes), 2)
+    yield "parted: a table that does not fit", lambda: kernel.parted([run(0, no_table)], times, codes, 2)
+    yield "parted: too few codes", lambda: kernel.parted([run(0)], times, b"", 2)
+    yield "parted: no column", lambda: kernel.parted([run(-1)], times, codes, 2)
+    yield "parted: no list", lambda: kernel.parted(5, times, codes, 2)
     yield "events", events
     yield "events: looked into", lambda: [event.field and event.field.raw for event in events()]  # type: ignore[attr-defined]
     yield "events: no columns", lambda: events(columns=(-1,) * 8)

@@ -8,6 +8,7 @@ import mmap
 import os
 import random
 import signal
+from array import array
 from collections.abc import Callable, Iterator
 from functools import cache
 from types import ModuleType
@@ -19,7 +20,7 @@ from corpus.cases import CASES
 from support.kernel_calls import MAX, Made, indexed, question, run_of
 from support.logs import H6, H8, line, line6
 from support.payloads import payload_run, random_payload, random_wanted
-from trackparse.records.kernel import reference
+from trackparse.records.kernel import reference, values
 from trackparse.records.kernel.codes import BadRecord, Indexed, PayloadBuffers, Question, Run, TextBuffers, Wanted
 from trackparse.testing.sample import encode_row, sample_rows
 
@@ -673,6 +674,39 @@ def test_records_that_have_so_many_bytes(instruction_set: ModuleType) -> None:
     assert instruction_set.records_in(found.fields, 5, 8, MAX) == (5, len(data) + 1)
     with pytest.raises(ValueError, match="out of range"):
         instruction_set.records_in(found.fields, 6, 8, 1)
+
+
+def test_records_in_the_order_of_their_parts(instruction_set: ModuleType) -> None:
+    page = GuardedPage(2)
+    dice = random.Random(1)
+    lines = [line(b"x" * size) for size in (3, 0, 200, 7)] + [line(b'"a""";b"', end=b"\r\n"), line(b'"path\\"')]
+    for rest in (b"", line(), line()[:-1]):
+        data = b"".join(lines) + rest
+        block = page.hold(data)
+        found = indexed(reference, data)
+        for parts in (1, 2, 5):
+            codes = array("i", (dice.randrange(parts) for _ in range(2 * found.records)))
+            runs = [run_of(block, found, 8, 0), run_of(bytes(data), found, 8, 7)]
+            times = array("q", (dice.randrange(-(1 << 50), 1 << 50) for _ in codes)).tobytes()
+            made = instruction_set.parted(runs, times, codes.tobytes(), parts)
+            assert made == reference.parted(runs, times, codes.tobytes(), parts)
+            assert instruction_set.days(times) == reference.days(times)
+            # They are the same records, in another order.
+            order = sorted(range(len(codes)), key=lambda record: codes[record])
+            for field in (0, 4, 7):
+                before = values.values_of([run._replace(field=field) for run in runs])
+                after = values.values_of([Run(made[0], made[1], len(codes), 8, field)])
+                assert after == [before[record] for record in order]
+            assert array("I", made[3]).tolist() == [codes.tolist().count(part) for part in range(parts)]
+    with pytest.raises(ValueError, match="parted"):
+        instruction_set.parted(runs, times, codes.tobytes()[:-4], parts)
+
+
+def test_a_day_begins_at_midnight(instruction_set: ModuleType) -> None:
+    day = 86_400_000_000
+    times = array("q", (0, day - 1, day, -1, -day, -day - 1, 4 * day)).tobytes()
+    for kernel in (instruction_set, reference):
+        assert array("i", kernel.days(times)).tolist() == [0, 0, 1, -1, -1, -2, 4]
 
 
 def test_what_a_dictionary_lent_stays_as_it_is_while_it_grows(instruction_set: ModuleType) -> None:

@@ -46,8 +46,11 @@ INSIDE_FOR_CLI = {
     # "-o is the log itself" has to mean the same as in convert_log, which compares files by this function.
     ("atomic", "identity"),
     # Standard input and URLs are logs, too, with bars, and each output has an option that names it.
-    *(("convert.jobs", name) for name in ("Job", "run_jobs")),
-    *(("convert.outputs", name) for name in ("Output", "check_places", "in_folder", "make_folder", "name_in")),
+    *(("convert.jobs", name) for name in ("Job", "joined_job", "run_jobs")),
+    *(
+        ("convert.outputs", name)
+        for name in ("Output", "check_partition_by", "check_places", "in_folder", "make_folder", "name_in")
+    ),
     *(("convert.outputs", name) for name in ("named_after", "rejects_beside", "shown")),
     ("options", "convert_options"),
     # One way to draw how far things are, and to escape what a log says.

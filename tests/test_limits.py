@@ -42,6 +42,7 @@ _MAY_BE_NONE = {
     "max_dictionary_bytes": True,
     "max_rejects_bytes": True,
     "max_rejects_file_bytes": True,
+    "max_partitions": True,
 }
 
 

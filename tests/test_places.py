@@ -825,3 +825,35 @@ def test_a_url_without_its_slashes_is_no_local_folder(
     # Who means it says so, and a folder that is there is a folder.
     good("convert", "log.zip", "--to", "./s3:here", "--quiet")
     good("convert", "log.zip", "--to", "s3:here", "--quiet")
+
+
+# ---- partitions
+
+
+def test_partitions_are_written_anywhere(kind: Kind, tmp_path: Path) -> None:
+    log = tmp_path / "täg 1%.csv"
+    log.write_bytes(H8 + line() + line(app=b"a/b c%") + line(app=b""))
+    place, options = kind.place("lake")
+    if options:
+        kind.put(log.name, log.read_bytes())
+    source = kind.place(log.name)[0] if options else log
+    values = ("A-1", "__HIVE_DEFAULT_PARTITION__", "a%2Fb c%25")
+    names = [f"lake/appCode={value}/täg 1%.parquet" for value in values]
+    others = {"lake/_trackparse/täg 1%.json", *([log.name] if options or kind.found() == [log.name] else [])}
+    # Those of fsspec do not tell when a file was changed.
+    existing: Any = "replace" if isinstance(options.get("filesystem"), fsspec.AbstractFileSystem) else "skip"
+    for again in (False, True):
+        (report,) = trackparse.convert_logs(source, place, partition_by=("appCode",), existing=existing, **options)
+        assert (report.error, report.records) == (None, 3)
+        assert report.skipped is (again and existing == "skip")
+        assert {*kind.found()} == {*names, *others}
+    assert report.bytes_out == sum(len(kind.get(name)) for name in names)
+    # The name of a file is a path, or a URL in which a % is escaped.
+    for file, name in zip(report.files, names, strict=True):
+        assert str(file).endswith(name.replace("%", "%25") if "://" in str(file) else name)
+    (report,) = trackparse.convert_logs(source, place, partition_by=("status",), existing=existing, **options)
+    assert (report.error, report.skipped, report.records) == (None, False, 3)
+    assert {*kind.found()} == {"lake/status=sent/täg 1%.parquet", *others}
+    assert pq.read_table(io.BytesIO(kind.get("lake/status=sent/täg 1%.parquet")))["appCode"].to_pylist() == [
+        "A-1", "a/b c%", ""
+    ]  # fmt: skip

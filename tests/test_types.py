@@ -50,6 +50,8 @@ for event in trackparse.iter_events("log.zip"):
 
 reports: list[trackparse.ConversionReport] = trackparse.convert_logs(["a.zip", Path("days")], "lake", jobs=2)
 trackparse.convert_logs("days", Path("lake"), existing="replace", on_report=print, on_error="quarantine")
+trackparse.convert_logs("days", "lake", partition_by=("date", "appCode"))
+trackparse.convert_logs("days", "lake", partition_by=5)  # wrong
 trackparse.convert_logs("days", "lake", existing="keep")  # wrong
 trackparse.convert_logs("days", "lake", on_eror="skip")  # wrong
 
@@ -65,7 +67,7 @@ days.head(5, columns=["status"])
 days.head(5, colums=["status"])  # wrong
 
 report = trackparse.convert_log("log.zip", "log.parquet", compression="zstd", rejects=Path("x.jsonl"), on_damage="keep")
-facts: dict[str, str | int | float | None] = report.to_dict()
+facts: dict[str, str | int | float | list[str] | None] = report.to_dict()
 trackparse.convert_log("log.zip", 1)  # wrong
 trackparse.convert_log("log.zip", "log.parquet", on_damage="skip")  # wrong
 

@@ -23,6 +23,7 @@ class Limits:
     max_dictionary_bytes: bytes of the distinct values of all dictionary columns together, and 40 more for each value.
     max_rejects_bytes: bytes of the bad records that are kept in memory.
     max_rejects_file_bytes: bytes of the file of rejects that ``convert_log`` writes.
+    max_partitions: files that ``convert_logs`` makes of one log with ``partition_by``.
 
     TypeError for a limit of a wrong kind, ValueError for one that is zero or less, or too large.
 
@@ -38,6 +39,7 @@ class Limits:
     max_dictionary_bytes: int | None = 128 << 20
     max_rejects_bytes: int | None = 128 << 20
     max_rejects_file_bytes: int | None = 1 << 30
+    max_partitions: int | None = 10_000
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -30,10 +30,11 @@ def line(
     status: bytes = b"sent",
     target: bytes = b"u",
     hwid: bytes = b"h",
+    app: bytes = b"A-1",
     end: bytes = b"\n",
 ) -> bytes:
     """One record of the newer generation."""
-    return b";".join((time, b"T-1", target, hwid, status, description, b"A-1", payload)) + end
+    return b";".join((time, b"T-1", target, hwid, status, description, app, payload)) + end
 
 
 def row(

@@ -34,7 +34,9 @@ from trackparse.options import convert_options
 from trackparse.testing import TOKEN, FakeService
 from trackparse.testing.sample import COLUMNS, encode_row, sample_rows, write_sample
 
-PROGRAM = [sys.executable, "-m", "trackparse.cli"]
+# With a process for each log, however small it is.
+CODE = "import trackparse.convert.jobs as jobs; jobs.WORTH_A_PROCESS = 1; from trackparse.cli import main; main()"
+PROGRAM = [sys.executable, "-c", CODE]
 SIGNALS = [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 CODES = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGHUP: 143}
 WAIT = 30.0  # seconds for all processes of a run to end

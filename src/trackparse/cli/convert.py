@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path, PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -28,8 +29,20 @@ from trackparse.cli.outcomes import outcome_of, tell
 from trackparse.cli.output import Command, check_is_no_output, expected
 from trackparse.cli.places import PlaceType
 from trackparse.cli.progress import progress_bar
-from trackparse.convert.outputs import Output, check_places, make_folder, name_in, named_after, rejects_beside, shown
+from trackparse.convert.outputs import (
+    Output,
+    check_partition_by,
+    check_places,
+    make_folder,
+    name_in,
+    named_after,
+    rejects_beside,
+    shown,
+)
 from trackparse.signals import signals_held
+
+if TYPE_CHECKING:
+    from trackparse.convert.jobs import Job
 
 
 def _rejects_name(ctx: click.Context, param: click.Parameter, value: Output | None) -> Output | None:
@@ -38,9 +51,16 @@ def _rejects_name(ctx: click.Context, param: click.Parameter, value: Output | No
     return value
 
 
+def _partition_names(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
+    try:
+        return check_partition_by([name.strip() for name in value.split(",")]) if value else ()
+    except OptionError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 @click.command(cls=Command)
 @logs_argument
-@click.option("-o", "--output", type=PlaceType(), help="Parquet file to write, of one LOG: a path or a URL.")
+@click.option("-o", "--output", type=PlaceType(), help="Parquet file to write, of all LOGs: a path or a URL.")
 @click.option(
     "--to",
     "directory",
@@ -49,13 +69,19 @@ def _rejects_name(ctx: click.Context, param: click.Parameter, value: Output | No
     help="Directory to write to, or its URL; it is made if missing. [default: that of the log; for a URL, this one]",
 )
 @click.option(
+    "--partition-by",
+    callback=_partition_names,
+    metavar="NAMES",
+    help="Columns whose values become folders in DIR, as Hive has them, with commas between: date, or date,appCode.",
+)
+@click.option(
     "-j",
     "--jobs",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
     metavar="N",
-    help="Logs read at a time, at most: where all are larger than 4 MiB, one for two cores.",
+    help="Logs read at a time, at most: fewer where more processes would take longer.",
 )
 @click.option(
     "--existing",
@@ -73,7 +99,7 @@ def _rejects_name(ctx: click.Context, param: click.Parameter, value: Output | No
     type=PlaceType(dir_okay=False),
     callback=_rejects_name,
     metavar="FILE",
-    help="File for bad records, *.jsonl or *.parquet, of one LOG. [default: beside the Parquet file, *.rejects.jsonl]",
+    help="File for bad records, *.jsonl or *.parquet, of one output. [default: *.rejects.jsonl beside the output]",
 )
 @keep_partial_option
 @dialect_option
@@ -86,6 +112,7 @@ def convert(
     output: Output | None,
     directory: Output | None,
     rejects: Output | None,
+    partition_by: tuple[str, ...],
     jobs: int,
     existing: Any,
     strict: bool,
@@ -98,6 +125,12 @@ def convert(
     The file has the name of the log with .parquet in place of .zip, .csv or .csv.gz. It appears when it is complete. A
     log that cannot be read does not stop the others, but the exit code is not 0 then.
 
+    With -o and several LOGs all records go into one file, in the order of the names of the logs, and all bad ones into
+    one file of rejects, which says of each in which log it stands.
+
+    With --partition-by the records of a LOG go to a file of its name for each partition, such as
+    DIR/date=2021-04-20/appCode=C90C0-0E786/log.parquet, when it has been read to its end.
+
     Bad records are written to a file beside the Parquet file, log.rejects.jsonl for log.parquet, each with its place,
     the reason and its bytes. Their number is printed on standard error. The exit code is 0 all the same; with --strict
     a bad record is an error. A damaged archive is an error; with --keep-partial the records that can be read are kept,
@@ -108,33 +141,40 @@ def convert(
       trackparse convert tracking_log.zip
       trackparse convert '2021-04-*.zip' --to parquet/ --jobs 4
       trackparse convert days/ --to lake/ --existing skip
+      trackparse convert days/ --to lake/ --partition-by date,appCode --jobs 2
+      trackparse convert days/ -o all.parquet
       trackparse convert tracking_log.zip -o opened.parquet --status opened --columns timestamp,hwid
       curl -sL "$LINK" | trackparse convert - -o tracking_log.parquet
       trackparse convert s3://push-logs/2021-04-20.zip --to s3://lake/push
     """
     inputs = inputs_of(logs)
-    if rejects is not None and (strict or len(inputs) > 1):
-        raise click.UsageError("--rejects is for one log, and not for --strict, which writes no rejects")
+    if rejects is not None and (strict or (len(inputs) > 1 and output is None)):
+        raise click.UsageError("--rejects is for one file, and not for --strict, which writes no rejects")
+    if output is not None and directory is not None:
+        raise click.UsageError("-o and --to exclude each other: give one of them")
+    if partition_by and directory is None:
+        raise click.UsageError("--partition-by makes many files: name their directory with --to")
     with signals_held():  # imports modules, some of which turn the exception of a signal into another error
-        from trackparse.convert.jobs import Job, run_jobs
+        from trackparse.convert.jobs import Job, joined_job, run_jobs
         from trackparse.options import convert_options
-    outputs = _destinations(inputs, output, directory, rejects, strict)
     asked = convert_options(options_of(strict, keep_partial, options))  # type: ignore[arg-type]
-    todo = [
-        Job(log.name, log.size, log.time, log.source, dest, rejects, asked, existing, expected)
-        for log, (dest, rejects) in zip(inputs, outputs, strict=True)
-    ]
+    for log in inputs:
+        check_is_no_output(log.file, log.name)
     try:
-        check_places(
-            [
-                (
-                    log.name,
-                    log.text if log.is_url else log.file,
-                    {"name another file with -o": dest, "name another file with --rejects": rejects},
-                )
-                for log, (dest, rejects) in zip(inputs, outputs, strict=True)
-            ]
-        )
+        # A directory with one log may have two the next day.
+        if output is not None and [log.text for log in inputs] != [*logs[:1]]:
+            todo = [joined_job(_names(inputs), output, _rejects(rejects, output, strict), asked, existing, expected)]
+        else:
+            lake = directory if partition_by else None
+            todo = []
+            for log in inputs:
+                dest = output or _named_after(log, directory)
+                if not name_in(dest):
+                    raise click.UsageError(f"{shown(dest)!r} is no file: name the file to write with -o")
+                bad = _rejects(rejects, dest, strict, lake)
+                job = Job(log.name, log.size, log.time, log.source, dest, bad, asked, existing, expected)
+                todo.append(replace(job, partition_by=partition_by, lake=lake))
+            _check_places(inputs, todo)
     except OptionError as error:
         raise click.UsageError(str(error)) from None
     if directory is not None:
@@ -146,22 +186,29 @@ def convert(
         return tell((outcome_of(report, report.source) for _, report in reports), bar, quiet=quiet)
 
 
-def _destinations(
-    inputs: Sequence[Input], output: Output | None, directory: Output | None, rejects: Output | None, strict: bool
-) -> list[tuple[Output, Output | None]]:
-    """The Parquet file and the file of rejects of each log."""
-    if output is not None and directory is not None:
-        raise click.UsageError("-o and --to exclude each other: give one of them")
-    if output is not None and len(inputs) > 1:
-        raise click.UsageError(f"-o {shown(output)} takes one log, not {len(inputs)}: name a directory with --to")
-    outputs = []
-    for log in inputs:
-        check_is_no_output(log.file, log.name)
-        dest = output or _named_after(log, directory)
-        if not name_in(dest):
-            raise click.UsageError(f"{shown(dest)!r} is no file: name the file to write with -o")
-        outputs.append((dest, None if strict else rejects or rejects_beside(dest)))
-    return outputs
+def _names(inputs: Sequence[Input]) -> list[str]:
+    """What the logs for one file are called."""
+    if any(log.is_stdin for log in inputs):
+        raise click.UsageError("standard input cannot be one of several logs for one file: name files")
+    return [log.text for log in inputs]
+
+
+def _rejects(given: Output | None, dest: Output, strict: bool, lake: Output | None = None) -> Output | None:
+    return None if strict else given or rejects_beside(dest, lake)
+
+
+def _check_places(inputs: Sequence[Input], jobs: Sequence[Job]) -> None:
+    """OptionError if two logs would be written to one file, or a log would be written over."""
+    check_places(
+        [
+            (
+                log.name,
+                log.text if log.is_url else log.file,
+                {"name another file with -o": job.dest, "name another file with --rejects": job.rejects},
+            )
+            for log, job in zip(inputs, jobs, strict=True)
+        ]
+    )
 
 
 def _named_after(log: Input, directory: Output | None) -> Output:

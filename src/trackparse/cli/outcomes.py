@@ -40,17 +40,20 @@ def outcome_of(report: ConversionReport, name: str) -> Outcome:
     if report.damage is not None:
         warnings.append(f"{line_of(report.damage, name)}; the records before the damage were kept")
     code = Exit.DONE if report.damage is None else Exit.PARTIAL
-    return Outcome(code, _done(report), tuple(warnings))
+    return Outcome(code, _done(report, name), tuple(warnings))
 
 
-def _done(report: ConversionReport) -> str:
+def _done(report: ConversionReport, name: str) -> str:
     rows = counted(report.records, "row")
+    place = escaped(str(report.path))
+    if report.files != (report.path,):
+        place = f"{name}: {counted(len(report.files), 'file')} in {place}"
     if report.skipped:
-        return f"{escaped(str(report.path))}: {rows}, converted before"
+        return f"{place}: {rows}, converted before"
     if report.filtered:
         rows = f"{report.records:,} of {counted(report.records + report.filtered, 'row')}"
     sizes = f"{megabytes(report.bytes_in)} -> {megabytes(report.bytes_out)}"
-    return f"{escaped(str(report.path))}: {rows}, {sizes}, {report.seconds:.2f} s"
+    return f"{place}: {rows}, {sizes}, {report.seconds:.2f} s"
 
 
 def failure(error: Exception, name: str) -> Outcome:

@@ -46,6 +46,7 @@ _ADVICE = {
     "limits": "the command line has the default limits: read the log in Python, with other trackparse.Limits",
     "columns": "name the columns that you want: cat, convert and fetch take --columns",
     "members": "unpack the archive, and name the log",
+    "partition_by": "name other columns with --partition-by",
     "existing": "write to another folder, or write over it with --existing replace",
     "jobs": "try fewer --jobs",
 }

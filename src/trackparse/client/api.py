@@ -22,7 +22,7 @@ from trackparse.atomic import atomic, name_errors_after
 from trackparse.client.answers import OK, Answer, read_answer, refusal
 from trackparse.client.calendar import GRACE, KEPT_DAYS, Day, date_of, days_before, days_between, kept_day
 from trackparse.client.made import digest_of, metadata_of
-from trackparse.client.sync import Folder, OnReport, PlannedDay, Run, convert_day
+from trackparse.client.sync import DayFolder, OnReport, PlannedDay, Run, convert_day
 from trackparse.convert.conversion import ConversionReport
 from trackparse.convert.places import check_place, place_of
 from trackparse.errors import ApiError, AuthError, DownloadError, NotReadyError, OptionError, TrackparseError, one_line
@@ -298,7 +298,7 @@ class TrackingLogClient:
         """
         options = _options_of_days(options)
         wanted = [PlannedDay(day, "asked for") for day in days_between(first, last, self._today())]
-        target = Folder(folder, options)
+        target = DayFolder(folder, options)
         target.make()
         service = _Days(self, deadline, cancel)
         return Run(service, target, None, options, GRACE, on_report).fetch(wanted)
@@ -337,7 +337,7 @@ class TrackingLogClient:
             print([str(day) for day, report in reports.items() if report.error is None])
         """
         options = _options_of_days(options)
-        target = Folder(folder, options)
+        target = DayFolder(folder, options)
         planned = self._planned(target, days, grace, options)
         if planned:
             target.make()
@@ -360,7 +360,7 @@ class TrackingLogClient:
                 print(planned.day, planned.why or planned.error)
         """
         options = _options_of_days(options)
-        return self._planned(Folder(folder, options), days, grace, options)
+        return self._planned(DayFolder(folder, options), days, grace, options)
 
     def close(self) -> None:
         """Close idle connections."""
@@ -390,7 +390,7 @@ class TrackingLogClient:
     def _kept_day(self, date: Day) -> datetime.date:
         return kept_day(date, self._today())
 
-    def _planned(self, folder: Folder, number: int, grace: float, options: ConvertOptions) -> list[PlannedDay]:
+    def _planned(self, folder: DayFolder, number: int, grace: float, options: ConvertOptions) -> list[PlannedDay]:
         if not isinstance(number, int) or not 1 <= number <= KEPT_DAYS:
             raise OptionError(f"days={number!r}: expected 1 to {KEPT_DAYS}, since the service keeps no more")
         if not grace >= 0:

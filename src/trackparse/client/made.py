@@ -10,7 +10,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from trackparse.client.calendar import Stage, stage_of
-from trackparse.convert.conversion import REJECTS_SUM
+from trackparse.convert.conversion import PARTIAL, REJECTS_SUM
 from trackparse.convert.jobs import options_digest
 from trackparse.convert.places import place_of
 from trackparse.options import CONVERT_DEFAULTS, ConvertOptions
@@ -19,7 +19,6 @@ SOURCE: Final = "trackparse.source"
 DAY: Final = "trackparse.day"  # as ISO text
 FINAL: Final = "trackparse.final"  # "true" if the grace of the day was over when its log was asked for, or "false"
 OPTIONS: Final = "trackparse.options_sha256"
-_PARTIAL: Final = "trackparse.partial"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,4 +74,4 @@ def read_made(dest: str | os.PathLike[str], filesystem: Any) -> Made | None:
         day = datetime.date.fromisoformat(told[DAY])
     except ValueError:
         day = None
-    return Made(day, told[FINAL] == "true", _PARTIAL.encode() in pairs, told[OPTIONS], told[REJECTS_SUM])
+    return Made(day, told[FINAL] == "true", PARTIAL.encode() in pairs, told[OPTIONS], told[REJECTS_SUM])

@@ -20,9 +20,9 @@ from trackparse.client.changed import RejectsFile
 from trackparse.client.made import Made, digest_of, metadata_of, read_made
 from trackparse.client.manifest import Fetched, Manifest
 from trackparse.convert.conversion import ConversionReport, convert, empty_report
-from trackparse.convert.jobs import is_expected, make_output_folder, output_folder
+from trackparse.convert.jobs import is_expected
 from trackparse.convert.outputs import Output, in_folder, rejects_beside, shown
-from trackparse.convert.places import check_place, place_of
+from trackparse.convert.places import Folder, check_place, place_of
 from trackparse.errors import AuthError, CancelledError, TrackparseError
 from trackparse.options import ConvertOptions, Destination
 from trackparse.progress import Reporter, reporting
@@ -68,7 +68,7 @@ class PlannedDay:
     error: Exception | None = None
 
 
-class Folder:
+class DayFolder:
     """A folder with a Parquet file for each day, by its path or its URL, or a path in a file system.
 
     noted: what the manifest says of each day, since ``plan``.
@@ -76,7 +76,9 @@ class Folder:
 
     def __init__(self, place: str | os.PathLike[str], options: ConvertOptions) -> None:
         self._filesystem = options["filesystem"]
-        self._place = output_folder(place, self._filesystem)
+        place_of(place, self._filesystem)  # an error if nothing can be written there
+        self._folder = Folder(place, self._filesystem)
+        self._place = self._folder.dest
         self._has_rejects = options["on_error"] == "quarantine"
         self.manifest = Manifest(self._place, self._filesystem)
         self.noted: dict[datetime.date, Fetched] = {}
@@ -91,8 +93,8 @@ class Folder:
 
     def make(self) -> None:
         """Make the folder if it is missing. OSError if no file can be written there."""
-        make_output_folder(self._place, self._filesystem)
-        check_place(place_of(in_folder(self._place, "day.parquet"), self._filesystem))
+        self._folder.make_folder_of("day.parquet")
+        check_place(self._folder.place("day.parquet"))
 
     def plan(self, days: Sequence[datetime.date], options: str, now: float, grace: float) -> list[PlannedDay]:
         """Those of the days that have to be fetched. ``options`` is what ``digest_of`` gives."""
@@ -168,7 +170,7 @@ class Run:
     def __init__(
         self,
         service: Service,
-        folder: Folder,
+        folder: DayFolder,
         manifest: Manifest | None,
         options: ConvertOptions,
         grace: float,

@@ -6,12 +6,13 @@ import hashlib
 import io
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path, PurePath
 from types import TracebackType
-from typing import IO, Any, Final, Protocol, Unpack
+from typing import IO, Any, Final, Protocol, TypeAlias, Unpack
 
 import pyarrow as pa
 
@@ -19,11 +20,12 @@ from trackparse.atomic import all_or_none, identity, is_read_here, kept
 from trackparse.columns.builder import ColumnBuilder
 from trackparse.convert.parquet import ParquetSink
 from trackparse.convert.places import LocalPlace, Place, is_source, place_of
+from trackparse.datasets import LogDataset
 from trackparse.display import counted, html_details, html_line, html_page, html_table
-from trackparse.errors import ArchiveError, OptionError, printable
+from trackparse.errors import ArchiveError, HeaderError, OptionError, printable
 from trackparse.notebook import rejects_html
-from trackparse.options import ConvertOptions, Destination, LogSource, convert_options, read_part
-from trackparse.reader import open_log
+from trackparse.options import ConvertOptions, Destination, LogSource, OnDamage, convert_options, read_part
+from trackparse.reader import LogReader, open_log
 from trackparse.records.segments import Segment
 from trackparse.records.stream import Stats
 from trackparse.rejects.files import check_old_rejects, check_rejects_name, rejects_writer
@@ -40,6 +42,11 @@ class Reader(Protocol):
     @property
     def stats(self) -> Stats:
         """What was read so far."""
+        ...
+
+    @property
+    def damage(self) -> Sequence[ArchiveError | HeaderError]:
+        """Errors of logs among several that could not be read to their end."""
         ...
 
     @property
@@ -76,10 +83,14 @@ class Sink(Protocol):
         """Close the file after an error, in whatever state it is: it will be removed."""
 
 
+NewSink: TypeAlias = Callable[[ColumnBuilder, Place, ConvertOptions, Mapping[str, str]], Sink]
+
 # By the suffix of the destination; of any other it is Parquet.
-_SINKS: Final[Mapping[str, type[Sink]]] = {".parquet": ParquetSink}
-# Metadata of the file: the SHA-256 of the file of rejects that was written with it, in hexadecimal digits. It tells
-# whether a person has changed that file since.
+_SINKS: Final[Mapping[str, NewSink]] = {".parquet": ParquetSink}
+# Metadata of the file: the damage of its log.
+PARTIAL: Final = "trackparse.partial"
+# The SHA-256 of the file of rejects that was written with it, in hexadecimal digits. It tells whether a person has
+# changed that file since.
 REJECTS_SUM: Final = "trackparse.rejects_sha256"
 # Made at import: when a report says that there is no memory left, there is none to make it with.
 _NO_REJECTS: Final = pa.Table.from_batches([], schema=SCHEMA)
@@ -108,6 +119,8 @@ class ConversionReport:
         damage. None for a sound archive.
     skipped: ``convert_logs`` found the log converted already. ``records`` and ``bytes_out`` are those of its file.
     error: why ``convert_logs`` could not convert the log; its file is as it was before, and all numbers are 0.
+    files: the Parquet files, as ``path``: that one; with ``partition_by`` one for each partition that the log has, and
+        ``path`` is the folder of all partitions.
 
     >>> report = trackparse.convert_log("tracking_log.zip", "tracking_log.parquet")
     >>> json.dumps(report.to_dict())
@@ -127,17 +140,15 @@ class ConversionReport:
     seconds: float
     rejects: pa.Table
     rejects_path: Path | str | None
-    damage: ArchiveError | None
+    damage: ArchiveError | HeaderError | None
     skipped: bool = False
     error: Exception | None = None
+    files: tuple[Path | str, ...] = ()
 
-    def to_dict(self) -> dict[str, str | int | float | None]:
+    def to_dict(self) -> dict[str, str | int | float | list[str] | None]:
         """All fields but the table ``rejects``, as values that JSON has: paths and errors are strings."""
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "rejects"}
-        return {
-            name: value if value is None or isinstance(value, int | float) else printable(str(value))
-            for name, value in values.items()
-        }
+        return {name: _as_json(value) for name, value in values.items()}
 
     def _repr_html_(self) -> str:
         return _report_html(self)
@@ -175,6 +186,12 @@ def _report_html(report: ConversionReport) -> str:
         rejects_html(report.rejects),
         html_details("all of it", html_table(("", ""), shown.items())),
     )
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [*map(_as_json, value)]
+    return value if value is None or isinstance(value, int | float) else printable(str(value))
 
 
 def convert_log(source: LogSource, dest: Destination, **options: Unpack[ConvertOptions]) -> ConversionReport:
@@ -218,16 +235,19 @@ def convert_log(source: LogSource, dest: Destination, **options: Unpack[ConvertO
 
 
 def convert(
-    source: LogSource,
+    source: LogSource | LogDataset,
     dest: Destination,
     asked: ConvertOptions,
     more_metadata: Mapping[str, str],
     *,
     check_at_the_end: Callable[[str], object] = lambda digest: None,
     open_reader: Callable[..., Reader] = open_log,
+    new_sink: NewSink | None = None,
     what: str = "log",
 ) -> ConversionReport:
-    """As ``convert_log``, of complete options, with more metadata in the file.
+    """As ``convert_log``, of complete options, with more metadata in the file, and perhaps with another output.
+
+    All logs of a dataset go into one file. Of its options only those that are not in ``asked`` count.
 
     ``check_at_the_end`` is called with the SHA-256 of the rejects, empty if there are none, before any file has its
     name. It may raise an error, in which case no file is written. ``open_reader`` is called with the opened source and
@@ -244,12 +264,18 @@ def convert(
         outputs.append(rejects)
     start = time.perf_counter()
     with ExitStack() as opened:
-        # Opened first: a log that is not there leaves nothing behind.
-        log_source = open_anywhere(source, filesystem)
-        opened.enter_context(kept([source]))
         unread = opened.enter_context(ExitStack())
-        unread.callback(log_source.close)
-        metadata = {"trackparse.version": __version__, "trackparse.source": printable(log_source.name), **more_metadata}
+        new_reader: Callable[..., Reader]
+        if isinstance(source, LogDataset):
+            name, new_reader = name_of_all(source.files), partial(_open_all, source, asked["on_damage"])
+            opened.enter_context(kept(source.files))
+        else:
+            # Opened first: a log that is not there leaves nothing behind.
+            log_source = open_anywhere(source, filesystem)
+            opened.enter_context(kept([source]))
+            unread.callback(log_source.close)
+            name, new_reader = log_source.name, partial(open_reader, log_source)
+        metadata = {"trackparse.version": __version__, "trackparse.source": printable(name), **more_metadata}
         opened.enter_context(all_or_none(outputs))
         with ExitStack() as written:
             read = read_part(asked)
@@ -258,15 +284,16 @@ def convert(
             if summed:
                 read["on_rejects"] = written.enter_context(rejects_writer(summed, metadata, asked["limits"]))
             unread.pop_all()  # from here on the reader closes it, whose thread may be in the middle of a read
-            log = opened.enter_context(open_reader(log_source, **read))
+            log = opened.enter_context(new_reader(**read))
             segments = _Segments(log, keep_damaged=asked["on_damage"] == "keep")
 
             def known_at_the_end() -> dict[str, str]:
                 written.close()
-                found = {"trackparse.partial": printable(str(segments.damage))} if segments.damage else {}
+                found = {PARTIAL: printable(str(segments.damage))} if segments.damage else {}
                 return {**found, REJECTS_SUM: summed.digest} if summed and summed.digest else found
 
-            _write(segments, log.builder, output, asked, metadata, known_at_the_end)
+            new_sink = new_sink or _SINKS.get(PurePath(output.name).suffix.lower(), ParquetSink)
+            _write(segments, new_sink(log.builder, output, asked, metadata), output, known_at_the_end)
         if rejects:
             # Once more: reading takes long.
             check_old_rejects(rejects.name, rejects.open_old())
@@ -274,7 +301,7 @@ def convert(
         check_at_the_end(summed.digest if summed else "")
     stats = log.stats
     return ConversionReport(
-        source=log_source.name,
+        source=name,
         path=output.name,
         records=stats.records - stats.filtered,
         filtered=stats.filtered,
@@ -289,7 +316,18 @@ def convert(
         rejects=log.rejects,
         rejects_path=rejects.name if rejects and stats.rejected else None,
         damage=segments.damage,
+        files=(output.name,),
     )
+
+
+def name_of_all(names: Sequence[str]) -> str:
+    """How messages and reports call several logs."""
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+
+
+def _open_all(logs: LogDataset, on_damage: OnDamage, **read: Any) -> LogReader:
+    del read["filesystem"]  # the logs are named already
+    return logs.open(on_damage=on_damage, **read)
 
 
 class _Segments:
@@ -298,11 +336,13 @@ class _Segments:
     def __init__(self, log: Reader, *, keep_damaged: bool) -> None:
         self._log = log
         self._keep = keep_damaged
-        self.damage: ArchiveError | None = None
+        self.damage: ArchiveError | HeaderError | None = None
 
     def __iter__(self) -> Iterator[list[Segment]]:
         try:
             yield from self._log.segments()
+            # Of several logs the reader itself keeps what it can.
+            self.damage = next(iter(self._log.damage), None)
         except ArchiveError as damage:
             if not (self._keep and self._log.stats.records):
                 raise
@@ -344,16 +384,7 @@ class _Summed:
         self._stream.close()
 
 
-def _write(
-    segments: _Segments,
-    builder: ColumnBuilder,
-    output: Place,
-    options: ConvertOptions,
-    metadata: Mapping[str, str],
-    known_at_the_end: Callable[[], Mapping[str, str]],
-) -> None:
-    kind = _SINKS.get(PurePath(output.name).suffix.lower(), ParquetSink)
-    sink = kind(builder, output, options, metadata)
+def _write(segments: _Segments, sink: Sink, output: Place, known_at_the_end: Callable[[], Mapping[str, str]]) -> None:
     try:
         for group in segments:
             sink.write(group)

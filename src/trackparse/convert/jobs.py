@@ -21,12 +21,23 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, Unpack, get_ar
 import pyarrow as pa
 
 from trackparse.atomic import kept
-from trackparse.convert.conversion import ConversionReport, convert, empty_report
-from trackparse.convert.outputs import Output, check_places, make_folder, name_in, named_after, rejects_beside, shown
-from trackparse.convert.places import place_of
-from trackparse.datasets import DatasetSource
+from trackparse.columns.builder import ColumnBuilder
+from trackparse.convert.conversion import PARTIAL, ConversionReport, convert, empty_report, name_of_all
+from trackparse.convert.outputs import (
+    Output,
+    check_partition_by,
+    check_places,
+    is_file,
+    name_in,
+    named_after,
+    rejects_beside,
+    shown,
+)
+from trackparse.convert.partitions import FileList, Lake, PartitionSink
+from trackparse.convert.places import Folder, Place, place_of
+from trackparse.datasets import DatasetSource, LogDataset
 from trackparse.errors import ArchiveError, OptionError, TrackparseError, printable, suggestion
-from trackparse.options import ConvertOptions, convert_options
+from trackparse.options import ConvertOptions, convert_options, dataset_options
 from trackparse.signals import signals_held
 from trackparse.sources.listing import logs_of
 from trackparse.sources.urls import name_of, scheme_of
@@ -38,6 +49,9 @@ Existing: TypeAlias = Literal["skip", "replace", "error"]
 
 # Bytes of a packed log from which on it keeps two cores busy: one thread inflates, one reads, one writes.
 _LARGE: Final = 4 << 20
+# Bytes of packed logs that take as long as a process takes to start, about 0.4 s, even if another core is free.
+WORTH_A_PROCESS: Final = 16 << 20
+_PACKED_TO: Final = 8  # times smaller a log is in an archive
 _CLEANUP: Final = 12.0  # seconds that workers have to remove their files; they take 10 s at most
 # A worker imports the same modules from the same places as this process.
 _PROGRAM: Final = (
@@ -64,7 +78,7 @@ def is_expected(error: Exception) -> bool:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Job:
-    """One log to convert. It can be sent to another process.
+    """One log to convert, or several into one file. It can be sent to another process.
 
     name: as messages call the log.
     size: in bytes, and time: when it was last changed, in nanoseconds; None if that is not known.
@@ -74,6 +88,8 @@ class Job:
     options: all other options of ``convert_log``.
     existing: what to do if the Parquet file exists.
     expected: whether an error ends this job only.
+    partition_by: the columns to partition by. lake: the folder of the partitions; ``dest`` has the name of their files.
+    joined: of several logs, what tells whether one of them has changed.
     """
 
     name: str
@@ -85,6 +101,40 @@ class Job:
     options: ConvertOptions
     existing: Existing
     expected: Callable[[Exception], bool] = is_expected
+    partition_by: tuple[str, ...] = ()
+    lake: Output | None = None
+    joined: str = ""
+
+
+def joined_job(
+    sources: DatasetSource | Iterable[DatasetSource],
+    dest: Output,
+    rejects: Output | None,
+    asked: ConvertOptions,
+    existing: Existing,
+    expected: Callable[[Exception], bool] = is_expected,
+) -> Job:
+    """The job of converting several logs into one file. Raises what ``dataset`` and ``check_places`` raise."""
+    filesystem = asked["filesystem"]
+    logs = logs_of(sources, filesystem)
+    outputs = {"name another file": dest, "name another file for the rejects": rejects}
+    check_places([(log.name, log.place, outputs if log is logs[0] else {}) for log in logs])
+    sizes = [log.size or 0 for log in logs]
+    # A folder that was moved has the same logs.
+    told = [(Path(log.name).name, log.size, log.time) for log in logs]
+    are_known = all(log.size is not None and log.time is not None for log in logs)
+    return Job(
+        name_of_all([log.name for log in logs]),
+        sum(sizes) if are_known else None,
+        max(log.time or 0 for log in logs) if are_known else None,
+        partial(nullcontext, LogDataset(logs, dataset_options({"filesystem": filesystem}))),
+        dest,
+        rejects,
+        asked,
+        existing,
+        expected,
+        joined=_digest(told),
+    )
 
 
 def run_jobs(
@@ -92,20 +142,40 @@ def run_jobs(
 ) -> Generator[tuple[int, ConversionReport]]:
     """The number and the report of each job as it ends. ``advance`` is called with the bytes read so far, of all.
 
-    If you close the generator, running jobs stop and leave no file. Large logs get a process for two cores, even if
-    ``processes`` is more.
+    If you close the generator, running jobs stop and leave no file. There are as many ``processes``, or fewer where
+    more of them would take longer.
     """
-    if all((job.size or 0) >= _LARGE for job in jobs):
-        processes = min(processes, max(1, _cores() // 2))
     # A log may be named like a temporary file beside the output of another one.
     with kept(job.name for job in jobs):
-        if processes > 1 and len(jobs) > 1:
-            yield from _side_by_side(jobs, processes, advance)
+        left = [*enumerate(jobs)]
+        if processes > 1:
+            for number, job in enumerate(jobs):
+                if (report := _reported(job, partial(_found, job))) is not None:
+                    left.remove((number, job))
+                    yield number, report
+            processes = _processes([job for _, job in left], processes)
+        if processes > 1:
+            yield from _side_by_side(left, processes, advance)
             return
         before = 0
-        for number, job in enumerate(jobs):
+        for number, job in left:
             yield number, run_job(job, lambda done, before=before: advance(before + done))  # type: ignore[misc]
             before += job.size or 0
+
+
+def _processes(jobs: Sequence[Job], most: int) -> int:
+    """How many processes take the least time: no more than ``most``."""
+    # Without partitions the other core is busy from the beginning to the end: with the thread that writes.
+    if all((job.size or 0) >= _LARGE and job.lake is None for job in jobs):
+        most = min(most, max(1, _cores() // 2))
+    return min(most, len(jobs), max(1, sum(map(_packed, jobs)) // WORTH_A_PROCESS))
+
+
+def _packed(job: Job) -> int:
+    """Bytes of the log, as they are, or would be, in an archive. One of unknown size is a large one."""
+    if job.size is None:
+        return WORTH_A_PROCESS
+    return job.size // _PACKED_TO if job.name.lower().endswith(".csv") else job.size
 
 
 def _cores() -> int:
@@ -115,17 +185,15 @@ def _cores() -> int:
 
 def run_job(job: Job, advance: Callable[[int], object]) -> ConversionReport:
     """The report of one job. ``advance`` is called with the number of bytes read so far."""
+    report = _reported(job, lambda: _found(job) or _converted(job, advance))
+    assert report is not None  # noqa: S101 - for type checkers
+    return report
+
+
+def _reported(job: Job, work: Callable[[], ConversionReport | None]) -> ConversionReport | None:
+    """What the work returns, or a report of its error."""
     try:
-        made_of = _made_of(job)
-        if (done := _found(job, made_of)) is not None:
-            return done
-        options: ConvertOptions = {
-            **job.options,
-            "rejects": job.rejects,
-            "progress": lambda progress: advance(progress.bytes_read),
-        }
-        with job.source() as source:
-            return dataclasses.replace(convert(source, job.dest, options, made_of), source=job.name)
+        return work()
     except Exception as error:
         if not job.expected(error):
             raise
@@ -135,9 +203,68 @@ def run_job(job: Job, advance: Callable[[int], object]) -> ConversionReport:
         return _report(job, error=error)
 
 
+def _converted(job: Job, advance: Callable[[int], object]) -> ConversionReport:
+    made_of = _made_of(job)
+    options: ConvertOptions = {
+        **job.options,
+        "rejects": job.rejects,
+        "progress": lambda progress: advance(progress.bytes_read),
+    }
+    lake = _lake_of(job)
+    if lake is not None:
+        return _partitioned(job, lake, options, made_of)
+    with job.source() as source:
+        return dataclasses.replace(convert(source, job.dest, options, made_of), source=job.name)
+
+
+def _lake_of(job: Job) -> Lake | None:
+    if job.lake is None:
+        return None
+    return Lake(Folder(job.lake, job.options["filesystem"]), name_in(job.dest), job.partition_by)
+
+
+def _partitioned(job: Job, lake: Lake, options: ConvertOptions, made_of: Mapping[str, str]) -> ConversionReport:
+    told = json.loads(made_of.get(MADE_OF, "{}"))
+    made: list[PartitionSink] = []
+
+    def new_sink(
+        builder: ColumnBuilder, output: Place, options: ConvertOptions, metadata: Mapping[str, str]
+    ) -> PartitionSink:
+        replace = job.existing == "replace"
+        made.append(PartitionSink(builder, output, options, metadata, lake=lake, made_of=told, replace=replace))
+        return made[0]
+
+    lake.folder.make_folder_of(lake.list_name)
+    with job.source() as source:
+        report = convert(source, lake.folder.path_of(lake.list_name), options, made_of, new_sink=new_sink)
+    return dataclasses.replace(report, source=job.name, **_told(lake, made[0].files))
+
+
+def _told(lake: Lake, files: FileList) -> dict[str, Any]:
+    """What a report says of the files of a log."""
+    names = tuple(map(lake.folder.shown, files.files))
+    return {"path": lake.folder.shown(), "bytes_out": files.size, "files": names}
+
+
+def _found_partitions(job: Job, lake: Lake, made_of: Mapping[str, str]) -> ConversionReport | None:
+    """As ``_found``, of a log that is partitioned."""
+    if (old := lake.old_list()) is None:
+        return None
+    name = lake.folder.shown(lake.list_name)
+    if job.existing == "error" and old.whole:
+        raise _in_the_way(name, "the log was converted before: this is the list of its files")
+    if not _is_same(old.made_of, made_of, name) or not old.whole:
+        return None
+    lost, changed = lake.lost_or_changed(old)
+    if changed:
+        raise _in_the_way(lake.folder.shown(changed[0]), "the file has changed since it was made")
+    damage = ArchiveError(old.partial) if old.partial else None
+    return None if lost else _report(job, records=old.rows, damage=damage, skipped=True, **_told(lake, old))
+
+
 def _report(job: Job, **more: Any) -> ConversionReport:
     """The report of a job that converted nothing."""
-    return empty_report(job.name, job.dest, **more)
+    return empty_report(job.name, **{"path": job.dest if job.lake is None else job.lake, **more})
 
 
 # ---- what is there already ----------------------------------------------------------------------------------
@@ -147,17 +274,23 @@ def _made_of(job: Job) -> dict[str, str]:
     """The metadata that tell what the file is made of; empty if that is not known."""
     if job.size is None or job.time is None:
         return {}
-    stored = scheme_of(job.name) or job.options["filesystem"] is not None
-    name = printable(job.name if stored else os.path.abspath(job.name))  # noqa: PTH100
-    log = {"name": name, "size": job.size, "time": job.time}
-    return {MADE_OF: json.dumps({**log, "options": options_digest(job.options)}, sort_keys=True)}
+    # Of several logs it is the file that has a name.
+    place = name_of(job.dest) if job.joined else job.name
+    stored = scheme_of(place) or job.options["filesystem"] is not None
+    name = printable(place if stored else os.path.abspath(place))  # noqa: PTH100
+    options = {**job.options, **({"partition_by": job.partition_by} if job.partition_by else {})}
+    log: dict[str, Any] = {"name": name, "size": job.size, "time": job.time, "options": options_digest(options)}
+    return {MADE_OF: json.dumps({**log, **({"logs": job.joined} if job.joined else {})}, sort_keys=True)}
 
 
 def options_digest(options: Mapping[str, Any]) -> str:
     """What tells whether two files were made with the same options."""
-    plain = {name: _plain(value) for name, value in options.items() if name not in _NOT_IN_FILE}
     # A filter may name a hundred thousand codes.
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+    return _digest({name: _plain(value) for name, value in options.items() if name not in _NOT_IN_FILE})
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _plain(value: Any) -> Any:
@@ -178,28 +311,42 @@ def _plain(value: Any) -> Any:
     return repr(value)
 
 
-def _found(job: Job, made_of: Mapping[str, str]) -> ConversionReport | None:
+def _found(job: Job) -> ConversionReport | None:
     """The report of a log that is converted already. None if it has to be converted; an error if it must not be."""
     if job.existing == "replace":
         return None
+    made_of = _made_of(job)
+    lake = _lake_of(job)
+    if lake is not None:
+        return _found_partitions(job, lake, made_of)
     old = place_of(job.dest, job.options["filesystem"]).open_old()
     if old is None:
         return None
     with old:
         if job.existing == "error":
-            raise _in_the_way(job, "the file exists")
+            raise _in_the_way(job.dest, "the file exists")
         before, records, size, damage = _read_made_of(old)
+    if not _is_same(before, made_of, job.dest):
+        return None
+    return _report(job, records=records, bytes_out=size, damage=damage, skipped=True, files=(job.dest,))
+
+
+def _is_same(before: Mapping[str, Any], made_of: Mapping[str, str], place: Output) -> bool:
+    """Whether what stands in the place was made of this log, with these options, as it is now.
+
+    TrackparseError if it was made of another log, or if nobody knows.
+    """
     now = json.loads(made_of.get(MADE_OF, "{}"))
     if not now:
-        raise _in_the_way(job, "the file exists, and the size or the time of the log is not known")
+        raise _in_the_way(place, "the file exists, and the size or the time of the log is not known")
     if not before:
-        raise _in_the_way(job, "the file exists, and does not say of which log it was made")
+        raise _in_the_way(place, "the file exists, and does not say of which log it was made")
     # It may have been moved, or be named from another folder.
     if {**before, "name": ""} == {**now, "name": ""} and Path(before["name"]).name == Path(now["name"]).name:
-        return _report(job, records=records, bytes_out=size, damage=damage, skipped=True)
+        return True
     if before["name"] != now["name"]:
-        raise _in_the_way(job, f"the file was made of another log, {before['name']}")
-    return None
+        raise _in_the_way(place, f"the file was made of another log, {before['name']}")
+    return False
 
 
 def _read_made_of(file: Any) -> tuple[dict[str, Any], int, int, ArchiveError | None]:
@@ -210,16 +357,16 @@ def _read_made_of(file: Any) -> tuple[dict[str, Any], int, int, ArchiveError | N
         metadata = pq.read_metadata(file)
         pairs = metadata.metadata or {}
         told = json.loads(pairs[MADE_OF.encode()])
-        partial_of = pairs.get(b"trackparse.partial", b"").decode()
+        partial_of = pairs.get(PARTIAL.encode(), b"").decode()
         damage = ArchiveError(partial_of) if partial_of else None
         return ({}, 0, 0, None) if "name" not in told else (told, metadata.num_rows, file.seek(0, os.SEEK_END), damage)
     except (pa.ArrowInvalid, KeyError, ValueError, TypeError):
         return {}, 0, 0, None
 
 
-def _in_the_way(job: Job, why: str) -> TrackparseError:
+def _in_the_way(place: Output, why: str) -> TrackparseError:
     return TrackparseError(
-        f"{shown(job.dest)}: {why}",
+        f"{shown(place)}: {why}",
         advice="write to another folder, or write over it with existing='replace'",
         option="existing",
     )
@@ -229,12 +376,12 @@ def _in_the_way(job: Job, why: str) -> TrackparseError:
 
 
 def _side_by_side(
-    jobs: Sequence[Job], processes: int, advance: Callable[[int], object]
+    jobs: Sequence[tuple[int, Job]], processes: int, advance: Callable[[int], object]
 ) -> Generator[tuple[int, ConversionReport]]:
     from multiprocessing.connection import wait
 
-    left = deque(enumerate(jobs))
-    done = [0] * len(jobs)  # bytes
+    left = deque(jobs)
+    done: dict[int, int] = {}  # bytes, by the number of the job
     started: list[_Worker] = []
     at_work: dict[Any, _Worker] = {}
     try:
@@ -250,7 +397,7 @@ def _side_by_side(
                 message = worker.receive()
                 if isinstance(message, int):
                     done[worker.number] = message
-                    advance(sum(done))
+                    advance(sum(done.values()))
                     continue
                 if isinstance(message, logging.LogRecord):
                     logging.getLogger(message.name).handle(message)
@@ -330,27 +477,29 @@ class _Worker:
 # ---- the call -----------------------------------------------------------------------------------------------
 
 
-def output_folder(dest: str | os.PathLike[str], filesystem: Any) -> Output:
-    """The folder to write to, which need not exist. OptionError if nothing can be written there."""
-    # pyarrow.fs takes a while to import, and the command line does without it.
-    from trackparse.sources.filesystem import is_local, resolve
-
-    place_of(dest, filesystem)
-    files, path = resolve(dest, filesystem)
-    return Path(path) if is_local(files) else os.fspath(dest)
-
-
-def make_output_folder(folder: Output, filesystem: Any) -> None:
-    """Make the folder if it is missing, and if there are folders in its store."""
-    from trackparse.sources.filesystem import errors_named, key_of, resolve
-
-    if isinstance(folder, Path):
-        make_folder(folder)
-        return
-    files, path = resolve(folder, filesystem)
-    if key_of(files, path)[0] not in ("s3", "gs"):  # these have no folders
-        with errors_named(name_of(folder)):
-            files.create_dir(path, recursive=True)
+def _jobs_of(
+    sources: DatasetSource | Iterable[DatasetSource],
+    folder: Output,
+    by: tuple[str, ...],
+    asked: ConvertOptions,
+    existing: Existing,
+) -> list[Job]:
+    """The jobs of converting each log by itself."""
+    lake = folder if by else None
+    jobs = []
+    for log in logs_of(sources, asked["filesystem"]):
+        if log.place is None:
+            raise OptionError("a log in memory has no name: convert it with trackparse.convert_log")
+        file = named_after(Path(name_in(log.name)), folder)
+        rejects = rejects_beside(file, lake) if asked["on_error"] == "quarantine" else None
+        source = partial(nullcontext, log.place)
+        jobs.append(
+            Job(log.name, log.size, log.time, source, file, rejects, asked, existing, partition_by=by, lake=lake)
+        )
+    elsewhere = "write to another folder"
+    check_places([(job.name, job.name, {elsewhere: job.dest}) for job in jobs])
+    check_places([(job.name, job.name, {elsewhere: job.rejects}) for job in jobs])
+    return jobs
 
 
 def convert_logs(
@@ -358,6 +507,7 @@ def convert_logs(
     dest: str | os.PathLike[str],
     *,
     jobs: int = 1,
+    partition_by: Iterable[str] = (),
     existing: Existing = "skip",
     on_report: Callable[[ConversionReport], object] | None = None,
     **options: Unpack[ConvertOptions],
@@ -366,10 +516,16 @@ def convert_logs(
 
     ``sources`` are those of ``dataset``, but for bytes, which have no name. ``dest`` is a folder, by its path or its
     URL; it is made if it is missing. A file has the name of its log with ``.parquet`` in place of ``.zip``, ``.csv`` or
-    ``.csv.gz``.
+    ``.csv.gz``. If ``dest`` is the name of a file, ``*.parquet``, all logs go into that one, as below.
 
-    - ``jobs``: how many logs are converted at a time, each in a process of its own; at most one for two cores where all
-      logs are larger than 4 MiB, since one log keeps two cores busy. Default: 1, in this process.
+    - ``jobs``: how many logs are converted at a time, at most, each in a process of its own. There are fewer where more
+      would take longer: one for each 16 MiB of packed logs, because a process takes time to start; and one for two
+      cores where all logs are larger than 4 MiB and not partitioned, because each keeps two cores busy. Default: 1, in
+      this process.
+    - ``partition_by``: names of columns whose values become folders, as Hive, Spark, DuckDB, Polars and pyarrow read
+      them: with ``("date", "appCode")`` the records of ``day.zip`` go to ``date=2021-04-20/appCode=C90C0-0E786/
+      day.parquet`` and so on, one file for each partition that the log has. ``"date"`` is made of the timestamp; the
+      others are known columns of text. These columns do not stand in the files. Default: no partitions.
     - ``existing``: what to do if the Parquet file of a log exists. ``"skip"`` (default): leave the log out if its file
       was made of it with the same options, and convert it again if its size or time, or the options, have changed. A
       file that this call did not make, or made of another log, is an error. ``"replace"``: convert it again.
@@ -384,9 +540,24 @@ def convert_logs(
     has a row twice. Raises what ``dataset`` raises for sources; OptionError and TypeError for options; OptionError if
     two logs would become one file.
 
+    With ``partition_by`` a folder ``_trackparse`` beside the partitions has a list of the files of each log,
+    ``day.json``, and ``day.rejects.jsonl``; readers of Hive partitions pass over it. A log counts as converted only
+    when all its files and the list are there. Its files get their names when it has been read to its end, and where it
+    was converted before those of partitions that it no longer has are removed. Null and empty text are one partition,
+    ``__HIVE_DEFAULT_PARTITION__``, which is read as null; characters that no folder may have are written as ``%XX``.
+    Memory does not grow with the log or with the number of partitions: what does not fit goes to a temporary file, in
+    ``dest`` or, for a store, where ``tempfile`` puts it. A value that is too long for the name of a folder, more
+    partitions than ``Limits.max_partitions`` and a column ``date`` of the log's own are errors of that log.
+
+    All logs in one file are read as a ``dataset`` in the order of their names, by one process, and there is one report:
+    with ``columns=`` there may be a column ``log``, and rejects, in ``all.rejects.jsonl`` beside ``all.parquet``, name
+    the log beside its member. A log that cannot be read is an error of all, unless ``on_damage="keep"``.
+
     >>> reports = trackparse.convert_logs("days/", "lake/", jobs=2, on_error="quarantine")
     >>> [report.source for report in reports if report.error]
     []
+    >>> trackparse.convert_logs("days/", "lake/", partition_by=("date", "appCode"))[0].files[0]
+    PosixPath('lake/date=2021-04-20/appCode=C90C0-0E786/2021-04-20.parquet')
     """
     asked = convert_options(options)
     for name, advice in _NOT_FOR_MANY.items():
@@ -396,20 +567,19 @@ def convert_logs(
         raise OptionError(f"existing={existing!r}{suggestion(str(existing), get_args(Existing))}")
     if not isinstance(jobs, int) or jobs < 1:
         raise OptionError(f"jobs={jobs!r}: expected 1 or more processes")
+    by = check_partition_by(partition_by)
     filesystem = asked["filesystem"]
-    folder = output_folder(dest, filesystem)
     quarantined = asked["on_error"] == "quarantine"
-    todo = []
-    for log in logs_of(sources, filesystem):
-        if log.place is None:
-            raise OptionError("a log in memory has no name: convert it with trackparse.convert_log")
-        file = named_after(Path(name_in(log.name)), folder)
-        rejects = rejects_beside(file) if quarantined else None
-        todo.append(Job(log.name, log.size, log.time, partial(nullcontext, log.place), file, rejects, asked, existing))
-    elsewhere = "write to another folder"
-    check_places([(job.name, job.name, {elsewhere: job.dest}) for job in todo])
-    check_places([(job.name, job.name, {elsewhere: job.rejects}) for job in todo])
-    make_output_folder(folder, filesystem)
+    place_of(dest, filesystem)  # an error if nothing can be written there
+    folder = Folder(dest, filesystem)
+    if is_file(folder.dest) and not os.fspath(dest).endswith("/"):
+        if by:
+            raise OptionError(f"partition_by: {folder.shown()} is one file: name a folder")
+        rejects = rejects_beside(folder.dest) if quarantined else None
+        todo = [joined_job(sources, folder.dest, rejects, asked, existing)]
+    else:
+        todo = [*_jobs_of(sources, folder.dest, by, asked, existing)]
+        folder.make_folder_of(name_in(todo[0].dest))
     reports: dict[int, ConversionReport] = {}
     with closing(run_jobs(todo, jobs, lambda _: None)) as done:
         for number, report in done:

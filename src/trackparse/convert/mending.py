@@ -12,7 +12,7 @@ from typing import Any, Final, Unpack
 from trackparse.columns.builder import ColumnBuilder
 from trackparse.columns.payload import PayloadBuilder
 from trackparse.convert.conversion import ConversionReport, convert
-from trackparse.errors import OptionError, Reason, TrackparseError
+from trackparse.errors import ArchiveError, HeaderError, OptionError, Reason, TrackparseError
 from trackparse.options import BinaryFile, ConvertOptions, Destination, ReadOptions, convert_options, read_options
 from trackparse.progress import Progress, reporter
 from trackparse.records.header import header_line, parse_header
@@ -100,6 +100,11 @@ class MendedRecords:
             members=1,
             misfits=self._misfits,
         )
+
+    @property
+    def damage(self) -> list[ArchiveError | HeaderError]:
+        """Empty: a file of rejects is read to its end, or not at all."""
+        return []
 
     @property
     def rejects(self) -> Any:

@@ -1,19 +1,24 @@
-"""The names of the files that logs are converted to, and that no two of them are one. Opens nothing."""
+"""The names of the files that logs are converted to, and of partitions; no two of them are one. Opens nothing."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from trackparse.atomic import identity
-from trackparse.errors import OptionError
+from trackparse.errors import OptionError, suggestion
+from trackparse.schema import COLUMNS
 from trackparse.sources.urls import joined, name_of, redacted_url, scheme_of, with_suffix
 
 # A str is a URL, or a path in a file system of the caller.
 Output: TypeAlias = Path | str
+# In a folder of partitions, for what is no partition. Spark, pyarrow and Hive pass over names that begin like this one.
+OWN_FOLDER: Final = "_trackparse"
+DATE: Final = "date"  # the partition column that is made of the timestamp
+_PARTITION_COLUMNS: Final = (DATE, *(name for name in COLUMNS if name != "timestamp"))
 
 
 def shown(output: Output) -> str:
@@ -45,10 +50,36 @@ def named_after(log: Path, folder: Output | None) -> Output:
     return dest if folder is None else in_folder(folder, dest.name)
 
 
-def rejects_beside(dest: Output) -> Output:
-    """The file for bad records, beside the Parquet file."""
+def is_file(dest: Output) -> bool:
+    """Whether a destination of several logs names one file for all of them, and no folder."""
+    name = os.fspath(dest).partition("?")[0]
+    return name.lower().endswith(".parquet") and not (isinstance(dest, Path) and dest.is_dir())
+
+
+def rejects_beside(dest: Output, lake: Output | None = None) -> Output:
+    """The file for bad records, beside the Parquet file. A log that is partitioned has it in the folder ``lake``."""
     suffix = ".rejects.jsonl"
+    if lake is not None:
+        return in_folder(in_folder(lake, OWN_FOLDER), PurePosixPath(name_in(dest)).with_suffix(suffix).name)
     return dest.with_suffix(suffix) if isinstance(dest, Path) else with_suffix(dest, suffix)
+
+
+def check_partition_by(value: Iterable[str]) -> tuple[str, ...]:
+    """The names. TypeError or OptionError for what cannot be partitioned by."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        example = f", such as ({value!r},)" if isinstance(value, str) else ""
+        raise TypeError(f"partition_by={value!r}: expected a list of names{example}")
+    names = tuple(value)
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"partition_by: {name!r} is not a name: expected a string")
+        if name == "timestamp":
+            raise OptionError("partition_by: 'timestamp' has a value of its own in nearly each record: take 'date'")
+        if name not in _PARTITION_COLUMNS:
+            raise OptionError(f"partition_by: no column {name!r}{suggestion(name, _PARTITION_COLUMNS)}")
+    if len(set(names)) < len(names):
+        raise OptionError(f"partition_by={list(names)}: a column is named twice")
+    return names
 
 
 def check_places(logs: Sequence[tuple[str, Any, Mapping[str, Output | None]]]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Final, Protocol, TypeAlias
@@ -17,7 +18,7 @@ from trackparse.atomic import Pending, PendingFile, all_or_none, identity
 from trackparse.errors import OptionError
 from trackparse.options import Destination
 from trackparse.sources.filesystem import errors_named, forget_listing, fsspec_of, is_local, key_of, resolve
-from trackparse.sources.urls import name_of, redacted_url, scheme_of
+from trackparse.sources.urls import joined, name_of, redacted_url, scheme_of
 
 # Bytes of a part of an upload by s3fs, whose own size is 50 MiB: S3 takes 10,000 parts.
 _PART: Final = 16 << 20
@@ -339,8 +340,57 @@ def place_of(dest: Destination, filesystem: Any = None) -> Place:
     files, path = resolve(dest, filesystem)
     if is_local(files):
         return LocalPlace(Path(path))
+    return _stored(files, path, name_of(dest))
+
+
+def _stored(files: Any, path: str, name: str) -> Place:
     kind = UncommittedObject if _is_s3fs(fsspec_of(files)) else StagedObject
-    return kind(files, path, name_of(dest))
+    return kind(files, path, name)
+
+
+class Folder:
+    """A folder on this machine or in a store, and the files in it, by their names from it on, with ``/`` between parts.
+
+    dest: as the caller names it. local_path: its path on this machine; None in a store.
+    """
+
+    def __init__(self, dest: str | os.PathLike[str], filesystem: Any = None) -> None:
+        self._files, self._path = resolve(dest, filesystem)
+        self.local_path = self._path if is_local(self._files) else None
+        self.dest: Path | str = os.fspath(dest) if self.local_path is None else Path(self.local_path)
+
+    def path_of(self, name: str) -> Path | str:
+        """The path or the URL of a file."""
+        if isinstance(self.dest, Path):
+            return self.dest / name
+        return joined(self.dest, name.replace("%", "%25") if scheme_of(self.dest) else name)
+
+    def shown(self, name: str = "") -> Path | str:
+        """How messages and reports call a file, or the folder."""
+        place = self.path_of(name) if name else self.dest
+        return name_of(place) if isinstance(place, str) else place
+
+    def place(self, name: str) -> Place:
+        """A file to write."""
+        if self.local_path is not None:
+            return LocalPlace(Path(self.local_path) / name)
+        return _stored(self._files, f"{self._path.rstrip('/')}/{name}", str(self.shown(name)))
+
+    def make_folder_of(self, name: str) -> None:
+        """Make the folder that a file stands in, if the store has folders."""
+        if self.local_path is not None:
+            (Path(self.local_path) / name).parent.mkdir(parents=True, exist_ok=True)
+        elif key_of(self._files, self._path)[0] not in ("s3", "gs"):
+            with errors_named(str(self.shown(name))):
+                self._files.create_dir(f"{self._path.rstrip('/')}/{name}".rpartition("/")[0], recursive=True)
+
+    def sizes(self, names: Iterable[str]) -> list[int | None]:
+        """The bytes of each file, None for a file that is not there."""
+        paths = [f"{self._path.rstrip('/')}/{name}" for name in names]
+        with errors_named(str(self.shown())):
+            for path in paths:
+                forget_listing(self._files, path)
+            return [one.size if one.is_file else None for one in self._files.get_file_info(paths)]
 
 
 def check_place(place: Place) -> None:

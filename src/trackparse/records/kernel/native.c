@@ -10,6 +10,7 @@
 #include "native_dictionary.h"
 #include "native_events.h"
 #include "native_index.h"
+#include "native_parts.h"
 #include "native_payload.h"
 #include "native_values.h"
 #include "timestamp.h"
@@ -73,6 +74,8 @@ static PyMethodDef kernel_methods[] = {
     {"strings", kernel_strings, METH_VARARGS, NULL},
     {"views", kernel_views, METH_VARARGS, NULL},
     {"events", (PyCFunction)(void (*)(void))kernel_events, METH_VARARGS | METH_KEYWORDS, NULL},
+    {"days", kernel_days, METH_O, NULL},
+    {"parted", kernel_parted, METH_VARARGS, NULL},
     {"payload_columns", kernel_payload_columns, METH_VARARGS, NULL},
     {"validity_of", kernel_validity_of, METH_O, NULL},
     {"count_lines", kernel_count_lines, METH_VARARGS, NULL},

@@ -8,6 +8,7 @@ from trackparse.records.kernel.dictionary import Dictionary
 from trackparse.records.kernel.events import Field, events
 from trackparse.records.kernel.index import index
 from trackparse.records.kernel.json import is_json
+from trackparse.records.kernel.parts import days, parted
 from trackparse.records.kernel.payload import payload_columns
 from trackparse.records.kernel.timestamp import parse_timestamp
 from trackparse.records.kernel.values import count_lines, records_in, strings, unescape, validity_of, views
@@ -16,10 +17,12 @@ __all__ = [
     "Dictionary",
     "Field",
     "count_lines",
+    "days",
     "events",
     "index",
     "is_json",
     "parse_timestamp",
+    "parted",
     "payload_columns",
     "records_in",
     "strings",

@@ -1,0 +1,198 @@
+"""Days of logs to hive partitions, beside ``pyarrow.dataset.write_dataset`` at its best settings. Makes its own logs.
+
+    python -m benchmarks.partitions --runs 3
+
+Each run is a process of its own; they take turns. CPU time and memory are those of the process and of the workers that
+it starts. What the peer gets are our batches: nothing of this measures who reads the logs faster.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks import corpus, generator
+
+_FIRST_DAY: Final = datetime(2021, 4, 20)
+_BY: Final = ("date", "appCode")
+# Days, rows of all, apps (None: as they are, twelve).
+CASES: Final = {
+    "30 days, 12 apps": (30, 4_000_000, None),
+    "20 days, 100 apps": (20, 4_000_000, 100),
+    "2,000 partitions in one log": (1, 1_000_000, 2_000),
+}
+_MIB: Final = 1 << 20
+
+
+def logs(days: int, rows: int, apps: int | None) -> Path:
+    """A folder with the logs; written if it is not there. All days have the same rows, each at its own date."""
+    folder = corpus.FOLDER / "partitions" / f"{days}-{rows}-{apps}"
+    if folder.exists():
+        return folder
+    unfinished = folder.with_suffix(".tmp")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    kind = generator.KINDS["today"]
+    lines = []
+    for row in generator.rows(kind, rows // days):
+        if apps is not None:
+            row = (*row[:6], f"{zlib.crc32(row[3].encode()) % apps:05X}-APP", row[7])
+        lines.append(corpus.encoded(row, "php"))
+    body = b"".join(lines)
+    del lines
+    for number in range(days):
+        day = f"{_FIRST_DAY + timedelta(days=number):%Y-%m-%d}"
+        with zipfile.ZipFile(unfinished / f"{day}.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            lines_of_day = body.replace(b'"2021-04-20 ', f'"{day} '.encode())
+            archive.writestr("tracking_log.csv", corpus.header("today") + lines_of_day)
+    unfinished.rename(folder)
+    return folder
+
+
+# ---- contenders -----------------------------------------------------------------------------------------------
+
+
+def ours(days: Path, lake: Path, *, jobs: int = 1, by: tuple[str, ...] = _BY) -> None:
+    """``convert_logs``."""
+    import trackparse
+
+    for report in trackparse.convert_logs(days, lake, partition_by=by, jobs=jobs):
+        if report.error:
+            raise report.error
+
+
+def unpartitioned(days: Path, lake: Path) -> None:
+    """The same logs, a file each."""
+    ours(days, lake, by=())
+
+
+def peer(days: Path, lake: Path, *, dictionary: bool, group: int, open_files: int) -> None:
+    """``write_dataset``, fed by us."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.dataset as ds
+
+    import trackparse
+
+    log = trackparse.dataset(days, dictionary=("status", "description", "appCode") if dictionary else ())
+    schema = log.schema.append(pa.field("date", pa.string()))
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in log.to_batches():
+            dates = pc.strftime(batch["timestamp"], "%Y-%m-%d")
+            yield pa.RecordBatch.from_arrays([*batch.columns, dates], schema=schema)
+
+    parquet = ds.ParquetFileFormat()
+    ds.write_dataset(
+        pa.RecordBatchReader.from_batches(schema, batches()),
+        lake,
+        format=parquet,
+        file_options=parquet.make_write_options(compression="zstd"),
+        partitioning=ds.partitioning(pa.schema([(name, pa.string()) for name in _BY]), flavor="hive"),
+        max_partitions=10_000,
+        max_open_files=open_files,
+        min_rows_per_group=group,
+        max_rows_per_group=max(group, 1 << 20),
+    )
+
+
+CONTENDERS: Final[dict[str, Callable[[Path, Path], None]]] = {
+    "trackparse": ours,
+    "trackparse, 2 jobs": lambda days, lake: ours(days, lake, jobs=2),
+    "trackparse, no partitions": unpartitioned,
+    "pyarrow": lambda days, lake: peer(days, lake, dictionary=False, group=0, open_files=900),
+    "pyarrow, large row groups": lambda days, lake: peer(days, lake, dictionary=False, group=1 << 15, open_files=900),
+    "pyarrow, dictionaries": lambda days, lake: peer(days, lake, dictionary=True, group=0, open_files=900),
+}
+
+
+def run(name: str, days: Path, lake: Path) -> dict[str, Any]:
+    """Convert, in this process, and say what it took."""
+    import pyarrow.parquet as pq
+
+    import trackparse.convert.jobs  # noqa: F401
+
+    before = _cpu()
+    start = time.perf_counter()
+    CONTENDERS[name](days, lake)
+    seconds = time.perf_counter() - start
+    cpu = _cpu() - before
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    files = [*lake.rglob("*.parquet")]
+    found = [pq.read_metadata(file) for file in files]
+    return {
+        "seconds": seconds,
+        "cpu": cpu,
+        "peak": peak,  # MiB
+        "rows": sum(one.num_rows for one in found),
+        "files": len(files),
+        "groups": sum(one.num_row_groups for one in found),
+        "most_groups": max(one.num_row_groups for one in found),
+        "bytes": sum(file.stat().st_size for file in files),
+    }
+
+
+def _cpu() -> float:
+    """Seconds of this process and of those that it started."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def measured(name: str, days: Path, files: int | None = None) -> dict[str, Any]:
+    """``run`` in a process of its own, which may have ``files`` open."""
+    with tempfile.TemporaryDirectory(prefix="trackparse-bench-", dir=corpus.FOLDER) as lake:
+        words = [sys.executable, "-m", "benchmarks.partitions", "--run", name, str(days), f"{lake}/lake"]
+        limited = words if files is None else ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", *words]
+        done = subprocess.run(limited, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{name}: exit code {done.returncode}\n{done.stderr}")
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def main() -> None:
+    """Measure all contenders by turns, and print the medians."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--case", choices=CASES, action="append")
+    parser.add_argument("--only", choices=CONTENDERS, action="append")
+    parser.add_argument("--run", nargs=3, metavar=("NAME", "DAYS", "LAKE"), help="one run, in this process")
+    args = parser.parse_args()
+    if args.run:
+        print(json.dumps(run(args.run[0], Path(args.run[1]), Path(args.run[2]))))
+        return
+    for case in args.case or CASES:
+        days, rows, apps = CASES[case]
+        folder = logs(days, rows, apps)
+        names = args.only or [*CONTENDERS]
+        found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+        for _ in range(args.runs):
+            for name in names:
+                found[name].append(measured(name, folder, files=1024))
+        print(f"\n{case}, {rows:,} rows; medians of {args.runs} turns, 1,024 open files at most")
+        print(f"{'':28}{'wall s':>8}{'CPU s':>8}{'peak MiB':>10}{'files':>8}{'groups':>8}{'most':>6}{'MB':>8}")
+        for name, results in found.items():
+            assert Counter(result["rows"] for result in results) == {rows // days * days: args.runs}, (name, results)
+            middle = {key: statistics.median(result[key] for result in results) for key in results[0]}
+            print(
+                f"{name:28}{middle['seconds']:8.2f}{middle['cpu']:8.2f}{middle['peak']:10.0f}{middle['files']:8.0f}"
+                f"{middle['groups']:8.0f}{middle['most_groups']:6.0f}{middle['bytes'] / 1e6:8.1f}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,407 @@
+"""Many logs to hive partitions: what engines read back, what a repeated or broken run leaves, and what it may cost."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+
+import trackparse
+from support.archives import python_zip
+from support.cli import failed, good
+from support.logs import H6, H8, line, line6
+from test_convert_logs import change
+from trackparse.convert import partitions
+from trackparse.testing.sample import encode_row, sample_rows
+
+NULL = "__HIVE_DEFAULT_PARTITION__"
+KEYS = pa.schema([("date", pa.string()), ("appCode", pa.string()), ("status", pa.string())])
+jobs = pytest.mark.parametrize("jobs", [1, 2])
+
+
+def day(number: int, apps: int = 3, rows: int = 60) -> bytes:
+    """A log whose records are of two days and some apps, in no order of them."""
+    return H8 + b"".join(
+        line(
+            b'{"n":%d}' % row,
+            time=b"2021-04-%02d %02d:00:00" % (number + row % 2, row % 24),
+            app=b"A-%d" % (row * 7 % apps),
+        )
+        for row in range(rows)
+    )
+
+
+@pytest.fixture
+def days(tmp_path: Path) -> Path:
+    """A folder with two logs, whose days overlap."""
+    folder = tmp_path / "days"
+    folder.mkdir()
+    for number, name in ((1, "a"), (2, "b")):
+        (folder / f"{name}.csv").write_bytes(day(number))
+    return folder
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    return tmp_path / "lake"
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.parquet"))
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def as_rows(table: pa.Table, by: tuple[str, ...]) -> list[tuple[Any, ...]]:
+    """The rows in an order of their own, with the partition columns as text."""
+    names = [name for name in sorted({*trackparse.schema.COLUMNS, *by}) if name in table.column_names]
+    return sorted(zip(*(map(repr, table[name].to_pylist()) for name in names), strict=True))
+
+
+def expected(logs: Path, by: tuple[str, ...], **options: Any) -> list[tuple[Any, ...]]:
+    table = trackparse.dataset(logs, **options).to_table()
+    if "date" in by:
+        table = table.append_column("date", pc.strftime(table["timestamp"], "%Y-%m-%d"))
+    return as_rows(table, by)
+
+
+def by_pyarrow(lake: Path, by: tuple[str, ...]) -> list[tuple[Any, ...]]:
+    keys = pa.schema([KEYS.field(name) for name in by])
+    return as_rows(ds.dataset(lake, partitioning=ds.partitioning(keys, flavor="hive")).to_table(), by)
+
+
+def queried(query: str) -> pa.Table:
+    relation = duckdb.sql(query)
+    assert relation is not None
+    return relation.to_arrow_table()
+
+
+def by_duckdb(lake: Path, by: tuple[str, ...]) -> list[tuple[Any, ...]]:
+    files = f"read_parquet('{lake}/**/*.parquet', hive_partitioning = true, hive_types_autocast = false)"
+    return as_rows(queried(f"SELECT * FROM {files}"), by)  # noqa: S608
+
+
+def by_polars(lake: Path, by: tuple[str, ...]) -> list[tuple[Any, ...]]:
+    keys = dict.fromkeys(by, pl.String)
+    frame = pl.scan_parquet(f"{lake}/**/*.parquet", hive_partitioning=True, hive_schema=keys).collect()
+    return as_rows(frame.to_arrow(), by)
+
+
+class TestRead:
+    @pytest.mark.parametrize("by", [("date",), ("appCode",), ("date", "appCode"), ("status", "date")], ids=str)
+    def test_engines_read_back_what_was_in_the_logs(self, by: tuple[str, ...], days: Path, lake: Path) -> None:
+        reports = trackparse.convert_logs(days, lake, partition_by=by)
+        wanted = expected(days, by)
+        assert by_pyarrow(lake, by) == by_duckdb(lake, by) == by_polars(lake, by) == wanted
+        for report in reports:
+            assert report.path == lake
+            assert sorted(map(str, report.files)) == [
+                str(lake / name) for name in files(lake) if Path(name).stem == Path(report.source).stem
+            ]
+            assert report.bytes_out == sum(path.stat().st_size for path in map(Path, report.files))
+        assert sum(report.records for report in reports) == len(wanted)
+        for name in files(lake):
+            schema = pq.read_schema(lake / name)
+            assert not {*by} & {*schema.names}
+            assert schema.names == [column for column in trackparse.schema.COLUMNS if column not in by]
+
+    def test_a_file_for_each_log_and_partition_with_one_row_group(self, days: Path, lake: Path) -> None:
+        trackparse.convert_logs(days, lake, partition_by=("date", "appCode"))
+        assert files(lake) == sorted(
+            f"date=2021-04-{date:02}/appCode=A-{app}/{name}.parquet"
+            for name, first in (("a", 1), ("b", 2))
+            for date in (first, first + 1)
+            for app in range(3)
+        )
+        assert {pq.read_metadata(lake / name).num_row_groups for name in files(lake)} == {1}
+
+    def test_other_files_are_not_opened(self, days: Path, lake: Path) -> None:
+        trackparse.convert_logs(days, lake, partition_by=("date", "appCode"))
+        for name in files(lake)[1:]:  # DuckDB takes the schema of the first one
+            if "date=2021-04-02/appCode=A-1" not in name:
+                (lake / name).write_bytes(b"not opened")
+        keys = ds.partitioning(KEYS, flavor="hive")
+        schema = pa.schema([("hwid", pa.string()), *KEYS])
+        wanted = (pc.field("date") == "2021-04-02") & (pc.field("appCode") == "A-1")
+        assert ds.dataset(lake, schema, partitioning=keys).to_table(filter=wanted).num_rows == 20
+        query = f"FROM read_parquet('{lake}/**/*.parquet', hive_partitioning = true) WHERE date = '2021-04-02'"
+        assert queried(f"SELECT hwid {query} AND appCode = 'A-1'").num_rows == 20
+        scanned = pl.scan_parquet(f"{lake}/**/*.parquet", hive_partitioning=True, schema={
+            name: pl.Datetime("us") if name == "timestamp" else pl.String
+            for name in trackparse.schema.COLUMNS if name != "appCode"
+        }, hive_schema={"date": pl.String, "appCode": pl.String})  # fmt: skip
+        scanned = scanned.filter(pl.col("date") == "2021-04-02", pl.col("appCode") == "A-1")
+        assert scanned.select("hwid").collect().height == 20
+
+    def test_odd_characters_come_back(self, tmp_path: Path, lake: Path) -> None:
+        odd = ["a/b", "x=y", "100%", "%41", "q?#", 'say "hi"', "it's", "C:\\d", "täg+ 您", "a\tb", "{[^]}", "*", "..",
+               " ", "007", "a;b", "\x7f", "NULL", "~&<>|"]  # fmt: skip
+        log = tmp_path / "odd.csv"
+        log.write_bytes(H8 + b"".join(line(app=b'"%s"' % app.replace('"', '""').encode()) for app in odd))
+        trackparse.convert_logs(log, lake, partition_by=("appCode",), dialect="rfc4180")
+        wanted = expected(log, ("appCode",), dialect="rfc4180")
+        assert {row[0] for row in wanted} == {*map(repr, odd)}
+        assert (
+            by_pyarrow(lake, ("appCode",)) == by_duckdb(lake, ("appCode",)) == by_polars(lake, ("appCode",)) == wanted
+        )
+        assert {path.name for path in lake.iterdir()} >= {"appCode=a%2Fb", "appCode=100%25", "appCode=täg+ 您"}
+
+    def test_null_and_empty_text_are_one_partition(self, tmp_path: Path, lake: Path) -> None:
+        log = tmp_path / "both.csv"
+        log.write_bytes(H6 + line6() * 2 + H8 + line(app=b"") + line(app=NULL.encode()) + line())
+        trackparse.convert_logs(log, lake, partition_by=("appCode",))
+        table = ds.dataset(lake, partitioning=ds.partitioning(pa.schema([KEYS.field("appCode")]), flavor="hive"))
+        assert table.to_table()["appCode"].null_count == 4
+        assert files(lake)[-1] == f"appCode={NULL}/both.parquet"
+        assert len(files(lake)) == 2
+
+    def test_columns_and_filters_and_payload_columns(self, days: Path, lake: Path) -> None:
+        options: Any = {
+            "columns": ["hwid", "status"],
+            "payload_columns": {"n": ("/n", pa.int64())},
+            "where": trackparse.Filter(app_codes=["A-1"]),
+        }
+        trackparse.convert_logs(days, lake, partition_by=("date", "appCode"), **options)
+        table = ds.dataset(lake, partitioning=ds.partitioning(KEYS, flavor="hive")).to_table()
+        assert table.column_names[:3] == ["hwid", "status", "n"]
+        assert sorted(table["n"].to_pylist()) == sorted([row for row in range(60) if row * 7 % 3 == 1] * 2)
+        assert {*table["appCode"].to_pylist()} == {"A-1"}
+
+
+class TestMemory:
+    @pytest.fixture
+    def large(self, tmp_path: Path) -> Path:
+        """A log in which one app has most of the records."""
+        rows = (encode_row((*row[:6], "A-main" if number % 4 else f"A-{number % 7}", row[7]))
+                for number, row in enumerate(sample_rows(3000)))  # fmt: skip
+        (tmp_path / "large.csv").write_bytes(H8 + b"".join(rows))
+        return tmp_path / "large.csv"
+
+    @pytest.mark.parametrize("by", [("appCode",), ("date", "status"), ("status",)], ids=str)
+    def test_what_does_not_fit_gives_the_same_files(
+        self, by: tuple[str, ...], large: Path, lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        options: Any = {"partition_by": by, "block_size": 1 << 14}
+        trackparse.convert_logs(large, lake, **options)
+        relieved: list[None] = []
+        relieve = partitions.PartitionSink._relieve
+        monkeypatch.setattr(partitions, "HELD_BYTES", 100_000)
+        monkeypatch.setattr(partitions.PartitionSink, "_relieve", lambda sink: relieved.append(relieve(sink)))
+        trackparse.convert_logs(large, tmp_path / "other", **options)
+        assert len(relieved) > 3
+        assert content(tmp_path / "other") == content(lake)
+        assert by_pyarrow(lake, by) == expected(large, by)
+
+    def test_what_failed_leaves_nothing(self, large: Path, lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(partitions, "HELD_BYTES", 100_000)
+        large.write_bytes(large.read_bytes() + b"bad\n")
+        (report,) = trackparse.convert_logs(large, lake, partition_by=("appCode",), block_size=1 << 14)
+        assert isinstance(report.error, trackparse.RecordError)
+        assert content(lake) == {}
+
+    def test_too_many_partitions_are_an_error(self, large: Path, lake: Path) -> None:
+        limits = trackparse.Limits(max_partitions=20)
+        (report,) = trackparse.convert_logs(large, lake, partition_by=("hwid",), limits=limits)
+        assert "more than 20 partitions by hwid; partition by columns with fewer" in str(report.error)
+        assert content(lake) == {}
+
+
+class TestRepeated:
+    @jobs
+    def test_a_second_run_does_nothing(self, jobs: int, days: Path, lake: Path) -> None:
+        first = trackparse.convert_logs(days, lake, partition_by=("date",), jobs=jobs)
+        before = content(lake)
+        inodes = [path.stat().st_ino for path in sorted(lake.rglob("*"))]
+        again = trackparse.convert_logs(days, lake, partition_by=iter(["date"]), jobs=jobs)
+        assert [report.skipped for report in again] == [True, True]
+        assert [(r.records, r.bytes_out, r.path, r.files) for r in again] == [
+            (r.records, r.bytes_out, r.path, r.files) for r in first
+        ]
+        assert content(lake) == before
+        assert [path.stat().st_ino for path in sorted(lake.rglob("*"))] == inodes
+        assert json.loads(json.dumps(again[0].to_dict()))["files"] == [*map(str, again[0].files)]
+
+    def test_a_log_that_has_changed_has_no_row_twice(self, days: Path, lake: Path) -> None:
+        trackparse.convert_logs(days, lake, partition_by=("date", "appCode"))
+        change(days / "a.csv", day(2, apps=5))
+        reports = trackparse.convert_logs(days, lake, partition_by=("date", "appCode"))
+        assert [report.skipped for report in reports] == [False, True]
+        assert by_pyarrow(lake, ("date", "appCode")) == expected(days, ("date", "appCode"))
+        assert not (lake / "date=2021-04-01/appCode=A-0/a.parquet").exists()
+
+    def test_other_partitions_have_no_row_twice(self, days: Path, lake: Path) -> None:
+        trackparse.convert_logs(days, lake, partition_by=("date", "appCode"))
+        trackparse.convert_logs(days, lake, partition_by=("date",))
+        assert by_pyarrow(lake, ("date",)) == expected(days, ("date",))
+        assert len(files(lake)) == 4
+
+    @pytest.mark.parametrize("moment", range(9))
+    def test_a_run_that_is_killed_is_made_good_by_the_next(
+        self, moment: int, days: Path, lake: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Killed before the n-th change of a name."""
+        by = ("date", "appCode")
+        trackparse.convert_logs(days, lake, partition_by=by)
+        change(days / "a.csv", day(4, apps=2))
+        left = [moment]
+
+        class Killed(BaseException):
+            pass
+
+        def counted(act: Callable[..., Any]) -> Callable[..., Any]:
+            def acts(*arguments: Any, **more: Any) -> Any:
+                if left[0] <= 0:
+                    raise Killed
+                left[0] -= 1
+                return act(*arguments, **more)
+
+            return acts
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "replace", counted(Path.replace))
+            patched.setattr(Path, "unlink", counted(Path.unlink))
+            with pytest.raises(Killed):
+                trackparse.convert_logs(days, lake, partition_by=by, existing="replace")
+        told = json.loads((lake / "_trackparse/a.json").read_bytes())
+        assert not told["whole"] or by_pyarrow(lake, by) != expected(days, by)
+        reports = trackparse.convert_logs(days, lake, partition_by=by)
+        assert [report.error for report in reports] == [None, None]
+        assert not reports[0].skipped
+        assert by_pyarrow(lake, by) == expected(days, by)
+        assert {name for name in content(lake) if "/." not in name} == {
+            *files(lake), "_trackparse/a.json", "_trackparse/b.json"
+        }  # fmt: skip
+
+    def test_a_file_that_is_gone_is_made_again_and_one_that_was_changed_is_kept(self, days: Path, lake: Path) -> None:
+        trackparse.convert_logs(days, lake, partition_by=("date",))
+        wanted = content(lake)
+        (lake / "date=2021-04-01/a.parquet").unlink()
+        reports = trackparse.convert_logs(days, lake, partition_by=("date",))
+        assert [report.skipped for report in reports] == [False, True]
+        assert content(lake) == wanted
+        (lake / "date=2021-04-01/a.parquet").write_bytes(b"mine")
+        reports = trackparse.convert_logs(days, lake, partition_by=("date",))
+        assert "date=2021-04-01/a.parquet: the file has changed since it was made" in str(reports[0].error)
+        assert (lake / "date=2021-04-01/a.parquet").read_bytes() == b"mine"
+
+    def test_files_of_others_are_kept(self, days: Path, lake: Path, tmp_path: Path) -> None:
+        foreign = lake / "date=2021-04-01" / "a.parquet"
+        foreign.parent.mkdir(parents=True)
+        foreign.write_bytes(b"mine")
+        reports = trackparse.convert_logs(days, lake, partition_by=("date",))
+        assert "a.parquet: the file exists, and no conversion of this log made it" in str(reports[0].error)
+        assert reports[1].error is None
+        assert foreign.read_bytes() == b"mine"
+        assert files(lake) == ["date=2021-04-01/a.parquet", "date=2021-04-02/b.parquet", "date=2021-04-03/b.parquet"]
+        (lake / "_trackparse" / "a.json").write_bytes(b"mine")
+        (report,) = trackparse.convert_logs(days / "a.csv", lake, partition_by=("date",), existing="replace")
+        assert "a.json: not a list of the files of a log" in str(report.error)
+        (lake / "_trackparse" / "a.json").unlink()
+        (report,) = trackparse.convert_logs(days / "a.csv", lake, partition_by=("date",), existing="replace")
+        assert report.error is None
+        other = tmp_path / "other" / "a.csv"
+        other.parent.mkdir()
+        other.write_bytes(day(9))
+        (report,) = trackparse.convert_logs(other, lake, partition_by=("date",))
+        assert f"made of another log, {days / 'a.csv'}" in str(report.error)
+        (report,) = trackparse.convert_logs(days / "a.csv", lake, partition_by=("date",), existing="error")
+        assert "converted before" in str(report.error)
+        assert by_pyarrow(lake, ("date",)) == expected(days, ("date",))
+
+
+class TestBad:
+    @jobs
+    def test_a_bad_log_costs_itself(self, jobs: int, days: Path, lake: Path) -> None:
+        (days / "c.csv").write_bytes(b"<html>")
+        (days / "d.zip").write_bytes(python_zip({"log.csv": day(1, rows=5000)})[:-200])
+        reports = trackparse.convert_logs(days, lake, jobs=jobs, partition_by=("date",))
+        assert [type(report.error).__name__ for report in reports] == [
+            "NoneType", "NoneType", "HeaderError", "TruncatedError"
+        ]  # fmt: skip
+        assert {Path(name).stem for name in content(lake)} == {"a", "b"}
+        (kept,) = trackparse.convert_logs(days / "d.zip", lake, partition_by=("date",), on_damage="keep")
+        (again,) = trackparse.convert_logs(days / "d.zip", lake, partition_by=("date",), on_damage="keep")
+        assert kept.records == again.records > 0
+        assert again.skipped
+        assert str(kept.damage) == str(again.damage)
+        assert b"trackparse.partial" in pq.read_metadata(kept.files[0]).metadata
+
+    def test_bad_records_go_to_a_file_that_readers_of_the_lake_pass_over(self, days: Path, lake: Path) -> None:
+        (days / "b.csv").write_bytes(day(2) + b"x\n")
+        reports = trackparse.convert_logs(days, lake, partition_by=("date",), on_error="quarantine")
+        rejects = lake / "_trackparse" / "b.rejects.jsonl"
+        assert [report.rejects_path for report in reports] == [None, rejects]
+        assert trackparse.read_rejects(rejects)["raw"].to_pylist() == [b"x\n"]
+        assert len(by_pyarrow(lake, ("date",))) == 120
+
+    def test_a_column_date_of_its_own_is_an_error(self, tmp_path: Path, lake: Path) -> None:
+        log = tmp_path / "own.csv"
+        log.write_bytes(b"//timestamp;tracking_code;date\n2021-04-20 13:01:01;T-1;today\n")
+        (report,) = trackparse.convert_logs(log, lake, partition_by=("date",))
+        assert "the log has a column 'date' of its own; leave 'date' out of columns=" in str(report.error)
+        assert content(lake) == {}
+        (report,) = trackparse.convert_logs(log, lake, partition_by=("date",), columns=["tracking_code"])
+        assert (report.error, files(lake)) == (None, ["date=2021-04-20/own.parquet"])
+        with_payload: Any = {"payload_columns": {"appCode": "/app"}, "columns": ["hwid"]}
+        (report,) = trackparse.convert_logs(log, lake, partition_by=("appCode",), existing="replace", **with_payload)
+        assert "a column 'appCode' of its own" in str(report.error)
+        (report,) = trackparse.convert_logs(log, lake, partition_by=("hwid",), existing="replace", columns=["hwid"])
+        assert "no column is left for the files" in str(report.error)
+
+    def test_a_value_that_is_too_long_for_a_folder(self, days: Path, lake: Path) -> None:
+        (days / "a.csv").write_bytes(H8 + line() + line(app=b"x" * 300))
+        reports = trackparse.convert_logs(days, lake, partition_by=("appCode",))
+        assert "partition_by: the appCode 'xxxxx" in str(reports[0].error)
+        assert "too long for the name of a folder" in str(reports[0].error)
+        assert {Path(name).stem for name in content(lake)} == {"b"}
+
+    @pytest.mark.parametrize(
+        ("by", "error", "message"),
+        [
+            ("date", TypeError, "expected a list of names, such as ('date',)"),
+            (7, TypeError, "expected a list of names"),
+            ([7], TypeError, "7 is not a name"),
+            (["appcode"], trackparse.OptionError, "no column 'appcode': did you mean 'appCode'?"),
+            (["timestamp"], trackparse.OptionError, "take 'date'"),
+            (["date", "date"], trackparse.OptionError, "a column is named twice"),
+        ],
+        ids=str,
+    )
+    def test_a_wrong_value(self, by: Any, error: type[Exception], message: str, days: Path, lake: Path) -> None:
+        with pytest.raises(error) as caught:
+            trackparse.convert_logs(days, lake, partition_by=by)
+        assert message in str(caught.value)
+        assert not lake.exists()
+
+
+class TestCommandLine:
+    def test_partitions(self, days: Path, lake: Path) -> None:
+        (days / "b.csv").write_bytes(day(2) + b"x\n")
+        words = ["convert", days, "--to", lake, "--partition-by", "date, appCode", "--existing", "skip"]
+        result = good(*words)
+        assert f"{days / 'a.csv'}: 6 files in {lake}: 60 rows, " in result.stdout
+        assert f"1 bad record set aside in {lake}/_trackparse/b.rejects.jsonl" in result.stderr
+        assert f"{days / 'a.csv'}: 6 files in {lake}: 60 rows, converted before" in good(*words).stdout
+        assert all(
+            report.skipped
+            for report in trackparse.convert_logs(days, lake, partition_by=["date", "appCode"], on_error="quarantine")
+        )
+        assert "converted before" not in good(*words[:-2]).stdout
+
+    def test_what_cannot_be(self, days: Path, lake: Path) -> None:
+        assert "name their directory with --to" in failed(2, "convert", days, "--partition-by", "date")
+        message = failed(2, "convert", days, "--to", lake, "--partition-by", "dat")
+        assert "no column 'dat': did you mean 'date'?" in message
+        assert os.listdir(days) == ["a.csv", "b.csv"] or len(os.listdir(days)) == 2  # noqa: PTH208
