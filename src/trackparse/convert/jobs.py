@@ -147,13 +147,15 @@ def run_jobs(
     """
     # A log may be named like a temporary file beside the output of another one.
     with kept(job.name for job in jobs):
-        left = [*enumerate(jobs)]
-        if processes > 1:
-            for number, job in enumerate(jobs):
-                if (report := _reported(job, partial(_found, job))) is not None:
-                    left.remove((number, job))
-                    yield number, report
-            processes = _processes([job for _, job in left], processes)
+        left: list[tuple[int, Job]] = []
+        for number, job in enumerate(jobs):
+            # No process is started for what was converted before.
+            report = _reported(job, partial(_found, job)) if processes > 1 else None
+            if report is None:
+                left.append((number, job))
+            else:
+                yield number, report
+        processes = _processes([job for _, job in left], processes)
         if processes > 1:
             yield from _side_by_side(left, processes, advance)
             return

@@ -426,6 +426,8 @@ class PartitionSink:
 
     def _spill(self, part: int) -> None:
         chunks = [chunk for chunk in self._held if chunk.records_of(part)]
+        if not chunks:
+            return
         if self._spilled is None:
             self._spilled = _Spilled(self._lake.folder.local_path)
             self._opened.callback(self._spilled.close)
