@@ -99,7 +99,7 @@ def main() -> int:
         for kind in ("plain", "filters"):
             Path(folder, kind).mkdir()
         with ProcessPoolExecutor(2) as pool:
-            [*pool.map(make, repeat(Path(folder)), repeat(rows), range(_DAYS))]
+            list(pool.map(make, repeat(Path(folder)), repeat(rows), range(_DAYS)))
         middle = pq.read_table(Path(folder, "plain", f"{_DAYS // 2:02}.parquet"), columns=["tracking_code"])
         code = middle["tracking_code"][rows // 2].as_py()
         sizes: dict[str, int] = {}
