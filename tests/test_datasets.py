@@ -576,3 +576,20 @@ def test_memory_does_not_grow_with_the_number_of_logs(tmp_path: Path) -> None:
     few, many = map(int, run.stdout.split())
     # 28 logs more have 58 MiB. A thread that ends late leaves the next one an arena of the allocator to itself: 10 MiB.
     assert many <= few + (16 << 10)
+
+
+def test_fragments_are_the_logs_with_the_schema_of_all(tmp_path: Path) -> None:
+    header, row = b"timestamp;tracking_code;status", b"2021-04-20 13:01:01;T-1;sent"
+    (tmp_path / "1.csv").write_bytes(header + b"\n" + row + b"\n")
+    (tmp_path / "2.csv").write_bytes(header + b";campaign\n" + row + b";spring\n")
+    days = trackparse.dataset(tmp_path, columns=["log", "campaign"])
+    fragments = [pickle.loads(pickle.dumps(one)) for one in days.get_fragments()]  # noqa: S301 - as an engine does
+    assert [one.files for one in fragments] == [[name] for name in days.files]
+    assert [one.schema for one in fragments] == [days.schema] * 2
+    read = [one.open(on_error="quarantine").read_all() for one in fragments]
+    assert pa.concat_tables(read).equals(days.to_table())
+    with pytest.raises(trackparse.OptionError, match="no column 'nonsense' in any of the 2 logs"):
+        next(trackparse.dataset(tmp_path, columns=["nonsense"]).get_fragments())
+    # Options that decide which columns there are look for them anew.
+    with pytest.raises(trackparse.OptionError, match="no column 'campaign' in this log"):
+        fragments[0].open(columns=["campaign"])

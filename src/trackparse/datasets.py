@@ -19,6 +19,8 @@ from trackparse.schema import COLUMNS, LOG
 from trackparse.sources.listing import Log, logs_of
 
 _SHOWN: Final = 3  # names in a repr
+# Options that may change which columns are found in the logs.
+_ABOUT_COLUMNS: Final = {"columns", "dictionary", "members", "dialect"}
 
 # What names one log or several, or holds one.
 DatasetSource: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview
@@ -91,13 +93,31 @@ class LogDataset:
         """
         if "filesystem" in options:
             raise OptionError("filesystem: it goes with the sources: give it to trackparse.dataset")
-        asked = LogDataset(self._logs, dataset_options({**self._options, **options})) if options else self
+        asked = self
+        if options:
+            asked = LogDataset(self._logs, dataset_options({**self._options, **options}))
+            if not _ABOUT_COLUMNS & options.keys():
+                asked._found = self._found
         if asked._found is None and asked._options["columns"] is not None:
             asked._found = asked._look()
         log = asked._reader(asked._logs, read_part(asked._options), asked._found)
         if asked._found is None:
             asked._found = [name for name in log.builder.names if name not in COLUMNS]
         return log
+
+    def get_fragments(self) -> Iterator[LogDataset]:
+        """A dataset for each log, all with the schema of this one: for an engine that reads logs side by side.
+
+        Raises what ``schema`` raises.
+
+        >>> counts = {day.files[0]: day.count_rows() for day in days.get_fragments()}
+        """
+        if self._found is None:
+            self._found = self._look()
+        for log in self._logs:
+            fragment = LogDataset([log], self._options)
+            fragment._found = self._found
+            yield fragment
 
     def to_batches(self, **options: Unpack[DatasetOptions]) -> Iterator[pa.RecordBatch]:
         """All records, as record batches.
