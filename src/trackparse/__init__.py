@@ -97,7 +97,7 @@ _LAZY = {
     "read_rejects": "rejects.files",
 }
 # Packages with public names of their own.
-_PACKAGES = ("aio", "client", "polars", "testing")
+_PACKAGES = ("aio", "client", "polars", "spark", "testing")
 
 
 def __getattr__(name: str) -> Any:

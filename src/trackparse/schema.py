@@ -51,3 +51,10 @@ class Status(enum.StrEnum):
     DELIVERED = "delivered"  # handed to the gateway
     FAILED = "failed"
     OPENED = "opened"
+
+
+# Of the columns of values inside payloads, as users write them in a text; without a type a value comes as text.
+PAYLOAD_TYPES: Final = (
+    *("string", "bool", "int8", "int16", "int32", "int64"),
+    *("uint8", "uint16", "uint32", "uint64", "float32", "float64"),
+)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import datetime
 from functools import wraps
@@ -11,17 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 import click
 from click.shell_completion import CompletionItem
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+from trackparse import OptionError
+from trackparse.schema import PAYLOAD_TYPES
 
+if TYPE_CHECKING:
     from trackparse import Filter
+    from trackparse.columns.payload import PayloadColumns
 
 Dialect = Literal["auto", "php", "rfc4180"]
-# Of a payload column.
-_TYPES = (
-    *("string", "bool", "int8", "int16", "int32", "int64"),
-    *("uint8", "uint16", "uint32", "uint64", "float32", "float64"),
-)
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -58,28 +54,15 @@ def _column_names(ctx: click.Context, param: click.Parameter, value: str | None)
     return names
 
 
-def _payload_columns(
-    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
-) -> dict[str, str | tuple[str, pa.DataType]] | None:
-    columns: dict[str, str | tuple[str, pa.DataType]] = {}
-    for value in values:
-        name, _, path = value.partition("=")
-        pointer, _, kind = path.rpartition(":")
-        if kind in _TYPES and path != kind:
-            import pyarrow as pa  # imported late: --help does not need it
+def _payload_columns(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> PayloadColumns | None:
+    if not values:
+        return None
+    from trackparse.columns.payload import payload_columns_of  # imported late: --help does not need pyarrow
 
-            asked: str | tuple[str, pa.DataType] = (pointer, pa.type_for_alias(kind))
-        else:
-            pointer = asked = path
-        if not name or "=" not in value or not re.fullmatch("(?:/(?:[^~/]|~[01])*)*", pointer, re.DOTALL):
-            raise click.BadParameter(
-                f"{value!r}: expected NAME=/KEY/KEY or NAME=/KEY/KEY:TYPE, such as alert=/aps/alert or "
-                "uid=/md/uid:int64; in a key, ~ is written ~0 and / is written ~1"
-            )
-        if name in columns:
-            raise click.BadParameter(f"{value!r}: there is a column {name!r} already: take another name")
-        columns[name] = asked
-    return columns or None
+    try:
+        return payload_columns_of(values)
+    except OptionError as error:
+        raise click.BadParameter(error.message) from None
 
 
 # For the completion of file names. It must not check that the file exists: "-" and URLs are not files.
@@ -104,8 +87,8 @@ payload_option = click.option(
     multiple=True,
     metavar="NAME=/KEY/KEY[:TYPE]",
     callback=_payload_columns,
-    help=f"Another column: the value under these keys of the payload, text or a TYPE ({', '.join(_TYPES)}); may be "
-    "repeated.",
+    help=f"Another column: the value under these keys of the payload, text or a TYPE ({', '.join(PAYLOAD_TYPES)}); "
+    "may be repeated.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON instead of text; nothing is shortened.")
 quiet_option = click.option(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, TypeAlias
 
 import pyarrow as pa
@@ -11,9 +11,11 @@ import pyarrow as pa
 from trackparse.errors import OptionError
 from trackparse.records.kernel.chooser import kernel
 from trackparse.records.kernel.codes import Run, Wanted
+from trackparse.schema import PAYLOAD_TYPES
 
 # For each column a JSON Pointer, with the type of the column, or without for text.
-PayloadColumns: TypeAlias = Mapping[str, str | tuple[str, pa.DataType]]
+PayloadColumn: TypeAlias = str | tuple[str, pa.DataType]
+PayloadColumns: TypeAlias = Mapping[str, PayloadColumn]
 
 _PAYLOAD: Final = "payload"  # the column of the log
 _KINDS: Final[Mapping[pa.DataType, str]] = {
@@ -30,6 +32,7 @@ _KINDS: Final[Mapping[pa.DataType, str]] = {
     pa.float32(): "f",
     pa.float64(): "d",
 }
+_POINTER: Final = re.compile("(?:/(?:[^~/]|~[01])*)*", re.DOTALL)
 _EXAMPLE: Final = "such as {'alert': '/aps/alert', 'uid': ('/md/uid', pyarrow.int64())}"
 
 
@@ -55,6 +58,29 @@ def check_payload_columns(option: str, value: object) -> PayloadColumns:
         if kind not in _KINDS:
             raise OptionError(f"{option}: {name!r}: {kind}: expected one of: {', '.join(map(str, _KINDS))}")
     return dict(value)
+
+
+def payload_columns_of(texts: Iterable[str]) -> PayloadColumns:
+    """The columns that texts name, each as ``NAME=/KEY/KEY`` or ``NAME=/KEY/KEY:TYPE``; OptionError for other texts.
+
+    What stands behind the last ``:`` is a type only if it is one of ``PAYLOAD_TYPES``: a key may hold a ``:``.
+    """
+    columns: dict[str, PayloadColumn] = {}
+    for text in texts:
+        name, equals, path = text.partition("=")
+        pointer, colon, kind = path.rpartition(":")
+        typed = bool(colon) and kind in PAYLOAD_TYPES
+        if not typed:
+            pointer = path
+        if not (name and equals and _POINTER.fullmatch(pointer)):
+            raise OptionError(
+                f"{_shown(text)}: expected NAME=/KEY/KEY or NAME=/KEY/KEY:TYPE, such as alert=/aps/alert or "
+                "uid=/md/uid:int64; in a key, ~ is written ~0 and / is written ~1"
+            )
+        if name in columns:
+            raise OptionError(f"{_shown(text)}: there is a column {name!r} already: take another name")
+        columns[name] = (pointer, pa.type_for_alias(kind)) if typed else pointer
+    return columns
 
 
 class PayloadBuilder:

@@ -55,6 +55,7 @@ def unknown_scheme(url: str) -> OptionError:
     return OptionError(
         f"{redacted_url(url)}: unknown scheme {scheme_of(url)!r}: expected one of: {', '.join(STORES)}, https",
         advice="for another store, hand over its file system as filesystem=, and the path in it",
+        option="filesystem",
     )
 
 
