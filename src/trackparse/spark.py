@@ -90,8 +90,8 @@ def register(spark: SparkSession) -> None:
     - ``dialect``, ``members``: as for ``trackparse.open_log``; names of members have commas between them.
     - ``max_record_bytes``, ``max_inflated_bytes``, ``max_ratio``, ``max_members``: as in ``trackparse.Limits``.
 
-    TypeError if it is not a session of Spark 4. Errors in options, and a path or a glob where no log is, are raised by
-    ``load``, as an AnalysisException of Spark with our message; those of logs by what runs the query.
+    TypeError for anything but a session of Spark 4 or newer. ``load`` raises errors in options, and those of a path or
+    a glob without a log, as an AnalysisException of Spark with our message; what runs the query raises those of logs.
 
     >>> trackparse.spark.register(spark)
     >>> log = spark.read.format("trackparse").option("columns", "timestamp,status").load("days/*.zip")
@@ -103,7 +103,7 @@ def register(spark: SparkSession) -> None:
 
 
 class _LogSource(DataSource):
-    """What Spark makes anew for each query, in a process on the driver's machine."""
+    """What ``load`` makes, in a process of its own on the driver's machine; Spark finds the class by its name."""
 
     @classmethod
     def name(cls) -> str:
@@ -224,7 +224,7 @@ class _Reader(DataSourceReader):
 
 
 class _BadRecords:
-    """The bad records of a log: rows for Spark where a column is named for them, else only counted."""
+    """The bad records of a log: rows for Spark if there is a column for them; else only the first one is kept."""
 
     def __init__(self, log: LogDataset, column: str) -> None:
         self._log = log
@@ -234,7 +234,7 @@ class _BadRecords:
         self._first = ""  # where the first one is, and why it is bad
 
     def add(self, rejects: pa.RecordBatch) -> None:
-        """Take rejects. A batch of good records is between two calls, or the log has none for long."""
+        """Take rejects; LimitError for too many of them without a good record in between."""
         if not self._first:
             row = rejects.slice(0, 1).to_pylist()[0]
             place = Position(row["member"], row["record"], row["line"], row["byte_offset"])
@@ -307,7 +307,8 @@ def _absolute(source: str) -> str:
         return source
     check_is_no_collapsed_url(source)
     here = str(Path.cwd())
-    return os.path.join(escape(here) if has_magic(source) and not os.path.lexists(source) else here, source)  # noqa: PTH118 - a Path drops what a glob needs
+    is_glob = has_magic(source) and not os.path.lexists(source)
+    return os.path.join(escape(here) if is_glob else here, source)  # noqa: PTH118 - a Path drops what a glob needs
 
 
 def _names(given: Mapping[str, str], option: str) -> list[str]:

@@ -25,9 +25,9 @@ from support.s3 import served
 from trackparse.testing.sample import write_sample
 
 if importlib.util.find_spec("pyspark") is None:
-    pytest.skip("pyspark comes with `make engines` only", allow_module_level=True)
+    pytest.skip("pyspark is not installed: `make engines` does that", allow_module_level=True)
 if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
-    pytest.skip("Spark runs on Java 17 or newer (Debian: default-jre-headless)", allow_module_level=True)
+    pytest.skip("no java found, which Spark needs (Debian: default-jre-headless)", allow_module_level=True)
 
 from trackparse import spark as module
 
