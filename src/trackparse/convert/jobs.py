@@ -39,6 +39,9 @@ Existing: TypeAlias = Literal["skip", "replace", "error"]
 
 # Bytes of a packed log from which on it keeps two cores busy: one thread inflates, one reads, one writes.
 _LARGE: Final = 4 << 20
+_HAS_WORKERS: Final = (
+    os.name != "nt"
+)  # a worker inherits its connection as a descriptor, which Windows does not hand on
 _CLEANUP: Final = 12.0  # seconds that workers have to remove their files; they take 10 s at most
 # A worker imports the same modules from the same places as this process.
 _PROGRAM: Final = (
@@ -98,6 +101,9 @@ def run_jobs(
     If you close the generator, running jobs stop and leave no file. Large logs get a process for two cores, even if
     ``processes`` is more.
     """
+    if processes > 1 and not _HAS_WORKERS:
+        processes = 1
+        logging.getLogger("trackparse").warning("on Windows logs are converted one after the other")
     if all((job.size or 0) >= _LARGE for job in jobs):
         processes = min(processes, max(1, _cores() // 2))
     # A log may be named like a temporary file beside the output of another one.
