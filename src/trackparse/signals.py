@@ -21,8 +21,8 @@ _CODES: Final = {
     for name, code in (("SIGINT", INTERRUPTED), ("SIGTERM", TERMINATED), ("SIGHUP", TERMINATED))
     if hasattr(signal, name)
 }
-# Nor has it these. Without a timer a signal raises at once while a module is imported, too. A mask is for processes that are
-# started while signals are held, and there are none on Windows.
+# Nor has it these. Without a timer a signal raises at once while a module is imported, too. A mask is for processes
+# that are started while signals are held, and there are none on Windows.
 _HAS_TIMER: Final = hasattr(signal, "setitimer")
 _HAS_MASK: Final = hasattr(signal, "pthread_sigmask")
 _CLEANUP: Final = 20.0  # seconds to remove files; a reader waits 5 s for its thread, and workers have 10 s

@@ -39,9 +39,8 @@ Existing: TypeAlias = Literal["skip", "replace", "error"]
 
 # Bytes of a packed log from which on it keeps two cores busy: one thread inflates, one reads, one writes.
 _LARGE: Final = 4 << 20
-_HAS_WORKERS: Final = (
-    os.name != "nt"
-)  # a worker inherits its connection as a descriptor, which Windows does not hand on
+# A worker is handed its connection as a descriptor, which Windows cannot do.
+_HAS_WORKERS: Final = os.name != "nt"
 _CLEANUP: Final = 12.0  # seconds that workers have to remove their files; they take 10 s at most
 # A worker imports the same modules from the same places as this process.
 _PROGRAM: Final = (
