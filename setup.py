@@ -31,12 +31,12 @@ def has_compiler() -> bool:
     customize_compiler(compiler)
     if WINDOWS:
         try:
-            compiler.initialize()  # type: ignore[attr-defined]
+            compiler.initialize()
         except PlatformError:
             return False
         return True
     # One that the user names and that is not there is a mistake, and no reason to do without.
-    return bool(os.environ.get("CC")) or shutil.which(compiler.compiler_so[0]) is not None  # type: ignore[attr-defined]
+    return bool(os.environ.get("CC")) or shutil.which(compiler.compiler_so[0]) is not None
 
 
 class BuildKernel(build_ext):

@@ -8,7 +8,10 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
+
+import pytest
 
 import trackparse
 from trackparse import distribution
@@ -105,6 +108,20 @@ def test_without_isal_zlib_reads_the_same(tmp_path: Path) -> None:
     code += "print(inflate.igzip_lib, trackparse.read_log(sys.argv[1])['tracking_code'].to_pylist())"
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
     assert done.stdout == f"None {trackparse.read_log(path)['tracking_code'].to_pylist()}\n"
+
+
+@pytest.mark.skipif(find_spec("setuptools") is None, reason="setup.py is for setuptools")
+def test_a_free_threaded_interpreter_is_refused_in_words() -> None:
+    code = (
+        "import runpy, sysconfig\n"
+        "ask = sysconfig.get_config_var\n"
+        "sysconfig.get_config_var = lambda name: 1 if name == 'Py_GIL_DISABLED' else ask(name)\n"
+        "runpy.run_path('setup.py')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("trackparse does not support free-threaded Python")
+    assert done.stderr.count("\n") == 1
 
 
 def test_actions_are_pinned_by_hash() -> None:

@@ -270,7 +270,8 @@ class PendingFile:
         """Bring it to the disk, before it is renamed: a power failure must not leave an empty file in its place."""
         self.check()
         if not self.stays_empty:
-            with name_errors_after(self.path), self.temporary.open("rb") as file:
+            # For writing, too: Windows brings no other file to the disk.
+            with name_errors_after(self.path), self.temporary.open("r+b") as file:
                 os.fsync(file.fileno())
 
     def exists(self) -> bool:

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import main_thread
 from types import FrameType
 from typing import Any, Final
 
@@ -22,8 +21,8 @@ _CODES: Final = {
     for name, code in (("SIGINT", INTERRUPTED), ("SIGTERM", TERMINATED), ("SIGHUP", TERMINATED))
     if hasattr(signal, name)
 }
-# Nor has it these. Without a timer a signal while a module is imported raises at once; without a mask a process that is
-# started while signals are held does not start with them blocked.
+# Nor has it these. Without a timer a signal raises at once while a module is imported, too. A mask is for processes
+# that are started while signals are held, and there are none on Windows.
 _HAS_TIMER: Final = hasattr(signal, "setitimer")
 _HAS_MASK: Final = hasattr(signal, "pthread_sigmask")
 _CLEANUP: Final = 20.0  # seconds to remove files; a reader waits 5 s for its thread, and workers have 10 s
@@ -87,16 +86,7 @@ def signals_held() -> Iterator[None]:
 
 def unblock() -> None:
     """Unblock the signals that were blocked when this process was started."""
-    if _HAS_MASK:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _CODES)
-
-
-def terminate_main_thread() -> None:
-    """Send the main thread SIGTERM. That ends even a read that nobody answers; on Windows, not before it is over."""
-    if hasattr(signal, "pthread_kill"):
-        signal.pthread_kill(main_thread().ident or 0, signal.SIGTERM)
-    else:
-        signal.raise_signal(signal.SIGTERM)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _CODES)
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -52,6 +52,8 @@ _LARGE: Final = 4 << 20
 # Bytes of packed logs that take as long as a process takes to start, about 0.4 s, even if another core is free.
 WORTH_A_PROCESS: Final = 16 << 20
 _PACKED_TO: Final = 8  # times smaller a log is in an archive
+# A worker is handed its connection as a descriptor, which Windows cannot do.
+_HAS_WORKERS: Final = os.name != "nt"
 _CLEANUP: Final = 12.0  # seconds that workers have to remove their files; they take 10 s at most
 # A worker imports the same modules from the same places as this process.
 _PROGRAM: Final = (
@@ -145,6 +147,9 @@ def run_jobs(
     If you close the generator, running jobs stop and leave no file. There are as many ``processes``, or fewer where
     more of them would take longer.
     """
+    if processes > 1 and not _HAS_WORKERS:
+        processes = 1
+        logging.getLogger("trackparse").warning("on Windows logs are converted one after the other")
     # A log may be named like a temporary file beside the output of another one.
     with kept(job.name for job in jobs):
         left: list[tuple[int, Job]] = []

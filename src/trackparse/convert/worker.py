@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import time
 import traceback
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import Lock, Thread, main_thread
 from typing import Any
 
 from trackparse.convert.jobs import Job, run_job
 from trackparse.errors import TrackparseError
-from trackparse.signals import TERMINATED, listen, terminate_main_thread, unblock
+from trackparse.signals import TERMINATED, listen, unblock
 
 _CLEANUP = 10.0  # seconds to remove temporary files; a reader waits 5 s for its thread
 _INTERVAL = 0.1  # seconds between two messages about progress
@@ -43,7 +44,8 @@ def _receive(connection: Connection, jobs: SimpleQueue[Job]) -> None:
             # A job that cannot be read here: it has an object of a class that only the first process knows.
             traceback.print_exc()
             os._exit(1)
-        terminate_main_thread()
+        # To the main thread alone: a signal there ends even a read from a source that never answers.
+        signal.pthread_kill(main_thread().ident or 0, signal.SIGTERM)
     time.sleep(_CLEANUP)
     os._exit(TERMINATED)
 
