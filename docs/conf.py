@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import Any
 
@@ -67,23 +68,34 @@ def _link_from_above(_: Any, path: Any, name: str, source: list[str]) -> None:
         source[0] = source[0].replace(f"]({path}", f"]({page}")
 
 
-def _list_parameters(_: Any, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
-    """Paragraphs of ``name: what it is`` become lists of parameters."""
+def _list_fields(_: Any, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
+    """Paragraphs of ``name: what it is`` become lists of parameters or, with their types, of attributes."""
+    is_class = what in ("class", "exception")
+    types = {key: _text_of(kind) for key, kind in inspect.get_annotations(value).items()} if is_class else {}
     found: list[str] = []
+    listed: list[str] = []
     inside = False
     for number, line in enumerate(lines):
         starts = not number or not lines[number - 1].strip()
         if inside and not line.strip():
             inside = False
-        elif (starts or inside) and _FIELD.match(line):
+            found += [f":vartype {key}: {types[key]}" for key in listed if key in types]
+            listed.clear()
+        elif (starts or inside) and (field := _FIELD.match(line)):
             inside = True
-            line = f":param {line}"
+            listed.append(field[1])
+            line = f":{'ivar' if is_class else 'param'} {line}"
         found.append(line)
     lines[:] = found
+
+
+def _text_of(annotation: Any) -> str:
+    """An annotation as it is written in the source."""
+    return annotation if isinstance(annotation, str) else getattr(annotation, "__forward_arg__", repr(annotation))
 
 
 def setup(app: Any) -> None:
     """Called by Sphinx."""
     app.connect("source-read", _link_from_here)
     app.connect("include-read", _link_from_above)
-    app.connect("autodoc-process-docstring", _list_parameters)
+    app.connect("autodoc-process-docstring", _list_fields)
