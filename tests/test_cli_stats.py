@@ -238,6 +238,8 @@ def test_what_is_not_listed_is_counted_together(log: Path) -> None:
 def test_parquet_gives_the_same_numbers_as_its_log(log: Path, tmp_path: Path) -> None:
     lake = tmp_path / "lake"
     good("convert", log, "--to", lake, "--row-group-size", 700)
+    bad = with_bad(tmp_path / "bad.csv")
+    good("convert", bad, "-o", tmp_path / "bad.parquet", "--rejects", lake / "bad.rejects.parquet")
     (lake / ".hidden.parquet").write_bytes(b"PAR1")
     wanted = facts_of(log, "--by", "message", "--status", "sent", "--status", "opened")
     for source in (lake, lake / "log.parquet", f"{lake}/*.parquet"):
@@ -288,6 +290,16 @@ def test_of_too_many_values_the_largest_stay_and_the_sums_are_right() -> None:
     assert 0 < groups.short_by < 50
 
 
+def test_how_short_a_number_may_be_adds_up() -> None:
+    groups = Groups(most=1)
+    for _ in range(3):
+        groups.add([("a", "sent", 5), ("b", "sent", 4), ("c", "sent", 3)])
+    # Each time b was dropped with its four records.
+    assert [(group.value, group.records) for group in groups.ranked(Devices())] == [("a", 15)]
+    assert groups.short_by == 3 * 4
+    assert sum(groups.others) == 3 * 7
+
+
 def test_devices_are_exact_up_to_a_limit_and_then_estimated() -> None:
     devices = Devices(most=8_000)
     for start in range(0, 8_000, 500):
@@ -298,3 +310,9 @@ def test_devices_are_exact_up_to_a_limit_and_then_estimated() -> None:
     assert devices.share == 16
     assert devices.count() == pytest.approx(100_000, rel=0.1)
     assert devices.by_group()[0] == pytest.approx(50_000, rel=0.15)
+    before = devices.count()
+    devices.add((number % 2, b"%d" % number) for number in range(100_000))
+    assert (devices.count(), devices.share) == (before, 16)
+    devices.add((0, b"%d" % number) for number in range(100_000, 100_320))
+    assert devices.count() == pytest.approx(before + 320, abs=300)
+    assert devices.share == 16

@@ -83,6 +83,7 @@ def shown_by(monkeypatch: pytest.MonkeyPatch, *arguments: object, encoding: str 
     """What comes to a terminal that is both outputs, without a process of its own: that takes its time."""
     for name, value in {**UTF8, "NO_COLOR": "", **environment}.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.delenv("LINES", raising=False)  # pytest-xdist sets it; a terminal tells its size itself
     with terminal() as (ours, theirs):
         screen: list[bytes] = []
         reading = Thread(target=lambda: screen.extend(read_from(ours, b"")))

@@ -20,7 +20,7 @@ from rich.console import Console
 import trackparse
 from support.service import client_of
 from trackparse.bars import OneLine, cut
-from trackparse.testing import FakeService, Reply
+from trackparse.testing import FakeService
 from trackparse.testing.sample import write_sample
 
 YESTERDAY = datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=1)
@@ -179,12 +179,17 @@ def test_a_bar_goes_when_its_log_does(
 
 def test_the_bar_of_the_client_is_there_while_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     with FakeService(rows=20, ready_after=2) as service, client_of(service) as client:
-        screen = drawn_on_terminal(lambda: client.open_log(YESTERDAY, progress=True).read_all(), monkeypatch)
-        service.reply("getResults", Reply.refusal(210, "Argument error"))
-        with pytest.raises(trackparse.ApiError):
-            client.open_log(YESTERDAY, progress=True)
-    assert f"{YESTERDAY}: waiting, ".encode() in screen
-    assert screen.count(b"\x1b[?25l") == screen.count(b"\x1b[?25h") == 1
+        good = drawn_on_terminal(lambda: client.open_log(YESTERDAY, progress=True).read_all(), monkeypatch)
+        service.ready_after = 1_000
+
+        def wait_in_vain() -> None:
+            with pytest.raises(trackparse.NotReadyError):
+                client.open_log(YESTERDAY, progress=True, deadline=0.5)
+
+        bad = drawn_on_terminal(wait_in_vain, monkeypatch)
+    for screen in (good, bad):
+        assert f"{YESTERDAY}: waiting, ".encode() in screen
+        assert screen.count(b"\x1b[?25l") == screen.count(b"\x1b[?25h") == 1
 
 
 def test_a_bar_in_a_notebook_stays_as_it_was_last(logs: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ _QUICK = frozenset(
             "cli_stats",
         ),
         *("aio", "client", "columns", "destinations", "events", "files", "filters", "layering", "parquet"),
-        *("polars", "reader", "rejects", "salvage", "schema", "sources", "testing_service", "token"),
+        *("polars", "progress", "reader", "rejects", "salvage", "schema", "sources", "testing_service", "token"),
     )
 )
 # What takes longest in these files; each stands beside a quick test of the same code.

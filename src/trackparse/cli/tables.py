@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 
 _BATCH_ROWS: Final = 1 << 14
 _NEEDED: Final = ("timestamp", "status")
+_REJECTS: Final = ".rejects.parquet"
 _NO_VALUE: Final = "__HIVE_DEFAULT_PARTITION__"  # how a folder says that the value is null
 
 
 def files_of(texts: Sequence[str]) -> list[Input]:
     """The logs and Parquet files that were named. A folder becomes its logs, or its Parquet files if it has no logs.
+
+    Files of rejects are left out, unless they are named one by one.
 
     UsageError for a folder that has both: the same records would be counted twice.
     """
@@ -43,13 +46,14 @@ def files_of(texts: Sequence[str]) -> list[Input]:
                 f"{text} has logs and Parquet files, perhaps of the same records: name one kind, such as "
                 f"'{Path(text) / '*.parquet'}'"
             )
+        logs = [log for log in logs if log.text == text or not log.text.endswith(_REJECTS)]
         found.update(dict.fromkeys(logs or map(Input, tables)))
     return [*found]
 
 
 def _tables_in(folder: Path) -> list[str]:
     """The Parquet files in a folder and below it, but for rejects, and for names that mean a hidden file."""
-    names = (path for path in folder.rglob("*.parquet") if not path.name.endswith(".rejects.parquet"))
+    names = (path for path in folder.rglob("*.parquet") if not path.name.endswith(_REJECTS))
     return sorted(str(path) for path in names if not _is_hidden(path.relative_to(folder)))
 
 
