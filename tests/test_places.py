@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import io
+import json
 import os
 import random
 import signal
@@ -825,6 +826,20 @@ def test_a_url_without_its_slashes_is_no_local_folder(
     # Who means it says so, and a folder that is there is a folder.
     good("convert", "log.zip", "--to", "./s3:here", "--quiet")
     good("convert", "log.zip", "--to", "s3:here", "--quiet")
+
+
+def test_rejects_of_a_store_are_mended_there(bucket: Bucket, tmp_path: Path) -> None:
+    good("convert", with_bad(tmp_path / "log.csv", 3), "--rejects", tmp_path / "day.rejects.jsonl")
+    data = (tmp_path / "day.rejects.jsonl").read_bytes()
+    mended = line().decode().strip().replace('"', '\\"').encode()
+    bucket.put("day.rejects.jsonl", data.replace(b"this is not a record", mended) + data)
+    words = ("mend", bucket.url("day.rejects.jsonl"), "-o", bucket.url("out/day.parquet"))
+    assert "1 record still bad, set aside in s3://lake/out/day.rejects.jsonl" in good(*words).stderr
+    assert pq.read_metadata(io.BytesIO(bucket.get("out/day.parquet"))).num_rows == 1
+    assert json.loads(bucket.get("out/day.rejects.jsonl")) == json.loads(data)
+    assert "out/day.parquet: the file exists" in failed(1, *words)
+    told = failed(2, *words[:3], bucket.url("day.rejects.jsonl"), "--existing", "replace")
+    assert "that is the file of rejects itself" in told
 
 
 # ---- partitions
