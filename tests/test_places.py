@@ -779,6 +779,14 @@ def test_a_sync_with_a_store_fetches_what_is_missing_and_keeps_changed_rejects(
     assert not [name for name in bucket.keys() + bucket.uploads() if name.endswith(".tmp")]
 
 
+def test_the_report_of_a_failed_log_has_its_url_without_the_query(bucket: Bucket) -> None:
+    bucket.put("in/bad.csv", b"neither")
+    [report] = trackparse.convert_logs(bucket.url("in/bad.csv"), bucket.url("out"))
+    assert "?" in bucket.url("out")
+    assert report.error is not None
+    assert report.path == "s3://lake/out/bad.parquet"
+
+
 def test_a_bucket_that_does_not_exist_is_called_that(bucket: Bucket, small: bytes) -> None:
     lake, nowhere = f"s3://{BUCKET}/", "s3://nowhere/"
     for call in (

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from trackparse.client.calendar import Stage, stage_of
@@ -208,7 +207,7 @@ class Run:
     ) -> ConversionReport:
         dest = self._folder.dest(day)
         if isinstance(request, Exception):
-            return empty_report(str(day), dest if isinstance(dest, Path) else shown(dest), error=request)
+            return empty_report(str(day), dest, error=request)
         request_id, moment = request
         options: ConvertOptions = {**self._options, "rejects": self._folder.rejects(day), "progress": reporter}
         metadata = metadata_of(self._service.source, day, moment, self._grace, self._digest)

@@ -31,6 +31,7 @@ from trackparse.records.stream import Stats
 from trackparse.rejects.files import check_old_rejects, check_rejects_name, rejects_writer
 from trackparse.rejects.kept import SCHEMA
 from trackparse.sources.opening import open_anywhere
+from trackparse.sources.urls import name_of
 from trackparse.version import __version__
 
 
@@ -167,10 +168,14 @@ class ConversionReport:
 
 
 def empty_report(source: str, path: Path | str, **more: Any) -> ConversionReport:
-    """The report of a log that was not converted; ``more`` are the fields that are not 0, empty or None."""
+    """The report of a log that was not converted to ``path``, a path or a URL.
+
+    ``more`` are the fields that are not 0, empty or None.
+    """
     numbers = {field.name: 0 for field in fields(ConversionReport) if field.type in ("int", "float")}
     given: dict[str, Any] = {**numbers, "rejects": _NO_REJECTS, "rejects_path": None, "damage": None, **more}
-    return ConversionReport(source=source, path=path, **given)
+    # A key or a signature may stand in a URL.
+    return ConversionReport(source=source, path=path if isinstance(path, Path) else name_of(path), **given)
 
 
 def _report_html(report: ConversionReport) -> str:
