@@ -144,7 +144,7 @@ def test_verbs_and_files_exist() -> None:
 def test_names_of_the_library_exist() -> None:
     text = README + USAGE
     for name in re.findall(r"\btrackparse\.(\w+)", re.sub(r"https?://\S+", "", text)):
-        assert name in (*trackparse.__all__, "aio", "cli", "client", "polars", "testing"), name
+        assert name in (*trackparse.__all__, "aio", "cli", "client", "polars", "spark", "testing"), name
     for name in re.findall(r"`(\w+Error)`", text):
         assert hasattr(trackparse, name) or hasattr(builtins, name), name
 
