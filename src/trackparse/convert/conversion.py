@@ -69,11 +69,6 @@ class Reader(Protocol):
 class Sink(Protocol):
     """An output. It gets the segments of a log one list after the other; then it is closed, or aborted."""
 
-    def __init__(
-        self, builder: ColumnBuilder, output: Place, options: ConvertOptions, metadata: Mapping[str, str]
-    ) -> None:
-        """Open ``output``, and begin a file of the columns that ``builder`` makes, with ``metadata``."""
-
     def write(self, segments: list[Segment]) -> None:
         """Write the records of these, or keep them for later."""
 
@@ -84,6 +79,7 @@ class Sink(Protocol):
         """Close the file after an error, in whatever state it is: it will be removed."""
 
 
+# Opens the output, and begins a file of the columns that the builder makes, with these metadata.
 NewSink: TypeAlias = Callable[[ColumnBuilder, Place, ConvertOptions, Mapping[str, str]], Sink]
 
 # By the suffix of the destination; of any other it is Parquet.
