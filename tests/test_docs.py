@@ -17,6 +17,7 @@ import textwrap
 from collections.abc import Iterator
 from functools import partial
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ PACKAGES = (
     "trackparse.client",
     "trackparse.polars",
     "trackparse.aio",
+    *(["trackparse.spark"] if find_spec("pyspark") else []),
     "trackparse.testing",
     "trackparse.testing.sample",
 )

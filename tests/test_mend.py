@@ -120,7 +120,8 @@ class TestRecords:
         )
         assert (report.records, report.filtered) == (1, 1)
         assert pq.read_table(tmp_path / "m.parquet").to_pylist() == [{"status": "opened", "a": "2"}]
-        for option in ({"members": ["x"]}, {"on_damage": "keep"}):
+        refused: list[dict[str, Any]] = [{"members": ["x"]}, {"on_damage": "keep"}]
+        for option in refused:
             with pytest.raises(trackparse.OptionError, match=next(iter(option))):
                 trackparse.convert_rejects(path, tmp_path / "m.parquet", **option)
 

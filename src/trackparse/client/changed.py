@@ -20,7 +20,7 @@ from trackparse.errors import TrackparseError
 from trackparse.sources.urls import scheme_of, with_suffix
 
 _PIECE: Final = 1 << 20  # bytes
-_LOGGER: Final = logging.getLogger("trackparse")
+logger: Final = logging.getLogger("trackparse")
 
 
 class RejectsFile:
@@ -70,7 +70,7 @@ class RejectsFile:
                 second.stays_empty = True
             return dataclasses.replace(report, rejects_path=place_of(self._wanted, self._filesystem).name)
         new = f"the new bad records are in {shown(self.place)}" if report.rejected else "there are no bad records now"
-        _LOGGER.warning("%s: the file is not as trackparse wrote it, so it is kept; %s", shown(self._wanted), new)
+        logger.warning("%s: the file is not as trackparse wrote it, so it is kept; %s", shown(self._wanted), new)
         return report
 
     def _sum_of(self, name: Output) -> str:

@@ -20,7 +20,7 @@ from trackparse.errors import TrackparseError, one_line
 # Readers of a folder of Parquet files pass over what begins with an underscore.
 MANIFEST: Final = "_trackparse.json"
 _MOST: Final = 16 << 20  # bytes of a manifest that are read
-_LOGGER: Final = logging.getLogger("trackparse")
+logger: Final = logging.getLogger("trackparse")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Manifest:
                 for day, noted in json.loads(data)["days"].items()
             }
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-            _LOGGER.warning(
+            logger.warning(
                 "%s: the manifest is damaged (%s): it is written anew, and days that are not final are fetched again",
                 shown(self._file),
                 one_line(str(error)),
@@ -75,7 +75,7 @@ class Manifest:
             with all_or_none([place]), place.open() as stream:
                 stream.write(_text(days))
         except (TrackparseError, OSError) as error:
-            _LOGGER.warning("%s: the manifest cannot be written: %s", shown(self._file), one_line(str(error)))
+            logger.warning("%s: the manifest cannot be written: %s", shown(self._file), one_line(str(error)))
 
 
 def _text(days: Mapping[datetime.date, Fetched]) -> bytes:

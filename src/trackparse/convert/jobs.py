@@ -149,7 +149,7 @@ def run_jobs(
     """
     if processes > 1 and not _HAS_WORKERS:
         processes = 1
-        logging.getLogger("trackparse").warning("on Windows logs are converted one after the other")
+        logger.warning("on Windows logs are converted one after the other")
     # A log may be named like a temporary file beside the output of another one.
     with kept(job.name for job in jobs):
         left: list[tuple[int, Job]] = []
@@ -564,7 +564,7 @@ def convert_logs(
     >>> [report.source for report in reports if report.error]
     []
     >>> trackparse.convert_logs("days/", "lake/", partition_by=("date", "appCode"))[0].files[0]
-    PosixPath('lake/date=2021-04-20/appCode=C90C0-0E786/2021-04-20.parquet')
+    PosixPath('lake/date=2021-04-20/appCode=67A9C-EB116/1.parquet')
     """
     asked = convert_options(options)
     for name, advice in _NOT_FOR_MANY.items():
