@@ -293,7 +293,7 @@ class TrackingLogClient:
 
         Example::
 
-            reports = client.convert_days("2021-04-18", "2021-04-20", "push/", on_error="quarantine")
+            reports = client.convert_days("2021-04-20", "2021-04-22", "push/", on_error="quarantine")
             failed = {day: report.error for day, report in reports.items() if report.error}
         """
         options = _options_of_days(options)

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 Existing: TypeAlias = Literal["skip", "replace", "error"]
 
+logger: Final = logging.getLogger("trackparse")
+
 # Bytes of a packed log from which on it keeps two cores busy: one thread inflates, one reads, one writes.
 _LARGE: Final = 4 << 20
 # Bytes of packed logs that take as long as a process takes to start, about 0.4 s, even if another core is free.
