@@ -148,7 +148,8 @@ def torture(lake: Lake, logs: Path, kills: int, rows: int, rng: random.Random) -
             what = f"{lake.name}, turn {turn}, {number.name}"
             findings.faults += [f"{what}: {told}"] if told == "it does not end" else []
             look(lake, before, wanted, what, findings)
-            print(f"\r{what}: {findings.kills.total()} kills, {len(findings.faults)} faults", file=sys.stderr, flush=True)
+            told = f"{findings.kills.total()} kills, {len(findings.faults)} faults"
+            print(f"{what}: {told}", file=sys.stderr, flush=True)
         process = run(logs, lake, jobs)
         assert process.stdout is not None
         process.stdout.readline()
