@@ -1,4 +1,4 @@
-"""docs/lake.md and docs/scale.md: their examples print what stands behind them, and the answers of the queries are right."""
+"""docs/lake.md and docs/scale.md: examples print what stands behind them, and the answers of queries are right."""
 
 from __future__ import annotations
 
