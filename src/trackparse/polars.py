@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["scan_log"]
 
+# Bytes. Each batch that Polars looks at wakes its threads: with 1 MiB a filter took 1.25 times the CPU of read_log with
+# the same filter, with 2 MiB 1.11 times.
+_BLOCK_SIZE: Final = 2 << 20
 # Batches that go into one frame where few of their rows may be left: each frame costs Polars as much as 500 rows.
 _FILTERED_AT_ONCE: Final = 8
 
@@ -29,10 +32,11 @@ def scan_log(
 ) -> pl.LazyFrame:
     """A lazy frame over one log or several, which reads them anew each time it is collected.
 
-    Sources and options are those of ``trackparse.dataset``; a ``LogDataset`` is taken as it is, without options. Only
-    the columns that the query needs are built. Conditions on rows (``filter``) are looked at first, by Polars itself,
-    and the other columns are built only for the rows that meet them. ``head`` and ``limit`` stop the read early. Rows
-    are handed over batch by batch: a streaming query, ``sink_parquet`` for one, runs in flat memory.
+    Sources and options are those of ``trackparse.dataset``, with a ``block_size`` of 2 MiB unless it is given; a
+    ``LogDataset`` is taken as it is, without options. Only the columns that the query needs are built. Conditions on
+    rows (``filter``) are looked at first, by Polars itself, and the other columns are built only for the rows that meet
+    them. ``head`` and ``limit`` stop the read early. Rows are handed over batch by batch: a streaming query,
+    ``sink_parquet`` for one, runs in flat memory.
 
     An error while the frame is collected is ours, or a ``polars.exceptions.ComputeError`` with our message. TypeError
     and OptionError for options, and FileNotFoundError for sources, are raised at once.
@@ -43,7 +47,9 @@ def scan_log(
     if "dictionary" in options:
         raise OptionError("dictionary: a lazy frame has plain text: cast it with cast(pl.Categorical)")
     if not isinstance(sources, LogDataset):
-        logs = dataset(sources, **options)
+        asked: DatasetOptions = {"block_size": _BLOCK_SIZE}
+        asked.update(options)
+        logs = dataset(sources, **asked)
     elif options:
         raise TypeError("options go with the sources of a dataset: give them to trackparse.dataset")
     else:

@@ -1,4 +1,4 @@
-"""docs/lake.md: its examples print what stands behind them, and the answers of its queries are right."""
+"""docs/lake.md and docs/scale.md: examples print what stands behind them, and the answers of queries are right."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ pytest.importorskip("pyiceberg", reason="pyiceberg is not installed: make engine
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "lake.md").read_text(encoding="utf-8")
 HERE = examples_with("lake.md", "duckdb", "polars", "pandas", "deltalake", "pyiceberg")
+SCALE = examples("scale.md")
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return prepare(tmp_path_factory.mktemp("lake"))
 
 
-@pytest.mark.parametrize("example", HERE, ids=lambda example: "-".join(sorted(example.imports - {"trackparse"})))
+@pytest.mark.parametrize(
+    "example", [*HERE, *SCALE], ids=lambda example: "-".join(sorted(example.imports - {"trackparse"}))
+)
 def test_an_example_prints_what_stands_behind_it(example: Example, folder: Path) -> None:
     assert example.run(folder) == example.output
 
