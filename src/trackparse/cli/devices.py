@@ -15,7 +15,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_MOST: Final = 1 << 22  # pairs; each takes 12 bytes
+_MOST: Final = 1 << 21  # pairs; each takes 12 bytes
 # Pairs are merged a part at a time, by bits of the hash: the hash table of a merge takes several times its pairs.
 _PARTS: Final = 64
 _PART_SHIFT: Final = 57

@@ -65,7 +65,7 @@ def stats(
 
     Memory has an upper limit: the first 50 statuses, 1,000 applications, 1,000 days and 10,000 descriptions are counted
     one by one, and all others together, as (others). --by counts up to 40,000 values one by one; of more, it keeps the
-    largest, and says by how much a number may be short. Up to 4 million devices are counted exactly; of more, a sample
+    largest, and says by how much a number may be short. Up to 2 million devices are counted exactly; of more, a sample
     is counted, and the number is marked with "about". Values with the same first 200 bytes count as one. In a damaged
     log the records before the damage are counted.
 
