@@ -18,8 +18,6 @@ exclude_patterns = ["_build"]
 nitpicky = True
 # Types of other packages are not linked: their lists of names would have to be downloaded for each build.
 nitpick_ignore_regex = [("py:.*", r"(?!trackparse\b).*")]
-# index.md has pages that may not be there yet; a page that it does not have is still a warning.
-suppress_warnings = ["toc.not_readable"]
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
