@@ -32,10 +32,10 @@ class Progress:
     stats: what was counted so far. All zero but for ``"reading"``.
 
     >>> def show(progress):
-    ...     print(progress.step, progress.name, progress.bytes_read, progress.stats.records)
+    ...     print(progress.step, progress.name, progress.stats.records)
     >>> table = trackparse.read_log("tracking_log.zip", progress=show)
-    reading tracking_log.zip 46300 1000
-    reading tracking_log.zip 46300 1000
+    reading tracking_log.zip 1000
+    reading tracking_log.zip 1000
     """
 
     step: Step

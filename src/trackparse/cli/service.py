@@ -27,7 +27,6 @@ from trackparse.cli.outcomes import Outcome, Telling, failure, outcome_of
 from trackparse.cli.output import expected
 from trackparse.cli.progress import Bar
 from trackparse.convert.outputs import Output, shown
-from trackparse.progress import title_of
 from trackparse.signals import signals_held
 
 if TYPE_CHECKING:
@@ -177,6 +176,8 @@ class DaysTold:
 
     def show(self, progress: Progress) -> None:
         """Say on the bar how far a day is."""
+        from trackparse.progress import title_of  # imported late: --help does not need the library
+
         if progress.step == "waiting":
             self._bar.begin(title_of(progress))
         else:

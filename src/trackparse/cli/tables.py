@@ -62,7 +62,9 @@ def _is_hidden(path: Path) -> bool:
 
 
 def is_table(file: Input) -> bool:
-    """Whether it is a Parquet file: by its first bytes on this machine, by its name in an object store."""
+    """Whether it is a Parquet file of records: by its first bytes on this machine, by its name in an object store."""
+    if file.text.partition("?")[0].endswith(_REJECTS):
+        return False  # read as a log, it is told what it is
     if file.is_url:
         return scheme_of(file.text) in STORES and file.text.partition("?")[0].lower().endswith(".parquet")
     if file.path is None or not file.path.is_file():
