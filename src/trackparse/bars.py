@@ -115,6 +115,7 @@ class Bar:
         self._shown = self._notebook or (console.is_terminal and not console.is_dumb_terminal)
         self._drawing = OneLine(console)
         self._task = self._drawing.add_task("", total=None)
+        self._title = ""
         self._handle: Any = None
         self._next = 0.0
         if self._shown and not self._notebook:
@@ -124,7 +125,10 @@ class Bar:
         """Draw how many bytes of ``total`` are done; None if that is not known."""
         if not self._shown:
             return
-        self._drawing.update(self._task, description=escaped(title), completed=done, total=total)
+        # What begins is drawn at once: it may be over before the next drawing.
+        begins, self._title = title != self._title, title
+        refresh = begins and not self._notebook
+        self._drawing.update(self._task, description=escaped(title), completed=done, total=total, refresh=refresh)
         if self._notebook and time.monotonic() >= self._next:
             self._next = time.monotonic() + _INTERVAL
             self._draw()
