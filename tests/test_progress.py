@@ -193,6 +193,7 @@ def test_the_bar_of_the_client_is_there_while_it_waits(monkeypatch: pytest.Monke
 
 
 def test_a_bar_in_a_notebook_stays_as_it_was_last(logs: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("IPython")
     drawn: list[str] = []
 
     class Handle:
