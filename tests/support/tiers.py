@@ -31,6 +31,21 @@ _NOT_QUICK = frozenset(
     f"test_{name}"
     for name in (
         "a_case_reads_the_same_as_string_views_and_dictionaries",
+        "many_at_once_on_one_loop",
+        "what_was_mended_is_a_row_again",
+        "a_service_that_cannot_be_reached_failed_however_short_the_wait",
+        "a_reader_that_goes_away_is_no_error",
+        "reading_waits_for_a_writer_that_is_slower",
+        "a_link_by_http_can_be_taken_as_it_is",
+        "the_memory_of_a_conversion_is_given_back",
+        "memory_does_not_grow_with_the_rejects",
+        "large_logs_get_a_process_for_two_cores",
+        "hostile_numbers_of_distinct_values_are_counted_together",
+        "the_file_has_a_limit",
+        "what_was_not_mended_is_bad_again",
+        "many_logs_become_a_file_each_and_a_line_each",
+        "it_fails_as_it_is_told_to",
+        "help_names_every_option_and_wrong_ones_are_refused",
         "a_flipped_bit_in_the_data_is_always_an_error",
         "a_hundred_megabytes_cut_twenty_times_arrive_once_each",
         "a_large_zip_cut_in_the_middle_gives_what_was_there",
@@ -64,6 +79,15 @@ _NOT_QUICK = frozenset(
 # Of other files, what touches modules that those leave out.
 _ALSO_QUICK = {
     "test_cli_terminal.py": {"test_in_a_terminal"},
+    "test_mend.py": {"test_it_writes_beside_the_file_and_says_what_is_left", "test_sources_of_all_kinds"},
+    "test_notebook.py": {"test_nothing_of_a_log_is_markup", "test_a_report_shows_what_was_written"},
+    "test_partitions.py": {
+        "test_partitions",
+        "test_what_does_not_fit_gives_the_same_files",
+        "test_a_second_run_does_nothing",
+    },
+    "test_sync.py": {"test_the_command_fetches_and_lists", "test_rejects_that_a_person_has_changed_are_kept"},
+    "test_convert_logs.py": {"test_each_log_becomes_a_file"},
     "test_archive_loss.py": {"test_signatures_by_chance_are_no_archive", "test_no_cut_hides_a_joined_archive"},
 }
 # Of more than three seconds alone on two cores, the longest first.
