@@ -174,7 +174,7 @@ class TestExisting:
         (report,) = trackparse.convert_logs(other, lake, existing="replace")
         assert (report.error, report.records) == (None, 1)
 
-    @pytest.mark.parametrize("foreign", [b"mine", b"", None])
+    @pytest.mark.parametrize("foreign", [b"mine", b"", b"PAR1" + b"\xff" * 64 + b"\x40\0\0\0PAR1", None])
     def test_the_file_of_somebody_else_is_kept(self, foreign: bytes | None, days: Path, lake: Path) -> None:
         lake.mkdir()
         if foreign is None:

@@ -702,6 +702,32 @@ def test_records_in_the_order_of_their_parts(instruction_set: ModuleType) -> Non
         instruction_set.parted(runs, times, codes.tobytes()[:-4], parts)
 
 
+def test_arguments_that_do_not_fit_parts_are_refused_by_the_reference_too(instruction_set: ModuleType) -> None:
+    block = line() * 2
+    found = indexed(reference, block)
+    run, narrow = run_of(block, found, 8, 0), Run(b"a\n", array("I", [0, 1]).tobytes(), 1, 1, 0)
+    times, codes = array("q", [1, 2]).tobytes(), array("i", [0, 1]).tobytes()
+    wrong: list[tuple[Any, ...]] = [
+        ([run], times, array("i", [0, -1]).tobytes(), 2),
+        ([run], times, array("i", [0, 2]).tobytes(), 2),
+        ([], b"", b"", 0),
+        ([run._replace(field=-1)], times, codes, 2),
+        ([run, narrow], times + times[:8], codes + codes[:4], 2),
+        ([run._replace(data=block[: len(line())])], times, codes, 2),
+    ]
+    for kernel in (instruction_set, reference):
+        for arguments in wrong:
+            with pytest.raises(ValueError, match=r"parted|run"):
+                kernel.parted(*arguments)
+        for size in (1, 7, 9):
+            with pytest.raises((ValueError, TypeError)):
+                kernel.days(bytes(size))
+        with pytest.raises((ValueError, TypeError)):
+            kernel.parted([run], times + b"x", codes, 2)
+    with pytest.raises(TypeError):
+        instruction_set.parted((run,), times, codes, 2)
+
+
 def test_a_day_begins_at_midnight(instruction_set: ModuleType) -> None:
     day = 86_400_000_000
     times = array("q", (0, day - 1, day, -1, -day, -day - 1, 4 * day)).tobytes()

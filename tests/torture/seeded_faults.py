@@ -148,8 +148,8 @@ FAULTS = (
     Fault(
         "the archive is not closed at the end",
         "archive/readahead.py",
-        "            shared.archive.close()\n        if complete:",
-        "            pass\n        if complete:",
+        "                self._next_member()\n            self.archive.close()\n",
+        "                self._next_member()\n",
         "readahead lifetimes",
     ),
     # records
@@ -163,7 +163,7 @@ FAULTS = (
     Fault(
         "records that a filter leaves out are not counted",
         "reader.py",
-        "        self._stream.count_filtered(_records_of(group) - _records_of(selected))\n",
+        "        self._logs.count_filtered(_records_of(group) - _records_of(selected))\n",
         "",
         "filters",
     ),
@@ -213,7 +213,7 @@ FAULTS = (
     Fault(
         "a payload need not be JSON",
         f"{KERNEL}/dialect.py",
-        " | (not has_json(window, start, reading))",
+        "        | (not json) * NO_JSON\n",
         "",
         "kernels cases",
     ),
@@ -235,8 +235,8 @@ FAULTS = (
     Fault(
         "a quote behind a backslash settles what it does not settle",
         f"{KERNEL}/grammar.h",
-        "next != ';' && next != '\\r' && next != '\\n' && (forked || next != '\"')",
-        "next != '\\r' && next != '\\n' && (forked || next != '\"')",
+        "return after && next != ';' && next != '\\r'",
+        "return after && next != '\\r'",
         "kernels",
     ),
     Fault(
@@ -328,7 +328,7 @@ FAULTS = (
     Fault(
         "a file of something else is replaced by rejects",
         "rejects/files.py",
-        "and not holds_rejects(path)",
+        "and not _are_rejects(name, old)",
         "and False",
         "rejects outputs",
     ),
@@ -336,15 +336,15 @@ FAULTS = (
     Fault(
         "a log may be written over",
         "convert/conversion.py",
-        "    _check_is_other(path, source)\n",
+        "    _check_is_other(output, source, filesystem, what)\n",
         "",
         "outputs files",
     ),
     Fault(
         "an empty file of rejects is left",
         "convert/conversion.py",
-        "files[1].stays_empty = not log.stats.rejected",
-        "files[1].stays_empty = False",
+        "rejects.stays_empty = not log.stats.rejected",
+        "rejects.stays_empty = False",
         "rejects outputs",
     ),
     Fault(

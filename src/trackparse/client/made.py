@@ -7,11 +7,10 @@ import os
 from dataclasses import dataclass
 from typing import Any, Final
 
-import pyarrow as pa
-
 from trackparse.client.calendar import Stage, stage_of
 from trackparse.convert.conversion import PARTIAL, REJECTS_SUM
 from trackparse.convert.jobs import options_digest
+from trackparse.convert.parquet import read_footer
 from trackparse.convert.places import place_of
 from trackparse.options import CONVERT_DEFAULTS, ConvertOptions
 
@@ -54,21 +53,12 @@ def digest_of(options: ConvertOptions) -> str:
 
 def read_made(dest: str | os.PathLike[str], filesystem: Any) -> Made | None:
     """What the file says, nothing if it is not Parquet; None if there is no file. OSError if it cannot be read."""
-    import pyarrow.parquet as pq
-
     file = place_of(dest, filesystem).open_old()
     if file is None:
         return None
     with file:
-        try:
-            pairs = pq.read_metadata(file).metadata or {}
-        except pa.ArrowInvalid:
-            pairs = {}
-        except OSError as error:
-            # pyarrow has this error for a footer that is not one.
-            if "deserialize" not in str(error):
-                raise
-            pairs = {}
+        footer = read_footer(file)
+    pairs = (footer.metadata if footer is not None else None) or {}
     told = {name: pairs.get(name.encode(), b"").decode(errors="replace") for name in (DAY, FINAL, OPTIONS, REJECTS_SUM)}
     try:
         day = datetime.date.fromisoformat(told[DAY])

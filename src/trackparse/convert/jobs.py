@@ -18,8 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, Unpack, get_args
 
-import pyarrow as pa
-
 from trackparse.atomic import kept
 from trackparse.columns.builder import ColumnBuilder
 from trackparse.convert.conversion import PARTIAL, ConversionReport, convert, empty_report, name_of_all
@@ -33,6 +31,7 @@ from trackparse.convert.outputs import (
     rejects_beside,
     shown,
 )
+from trackparse.convert.parquet import read_footer
 from trackparse.convert.partitions import FileList, Lake, PartitionSink
 from trackparse.convert.places import Folder, Place, place_of
 from trackparse.datasets import DatasetSource, LogDataset
@@ -360,16 +359,16 @@ def _is_same(before: Mapping[str, Any], made_of: Mapping[str, str], place: Outpu
 
 def _read_made_of(file: Any) -> tuple[dict[str, Any], int, int, ArchiveError | None]:
     """What a Parquet file was made of, its rows, its bytes, and the damage of its log. Nothing if others made it."""
-    import pyarrow.parquet as pq
-
+    metadata = read_footer(file)
+    if metadata is None:
+        return {}, 0, 0, None
     try:
-        metadata = pq.read_metadata(file)
         pairs = metadata.metadata or {}
         told = json.loads(pairs[MADE_OF.encode()])
         partial_of = pairs.get(PARTIAL.encode(), b"").decode()
         damage = ArchiveError(partial_of) if partial_of else None
         return ({}, 0, 0, None) if "name" not in told else (told, metadata.num_rows, file.seek(0, os.SEEK_END), damage)
-    except (pa.ArrowInvalid, KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError):
         return {}, 0, 0, None
 
 

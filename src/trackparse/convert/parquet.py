@@ -54,6 +54,19 @@ def _values_of(column: pa.ChunkedArray) -> int:
     return min(rows, max(values, rows // _ROWS_A_VALUE, 1))
 
 
+def read_footer(file: Any) -> pq.FileMetaData | None:
+    """What the end of an open Parquet file says; None if it is no such file. OSError if it cannot be read."""
+    try:
+        return pq.read_metadata(file)
+    except pa.ArrowInvalid:
+        return None
+    except OSError as error:
+        # pyarrow has this error for a footer that is not one.
+        if "deserialize" not in str(error):
+            raise
+        return None
+
+
 class ParquetSink:
     """A Parquet file of the records that it is given. Its errors name ``output``."""
 

@@ -16,7 +16,7 @@ static PyObject *kernel_days(PyObject *module, PyObject *arg)
         return NULL;
     PyObject *result = NULL;
     size_t count = (size_t)times.len / sizeof(int64_t);
-    if ((uintptr_t)times.buf % sizeof(int64_t) == 0)
+    if ((uintptr_t)times.buf % sizeof(int64_t) == 0 && (size_t)times.len % sizeof(int64_t) == 0)
         result = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(count * sizeof(int32_t)));
     else
         PyErr_SetString(PyExc_ValueError, "days: arguments out of range");
@@ -33,8 +33,8 @@ static int are_parts(const runs_t *runs, const Py_buffer *times, const Py_buffer
         if (runs->run[i].field == NO_COLUMN || runs->run[i].width != runs->run[0].width)
             return 0;
     return parts >= 1 && parts <= INT32_MAX && (uintptr_t)times->buf % sizeof(int64_t) == 0 &&
-           (uintptr_t)codes->buf % sizeof(int32_t) == 0 && (size_t)times->len / sizeof(int64_t) == runs->records &&
-           (size_t)codes->len / sizeof(int32_t) == runs->records;
+           (uintptr_t)codes->buf % sizeof(int32_t) == 0 && (size_t)times->len == runs->records * sizeof(int64_t) &&
+           (size_t)codes->len == runs->records * sizeof(int32_t);
 }
 
 /* Copy the records. `part` has room for each part, and how many records each one has goes to `counts`. */
@@ -86,7 +86,7 @@ static PyObject *kernel_parted(PyObject *module, PyObject *args)
     PyObject *list, *result = NULL;
     Py_buffer times, codes;
     Py_ssize_t parts;
-    if (!PyArg_ParseTuple(args, "Oy*y*n:parted", &list, &times, &codes, &parts))
+    if (!PyArg_ParseTuple(args, "O!y*y*n:parted", &PyList_Type, &list, &times, &codes, &parts))
         return NULL;
     column_t column = {0};
     if (take_column(list, &column)) {

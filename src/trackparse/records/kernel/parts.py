@@ -9,7 +9,7 @@ from array import array
 from itertools import accumulate
 from typing import Final
 
-from trackparse.records.kernel.codes import START_MASK, Buffer, Run
+from trackparse.records.kernel.codes import NO_COLUMN, START_MASK, Buffer, Run
 
 _DAY: Final = 86_400_000_000  # microseconds
 
@@ -27,7 +27,9 @@ def parted(runs: list[Run], timestamps: Buffer, codes: Buffer, parts: int) -> tu
     """
     numbers = memoryview(codes).cast("B").cast("i")
     times = memoryview(timestamps).cast("B").cast("q")
-    if not len(numbers) == len(times) == sum(run.records for run in runs):
+    if parts < 1 or not len(numbers) == len(times) == sum(run.records for run in runs):
+        raise ValueError("parted: arguments out of range")
+    if any(run.field == NO_COLUMN or run.width != runs[0].width for run in runs):
         raise ValueError("parted: arguments out of range")
     found: list[list[tuple[bytes, list[int], int]]] = [[] for _ in range(parts)]
     place = 0
@@ -35,7 +37,10 @@ def parted(runs: list[Run], timestamps: Buffer, codes: Buffer, parts: int) -> tu
         data, table = bytes(run.data), memoryview(run.fields).cast("B").cast("I")
         for at in range(0, run.records * (run.width + 1), run.width + 1):
             row = table[at : at + run.width + 1].tolist()
-            found[numbers[place]].append((data[row[0] & START_MASK : row[-1]], row, times[place]))
+            start, end, code = row[0] & START_MASK, row[-1], numbers[place]
+            if not (start <= end <= len(data) and 0 <= code < parts):
+                raise ValueError("parted: a record does not lie in its block, or has no part")
+            found[code].append((data[start:end], row, times[place]))
             place += 1
     ordered = [record for part in found for record in part]
     starts = accumulate((len(record) + 1 for record, _, _ in ordered), initial=0)
