@@ -853,6 +853,17 @@ def test_rejects_of_a_store_are_mended_there(bucket: Bucket, tmp_path: Path) -> 
 # ---- partitions
 
 
+def test_stats_of_a_partition_in_a_store_has_the_value_of_its_folder(bucket: Bucket, tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_bytes(H8 + line(app=b"a:b%"))
+    (report,) = trackparse.convert_logs(tmp_path / "log.csv", bucket.url("lake"), partition_by=("appCode",))
+    assert report.error is None
+    _, _, query = bucket.url("lake").partition("?")
+    for words in (("--app", "a:b%"), ("--by", "app")):
+        told = good("stats", f"{report.files[0]}?{query}", *words, "--json").stdout
+        assert json.loads(told)["records"] == 1
+    assert [group["value"] for group in json.loads(told)["groups"]] == ["a:b%"]
+
+
 def test_partitions_are_written_anywhere(kind: Kind, tmp_path: Path) -> None:
     log = tmp_path / "täg 1%.csv"
     log.write_bytes(H8 + line() + line(app=b"a/b c%") + line(app=b""))

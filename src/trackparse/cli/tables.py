@@ -83,6 +83,7 @@ class TableReader:
     def __init__(
         self,
         name: str,
+        path: str,
         file: pq.ParquetFile,
         size: int | None,
         columns: Sequence[str],
@@ -95,7 +96,7 @@ class TableReader:
         self._size = size
         self._where = where if where and where.columns else None
         self._columns = dict.fromkeys((*columns, *(self._where.columns if self._where else ())))
-        self._folders = _keys_of(name)
+        self._folders = _keys_of(path)
         self._rows = self._filtered = 0
 
     @property
@@ -155,9 +156,9 @@ def _is_text(kind: pa.DataType) -> bool:
     return any(check(kind) for check in is_one)
 
 
-def _keys_of(name: str) -> dict[str, str | None]:
-    """The values that the names of its folders give for all of its records."""
-    parts = (part.split("=", 1) for part in name.partition("?")[0].split("/")[:-1] if "=" in part)
+def _keys_of(path: str) -> dict[str, str | None]:
+    """The values that the names of its folders give for all of its records. ``path`` is no URL: those escape twice."""
+    parts = (part.split("=", 1) for part in path.split("/")[:-1] if "=" in part)
     return {unquote(key): None if value == _NO_VALUE else unquote(value) for key, value in parts}
 
 
@@ -179,7 +180,7 @@ def open_table(
         files, path = resolve(file.text) if file.is_url else (None, file.text)
         size = file.size if files is None else files.get_file_info(path).size
         with pq.ParquetFile(path, filesystem=files) as opened:
-            reader = TableReader(file.text, opened, size, columns, where, progress)
+            reader = TableReader(file.text, path, opened, size, columns, where, progress)
             reader.check(needed)
             yield reader
     except pa.ArrowException as error:
