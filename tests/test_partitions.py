@@ -415,6 +415,8 @@ class TestCommandLine:
 
     def test_what_cannot_be(self, days: Path, lake: Path) -> None:
         assert "name their directory with --to" in failed(2, "convert", days, "--partition-by", "date")
+        # A variable of the shell that is not set.
+        assert "no column ''" in failed(2, "convert", days, "--to", lake, "--partition-by", "")
         message = failed(2, "convert", days, "--to", lake, "--partition-by", "dat")
         assert "no column 'dat': did you mean 'date'?" in message
         assert os.listdir(days) == ["a.csv", "b.csv"] or len(os.listdir(days)) == 2  # noqa: PTH208
