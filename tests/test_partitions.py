@@ -204,6 +204,19 @@ class TestMemory:
         assert content(tmp_path / "other") == content(lake)
         assert by_pyarrow(lake, by) == expected(large, by)
 
+    @pytest.mark.parametrize("held", [1, 10_000, 30_000])
+    def test_a_partition_that_is_the_largest_only_later_has_each_row_once(
+        self, held: int, lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        log = tmp_path / "turns.csv"
+        mixed, one = [b"A-%d" % (row % 4) for row in range(400)], [b"A-1"] * 400
+        apps = [*mixed, *one, *mixed, *one]
+        log.write_bytes(H8 + b"".join(line(b"%d" % row, app=app) for row, app in enumerate(apps)))
+        monkeypatch.setattr(partitions, "HELD_BYTES", held)
+        (report,) = trackparse.convert_logs(log, lake, partition_by=("appCode",), block_size=4096)
+        assert (report.error, report.records) == (None, 1600)
+        assert by_pyarrow(lake, ("appCode",)) == expected(log, ("appCode",))
+
     def test_what_failed_leaves_nothing(self, large: Path, lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(partitions, "HELD_BYTES", 100_000)
         large.write_bytes(large.read_bytes() + b"bad\n")
@@ -402,6 +415,8 @@ class TestCommandLine:
 
     def test_what_cannot_be(self, days: Path, lake: Path) -> None:
         assert "name their directory with --to" in failed(2, "convert", days, "--partition-by", "date")
+        # A variable of the shell that is not set.
+        assert "no column ''" in failed(2, "convert", days, "--to", lake, "--partition-by", "")
         message = failed(2, "convert", days, "--to", lake, "--partition-by", "dat")
         assert "no column 'dat': did you mean 'date'?" in message
         assert os.listdir(days) == ["a.csv", "b.csv"] or len(os.listdir(days)) == 2  # noqa: PTH208

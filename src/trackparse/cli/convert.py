@@ -53,7 +53,7 @@ def _rejects_name(ctx: click.Context, param: click.Parameter, value: Output | No
 
 def _partition_names(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
     try:
-        return check_partition_by([name.strip() for name in value.split(",")]) if value else ()
+        return () if value is None else check_partition_by([name.strip() for name in value.split(",")])
     except OptionError as error:
         raise click.BadParameter(str(error)) from None
 

@@ -9,6 +9,7 @@ of them are there.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 from array import array
@@ -253,14 +254,14 @@ class _Spilled:
 
     def add(self, part: int, chunk: _Chunk) -> None:
         """Append the records of a chunk, which has one partition."""
-        at = self._file.tell()
+        at = self._file.seek(0, os.SEEK_END)
         tables = (chunk.data, chunk.fields, chunk.timestamps)
         self._file.writelines(tables)
         self._places.setdefault(part, []).append((at, tuple(map(len, tables)), chunk.columns))
 
     def segments(self, part: int) -> Iterator[Segment]:
-        """The records of a partition."""
-        for at, lengths, columns in self._places.get(part, ()):
+        """The records of a partition that were added since it was asked for last."""
+        for at, lengths, columns in self._places.pop(part, ()):
             self._file.seek(at)
             data, fields, timestamps = (self._file.read(length) for length in lengths)
             yield _segment(columns, data, fields, timestamps)
