@@ -181,6 +181,14 @@ def test_the_gravest_of_several_outcomes_is_told() -> None:
         assert gravest([Exit.DONE, *order[:count]]) is order[count - 1]
 
 
+@pytest.mark.parametrize(("option", "told"), [("--status", "take filters"), ("--payload", "take\n`--payload")])
+def test_the_page_names_the_commands_with_an_option(option: str, told: str) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "command-line.md").read_text()
+    sentence = re.split(r"\.\s", page[: page.index(told)])[-1]
+    taking = {name for name, command in cli.commands.items() if any(option in one.opts for one in command.params)}
+    assert set(re.findall(r"`(\w+)`", sentence)) == taking
+
+
 def test_every_exit_code_has_its_place_in_the_docs() -> None:
     page = (Path(__file__).parent.parent / "docs" / "exit-codes.md").read_text(encoding="utf-8")
     told = re.findall(r"^\| (\d+) \| `(\w+)` \|", page, re.MULTILINE)

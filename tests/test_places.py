@@ -141,6 +141,23 @@ def test_odd_characters_of_a_key_are_its_own(name: str, bucket: Bucket, small: b
     assert trackparse.read_log(f"{BUCKET}/{name}", filesystem=bucket.pyarrow).num_rows == 500
 
 
+def test_a_report_of_what_was_converted_before_shows_no_query(bucket: Bucket, small: bytes) -> None:
+    bucket.put("in/1.zip", small)
+    for skipped in (False, True):
+        (report,) = trackparse.convert_logs(bucket.url("in/"), bucket.url("out/"))
+        assert report.skipped == skipped
+        assert report.files == (report.path,) == ("s3://lake/out/1.parquet",)
+
+
+def test_logs_of_a_folder_that_were_converted_before_are_left_out(bucket: Bucket, small: bytes) -> None:
+    bucket.put("in/1.zip", small)
+    command = ("convert", bucket.url("in/"), "--to", bucket.url("out/"), "--existing", "skip")
+    good(*command)
+    assert "converted before" in good(*command).stdout
+    bucket.put("in/2.zip", small)
+    assert "out/2.parquet: 500 rows" in good(*command).stdout
+
+
 def test_a_log_of_some_pieces_takes_as_many_requests_and_two(bucket: Bucket, large: bytes) -> None:
     bucket.put("in.zip", large)
     bucket.asked()

@@ -70,7 +70,7 @@ def _abandon_output() -> None:
 def cli() -> None:
     """Read push-tracking logs: a CSV in a ZIP, a CSV, or a gzipped CSV.
 
-    A LOG is a file, a URL, - for standard input, or, where a command takes several, a glob in quotes.
+    A LOG is a file, a URL, - for standard input, or, where a command takes several, a folder or a glob in quotes.
 
     \b
     Examples:
@@ -81,7 +81,8 @@ def cli() -> None:
 
     Exit codes: 0 done; 1 a log cannot be read or a file not written; 2 wrong usage; 3 bad records under --strict, or
     check found something; 4 a damaged log was kept in part; 5 the service does not accept the token; 6 it had no log in
-    time; 7 it failed; 130 interrupted. TRACKPARSE_DEBUG=1 in the environment shows the traceback of every error.
+    time; 7 it failed; 130 interrupted; 143 terminated. TRACKPARSE_DEBUG=1 in the environment shows the traceback of
+    every error.
     """
 
 

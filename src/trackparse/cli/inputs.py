@@ -8,7 +8,7 @@ import stat
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,11 @@ class Input:
     """One log to read.
 
     text: as it was typed, or as a glob found it.
+    listed: of a file in an object store, its size and time as the store lists them; None if that is not known.
     """
 
     text: str
+    listed: tuple[int | None, int | None] = field(default=(None, None), compare=False)
 
     @property
     def name(self) -> str:
@@ -60,13 +62,15 @@ class Input:
     def size(self) -> int | None:
         """Bytes; None if the size is not known."""
         status = self._status()
-        return None if status is None else status.st_size
+        return self.listed[0] if status is None else status.st_size
 
     @property
     def time(self) -> int | None:
         """When it was last changed, in nanoseconds; None if that is not known."""
         status = self._status()
-        return None if status is None or self.is_stdin else status.st_mtime_ns
+        if status is None:
+            return self.listed[1]
+        return None if self.is_stdin else status.st_mtime_ns
 
     def _status(self) -> os.stat_result | None:
         """What the system tells of a file; None for anything else."""
@@ -102,10 +106,15 @@ class Input:
 
 def inputs_of(texts: Sequence[str]) -> list[Input]:
     """The logs that were named, each once. A folder becomes its logs, a glob the files that it matches."""
-    found: dict[str, None] = {}
+    found: dict[str, Input] = {}
     for text in texts:
-        found.update(dict.fromkeys(_globbed(text)))
-    return [Input(text) for text in found]
+        if scheme_of(text) in STORES and not (text and Path(text).is_dir()):
+            logs = _stored(text)
+        else:
+            logs = [Input(one) for one in _globbed(text)]
+        for log in logs:
+            found.setdefault(log.text, log)
+    return [*found.values()]
 
 
 def _globbed(text: str) -> list[str]:
@@ -113,8 +122,6 @@ def _globbed(text: str) -> list[str]:
         import trackparse
 
         return trackparse.dataset(text).files
-    if scheme_of(text) in STORES:
-        return _stored(text)
     if text == STDIN or Input(text).is_url or not glob.has_magic(text) or os.path.lexists(text):
         return [text]
     files = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - Path knows no absolute globs
@@ -123,19 +130,19 @@ def _globbed(text: str) -> list[str]:
     return files
 
 
-def _stored(url: str) -> list[str]:
+def _stored(url: str) -> list[Input]:
     """The logs that a URL of a store stands for: a folder need not end with a slash."""
     base = url.partition("?")[0]
     is_many = glob.has_magic(base) or base.endswith("/")
     if not is_many and is_log(base):
-        return [url]
+        return [Input(url)]
     try:
-        return [log.place for log in logs_of(url) if log.place is not None]
+        return [Input(log.place, (log.size, log.time)) for log in logs_of(url) if log.place is not None]
     except (OSError, TrackparseError):
         if is_many:
             raise
         # It is told when its turn comes: it does not stop the others.
-        return [url]
+        return [Input(url)]
 
 
 def total_size(inputs: Sequence[Input]) -> int | None:

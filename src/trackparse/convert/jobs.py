@@ -336,7 +336,8 @@ def _found(job: Job) -> ConversionReport | None:
         before, records, size, damage = _read_made_of(old)
     if not _is_same(before, made_of, job.dest):
         return None
-    return _report(job, records=records, bytes_out=size, damage=damage, skipped=True, files=(job.dest,))
+    report = _report(job, records=records, bytes_out=size, damage=damage, skipped=True)
+    return dataclasses.replace(report, files=(report.path,))
 
 
 def _is_same(before: Mapping[str, Any], made_of: Mapping[str, str], place: Output) -> bool:
