@@ -165,7 +165,9 @@ print(json.dumps(found))
 
 
 def test_forks_beside_threads_that_read_and_write(tmp_path: Path) -> None:
+    # First all that is imported late: what a thread imports during a fork, the child can never import (Python's limit).
     program = """
+trackparse.convert_log(f"{folder}/log.zip", f"{folder}/first.parquet")
 done = threading.Event()
 def work(number):
     while not done.is_set():
