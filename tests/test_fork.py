@@ -73,7 +73,8 @@ def pipe():
         with open(sender, "wb") as file:
             file.write(content("log.csv"))
     threading.Thread(target=fill).start()
-    return open(receiver, "rb")
+    # Not buffered: a buffer that a thread reads from during a fork is locked in the child for ever.
+    return open(receiver, "rb", buffering=0)
 
 SOURCES = {
     "path": lambda: f"{folder}/log.csv",

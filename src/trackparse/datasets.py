@@ -134,7 +134,7 @@ class LogDataset:
     def to_reader(self, **options: Unpack[DatasetOptions]) -> pa.RecordBatchReader:
         """All records, as a ``pyarrow.RecordBatchReader``.
 
-        >>> pyarrow.dataset.write_dataset(days.to_reader(), "lake", format="parquet")
+        >>> pyarrow.dataset.write_dataset(days.to_reader(), "copy", format="parquet")
         """
         return self.open(**options).to_reader()
 
