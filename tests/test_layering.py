@@ -51,7 +51,7 @@ INSIDE_FOR_CLI = {
         ("convert.outputs", name)
         for name in ("Output", "check_partition_by", "check_places", "in_folder", "make_folder", "name_in")
     ),
-    *(("convert.outputs", name) for name in ("named_after", "rejects_beside", "shown")),
+    *(("convert.outputs", name) for name in ("NULL_VALUE", "named_after", "rejects_beside", "shown")),
     ("options", "convert_options"),
     # One way to draw how far things are, and to escape what a log says.
     *(("bars", name) for name in ("OneLine", "cut")),

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import click
 
 from trackparse.cli.inputs import Input, inputs_of
+from trackparse.convert.outputs import NULL_VALUE
 from trackparse.sources.urls import STORES, scheme_of
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 _BATCH_ROWS: Final = 1 << 14
 _NEEDED: Final = ("timestamp", "status")
 _REJECTS: Final = ".rejects.parquet"
-_NO_VALUE: Final = "__HIVE_DEFAULT_PARTITION__"  # how a folder says that the value is null
 
 
 def files_of(texts: Sequence[str]) -> list[Input]:
@@ -159,7 +159,7 @@ def _is_text(kind: pa.DataType) -> bool:
 def _keys_of(path: str) -> dict[str, str | None]:
     """The values that the names of its folders give for all of its records. ``path`` is no URL: those escape twice."""
     parts = (part.split("=", 1) for part in path.split("/")[:-1] if "=" in part)
-    return {unquote(key): None if value == _NO_VALUE else unquote(value) for key, value in parts}
+    return {unquote(key): None if value == NULL_VALUE else unquote(value) for key, value in parts}
 
 
 @contextmanager

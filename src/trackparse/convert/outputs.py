@@ -17,6 +17,7 @@ from trackparse.sources.urls import joined, name_of, redacted_url, scheme_of, wi
 Output: TypeAlias = Path | str
 # In a folder of partitions, for what is no partition. Spark, pyarrow and Hive pass over names that begin like this one.
 OWN_FOLDER: Final = "_trackparse"
+NULL_VALUE: Final = "__HIVE_DEFAULT_PARTITION__"  # what a folder of partitions has in place of null, as Hive writes it
 DATE: Final = "date"  # the partition column that is made of the timestamp
 _PARTITION_COLUMNS: Final = (DATE, *(name for name in COLUMNS if name != "timestamp"))
 

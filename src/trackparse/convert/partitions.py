@@ -25,7 +25,7 @@ from typing import IO, Any, Final
 from trackparse.atomic import all_or_none, name_errors_after
 from trackparse.columns.builder import ColumnBuilder, runs_of
 from trackparse.convert.conversion import PARTIAL
-from trackparse.convert.outputs import DATE, OWN_FOLDER
+from trackparse.convert.outputs import DATE, NULL_VALUE, OWN_FOLDER
 from trackparse.convert.parquet import ParquetSink
 from trackparse.convert.places import Folder, Place
 from trackparse.errors import LimitError, OptionError, TrackparseError
@@ -36,7 +36,6 @@ from trackparse.records.kernel.codes import Buffer, Run
 from trackparse.records.segments import Rejects, Segment
 from trackparse.schema import EPOCH
 
-_NULL: Final = "__HIVE_DEFAULT_PARTITION__"
 # What Hive escapes in the name of a folder. No path can hold the first one.
 _ESCAPED: Final = {ord(char): f"%{ord(char):02X}" for char in (*map(chr, range(0x20)), "\x7f", *"\"#%'*/:=?\\{[]^")}
 _LONGEST_NAME: Final = 255  # bytes, of a folder
@@ -52,7 +51,7 @@ def folder_name(column: str, value: str | None) -> str:
 
     TrackparseError for a value that is too long.
     """
-    name = f"{column}={value.translate(_ESCAPED) if value else _NULL}"
+    name = f"{column}={value.translate(_ESCAPED) if value else NULL_VALUE}"
     if len(name.encode()) > _LONGEST_NAME:
         raise TrackparseError(
             f"partition_by: the {column} {(value or '')[:40]!r}... is too long for the name of a folder, which has at "
