@@ -551,8 +551,8 @@ def convert_logs(
 
     With ``partition_by`` a folder ``_trackparse`` beside the partitions has a list of the files of each log,
     ``day.json``, and ``day.rejects.jsonl``; readers of Hive partitions pass over it. A log counts as converted only
-    when all its files and the list are there. Its files get their names when it has been read to its end, and where it
-    was converted before those of partitions that it no longer has are removed. Null and empty text are one partition,
+    when all its files and the list are there. Its files get their names when it has been read to its end. If it was
+    converted before, files of partitions that it no longer has are removed. Null and empty text are one partition,
     ``__HIVE_DEFAULT_PARTITION__``, which is read as null; characters that no folder may have are written as ``%XX``.
     Memory does not grow with the log or with the number of partitions: what does not fit goes to a temporary file, in
     ``dest`` or, for a store, where ``tempfile`` puts it. A value that is too long for the name of a folder, more
