@@ -410,6 +410,15 @@ class TestTheWayBack:
                 [{b"EU": "EU", b"US": "US"}.get(row["raw"][-2:]) for row in order], key=str
             )
 
+    def test_a_name_with_a_quote_is_damaged_only_where_no_writer_wrote_it(self) -> None:
+        good = b'//timestamp;tracking_code;"size ""in"""\n2021-04-20 13:01:01;x\n'
+        rows = quarantined(good).to_pylist()
+        rows[0]["raw"] = b"2021-04-20 13:01:01;x;5"
+        assert trackparse.read_log(trackparse.mended_log(rows))['size "in"'].to_pylist() == ["5"]
+        run_in = b'}"hwid;timestamp;status;tracking_code;description\nh;2021-04-20 13:01:01;sent;T-1;ok\n'
+        with pytest.raises(trackparse.HeaderError, match="was damaged"):
+            trackparse.read_log(trackparse.mended_log(quarantined(H8 + run_in)))
+
     def test_a_header_that_is_none_is_an_error(self) -> None:
         rows = [{"raw": line(), "header": HEADER}, {"raw": line(), "header": "a;b"}]
         with pytest.raises(ValueError, match="a;b"):
@@ -432,7 +441,7 @@ def test_a_header_line_names_the_columns_that_it_was_read_for(names: list[str], 
     if parsed.problem:
         return
     written = header_line(parsed.columns)
-    assert parse_header(written.encode()) == (parsed.columns, len(written.encode()), "")
+    assert parse_header(written.encode())[:3] == (parsed.columns, len(written.encode()), "")
 
 
 class TestCounts:

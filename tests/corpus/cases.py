@@ -249,6 +249,8 @@ def _refused(name: str, header: bytes) -> Case:
 
 # A header that ``cat`` can run into a record without anything to show where it begins.
 _H6_OTHER = b"timestamp;tracking_code;hwid;target_id;status;description\n"
+_FIVE = b"//hwid;timestamp;status;tracking_code;description\n"
+_CUT_PAYLOAD = b'2021-04-20 13:01:00;T-1;u;h;sent;ok;A-1;"{\n'
 HEADERS = [
     Case("blanks around the names of a header", _SPACED + _SWAPPED, (row6(),)),
     Case("blanks around the names of a header in the middle", H6 + line6() + _SPACED + _SWAPPED, (row6(),) * 2),
@@ -336,6 +338,25 @@ HEADERS = [
                 b'two"' + _H6_OTHER,
             ),
             bad("bad_header", H6 + line6() + b'2021-04-20 13:01:00;T-1;u;h;sent;"one\ntwo"' + _H6_OTHER, line6()),
+        ),
+    ),
+    Case(
+        "a header of five columns, run into the last line of a payload in another form",
+        H8 + line() + _CUT_PAYLOAD + b'}"' + _FIVE + b"h;2021-04-20 13:01:00;sent;T-1;ok\n",
+        (row(),),
+        (
+            bad("text_after_quote", H8 + line(), _CUT_PAYLOAD),
+            bad("bad_header", H8 + line() + _CUT_PAYLOAD, b'}"' + _FIVE),
+            bad("bad_header", H8 + line() + _CUT_PAYLOAD + b'}"' + _FIVE, b"h;2021-04-20 13:01:00;sent;T-1;ok\n"),
+        ),
+    ),
+    Case(
+        "a header of five columns, run into text",
+        H8 + line() + b"text" + _FIVE + b"h;2021-04-20 13:01:00;sent;T-1;ok\n",
+        (row(),),
+        (
+            bad("bad_header", H8 + line(), b"text" + _FIVE),
+            bad("bad_header", H8 + line() + b"text" + _FIVE, b"h;2021-04-20 13:01:00;sent;T-1;ok\n"),
         ),
     ),
     Case(

@@ -221,6 +221,7 @@ class Reader:
             unknown = set(names) - set(self.added) - set(NAMES) - set(self.usable.names)
             theirs = [them for them in (self.usable.names, *GENERATIONS) if len(them) == len(names)]
             usable = not (unknown and any(set(them) - set(names) for them in theirs))
+            usable &= unknown.isdisjoint(map(name, filter(is_odd_name, text.split(b";"))))
         if not first and len(text) > 1 << 16:
             self.log.used.add("header in the middle of more than 64 KiB")
         return Header(names, damaged=not (usable and whole)), end
@@ -565,6 +566,12 @@ def name(text: bytes) -> bytes:
     if len(text) > 1 and text.startswith(QUOTE) and text.endswith(QUOTE):
         text = without_slashes(text[1:-1]).replace(QUOTE + QUOTE, QUOTE)
     return text
+
+
+def is_odd_name(text: bytes) -> bool:
+    """Whether slashes stand inside a name, or a quote that encloses nothing."""
+    bare = without_slashes(text)
+    return b"//" in name(text) or (QUOTE in bare and not re.fullmatch(rb'"([^"]|"")*"', bare))
 
 
 def without_slashes(text: bytes) -> bytes:

@@ -31,6 +31,7 @@ MEND: Final = (
     "mend 'raw' of its records with an editor, then make Parquet of it: trackparse mend, or trackparse.convert_rejects"
 )
 _SLASHES: Final = re.compile(rb"\A(?://\s*)+")
+_ENCLOSED: Final = re.compile(rb'"(?:[^"]|"")*"')
 
 
 class Header(NamedTuple):
@@ -39,6 +40,7 @@ class Header(NamedTuple):
     columns: tuple[str, ...]
     size: int  # bytes of the line that are the header: the first record may follow without a line break
     problem: str  # why it cannot be used; empty if it can
+    strays: frozenset[str] = frozenset()  # names that no writer wrote: a record may end in each, and a header begin
 
 
 @lru_cache(16)
@@ -56,7 +58,8 @@ def parse_header(line: bytes) -> Header:
         size -= len(BOM)
     fields = line[:size].split(b";")
     columns = tuple(_name(field).decode(errors="replace") for field in fields)
-    return Header(columns, size, _problem_of(line[:size], columns, size < len(line)))
+    strays = frozenset(name for name, field in zip(columns, fields, strict=True) if _is_stray(field))
+    return Header(columns, size, _problem_of(line[:size], columns, size < len(line)), strays)
 
 
 def _problem_of(line: bytes, columns: tuple[str, ...], record_follows: bool) -> str:
@@ -85,11 +88,12 @@ def is_damaged(
     """Whether a header cannot be used, or one of its names seems to be a damaged known name.
 
     A name seems damaged if it is not ``known``, and the header has as many names as one of the ``layouts``, but not all
-    of the same.
+    of the same; or if a quote stands in it that encloses nothing, or slashes: then the end of a record does.
     """
     names = set(header.columns)
     replaced = any(len(layout) == len(names) and not names.issuperset(layout) for layout in layouts)
-    return bool(header.problem) or (replaced and not names.issubset(known))
+    odd = not header.strays.issubset(known)
+    return bool(header.problem) or odd or (replaced and not names.issubset(known))
 
 
 def header_behind_record(line: bytes, known: Iterable[bytes]) -> Header | None:
@@ -116,8 +120,9 @@ def header_line(columns: tuple[str, ...]) -> str:
 
 
 def _written(name: str) -> str:
-    """A name with quotes around it is written as a quoted field: ``parse_header`` reads it as one."""
-    return '"' + name.replace('"', '""') + '"' if len(name) >= 2 and name[0] == '"' == name[-1] else name
+    """A name with a quote is written as a quoted field, but for one that ends like a known name: that is stray."""
+    bare = '"' not in name or name.endswith(tuple(COLUMNS))
+    return name if bare else '"' + name.replace('"', '""') + '"'
 
 
 def diagnose(line: bytes) -> str:
@@ -137,6 +142,12 @@ def diagnose(line: bytes) -> str:
 def starts_with_timestamp(line: bytes) -> bool:
     """Whether the line is a record rather than a header."""
     return record_start(line) == 0 < len(line)
+
+
+def _is_stray(field: bytes) -> bool:
+    """Whether a name holds a quote that encloses nothing, or slashes that it does not start with."""
+    text = _SLASHES.sub(b"", field.strip())
+    return b"//" in _name(field) or (b'"' in text and _ENCLOSED.fullmatch(text) is None)
 
 
 def _name(field: bytes) -> bytes:
