@@ -63,9 +63,11 @@ class Header:
 
     @property
     def text(self) -> str:
-        # Page silent: not as it stands in the log, but made of its names.
+        # Page silent: not as it stands in the log, but made of its names. One with a quote stands in quotes, but for
+        # one that ends like a known name: it stays odd.
         names = (
-            QUOTE + text.replace(QUOTE, QUOTE + QUOTE) + QUOTE if name(text) != text else text for text in self.names
+            QUOTE + text.replace(QUOTE, QUOTE + QUOTE) + QUOTE if QUOTE in text and not text.endswith(NAMES) else text
+            for text in self.names
         )
         return "//" + b";".join(names).decode(errors="replace")
 
