@@ -71,11 +71,13 @@ static int size_of_kind(char kind)
     return -1;
 }
 
-/* The keys of a Wanted; NULL with an error set. `*kind` is set, too. */
+/* The keys of a Wanted; NULL with an error set, as for NULL with one. `*kind` is set, too. */
 static PyObject *keys_of(PyObject *wanted, char *kind)
 {
     PyObject *keys;
     const char *letter;
+    if (!wanted)
+        return NULL;
     if (!PyTuple_Check(wanted)) {
         PyErr_SetString(PyExc_TypeError, "payload_columns: expected a list of Wanted");
         return NULL;

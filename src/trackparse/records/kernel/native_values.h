@@ -44,11 +44,11 @@ static int is_table(const Py_buffer *table, Py_ssize_t records, Py_ssize_t width
            (size_t)table->len / sizeof(uint32_t) / ((size_t)width + 1) >= (size_t)records;
 }
 
-/* Take a Run; 0 with an error set. */
+/* Take a Run; 0 with an error set, as for NULL with one. */
 static int take_run(PyObject *item, run_t *run, run_buffers_t *buffers)
 {
     Py_ssize_t records, width, field;
-    if (!PyArg_ParseTuple(item, "y*y*nnn", &buffers->data, &buffers->table, &records, &width, &field))
+    if (!item || !PyArg_ParseTuple(item, "y*y*nnn", &buffers->data, &buffers->table, &records, &width, &field))
         return 0;
     *run = (run_t){buffers->data.buf,
                    (size_t)buffers->data.len,
