@@ -993,6 +993,7 @@ _SPOILT = [
     )
 ]
 _RFC_ENDS_IN_BACKSLASH = b'2021-04-20 13:01:01;T-1;u;h;sent;"no file in ""C:\\dir\\"""\n'
+_SAY_RFC = b'"say \\""hi\\"" now"'
 # A reading that goes on may end in a value like this one, however far behind.
 _BREAK_FIRST = b'2021-04-20 13:01:02;T-3;u;h;sent;"\nfirst"\n'
 _ROW_BREAK_FIRST = (datetime(2021, 4, 20, 13, 1, 2), "T-3", "u", "h", "sent", "\nfirst", None, None)
@@ -1058,6 +1059,14 @@ READINGS = [
             ("PHP, with a mark", b'"C:\\my dir\\"', "C:\\my dir\\", BOM),
             ("RFC 4180", b'"no file in ""C:\\dir\\"""', 'no file in "C:\\dir\\"', b""),
         )
+    ),
+    *(
+        Case(
+            f"a header run into a record of PHP after RFC 4180, {name}, and a value that begins with a line break",
+            H6 + line6(_SAY_RFC) + line6(b'"say \\""', end=b"") + mark + H6 + _BREAK_FIRST,
+            (row6('say \\"hi\\" now'), row6('say \\"'), _ROW_BREAK_FIRST),
+        )
+        for name, mark in (("bare", b""), ("with a mark", BOM))
     ),
     *(
         Case(
