@@ -630,6 +630,18 @@ WRITERS = [
         H8 + line(description=b'"C:\\dir\\"', payload=b"")[:-1],
         (row(description="C:\\dir\\", payload=None),),
     ),
+    *(
+        Case(
+            f"the fault told is that of the reading that got furthest, {name}",
+            H8 + first + short + line(),
+            (row(_SAY), row()),
+            (bad("field_count", H8 + first, short),),
+        )
+        for name, first, short in (
+            ("RFC 4180 after PHP", line(_PHP), b'2021-04-20 13:01:01;T-1;"a\\""b";h;sent;ok;A-1\n'),
+            ("PHP after RFC 4180", line(_RFC), b'2021-04-20 13:01:01;T-1;"a\\"b";h;sent;ok;A-1\n'),
+        )
+    ),
     Case(
         "bytes that are not UTF-8 end no other record",
         H6 + line6(b'"C:\\dir\\"') + line6(b'19"', target=b"caf\xe9") + line6(b'"C:\\dir\\"'),
@@ -654,7 +666,7 @@ _SAVED: tuple[tuple[str, bytes, str, tuple[Dialect, ...]], ...] = (
 SAVED_AGAIN = [
     *(
         Case(
-            f"saved again with {what}, {name}",
+            f"saved again with {what}, {name}, {dialect}",
             H8 + line(payload, time=time) * 3 + line(payload),
             (row(text),),
             tuple(bad("bad_timestamp", H8 + line(payload, time=time) * i, line(payload, time=time)) for i in range(3)),
@@ -663,7 +675,6 @@ SAVED_AGAIN = [
         for what, time in _TIMES.items()
         for name, payload, text, dialects in _SAVED
         for dialect in dialects
-        if dialect == "auto"
     ),
     *(
         Case(
@@ -1014,6 +1025,7 @@ _SPOILT = [
     )
 ]
 _RFC_ENDS_IN_BACKSLASH = b'2021-04-20 13:01:01;T-1;u;h;sent;"no file in ""C:\\dir\\"""\n'
+_SAY_RFC = b'"say \\""hi\\"" now"'
 # A reading that goes on may end in a value like this one, however far behind.
 _BREAK_FIRST = b'2021-04-20 13:01:02;T-3;u;h;sent;"\nfirst"\n'
 _ROW_BREAK_FIRST = (datetime(2021, 4, 20, 13, 1, 2), "T-3", "u", "h", "sent", "\nfirst", None, None)
@@ -1079,6 +1091,14 @@ READINGS = [
             ("PHP, with a mark", b'"C:\\my dir\\"', "C:\\my dir\\", BOM),
             ("RFC 4180", b'"no file in ""C:\\dir\\"""', 'no file in "C:\\dir\\"', b""),
         )
+    ),
+    *(
+        Case(
+            f"a header run into a record of PHP after RFC 4180, {name}, and a value that begins with a line break",
+            H6 + line6(_SAY_RFC) + line6(b'"say \\""', end=b"") + mark + H6 + _BREAK_FIRST,
+            (row6('say \\"hi\\" now'), row6('say \\"'), _ROW_BREAK_FIRST),
+        )
+        for name, mark in (("bare", b""), ("with a mark", BOM))
     ),
     *(
         Case(

@@ -254,7 +254,8 @@ def _payload_fits(value: bytes) -> bool:
     if not value:
         return True
     try:
-        found: Any = json.loads(value, parse_constant=_refuse)
+        # Decoded first: of bytes, json.loads guesses the encoding, and passes over a byte order mark.
+        found: Any = json.loads(value.decode(), parse_constant=_refuse)
     except (ValueError, RecursionError):
         return False
     return isinstance(found, (dict, list))

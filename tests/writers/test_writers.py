@@ -13,6 +13,7 @@ import os
 import random
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -162,6 +163,12 @@ def test_the_enumerator_finds_what_trying_everything_finds() -> None:
     assert several > 100
 
 
+@pytest.mark.parametrize("value", ["\ufeff{}".encode(), "{}".encode("utf-16-le"), b"\0{\0}"])
+def test_a_payload_in_another_encoding_is_no_json_for_the_enumerator(value: bytes) -> None:
+    (reading,) = readings(b"2021-04-20 13:01:01;" + value + b"\n", 0, Columns(2, 0, 1))
+    assert not reading.payload_fits
+
+
 def bare(field: bytes) -> bytes:
     """A field or its value without quotes: what both have in common."""
     return field.replace(b'"', b"")
@@ -243,13 +250,19 @@ def test_the_same_seed_gives_the_same_rows() -> None:
 def test_a_wrong_row_is_excused_only_where_nobody_could_tell() -> None:
     """Of two records whose values end in a backslash, one is followed by what looks like a record inside of a value."""
     first = b"//" + ";".join(NAMES).encode() + b"\n"
-    clear = b'2021-04-20 13:01:01;T-00000000;u;h;sent;"C:\\";A-1;"{""a"":1}"\n'
-    told = ("2021-04-20 13:01:01", "T-00000000", "u", "h", "sent", "C:\\", "A-1", '{"a":1}')
+    clear = b'2021-04-20 13:01:01;T-00000000;;h;sent;"C:\\";A-1;"{""a"":1}"\n'
+    told = ("2021-04-20 13:01:01", "T-00000000", "", "h", "sent", "C:\\", "A-1", '{"a":1}')
     log = Log("made up", "", "soup", EIGHT, False, first + clear, [told], [len(first)])
     (right,) = expected(log)
     assert judge(log, [right], 0).faults == []
     assert judge(log, [right], 1).faults
-    for wrong in ([], [(*right[:5], "C:", *right[6:])], [right, right]):
+    for wrong in (
+        [],
+        [(*right[:5], "C:", *right[6:])],
+        [right, right],
+        [(right[0] + timedelta(seconds=1), *right[1:])],
+        [(*right[:2], None, *right[3:])],
+    ):
         assert (judge(log, wrong, 0).excused, len(judge(log, wrong, 0).faults) > 0) == (0, True)
     open_end = b'2021-04-20 13:01:01;T-00000000;u;h;sent;ok;A-1;"x\\"\n2021-04-20 13:01:01;T-1;\n"\n'
     text = ("2021-04-20 13:01:01", "T-00000000", "u", "h", "sent", "ok", "A-1", 'x\\"\n2021-04-20 13:01:01;T-1;\n')

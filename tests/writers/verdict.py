@@ -142,14 +142,14 @@ def _excuse(log: Log, start: int, right: Found, taken: Sequence[Found]) -> int:
     if len(taken) != 1:
         return 0
     found = readings(log.data, start, log.columns)
-    ranks = [reading.rank for reading in found if _same(reading, right)]
-    ends = [reading.end for reading in found if _same(reading, taken[0]) and ranks and reading.rank >= min(ranks)]
+    ranks = [reading.rank for reading in found if _row_of(reading) == right]
+    ends = [reading.end for reading in found if _row_of(reading) == taken[0] and ranks and reading.rank >= min(ranks)]
     return max(ends, default=0)
 
 
-def _same(reading: Reading, row: Found) -> bool:
-    values = [value.decode() for value in reading.fields]
-    return values[1:] == [value or "" for value in row[1 : len(values)]]
+def _row_of(reading: Reading) -> Found:
+    """What a reading comes back as: in every value, so that a timestamp or a null that is wrong has no excuse."""
+    return as_read(dict(zip(NAMES, (value.decode() for value in reading.fields), strict=False)))
 
 
 def _tell(log: Log, start: int, right: Found, taken: Sequence[Found]) -> str:

@@ -169,8 +169,8 @@ static int settles(const window_t *w, size_t at, int dialect, int forked)
 {
     size_t after = at + 1 < w->end ? w->end - at - 1 : 0;
     int next = after ? w->data[at + 1] : 0;
+    /* At a slash or a byte order mark, a header may be run into the record: then the quote before it closes its field. */
     if (dialect == PHP)
-        /* Behind a slash or a byte order mark, a header may be run into the record: then the quote closes its field. */
         return after && next != ';' && next != '\r' && next != '\n' && next != '/' && next != BOM[0] &&
                (forked || next != '"');
     if (forked)
@@ -178,7 +178,7 @@ static int settles(const window_t *w, size_t at, int dialect, int forked)
     if (after < 2 || next != '"')
         return 0;
     next = w->data[at + 2];
-    return next != '"' && next != ';' && next != '\r' && next != '\n';
+    return next != '"' && next != ';' && next != '\r' && next != '\n' && next != '/' && next != BOM[0];
 }
 
 /* What stands behind a quote: a quote, a delimiter, '\n' for a line end (the member's end, too), or 0 for text.

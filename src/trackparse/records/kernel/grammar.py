@@ -154,10 +154,10 @@ def settles(window: Window, at: int, dialect: int, forked: bool) -> bool:
     its field. ``forked`` says that it is not the first.
     """
     after = window.data[at + 1 : min(at + 3, window.end)]
+    # At a slash or a byte order mark, a header may be run into the record: then the quote before it closes its field.
     if dialect == PHP:
-        # Behind a slash or a byte order mark, a header may be run into the record: then the quote closes its field.
         return bool(after) and after[0] not in b";\r\n/\xef" and (forked or after[0] != QUOTE)
-    return forked or (len(after) == 2 and after[0] == QUOTE and after[1] not in b'";\r\n')
+    return forked or (len(after) == 2 and after[0] == QUOTE and after[1] not in b'";\r\n/\xef')
 
 
 def follows(window: Window, at: int) -> int:
