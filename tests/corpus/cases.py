@@ -594,6 +594,30 @@ WRITERS = [
     ),
     *(
         Case(
+            f"blank lines inside a description, behind a quote that might close it, {dialect}",
+            H6 + line6(b'"a\\"\n\r\n\nx"') + line6(b'"y"'),
+            (row6('a\\"\n\r\n\nx'), row6("y")),
+            dialect=dialect,
+        )
+        for dialect in ("auto", "php")
+    ),
+    Case(
+        "blank lines inside a description of RFC 4180, behind a quote that might close it in PHP",
+        H6 + line6(b'"a\\""\n\n"') + line6(b'"y"'),
+        (row6('a\\"\n\n'), row6("y")),
+    ),
+    *(
+        Case(
+            f"a blank line behind a backslash and a quote, {dialect}",
+            H6 + line6(b'"C:\\dir\\"') + b"\n\r\n" + line6(b'"\nx"'),
+            (row6("C:\\dir\\"), row6("\nx")),
+            blank_lines=2,
+            dialect=dialect,
+        )
+        for dialect in ("auto", "php")
+    ),
+    *(
+        Case(
             f"a backslash ends a line, and a later field of the next record closes, {dialect}",
             H6 + line6(b'"C:\\"') + line6(b'"z"', target=b'"C:\\x"', hwid=b'"y"'),
             (row6("C:\\"), row6("z", target="C:\\x", hwid="y")),

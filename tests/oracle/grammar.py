@@ -21,6 +21,7 @@ QUOTE, BACKSLASH = b'"', b"\\"
 MOST_READINGS = 64  # of a record; with more the page leaves open what becomes of it
 LONG_HEADER = 1024  # for rejects
 START_OF_RECORD = 16 << 10  # where its timestamp is
+BLANK_LINES = 16 << 10  # bytes of them between a record and what follows it
 
 TIMESTAMP = re.compile(rb"(\d{4})-(\d\d)-(\d\d)[ T](\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?", re.ASCII)
 LOOKS_LIKE_TIMESTAMP = re.compile(rb'"?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d', re.ASCII)
@@ -386,10 +387,12 @@ class Reader:
         )
 
     def may_follow(self, header: Header, data: bytes, at: int) -> bool:
-        return at >= len(data) or line(data, at) == b"" or self.plausible(header, data, at)
+        past = past_blank_lines(data, at)
+        return past >= len(data) or line(data, past) == b"" or self.plausible(header, data, past)
 
     def is_header_at(self, header: Header, data: bytes, at: int) -> bool:
         """Whether what may follow a record is a header, by the looks of it."""
+        at = past_blank_lines(data, at)
         text = line(data, at)
         if at >= len(data) or text == b"" or text.startswith(BOM):
             return False
@@ -554,6 +557,13 @@ def line(data: bytes, at: int) -> bytes:
 
 def next_line(data: bytes, at: int) -> int:
     return data.find(b"\n", at) + 1 or len(data)
+
+
+def past_blank_lines(data: bytes, at: int) -> int:
+    most = at + BLANK_LINES
+    while at < min(most, len(data)) and line(data, at) == b"":
+        at = behind_line_end(data, at)
+    return at
 
 
 def behind_line_end(data: bytes, at: int) -> int:

@@ -310,22 +310,23 @@ CASES: Final = (
     _case(
         5,
         6,
-        b'2021-04-20 13:01:01;T-1;u;h;sent;"C:\\dir\\"\n2021-04-20 13:01:02;T-2;u;h;sent;"a\\""\n\nb"\n',
-        ((_ONE, "T-1", "u", "h", "sent", "C:\\dir\\"), (_TWO, "T-2", "u", "h", "sent", 'a\\"\n\nb')),
+        b'2021-04-20 13:01:01;T-1;u;h;sent;"C:\\dir\\"\n'
+        b'2021-04-20 13:01:02;T-2;u;h;sent;"a\\""\n2021-04-20 13:01:09 b"\n',
+        ((_ONE, "T-1", "u", "h", "sent", "C:\\dir\\"), (_TWO, "T-2", "u", "h", "sent", 'a\\"\n2021-04-20 13:01:09 b')),
         ((_ONE, "T-1", "u", "h", "sent", "C:\\dir\\"), (_TWO, "T-2", "u", "h", "sent", 'a\\"')),
         rfc=True,
     ),
-    # Closing a field, before going on: the second record's description begins with a blank line.
+    # Closing a field, before going on: the second line of the second record's description looks like a record.
     *_in_both(
         6,
         7,
         lambda target, written: (
             b"2021-04-20 13:01:01;T-1;"
             + written
-            + b';h;sent;"C:\\dir\\"\n2021-04-20 13:01:02;T-2;u;h;sent;"\n\nretry"\n',
+            + b';h;sent;"C:\\dir\\"\n2021-04-20 13:01:02;T-2;u;h;sent;"\n2021-04-20 13:01:09 retry"\n',
             (
                 (_ONE, "T-1", target, "h", "sent", "C:\\dir\\"),
-                (_TWO, "T-2", "u", "h", "sent", "\n\nretry"),
+                (_TWO, "T-2", "u", "h", "sent", "\n2021-04-20 13:01:09 retry"),
             ),
             ((_ONE, "T-1", target, "h", "sent", 'C:\\dir\\"\n2021-04-20 13:01:02;T-2;u;h;sent;'),),
         ),

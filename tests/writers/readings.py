@@ -6,7 +6,7 @@ back wrong could have been told. Slow and plain; a reading is found by trying, n
 The order, from the strongest criterion to the weakest:
 
 1. no bare field holds a quote;
-2. what follows is the end of the member, a blank line, a byte order mark, or starts like a header or like a record;
+2. what follows, behind blank lines, is the end of the member, a byte order mark, or starts like a header or a record;
 3. the payload is a JSON object or array, or empty;
 4. what follows does not start like a header;
 5. the reading is one of the dialect in force;
@@ -103,9 +103,9 @@ def readings(data: bytes, start: int, columns: Columns, *, damaged: bool = False
                 end,
                 frozenset(dialects),
                 all(b'"' not in value for value in bare),
-                starts_well(data, end, columns),
+                starts_well(data, _past_blank_lines(data, end), columns),
                 columns.payload < 0 or _payload_fits(values[columns.payload]),
-                _HEADER.match(data, end) is None,
+                _HEADER.match(data, _past_blank_lines(data, end)) is None,
                 place,
             )
         )
@@ -139,6 +139,12 @@ def starts_well(data: bytes, at: int, columns: Columns) -> bool:
         or _HEADER.match(data, at) is not None
         or re.compile(_SHAPE % columns.timestamp).match(data, at) is not None
     )
+
+
+def _past_blank_lines(data: bytes, at: int) -> int:
+    while at < len(data) and (blank := _LINE_END.match(data, at)):
+        at = blank.end()
+    return at
 
 
 def walk(data: bytes, columns: Columns, order: tuple[int, ...] = ORDER) -> Iterator[tuple[int, Reading]]:

@@ -222,16 +222,23 @@ static int criteria_missed(const window_t *w, size_t start, const reading_t *r, 
                           (follows == HEADER_STARTS) * HEADER_FOLLOWS;
 }
 
-/* RECORD_STARTS if a record may end at `at`, HEADER_STARTS if a header starts there, else 0; or NEEDS_MORE. */
+/* RECORD_STARTS if a record may end at `at`, HEADER_STARTS if a header starts there, else 0; or NEEDS_MORE.
+ * Blank lines are passed over: one may be the beginning of a line in a value. */
 static int what_follows(const window_t *w, size_t at)
 {
-    if (at == w->size)
-        return w->final ? RECORD_STARTS : NEEDS_MORE;
-    if (at == w->end && !w->at_end)
-        return RECORD_STARTS; /* the window ends where a header begins */
-    long long blank = blank_line(w->data, at, w->size, w->final, HEADER_BYTES);
-    if (blank)
-        return blank == NEEDS_MORE ? NEEDS_MORE : RECORD_STARTS;
+    for (size_t blanks_most = at + HEADER_BYTES;;) {
+        if (at == w->size)
+            return w->final ? RECORD_STARTS : NEEDS_MORE;
+        /* A window that is not at an end was cut where a header begins. */
+        if ((at == w->end && !w->at_end) || at > blanks_most)
+            return RECORD_STARTS;
+        long long past = blank_line(w->data, at, w->size, w->final, HEADER_BYTES);
+        if (past == NEEDS_MORE)
+            return NEEDS_MORE;
+        if (!past)
+            break;
+        at = (size_t)past;
+    }
     size_t end = w->size - at < HEADER_BYTES ? w->size : at + HEADER_BYTES;
     return what_starts(w, at, end, end == w->size && !w->final);
 }

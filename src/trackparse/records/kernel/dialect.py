@@ -187,15 +187,23 @@ def criteria_missed(window: Window, start: int, reading: Reading) -> int:
 
 
 def what_follows(window: Window, at: int) -> int:
-    """RECORD_STARTS if a record may end at ``at``, HEADER_STARTS if a header starts there, else 0; or NEEDS_MORE."""
-    data = window.data
-    if at == len(data):
-        return RECORD_STARTS if window.final else NEEDS_MORE
-    if at == window.end and not window.at_end:
-        return RECORD_STARTS  # the window ends where a header begins
-    blank = blank_line(data, at, window.final, HEADER_BYTES)
-    if blank:
-        return NEEDS_MORE if blank == NEEDS_MORE else RECORD_STARTS
+    """RECORD_STARTS if a record may end at ``at``, HEADER_STARTS if a header starts there, else 0; or NEEDS_MORE.
+
+    Blank lines are passed over: one may be the beginning of a line in a value.
+    """
+    data, blanks_most = window.data, at + HEADER_BYTES
+    while True:
+        if at == len(data):
+            return RECORD_STARTS if window.final else NEEDS_MORE
+        # A window that is not at an end was cut where a header begins.
+        if (at == window.end and not window.at_end) or at > blanks_most:
+            return RECORD_STARTS
+        past = blank_line(data, at, window.final, HEADER_BYTES)
+        if past == NEEDS_MORE:
+            return NEEDS_MORE
+        if not past:
+            break
+        at = past
     end = min(len(data), at + HEADER_BYTES)
     return what_starts(window, at, end, end == len(data) and not window.final)
 
