@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, Unpack, get_ar
 from trackparse.atomic import kept
 from trackparse.columns.builder import ColumnBuilder
 from trackparse.convert.conversion import PARTIAL, ConversionReport, convert, empty_report, name_of_all
+from trackparse.convert.lake import FileList, Lake
 from trackparse.convert.outputs import (
     Output,
     check_partition_by,
@@ -32,7 +33,7 @@ from trackparse.convert.outputs import (
     shown,
 )
 from trackparse.convert.parquet import read_footer
-from trackparse.convert.partitions import FileList, Lake, PartitionSink
+from trackparse.convert.partitions import PartitionSink
 from trackparse.convert.places import Folder, Place, place_of
 from trackparse.datasets import DatasetSource, LogDataset
 from trackparse.errors import ArchiveError, OptionError, TrackparseError, printable, suggestion
