@@ -35,7 +35,7 @@ from torture.mutations import (
     by_rows,
     flips,
     forms,
-    joined,
+    joined_archives,
     lost,
     mutation,
     with_zip64_end,
@@ -44,7 +44,7 @@ from trackparse.errors import ArchiveError, HeaderError
 
 TESTS = Path(__file__).parent
 FORMS = forms()
-JOINED = joined()
+JOINED = joined_archives()
 NAMES = ["a.csv", "b.csv", "c.csv"]
 EACH = dict(zip(NAMES, LOGS, strict=True))
 each_way = pytest.mark.parametrize("way", WAYS)

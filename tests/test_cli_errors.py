@@ -15,7 +15,7 @@ import pytest
 import trackparse
 from support.cli import PROGRAM, ROW, csv_of, ended, failed, run, with_bad
 from trackparse.cli.output import _ADVICE, expected, line_of
-from trackparse.convert import jobs
+from trackparse.convert import running
 from trackparse.options import CONVERT_DEFAULTS
 from trackparse.testing import TOKEN
 
@@ -34,8 +34,8 @@ def broken_at_start(folder: Path) -> dict[str, str]:
         "from trackparse.columns import builder\n"
         "def broken(*_): raise ValueError('a bug inside')\n"
         "builder.ColumnBuilder.column = broken\n"
-        "from trackparse.convert import jobs\n"
-        "jobs.WORTH_A_PROCESS = 1\n"
+        "from trackparse.convert import running\n"
+        "running.WORTH_A_PROCESS = 1\n"
     )
     return {"PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin"}
 
@@ -49,7 +49,7 @@ def test_an_error_from_inside_is_raised(
         raise error("a bug inside")
 
     if command == "convert":
-        monkeypatch.setattr(jobs, "convert", broken)
+        monkeypatch.setattr(running, "convert", broken)
     else:
         monkeypatch.setattr(trackparse, "open_log", broken)
     result = run(command, log)

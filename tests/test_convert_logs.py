@@ -25,7 +25,7 @@ from support.cli import failed, good
 from support.kernels import SLOW
 from support.logs import H6, H8, line, line6
 from support.service import sample
-from trackparse.convert import jobs as convert_jobs
+from trackparse.convert import processes, running
 from trackparse.testing.sample import encode_row, sample_rows
 
 NAMES = ["a", "b", "c"]
@@ -203,13 +203,13 @@ class TestProcesses:
     def started(self, monkeypatch: pytest.MonkeyPatch) -> list[None]:
         """Grows with each process that is started."""
         found: list[None] = []
-        worker = convert_jobs._Worker
+        worker = processes._Worker
 
         def counted() -> Any:
             found.append(None)
             return worker()
 
-        monkeypatch.setattr(convert_jobs, "_Worker", counted)
+        monkeypatch.setattr(processes, "_Worker", counted)
         return found
 
     @pytest.mark.parametrize(("worth", "processes"), [(1 << 30, 0), (100, 0), (40, 2), (25, 3), (1, 3)])
@@ -220,7 +220,7 @@ class TestProcesses:
             (days / f"{name}.csv").unlink()
             (days / f"{name}.csv.gz").write_bytes(gzip.compress(H8 + line())[:1000])
         size = sum(path.stat().st_size for path in days.iterdir())
-        monkeypatch.setattr(convert_jobs, "WORTH_A_PROCESS", size * worth // 100)
+        monkeypatch.setattr(running, "WORTH_A_PROCESS", size * worth // 100)
         reports = trackparse.convert_logs(days, lake, jobs=3)
         assert [report.error for report in reports] == [None] * 3
         assert len(started) == processes
@@ -375,7 +375,9 @@ def test_a_run_that_is_ended_and_repeated_has_every_row_once(how: signal.Signals
     data = H8 + b"".join(encode_row(fields) for fields in sample_rows(rows))
     for name in "defghi":
         (days / f"{name}.csv").write_bytes(data)
-    code = "import trackparse, trackparse.convert.jobs as jobs; jobs.WORTH_A_PROCESS = 1; print(0, flush=True); "
+    code = (
+        "import trackparse; from trackparse.convert import running; running.WORTH_A_PROCESS = 1; print(0, flush=True); "
+    )
     code += f"trackparse.convert_logs({str(days)!r}, {str(lake)!r}, jobs=2)"
     dice = random.Random(how)
     for _ in range(1 + (how == signal.SIGKILL)):

@@ -46,13 +46,16 @@ INSIDE_FOR_CLI = {
     # "-o is the log itself" has to mean the same as in convert_log, which compares files by this function.
     ("atomic", "identity"),
     # Standard input and URLs are logs, too, with bars, and each output has an option that names it.
-    *(("convert.jobs", name) for name in ("Job", "joined_job", "run_jobs")),
+    *(("convert.jobs", name) for name in ("Job", "joined_job")),
     *(
         ("convert.outputs", name)
-        for name in ("Output", "check_partition_by", "check_places", "in_folder", "make_folder", "name_in")
+        for name in ("PathOrUrl", "check_partition_by", "check_places", "in_folder", "name_in")
     ),
     *(("convert.outputs", name) for name in ("NULL_VALUE", "named_after", "rejects_beside", "shown")),
+    ("convert.running", "run_jobs"),
     ("options", "convert_options"),
+    # What day it is, in UTC.
+    ("client.calendar", "date_of"),
     # One way to draw how far things are, and to escape what a log says.
     *(("bars", name) for name in ("OneLine", "cut")),
     ("progress", "title_of"),

@@ -106,7 +106,7 @@ def cut(text: str, width: int) -> str:
     return f"{set_cell_size(text, width - 1 - half)}…{end}"
 
 
-class Bar:
+class BuiltInBar:
     """The bar of ``progress=True``: drawn on standard error if that is a terminal, or in the notebook."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from trackparse.records.stream import Stats
 
 if TYPE_CHECKING:
-    from trackparse.bars import Bar
+    from trackparse.bars import BuiltInBar
 
 Step: TypeAlias = Literal["waiting", "downloading", "reading"]
 
@@ -64,7 +64,7 @@ class Reporter:
         self, option: Callable[[Progress], object] | Literal[True], name: str = "", number: int = 1, count: int = 1
     ) -> None:
         self._function = None if option is True else option
-        self._bar: Bar | None = None
+        self._bar: BuiltInBar | None = None
         self._about = (name, number, count)
 
     def __call__(self, progress: Progress) -> None:
@@ -76,9 +76,9 @@ class Reporter:
             self._function(progress)
             return
         if self._bar is None:
-            from trackparse.bars import Bar  # imported late: rich is an extra
+            from trackparse.bars import BuiltInBar  # imported late: rich is an extra
 
-            self._bar = Bar()
+            self._bar = BuiltInBar()
         self._bar.show(title_of(progress), progress.bytes_read, progress.bytes_total)
 
     def close(self) -> None:

@@ -14,16 +14,16 @@ from typing import Any, Final
 
 from trackparse.atomic import all_or_none
 from trackparse.convert.conversion import ConversionReport
-from trackparse.convert.outputs import Output, shown
+from trackparse.convert.outputs import PathOrUrl, shown, with_suffix
 from trackparse.convert.places import place_of
 from trackparse.errors import TrackparseError
-from trackparse.sources.urls import scheme_of, with_suffix
+from trackparse.sources.urls import scheme_of
 
 _PIECE: Final = 1 << 20  # bytes
 logger: Final = logging.getLogger("trackparse")
 
 
-class RejectsFile:
+class SafeRejectsPlace:
     """The file for the rejects of one conversion.
 
     place: where to write them: the file that is asked for, if it does not exist, or its SHA-256 is one that ``known``
@@ -34,7 +34,7 @@ class RejectsFile:
         # A str is a URL, or a path in a file system.
         self._wanted = wanted if isinstance(wanted, str) and scheme_of(wanted) else Path(wanted)
         self._filesystem = filesystem
-        found: dict[Output, str] = {}
+        found: dict[PathOrUrl, str] = {}
         for name in _names_beside(self._wanted):
             found[name] = self._sum_of(name)
             if len(found) > 1 and not found[name]:
@@ -73,7 +73,7 @@ class RejectsFile:
         logger.warning("%s: the file is not as trackparse wrote it, so it is kept; %s", shown(self._wanted), new)
         return report
 
-    def _sum_of(self, name: Output) -> str:
+    def _sum_of(self, name: PathOrUrl) -> str:
         """The SHA-256 of the file; empty if there is no file, or nothing in it."""
         file = place_of(name, self._filesystem).open_old()
         if file is None:
@@ -86,10 +86,9 @@ class RejectsFile:
         return found.hexdigest() if size else ""
 
 
-def _names_beside(rejects: Output) -> Iterator[Output]:
+def _names_beside(rejects: PathOrUrl) -> Iterator[PathOrUrl]:
     """``day.rejects.jsonl``, ``day.rejects.new.jsonl``, ``day.rejects.new-2.jsonl`` and so on."""
     yield rejects
     for number in itertools.count(1):
         mark = ".new" if number == 1 else f".new-{number}"
-        suffix = f"{mark}{PurePosixPath(shown(rejects)).suffix}"
-        yield rejects.with_suffix(suffix) if isinstance(rejects, Path) else with_suffix(rejects, suffix)
+        yield with_suffix(rejects, f"{mark}{PurePosixPath(shown(rejects)).suffix}")

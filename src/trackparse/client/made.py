@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from trackparse.client.calendar import Stage, stage_of
 from trackparse.convert.conversion import PARTIAL, REJECTS_SUM
-from trackparse.convert.jobs import options_digest
+from trackparse.convert.existing import options_digest
 from trackparse.convert.parquet import read_footer
 from trackparse.convert.places import place_of
 from trackparse.options import CONVERT_DEFAULTS, ConvertOptions

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from trackparse.atomic import all_or_none
-from trackparse.convert.outputs import Output, in_folder, shown
+from trackparse.convert.outputs import PathOrUrl, in_folder, shown
 from trackparse.convert.places import place_of
 from trackparse.errors import TrackparseError, one_line
 
@@ -38,7 +38,7 @@ class Fetched:
 class Manifest:
     """The manifest of a folder, which is a path, a URL or a path in ``filesystem``."""
 
-    def __init__(self, folder: Output, filesystem: Any) -> None:
+    def __init__(self, folder: PathOrUrl, filesystem: Any) -> None:
         self._file = in_folder(folder, MANIFEST)
         self._filesystem = filesystem
 

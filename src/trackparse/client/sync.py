@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from trackparse.client.calendar import Stage, stage_of
-from trackparse.client.changed import RejectsFile
+from trackparse.client.changed import SafeRejectsPlace
 from trackparse.client.made import Made, digest_of, metadata_of, read_made
 from trackparse.client.manifest import Fetched, Manifest
 from trackparse.convert.conversion import ConversionReport, convert, empty_report
 from trackparse.convert.jobs import is_expected
-from trackparse.convert.outputs import Output, in_folder, rejects_beside, shown
+from trackparse.convert.outputs import PathOrUrl, in_folder, rejects_beside, shown
 from trackparse.convert.places import Folder, check_place, place_of
 from trackparse.errors import AuthError, CancelledError, TrackparseError
 from trackparse.options import ConvertOptions, Destination
@@ -82,11 +82,11 @@ class DayFolder:
         self.manifest = Manifest(self._place, self._filesystem)
         self.noted: dict[datetime.date, Fetched] = {}
 
-    def dest(self, day: datetime.date) -> Output:
+    def dest(self, day: datetime.date) -> PathOrUrl:
         """The Parquet file of a day."""
         return in_folder(self._place, f"{day}.parquet")
 
-    def rejects(self, day: datetime.date) -> Output | None:
+    def rejects(self, day: datetime.date) -> PathOrUrl | None:
         """The file for its bad records; None if they are errors, or are skipped."""
         return rejects_beside(self.dest(day)) if self._has_rejects else None
 
@@ -157,10 +157,9 @@ def convert_day(
         old = read_made(dest, filesystem) if isinstance(dest, str | os.PathLike) else None
         return {*known, *([old.rejects] if old else [])} - {""}
 
-    file = RejectsFile(rejects, filesystem, all_known)
-    return file.settled(
-        convert(download, dest, {**options, "rejects": file.place}, metadata, check_at_the_end=file.check)
-    )
+    safe = SafeRejectsPlace(rejects, filesystem, all_known)
+    report = convert(download, dest, {**options, "rejects": safe.place}, metadata, check_at_the_end=safe.check)
+    return safe.settled(report)
 
 
 class Run:

@@ -35,7 +35,7 @@ HELD_BYTES: Final = 96 << 20
 _TOGETHER: Final = 96
 
 
-class _File:
+class _PartitionFile:
     """One Parquet file that is written."""
 
     def __init__(
@@ -77,7 +77,7 @@ class PartitionSink:
         replace: bool,
     ) -> None:
         """``replace``: whether files that nobody knows of may be written over."""
-        self._new_file = partial(_File, builder=_without(builder, lake.by), options=options, metadata=metadata)
+        self._new_file = partial(_PartitionFile, builder=_without(builder, lake.by), options=options, metadata=metadata)
         self._most = options["limits"].max_partitions
         self._output = output
         self._lake = lake
@@ -91,7 +91,7 @@ class PartitionSink:
         # More than memory holds is often one partition for the most part, the day of the log say: that is written
         # while the log is read.
         self._main_part = -1
-        self._main: _File | None = None
+        self._main: _PartitionFile | None = None
         self._main_pending = ExitStack()
 
     def write(self, segments: list[Segment]) -> None:
@@ -227,7 +227,7 @@ class PartitionSink:
                     option="existing",
                 )
 
-    def _write_file(self, file: _File, parts: Sequence[int], metadata: Mapping[str, str]) -> tuple[int, Place]:
+    def _write_file(self, file: _PartitionFile, parts: Sequence[int], metadata: Mapping[str, str]) -> tuple[int, Place]:
         """Write what is left of partitions, and end their file. Its rows and its place."""
         try:
             for part in parts:
