@@ -501,12 +501,12 @@ def test_the_limit_counts_all_members(source: Any) -> None:
 @pytest.mark.parametrize("streamed", [False, True], ids=["sized", "streamed"])
 @both
 def test_the_ratio_is_limited(source: Any, streamed: bool, name: str) -> None:
-    bomb = python_zip({name: bytes(20 << 20)}, streamed=streamed)
+    bomb = python_zip({name: bytes(8 << 20)}, streamed=streamed)
     found, error = read_members(source(bomb), 1 << 18, limits=Limits(max_ratio=100))
     assert type(error) is LimitError
     assert "Limits.max_ratio" in str(error)
     assert len(content_of(found)) < 4 << 20
-    assert contents(source(bomb), limits=Limits(max_ratio=2000))[name] == bytes(20 << 20)
+    assert contents(source(bomb), limits=Limits(max_ratio=2000))[name] == bytes(8 << 20)
     assert contents(source(python_zip({name: bytes(1 << 20)})), limits=Limits(max_ratio=100))
 
 

@@ -6,6 +6,7 @@ import ast
 import os
 import subprocess
 import sys
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -99,6 +100,7 @@ USES_STORES = {"sources.filesystem"}
 NETWORK = {"sources.http", "sources.download", "client.api"}
 
 
+@cache
 def modules() -> list[str]:
     paths = (path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py"))
     return sorted(".".join(path.parts).removesuffix(".__init__") for path in paths)
@@ -109,6 +111,7 @@ def source_of(module: str) -> Path:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
+@cache
 def imports_of(module: str) -> set[str]:
     """Full names of all modules imported anywhere in it, for typing, too."""
     found: set[str] = set()

@@ -47,6 +47,8 @@ _NOT_QUICK = frozenset(
         "it_fails_as_it_is_told_to",
         "help_names_every_option_and_wrong_ones_are_refused",
         "a_flipped_bit_in_the_data_is_always_an_error",
+        "a_ninth_column_is_two_edits",
+        "a_ninth_column_of_logs_without_a_header_is_one_more",
         "a_hundred_megabytes_cut_twenty_times_arrive_once_each",
         "a_large_zip_cut_in_the_middle_gives_what_was_there",
         "little_is_lost_before_damage_far_down_a_stream",
@@ -78,7 +80,14 @@ _NOT_QUICK = frozenset(
 )
 # Of other files, what touches modules that those leave out.
 _ALSO_QUICK = {
-    "test_cli_terminal.py": {"test_in_a_terminal"},
+    "test_cli_terminal.py": {
+        "test_a_bar_has_rate_and_size_and_leaves_nothing_behind",
+        "test_a_narrow_terminal_has_all_the_numbers",
+        "test_bars_of_several_logs_say_which_is_read",
+        "test_names_steer_it_as_little",
+        "test_no_log_steers_the_terminal",
+        "test_the_funnel_is_drawn_with_bars_and_colours",
+    },
     "test_mend.py": {"test_it_writes_beside_the_file_and_says_what_is_left", "test_sources_of_all_kinds"},
     "test_notebook.py": {"test_nothing_of_a_log_is_markup", "test_a_report_shows_what_was_written"},
     "test_partitions.py": {
