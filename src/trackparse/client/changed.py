@@ -24,10 +24,10 @@ logger: Final = logging.getLogger("trackparse")
 
 
 class SafeRejectsPlace:
-    """The file for the rejects of one conversion.
+    """Where the rejects of one conversion are written, so that no file is replaced that a person has changed.
 
-    place: where to write them: the file that is asked for, if it does not exist, or its SHA-256 is one that ``known``
-        gives: those of the files that were written here. Otherwise a name beside it.
+    place: the file to write. It is the one that was asked for, if that does not exist, or is as it was written here:
+        its SHA-256 is one of those that ``known`` returns. Otherwise it is a new name beside it.
     """
 
     def __init__(self, wanted: str | os.PathLike[str], filesystem: Any, known: Callable[[], AbstractSet[str]]) -> None:
@@ -48,7 +48,7 @@ class SafeRejectsPlace:
         self._before = found[self.place]
 
     def check(self, digest: str) -> None:
-        """TrackparseError if a person has changed the file to replace since. ``digest`` is that of the new file."""
+        """TrackparseError if the file to replace has changed since it was chosen. ``digest``: that of the new file."""
         now = self._sum_of(self.place)
         # Another run may have written it, too.
         if now not in (self._before, digest) and now not in self._known():
@@ -58,9 +58,9 @@ class SafeRejectsPlace:
             )
 
     def settled(self, report: ConversionReport) -> ConversionReport:
-        """The report, when the rejects are written. A warning says so if a file was kept.
+        """The report, for when the rejects are written. A warning tells of the file that was asked for and was kept.
 
-        It need not be kept if the new one is the same: then a killed run had written it.
+        If the new file is the same as that one, it is removed again: a run that was killed had written the first.
         """
         if self.place == self._wanted or not self._in_the_way:
             return report

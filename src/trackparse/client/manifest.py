@@ -1,6 +1,6 @@
 """The file in which ``sync`` notes when it fetched each day. It may be lost: then some days are fetched once more.
 
-When a day was fetched does not stand in its Parquet file, because the same log is to give the same bytes.
+The time is not in the Parquet file of the day, because the same log is to give the same bytes.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Manifest:
             return {}
 
     def note(self, day: datetime.date, fetched: Fetched) -> None:
-        """Add a day. A warning if the manifest cannot be written: no file of a day depends on it.
+        """Add a day. If the manifest cannot be written, that is only a warning: no file of a day depends on it.
 
         It is read again first: another run may have added other days.
         """

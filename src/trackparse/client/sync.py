@@ -31,7 +31,7 @@ OnReport: TypeAlias = Callable[[datetime.date, ConversionReport], object]
 
 
 class Service(Protocol):
-    """What answers for the service: the client, with the deadlines of one call."""
+    """What this module needs of the service: the client has it, with the deadlines of one call."""
 
     source: str  # what the metadata of files name as their source
 
@@ -44,17 +44,17 @@ class Service(Protocol):
         ...
 
     def open(self, request_id: str, report: Reporter | None) -> Download:
-        """Wait until the log is made, and open it. ``report`` is told of waiting."""
+        """Wait until the log is made, and open it. ``report`` is called while it waits."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedDay:
-    """A day that ``sync`` would fetch, or whose file is in its way.
+    """A day that ``sync`` would fetch, or cannot fetch because of the file that is there.
 
     day: the day.
     why: why it would be fetched, in words; empty if it would not.
-    error: why it would not be fetched, although it has to be. None if it would.
+    error: what keeps it from being fetched; None if nothing does.
 
     Example::
 
@@ -130,7 +130,7 @@ class DayFolder:
         if made.final:
             return ""
         before = None if noted is None or noted.moment > now else stage_of(day, noted.moment, grace)
-        if before is None or before is Stage.FINAL:  # by the file it is not: another run wrote it
+        if before is None or before is Stage.FINAL:  # FINAL denies what the file says: another run wrote it
             return "not final, and it is not known when it was fetched"
         if before is stage_of(day, now, grace):
             return ""
@@ -144,9 +144,10 @@ def convert_day(
     metadata: dict[str, str],
     known: AbstractSet[str] = frozenset(),
 ) -> ConversionReport:
-    """Convert the log of a day. No file of rejects that a person has changed is replaced.
+    """Convert the log of a day. A file of rejects that a person has changed is not replaced.
 
-    ``known`` has the SHA-256 of such files that were written before; that in the old file of the day is added.
+    ``known`` has the SHA-256 of the files of rejects that were written before. The one that the old Parquet file of the
+    day names is added to it.
     """
     rejects = options["rejects"]
     if rejects is None:
@@ -163,7 +164,7 @@ def convert_day(
 
 
 class Run:
-    """Fetches days to a folder, and tells of each. With a manifest it notes them there."""
+    """Fetches days to a folder, reports each of them, and notes it in the manifest, if there is one."""
 
     def __init__(
         self,
@@ -223,7 +224,7 @@ class Run:
 
 
 def _told_later(error: Exception) -> Exception:
-    """The error, for the report of its day. It is raised if it is a bug, or if all days would end with it."""
+    """The error, for the report of its day. A bug is raised at once, and so is an error that would end every day."""
     if not is_expected(error) or isinstance(error, AuthError | CancelledError):
         raise error
     # The traceback of a MemoryError holds all that filled the memory.

@@ -99,7 +99,7 @@ class Lake:
         return found
 
     def lost_or_changed(self, found: FileList) -> tuple[list[str], list[str]]:
-        """The files of the list that are not there, and those that have another size than they had."""
+        """The files of the list that are missing, and those whose size has changed."""
         sizes = self.folder.sizes(found.files)
         pairs = [*zip(found.files.items(), sizes, strict=True)]
         lost = [name for (name, _), size in pairs if size is None]

@@ -76,7 +76,7 @@ class PartitionSink:
         made_of: Mapping[str, Any],
         replace: bool,
     ) -> None:
-        """``replace``: whether files that nobody knows of may be written over."""
+        """``replace``: whether files that are in no list may be written over."""
         self._new_file = partial(_PartitionFile, builder=_without(builder, lake.by), options=options, metadata=metadata)
         self._most = options["limits"].max_partitions
         self._output = output
@@ -211,7 +211,7 @@ class PartitionSink:
         yield [chunk.segment(part) for chunk in self._held if chunk.records_of(part)]
 
     def _parts_by_file(self) -> dict[str, list[int]]:
-        """The partitions of each file. They are several where a text is what stands for null."""
+        """The partitions of each file: one, or two where a value is the very text that stands for null."""
         found: dict[str, list[int]] = {}
         for part, values in enumerate(self._partitioner.values()):
             found.setdefault(self._lake.file_name(values), []).append(part)
