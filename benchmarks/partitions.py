@@ -124,7 +124,7 @@ def run(name: str, days: Path, lake: Path) -> dict[str, Any]:
     """Convert, in this process, and say what it took."""
     import pyarrow.parquet as pq
 
-    import trackparse.convert.jobs  # noqa: F401
+    import trackparse.convert.running  # noqa: F401
 
     before = _cpu()
     start = time.perf_counter()

@@ -14,6 +14,7 @@ import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from torture.mutations import (
     by_rows,
     flips,
     forms,
-    joined,
+    joined_archives,
     lost,
     mutation,
     with_zip64_end,
@@ -44,7 +45,7 @@ from trackparse.errors import ArchiveError, HeaderError
 
 TESTS = Path(__file__).parent
 FORMS = forms()
-JOINED = joined()
+JOINED = joined_archives()
 NAMES = ["a.csv", "b.csv", "c.csv"]
 EACH = dict(zip(NAMES, LOGS, strict=True))
 each_way = pytest.mark.parametrize("way", WAYS)
@@ -908,17 +909,22 @@ def test_the_work_is_linear_and_small(construct: str) -> None:
     """Seconds of CPU of the archive alone: at most 0.5 for a megabyte, and no more for each of four times as many."""
     limits = trackparse.Limits(max_members=1 << 20)
     for way in ("bytes", "pieces"):
-        costs = []
+        sources = []
         for size in (50_000, 200_000):
             data = CONSTRUCTS[construct](size)
             source = data if way == "bytes" else [data[at : at + 65536] for at in range(0, len(data), 65536)]
-            spent = []
-            for _ in range(3):
+            sources.append((source, len(data)))
+        costs = [inf, inf]
+        # The clock of a busy machine is not exact: what is quadratic is four times as much here, and the best of three
+        # counts. Development mode makes what calls Python for each small member up to eight times slower.
+        for _ in range(3):
+            for number, (source, size) in enumerate(sources):
                 start = time.process_time()
                 read_members(source, 1 << 20, limits)
-                spent.append(time.process_time() - start)
-            costs.append(min(spent) / len(data) * 1e6)
-        # The clock of a busy machine is not exact: what is quadratic is four times as much here. Development mode makes
-        # what calls Python for each small member up to eight times slower.
-        assert min(costs) < (4 if sys.flags.dev_mode else 0.5), (way, costs)
-        assert costs[1] < 3 * max(costs[0], 0.05), (way, costs)
+                costs[number] = min(costs[number], (time.process_time() - start) / size * 1e6)
+            is_small = min(costs) < (4 if sys.flags.dev_mode else 0.5)
+            is_linear = costs[1] < 3 * max(costs[0], 0.05)
+            if is_small and is_linear:
+                break
+        else:
+            pytest.fail(f"{way}: {costs}")

@@ -18,7 +18,8 @@ import pytest
 
 import trackparse
 from support.cli import BAD, HEADER, PLAIN, PROGRAM, ROW, csv_of, ended, failed, good, with_bad, with_text
-from trackparse.convert import jobs
+from trackparse.convert import processes as convert_processes
+from trackparse.convert import running
 from trackparse.testing.sample import COLUMNS, encode_row, sample_rows, write_sample
 
 
@@ -163,11 +164,11 @@ def test_a_damaged_archive_is_an_error_or_kept_in_part(log: Path) -> None:
 def test_large_logs_get_a_process_for_two_cores(
     cores: int, size: int, processes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "_cores", lambda: cores)
-    monkeypatch.setattr(jobs, "_LARGE", size)
+    monkeypatch.setattr(running, "_cores", lambda: cores)
+    monkeypatch.setattr(running, "_LARGE", size)
     started = count()
-    worker = jobs._Worker
-    monkeypatch.setattr(jobs, "_Worker", lambda: (next(started), worker())[1])
+    worker = convert_processes._Worker
+    monkeypatch.setattr(convert_processes, "_Worker", lambda: (next(started), worker())[1])
     logs = [tmp_path / f"day{number}.zip" for number in range(3)]
     for path in logs:
         write_sample(path, rows=10)

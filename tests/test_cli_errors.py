@@ -15,7 +15,7 @@ import pytest
 import trackparse
 from support.cli import PROGRAM, ROW, csv_of, ended, failed, run, with_bad
 from trackparse.cli.output import _ADVICE, expected, line_of
-from trackparse.convert import jobs
+from trackparse.convert import running
 from trackparse.options import CONVERT_DEFAULTS
 from trackparse.testing import TOKEN
 
@@ -34,8 +34,8 @@ def broken_at_start(folder: Path) -> dict[str, str]:
         "from trackparse.columns import builder\n"
         "def broken(*_): raise ValueError('a bug inside')\n"
         "builder.ColumnBuilder.column = broken\n"
-        "from trackparse.convert import jobs\n"
-        "jobs.WORTH_A_PROCESS = 1\n"
+        "from trackparse.convert import running\n"
+        "running.WORTH_A_PROCESS = 1\n"
     )
     return {"PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin"}
 
@@ -49,7 +49,7 @@ def test_an_error_from_inside_is_raised(
         raise error("a bug inside")
 
     if command == "convert":
-        monkeypatch.setattr(jobs, "convert", broken)
+        monkeypatch.setattr(running, "convert", broken)
     else:
         monkeypatch.setattr(trackparse, "open_log", broken)
     result = run(command, log)
@@ -149,16 +149,20 @@ def test_a_column_that_one_log_lacks_costs_that_log_only(log: Path, tmp_path: Pa
 
 def advice_of_the_library() -> Iterator[tuple[str, str, str]]:
     """Every text that is given as advice, with its module and the option that it is said to be about."""
-    for path in SOURCE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    texts = {path.name: path.read_text(encoding="utf-8") for path in SOURCE.rglob("*.py")}
+    for name, text in texts.items():
+        for node in ast.walk(ast.parse(text)) if "advice" in text else ():
             given = {word.arg: word.value for word in node.keywords} if isinstance(node, ast.Call) else {}
             option = given.get("option")
             for part in ast.walk(given["advice"]) if "advice" in given else ():
                 if isinstance(part, ast.Constant) and isinstance(part.value, str):
-                    yield path.name, part.value, option.value if isinstance(option, ast.Constant) else ""  # type: ignore[misc]
+                    yield name, part.value, option.value if isinstance(option, ast.Constant) else ""  # type: ignore[misc]
 
 
-@pytest.mark.parametrize(("module", "advice", "option"), sorted(set(advice_of_the_library())))
+ADVICE = sorted(set(advice_of_the_library()))
+
+
+@pytest.mark.parametrize(("module", "advice", "option"), ADVICE)
 def test_no_line_names_an_option_of_python(module: str, advice: str, option: str) -> None:
     line = line_of(trackparse.ArchiveError("log.zip: wrong", advice=advice, option=option), "log.zip")
     for named in ("members=", "columns=", "limits=", "on_error=", "rejects=", "dictionary=", "existing=", "Limits.max"):
@@ -166,7 +170,7 @@ def test_no_line_names_an_option_of_python(module: str, advice: str, option: str
 
 
 def test_the_options_that_advice_is_about_are_options() -> None:
-    given = {option for _, _, option in advice_of_the_library()} - {""}
+    given = {option for _, _, option in ADVICE} - {""}
     assert {*_ADVICE} < given <= {*CONVERT_DEFAULTS, "existing", "jobs", "partition_by"}  # of convert_logs
 
 

@@ -143,7 +143,7 @@ def test_too_little_memory_is_one_line(tmp_path: Path, monkeypatch: pytest.Monke
         raise MemoryError
 
     log = csv_of(tmp_path / "log.csv", ROW)
-    monkeypatch.setattr("trackparse.convert.jobs.convert", too_much)
+    monkeypatch.setattr("trackparse.convert.running.convert", too_much)
     monkeypatch.setattr("trackparse.open_log", too_much)
     for command in ("cat", "check", "convert", "head", "schema", "stats"):
         told = ended(1, command, log).stderr

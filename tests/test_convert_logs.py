@@ -25,7 +25,7 @@ from support.cli import failed, good
 from support.kernels import SLOW
 from support.logs import H6, H8, line, line6
 from support.service import sample
-from trackparse.convert import jobs as convert_jobs
+from trackparse.convert import processes, running
 from trackparse.testing.sample import encode_row, sample_rows
 
 NAMES = ["a", "b", "c"]
@@ -203,13 +203,13 @@ class TestProcesses:
     def started(self, monkeypatch: pytest.MonkeyPatch) -> list[None]:
         """Grows with each process that is started."""
         found: list[None] = []
-        worker = convert_jobs._Worker
+        worker = processes._Worker
 
         def counted() -> Any:
             found.append(None)
             return worker()
 
-        monkeypatch.setattr(convert_jobs, "_Worker", counted)
+        monkeypatch.setattr(processes, "_Worker", counted)
         return found
 
     @pytest.mark.parametrize(("worth", "processes"), [(1 << 30, 0), (100, 0), (40, 2), (25, 3), (1, 3)])
@@ -220,7 +220,7 @@ class TestProcesses:
             (days / f"{name}.csv").unlink()
             (days / f"{name}.csv.gz").write_bytes(gzip.compress(H8 + line())[:1000])
         size = sum(path.stat().st_size for path in days.iterdir())
-        monkeypatch.setattr(convert_jobs, "WORTH_A_PROCESS", size * worth // 100)
+        monkeypatch.setattr(running, "WORTH_A_PROCESS", size * worth // 100)
         reports = trackparse.convert_logs(days, lake, jobs=3)
         assert [report.error for report in reports] == [None] * 3
         assert len(started) == processes
@@ -369,13 +369,20 @@ def test_an_error_of_the_caller_stops_all_and_leaves_no_half_file(jobs: int, day
     assert {*content(lake)} <= {"a.parquet", "b.parquet"}
 
 
+def halves(lake: Path) -> list[str]:
+    """The files in the folder that are no whole ones."""
+    return [name for name in (content(lake) if lake.exists() else {}) if not name.endswith(".parquet")]
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_is_ended_and_repeated_has_every_row_once(how: signal.Signals, days: Path, lake: Path) -> None:
     rows = 20_000 // SLOW
     data = H8 + b"".join(encode_row(fields) for fields in sample_rows(rows))
     for name in "defghi":
         (days / f"{name}.csv").write_bytes(data)
-    code = "import trackparse, trackparse.convert.jobs as jobs; jobs.WORTH_A_PROCESS = 1; print(0, flush=True); "
+    code = (
+        "import trackparse; from trackparse.convert import running; running.WORTH_A_PROCESS = 1; print(0, flush=True); "
+    )
     code += f"trackparse.convert_logs({str(days)!r}, {str(lake)!r}, jobs=2)"
     dice = random.Random(how)
     for _ in range(1 + (how == signal.SIGKILL)):
@@ -385,7 +392,11 @@ def test_a_run_that_is_ended_and_repeated_has_every_row_once(how: signal.Signals
             time.sleep(dice.uniform(0.2, 1.2))
             run.send_signal(how)
         if how != signal.SIGKILL:
-            assert all(name.endswith(".parquet") for name in (content(lake) if lake.exists() else {}))
+            # Ctrl-C waits for the workers. SIGTERM ends the first process at once, and the workers a moment later.
+            deadline = time.monotonic() + (20 if how == signal.SIGTERM else 0)
+            while halves(lake) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert not halves(lake)
         for path, count in rows_in(lake).items() if lake.exists() else ():
             assert count == {"a": 1, "b": 2, "c": 3}.get(path[0], rows)
     deadline = time.monotonic() + 20

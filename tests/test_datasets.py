@@ -97,9 +97,9 @@ class TestTheSameEachTime:
         assert relation is not None
         assert str(relation) == str(relation)
         assert str(relation).count(f"│ {ROWS:5} │") == 3 or str(relation).count(str(ROWS)) == 3
-        joined = "SELECT count(*) FROM ds a JOIN (SELECT DISTINCT hwid FROM ds WHERE status = 'sent') b USING (hwid)"
+        query = "SELECT count(*) FROM ds a JOIN (SELECT DISTINCT hwid FROM ds WHERE status = 'sent') b USING (hwid)"
         sent = {event.hwid for event in ds.events() if event.status == "sent"}
-        assert duckdb.execute(joined).fetchall() == [(sum(event.hwid in sent for event in ds.events()),)]
+        assert duckdb.execute(query).fetchall() == [(sum(event.hwid in sent for event in ds.events()),)]
 
     def test_polars_joins_it_with_itself(self, days: Path) -> None:
         ds = trackparse.dataset(days, columns=["status", "log"])

@@ -66,7 +66,7 @@ def fuzz(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def tools() -> None:
     """What the targets are built with, or a reason to skip."""
     code = "import sys; sys.path.append(sys.argv[1]); import run; print(run.missing())"

@@ -6,6 +6,7 @@ import ast
 import os
 import subprocess
 import sys
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -46,13 +47,16 @@ INSIDE_FOR_CLI = {
     # "-o is the log itself" has to mean the same as in convert_log, which compares files by this function.
     ("atomic", "identity"),
     # Standard input and URLs are logs, too, with bars, and each output has an option that names it.
-    *(("convert.jobs", name) for name in ("Job", "joined_job", "run_jobs")),
+    *(("convert.jobs", name) for name in ("Job", "joined_job")),
     *(
         ("convert.outputs", name)
-        for name in ("Output", "check_partition_by", "check_places", "in_folder", "make_folder", "name_in")
+        for name in ("PathOrUrl", "check_partition_by", "check_places", "in_folder", "name_in")
     ),
     *(("convert.outputs", name) for name in ("NULL_VALUE", "named_after", "rejects_beside", "shown")),
+    ("convert.running", "run_jobs"),
     ("options", "convert_options"),
+    # What day it is, in UTC.
+    ("client.calendar", "date_of"),
     # One way to draw how far things are, and to escape what a log says.
     *(("bars", name) for name in ("OneLine", "cut")),
     ("progress", "title_of"),
@@ -96,6 +100,7 @@ USES_STORES = {"sources.filesystem"}
 NETWORK = {"sources.http", "sources.download", "client.api"}
 
 
+@cache
 def modules() -> list[str]:
     paths = (path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py"))
     return sorted(".".join(path.parts).removesuffix(".__init__") for path in paths)
@@ -106,6 +111,7 @@ def source_of(module: str) -> Path:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
+@cache
 def imports_of(module: str) -> set[str]:
     """Full names of all modules imported anywhere in it, for typing, too."""
     found: set[str] = set()

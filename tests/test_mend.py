@@ -66,8 +66,8 @@ class TestRecords:
         rows = [b'2011-01-01T15:03:01;T-6;"U6\n', b'2011-01-01T15:03:01";HWID;created;\n', line6(b"good")]
         first = json.loads(path.read_text())
         path.write_text("".join(json.dumps({**first, "raw": raw.decode()}) + "\n" for raw in rows))
-        joined = trackparse.read_log(trackparse.mended_log(trackparse.read_rejects(path)), on_error="skip")
-        assert joined.num_rows == 2
+        mended = trackparse.read_log(trackparse.mended_log(trackparse.read_rejects(path)), on_error="skip")
+        assert mended.num_rows == 2
         report = trackparse.convert_rejects(path, tmp_path / "m.parquet", **QUARANTINE)
         assert report.records == 1
         assert report.rejects["raw"].to_pylist() == rows[:2]

@@ -41,8 +41,8 @@ for module in pkgutil.walk_packages(trackparse.__path__, "trackparse."):
     if not module.name.endswith(("__main__", ".spark")) and import_module(module.name):
         print(module.name, file=sys.stderr)
 from trackparse.cli import main
-from trackparse.convert import jobs
-jobs._HAS_WORKERS = False
+from trackparse.convert import running
+running._HAS_WORKERS = False
 main()
 """
 

@@ -366,7 +366,7 @@ def test_members_of_both_generations(dest: Path) -> None:
 class TestFailure:
     @pytest.mark.parametrize("number", [1, 2, 3])
     def test_a_row_group_that_cannot_be_written(self, number: int, dest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        write = parquet._File.write
+        write = parquet._NewFile.write
         begun = 0
 
         def fail(file: Any, tables: Any) -> None:
@@ -376,7 +376,7 @@ class TestFailure:
                 raise OSError(errno.EIO, "the disk is broken")
             write(file, tables)
 
-        monkeypatch.setattr(parquet._File, "write", fail)
+        monkeypatch.setattr(parquet._NewFile, "write", fail)
         with pytest.raises(OSError, match="the disk is broken"):
             trackparse.convert_log(H8 + line() * 30, dest, row_group_size=10)
         assert list(dest.parent.iterdir()) == []

@@ -141,6 +141,17 @@ def test_odd_characters_of_a_key_are_its_own(name: str, bucket: Bucket, small: b
     assert trackparse.read_log(f"{BUCKET}/{name}", filesystem=bucket.pyarrow).num_rows == 500
 
 
+@pytest.mark.parametrize("name", ["a b", "100%", "a%20b", "a?b"])
+def test_a_file_in_a_store_has_the_name_of_its_log(name: str, bucket: Bucket, small: bytes, tmp_path: Path) -> None:
+    (tmp_path / f"{name}.zip").write_bytes(small)
+    bucket.put(f"in/{name}.zip", small)
+    trackparse.convert_logs(tmp_path, bucket.url("from here"))
+    trackparse.convert_logs(bucket.url("in"), bucket.url("from there"))
+    trackparse.convert_logs(f"{BUCKET}/in", f"{BUCKET}/by a file system", filesystem=bucket.pyarrow)
+    folders = ("by a file system", "from here", "from there")
+    assert bucket.keys() == [*(f"{folder}/{name}.parquet" for folder in folders), f"in/{name}.zip"]
+
+
 def test_a_report_of_what_was_converted_before_shows_no_query(bucket: Bucket, small: bytes) -> None:
     bucket.put("in/1.zip", small)
     for skipped in (False, True):

@@ -30,7 +30,7 @@ from trackparse.version import __version__
 if TYPE_CHECKING:
     from trackparse.columns.filters import Filter
     from trackparse.convert.conversion import ConversionReport, convert_log
-    from trackparse.convert.jobs import convert_logs
+    from trackparse.convert.logs import convert_logs
     from trackparse.convert.mending import convert_rejects
     from trackparse.datasets import LogDataset, dataset
     from trackparse.events import Event, Payload
@@ -96,7 +96,7 @@ _LAZY = {
     "Stats": "records.stream",
     "Status": "schema",
     "convert_log": "convert.conversion",
-    "convert_logs": "convert.jobs",
+    "convert_logs": "convert.logs",
     "convert_rejects": "convert.mending",
     "dataset": "datasets",
     "iter_events": "reader",

@@ -30,7 +30,7 @@ _LONGEST_BAR: Final = 40  # cells
 _SHORTEST_BAR: Final = 10
 _NOTEBOOK_WIDTH: Final = 80  # characters
 _INTERVAL: Final = 0.2  # seconds between two drawings in a notebook
-# What stands behind the title, the most important first: its place, the cells that it takes, and what it is.
+# What may stand behind the title, the most important first: its place in the line, its width in cells, its class.
 _PARTS: Final[tuple[tuple[int, int, type[ProgressColumn]], ...]] = (
     (2, 4, TaskProgressColumn),
     (1, _SHORTEST_BAR, BarColumn),
@@ -58,9 +58,9 @@ class OneLine(Progress):
 
 
 def _columns(title: int, width: int, *, waiting: bool) -> tuple[ProgressColumn, ...]:
-    """The columns that fit. ``title`` is how wide it would be; it gets half of the line, or what the others leave.
+    """The columns that fit. ``title`` is the width of the title, which gets half of the line, or what the others leave.
 
-    While there is nothing to measure the title says it all, and gets the whole line.
+    While it waits, there is nothing to measure, and the title gets the whole line.
     """
     left = width - (title if waiting else min(title, width // 2))
     chosen = []
@@ -106,7 +106,7 @@ def cut(text: str, width: int) -> str:
     return f"{set_cell_size(text, width - 1 - half)}…{end}"
 
 
-class Bar:
+class BuiltInBar:
     """The bar of ``progress=True``: drawn on standard error if that is a terminal, or in the notebook."""
 
     def __init__(self) -> None:

@@ -71,8 +71,9 @@ class LogDataset:
     def schema(self) -> pa.Schema:
         """The schema of every batch. If ``columns`` names known columns only, nothing is opened for it.
 
-        Otherwise logs are opened the first time, as far as their headers: the first one, or those up to the one that
-        has all columns of ``columns``. Raises what opening a log raises, and OptionError for a column that none has.
+        Otherwise headers of logs are read when it is first asked for: that of the first log, or with ``columns`` those
+        of as many logs as it takes to find all columns. Raises what opening a log raises, and OptionError for a column
+        that none has.
         """
         if self._found is None:
             self._found = self._look()

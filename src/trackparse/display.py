@@ -1,7 +1,7 @@
 """What people are shown: text that cannot steer a terminal, and HTML for notebooks. Knows nothing of logs.
 
-A log chooses its values and names, so nothing of them is markup here, and each has a widest size. Colours are those of
-the page, light or dark.
+Whoever writes a log chooses its values and names. So they are never taken for markup, and each is cut to a width.
+Colours are those of the page, light or dark.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def html_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def html_text(text: str) -> str:
-    """A text of several lines, in a box that scrolls. Of a long one its beginning."""
+    """A text of several lines, in a box that scrolls. Only the beginning of a long one is shown."""
     shown = text[:_LONGEST]
     lines = html.escape("\n".join(map(escaped, shown.split("\n"))))
     note = html_line(f"and {counted(len(text) - _LONGEST, 'more character')}") if len(text) > _LONGEST else ""

@@ -1,4 +1,4 @@
-"""How far waiting, downloading or reading is: one shape for all, and who is told. Reads and draws nothing."""
+"""``Progress`` says how far waiting, downloading or reading is; a reporter tells the caller. Draws nothing."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from trackparse.records.stream import Stats
 
 if TYPE_CHECKING:
-    from trackparse.bars import Bar
+    from trackparse.bars import BuiltInBar
 
 Step: TypeAlias = Literal["waiting", "downloading", "reading"]
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far something is: what a function that is given as ``progress`` is called with.
+    """How far a step is. A function that is given as ``progress`` is called with it.
 
     step: ``"waiting"`` for the service to make a log, ``"downloading"`` it to a file, or ``"reading"`` it.
     name: the log: its path or URL; for logs of the client, the day.
@@ -27,9 +27,9 @@ class Progress:
     bytes_read: bytes read of the source; of a dataset, of all its logs. 0 while waiting.
     bytes_total: size of the source in bytes; of a dataset, of all its logs. None if it is not known.
     elapsed: seconds since this step began.
-    attempts: how often the service was asked for the log. 0 but for ``"waiting"``.
-    pause: seconds until it is asked again. 0 but for ``"waiting"``.
-    stats: what was counted so far. All zero but for ``"reading"``.
+    attempts: how often the service was asked for the log. 0 in the other steps.
+    pause: seconds until it is asked again. 0 in the other steps.
+    stats: what was counted so far while reading. All zero in the other steps.
 
     >>> def show(progress):
     ...     print(progress.step, progress.name, progress.stats.records)
@@ -55,16 +55,16 @@ ProgressOption: TypeAlias = bool | Callable[[Progress], object] | None
 
 
 class Reporter:
-    """Tells the caller how far things are: by the function of the option ``progress``, or by a bar for True.
+    """Tells the caller how far things are: by the function that the option ``progress`` gives, or by a bar for True.
 
-    name, number and count replace those of what it is called with, if a name is given. A bar is removed by ``close``.
+    If a name is given, name, number and count replace those of each ``Progress``. ``close`` removes the bar.
     """
 
     def __init__(
         self, option: Callable[[Progress], object] | Literal[True], name: str = "", number: int = 1, count: int = 1
     ) -> None:
         self._function = None if option is True else option
-        self._bar: Bar | None = None
+        self._bar: BuiltInBar | None = None
         self._about = (name, number, count)
 
     def __call__(self, progress: Progress) -> None:
@@ -76,9 +76,9 @@ class Reporter:
             self._function(progress)
             return
         if self._bar is None:
-            from trackparse.bars import Bar  # imported late: rich is an extra
+            from trackparse.bars import BuiltInBar  # imported late: rich is an extra
 
-            self._bar = Bar()
+            self._bar = BuiltInBar()
         self._bar.show(title_of(progress), progress.bytes_read, progress.bytes_total)
 
     def close(self) -> None:
@@ -95,7 +95,7 @@ def title_of(progress: Progress) -> str:
 
 
 def reporter(option: ProgressOption, name: str = "", number: int = 1, count: int = 1) -> Reporter | None:
-    """Who tells the caller. None if nobody wants to know. A reporter that is given as the option is that reporter."""
+    """The reporter for a value of the option ``progress``; None if nobody is to be told. A reporter stays as it is."""
     if option is None or option is False:
         return None
     if problem := check_progress(option):
@@ -105,7 +105,7 @@ def reporter(option: ProgressOption, name: str = "", number: int = 1, count: int
 
 @contextmanager
 def reporting(option: ProgressOption, name: str, number: int = 1, count: int = 1) -> Iterator[Reporter | None]:
-    """Who tells the caller of all that the block does. A bar is removed at its end."""
+    """The reporter for all that the block does. At the end of the block its bar is removed."""
     report = reporter(option, name, number, count)
     try:
         yield report

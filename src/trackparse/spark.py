@@ -35,7 +35,7 @@ __all__ = ["register"]
 
 logger: Final = logging.getLogger("trackparse")
 
-# What each mode of Spark is in the options of a dataset.
+# Which ``on_error`` of a dataset each mode of Spark stands for.
 _MODES: Final[Mapping[str, OnError]] = {"FAILFAST": "raise", "DROPMALFORMED": "quarantine", "PERMISSIVE": "quarantine"}
 _LIMITS: Final[Mapping[str, Callable[[str], float]]] = {
     "max_record_bytes": int,
@@ -45,7 +45,8 @@ _LIMITS: Final[Mapping[str, Callable[[str], float]]] = {
 }
 # Bytes of bad records that may wait for a good one: Spark takes them when the next batch of good ones is read.
 _WAITING_MOST: Final = 128 << 20
-# As Spark's users write them. Spark hands over what load() is given as ``path``, and a list as ``paths``, in JSON.
+# The options, as users of Spark write them. Spark hands over the argument of load() as ``path``, and a list as
+# ``paths``, in JSON.
 _KNOWN: Final = (
     *("path", "paths", "columns", "payload_columns", "dialect", "members"),
     *("mode", "columnNameOfCorruptRecord", "ignoreCorruptFiles"),
@@ -62,7 +63,7 @@ _TYPES: Final[Mapping[pa.DataType, types.DataType]] = {
     pa.float32(): types.FloatType(),
     pa.float64(): types.DoubleType(),
 }
-# The advice for Spark, where that of the library is about this option.
+# For errors about these options of the library: the advice in terms of Spark's options.
 _ADVICE: Final = {
     "on_error": "the option mode keeps bad records in a column (PERMISSIVE), or leaves them out (DROPMALFORMED)",
     "limits": f"if that is right, raise the limit by an option: {', '.join(_LIMITS)}",
@@ -77,7 +78,8 @@ def register(spark: SparkSession) -> None:
     """Make ``trackparse`` a format that a Spark session reads, also in SQL.
 
     ``load`` takes a path, a URL, a glob, a directory, or a list of these, as ``trackparse.dataset`` does; each log is a
-    partition, which an executor opens by its name. Options, all of which are texts; upper and lower case are the same:
+    partition, which an executor opens by its name. Options, all given as text; upper and lower case in their names do
+    not matter:
 
     - ``columns``: names with commas between them. Default: the known columns. ``log`` is the name of the log. Only what
       is named is built: Spark does not tell a source which columns a query needs.
@@ -91,7 +93,8 @@ def register(spark: SparkSession) -> None:
     - ``max_record_bytes``, ``max_inflated_bytes``, ``max_ratio``, ``max_members``: as in ``trackparse.Limits``.
 
     TypeError for anything but a session of Spark 4 or newer. ``load`` raises errors in options, and those of a path or
-    a glob without a log, as an AnalysisException of Spark with our message; what runs the query raises those of logs.
+    a glob without a log, as an AnalysisException of Spark with our message. What runs the query raises the errors of
+    logs.
 
     >>> trackparse.spark.register(spark)
     >>> log = spark.read.format("trackparse").option("columns", "timestamp,status").load("days/*.zip")
@@ -149,7 +152,7 @@ class _Asked:
             "on_error": _MODES[mode],
             "members": _names(given, "members") or None,
             "limits": _limits(given),
-            # Planning looks for columns in other logs then; reading a log raises, and goes on from there.
+            # So planning looks for columns in the other logs. ``read`` opens each log with "raise", and catches it.
             "on_damage": "keep" if ignores == "true" else "raise",
         }
         return cls(

@@ -21,7 +21,7 @@ def log(seed: int) -> bytes:
         return soup(random)
     if kind < 0.35:
         return riddle(random)
-    made = joined(random) if random.random() < 0.4 else one(random, first=True)
+    made = joined_log(random) if random.random() < 0.4 else one(random, first=True)
     damage = random.random()
     if damage < 0.3:
         made = cut(made, random)
@@ -32,7 +32,7 @@ def log(seed: int) -> bytes:
     return made
 
 
-def joined(random: Random) -> bytes:
+def joined_log(random: Random) -> bytes:
     """Logs after one another, as of `cat`."""
     logs = [one(random, first=number == 0) for number in range(random.randint(2, 3))]
     if random.random() < 0.1:

@@ -74,14 +74,14 @@ def _written(dice: random.Random, value: Any, blanks: float) -> str:
     def blank() -> str:
         return _blank(dice, blanks)
 
-    def joined(parts: Sequence[str]) -> str:
+    def comma_separated(parts: Sequence[str]) -> str:
         return blank() + (blank() + "," + blank()).join(parts) + blank()
 
     if isinstance(value, _Pairs):
         pairs = [f"{_string(dice, key)}{blank()}:{blank()}{_written(dice, one, blanks)}" for key, one in value]
-        return f"{{{joined(pairs)}}}"
+        return f"{{{comma_separated(pairs)}}}"
     if isinstance(value, list):
-        return f"[{joined([_written(dice, one, blanks) for one in value])}]"
+        return f"[{comma_separated([_written(dice, one, blanks) for one in value])}]"
     if isinstance(value, str):
         return _string(dice, value)
     return repr(value).upper() if isinstance(value, float) and dice.random() < 0.5 else json.dumps(value)

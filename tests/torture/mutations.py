@@ -134,7 +134,7 @@ def unicode_names() -> bytes:
     return archive(*members)
 
 
-def joined() -> dict[str, Form]:
+def joined_archives() -> dict[str, Form]:
     """Archives of one log each, one behind the other: never sound, as a reader can give the logs of one at most."""
     one, other, third = (archive(Member(log, b"%d.csv" % day)) for day, log in enumerate(LOGS))
     return {
@@ -267,7 +267,7 @@ def main() -> int:
     arguments.add_argument("--seed", type=int, default=1)
     given = arguments.parse_args()
     reads, losses = 0, []
-    flipped = forms() | joined()
+    flipped = forms() | joined_archives()
     for name, form in flipped.items():
         for what, data in flips(form.data):
             for way in WAYS:

@@ -30,10 +30,9 @@ from trackparse.cli.output import Command, check_is_no_output, expected
 from trackparse.cli.places import PlaceType
 from trackparse.cli.progress import progress_bar
 from trackparse.convert.outputs import (
-    Output,
+    PathOrUrl,
     check_partition_by,
     check_places,
-    make_folder,
     name_in,
     named_after,
     rejects_beside,
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
     from trackparse.convert.jobs import Job
 
 
-def _rejects_name(ctx: click.Context, param: click.Parameter, value: Output | None) -> Output | None:
+def _rejects_name(ctx: click.Context, param: click.Parameter, value: PathOrUrl | None) -> PathOrUrl | None:
     if value is not None and PurePath(shown(value)).suffix.lower() not in (".jsonl", ".parquet"):
         raise click.BadParameter(f"{shown(value)}: expected a name that ends in .jsonl or .parquet")
     return value
@@ -109,9 +108,9 @@ def _partition_names(ctx: click.Context, param: click.Parameter, value: str | No
 @quiet_option
 def convert(
     logs: tuple[str, ...],
-    output: Output | None,
-    directory: Output | None,
-    rejects: Output | None,
+    output: PathOrUrl | None,
+    directory: PathOrUrl | None,
+    rejects: PathOrUrl | None,
     partition_by: tuple[str, ...],
     jobs: int,
     existing: Any,
@@ -155,7 +154,8 @@ def convert(
     if partition_by and directory is None:
         raise click.UsageError("--partition-by makes many files: name their directory with --to")
     with signals_held():  # imports modules, some of which turn the exception of a signal into another error
-        from trackparse.convert.jobs import Job, joined_job, run_jobs
+        from trackparse.convert.jobs import Job, joined_job
+        from trackparse.convert.running import run_jobs
         from trackparse.options import convert_options
     asked = convert_options(options_of(strict, keep_partial, options))  # type: ignore[arg-type]
     for log in inputs:
@@ -177,8 +177,8 @@ def convert(
             _check_places(inputs, todo)
     except OptionError as error:
         raise click.UsageError(str(error)) from None
-    if directory is not None:
-        make_folder(directory)
+    if isinstance(directory, Path):
+        directory.mkdir(parents=True, exist_ok=True)
     with (
         progress_bar("converting", total_size(inputs), shown=not quiet) as bar,
         closing(run_jobs(todo, jobs, bar.update)) as reports,
@@ -193,7 +193,7 @@ def _names(inputs: Sequence[Input]) -> list[str]:
     return [log.text for log in inputs]
 
 
-def _rejects(given: Output | None, dest: Output, strict: bool, lake: Output | None = None) -> Output | None:
+def _rejects(given: PathOrUrl | None, dest: PathOrUrl, strict: bool, lake: PathOrUrl | None = None) -> PathOrUrl | None:
     return None if strict else given or rejects_beside(dest, lake)
 
 
@@ -211,7 +211,7 @@ def _check_places(inputs: Sequence[Input], jobs: Sequence[Job]) -> None:
     )
 
 
-def _named_after(log: Input, directory: Output | None) -> Output:
+def _named_after(log: Input, directory: PathOrUrl | None) -> PathOrUrl:
     if log.is_stdin:
         raise click.UsageError("standard input has no name: name the file to write with -o")
     try:

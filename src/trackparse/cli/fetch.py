@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,10 @@ from trackparse.cli.options import options_of
 from trackparse.cli.output import Command
 from trackparse.cli.places import PlaceType
 from trackparse.cli.progress import progress_bar
-from trackparse.cli.service import Day, DaysTold, service_options, today
+from trackparse.cli.service import Day, DaysTold, service_options
 from trackparse.client import days as days_between
-from trackparse.convert.outputs import Output, in_folder, rejects_beside, shown
+from trackparse.client.calendar import date_of
+from trackparse.convert.outputs import PathOrUrl, in_folder, rejects_beside, shown
 
 if TYPE_CHECKING:
     from trackparse.client import TrackingLogClient
@@ -53,9 +55,9 @@ def fetch(
     date: Day | None,
     until_date: Day | None,
     days: int | None,
-    output: Output | None,
-    directory: Output,
-    client_of: Callable[[Iterable[Output | None]], TrackingLogClient],
+    output: PathOrUrl | None,
+    directory: PathOrUrl,
+    client_of: Callable[[Iterable[PathOrUrl | None]], TrackingLogClient],
     wait: float,
     strict: bool,
     keep_partial: bool,
@@ -102,7 +104,7 @@ def fetch(
         return told.end()
 
 
-def _fetch_one(client: TrackingLogClient, day: Day, output: Output, told: DaysTold, asked: dict[str, Any]) -> None:
+def _fetch_one(client: TrackingLogClient, day: Day, output: PathOrUrl, told: DaysTold, asked: dict[str, Any]) -> None:
     try:
         report = client.convert(day, output, progress=told.show, **asked)
     except Exception as error:
@@ -117,7 +119,7 @@ def _wanted(date: Day | None, until: Day | None, number: int | None) -> list[Day
         raise click.UsageError("--until-date and --days exclude each other: give one of them")
     if until is not None and date is None:
         raise click.UsageError("--until-date needs --date, the first of the days")
-    last = date or today() - datetime.timedelta(days=1)
+    last = date or date_of(time.time()) - datetime.timedelta(days=1)
     try:
         if until is not None:
             return [*days_between(last, until)]

@@ -24,7 +24,7 @@ from trackparse.cli.options import (
 from trackparse.cli.outcomes import outcome_of
 from trackparse.cli.output import Command, check_is_no_output, counted, is_terminal, say, warn
 from trackparse.cli.places import PlaceType
-from trackparse.convert.outputs import Output, name_in, rejects_beside, shown
+from trackparse.convert.outputs import PathOrUrl, name_in, rejects_beside, shown
 from trackparse.signals import signals_held
 
 _STDOUT = Path("-")
@@ -64,8 +64,8 @@ _STDOUT = Path("-")
 @quiet_option
 def mend(
     file: str,
-    output: Output | None,
-    rejects: Output | None,
+    output: PathOrUrl | None,
+    rejects: PathOrUrl | None,
     existing: str,
     strict: bool,
     quiet: bool,
@@ -111,7 +111,9 @@ def mend(
     return outcome.code
 
 
-def _places(log: Input, output: Output | None, rejects: Output | None, strict: bool) -> tuple[Output, Output | None]:
+def _places(
+    log: Input, output: PathOrUrl | None, rejects: PathOrUrl | None, strict: bool
+) -> tuple[PathOrUrl, PathOrUrl | None]:
     """The Parquet file, and the file for what is still bad."""
     if rejects is not None and strict:
         raise click.UsageError("--rejects is not for --strict, which writes no rejects")

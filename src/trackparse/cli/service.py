@@ -26,7 +26,8 @@ from trackparse.cli.options import (
 from trackparse.cli.outcomes import Outcome, Telling, failure, outcome_of
 from trackparse.cli.output import expected
 from trackparse.cli.progress import Bar
-from trackparse.convert.outputs import Output, shown
+from trackparse.client.calendar import date_of
+from trackparse.convert.outputs import PathOrUrl, shown
 from trackparse.signals import signals_held
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def service_options(command: Command) -> Command:
     def with_client(
         *, token_file: Any, base_url: str | None, allow_http: bool, allow_http_download: bool, **others: Any
     ) -> Any:
-        def client_of(outputs: Iterable[Output | None]) -> TrackingLogClient:
+        def client_of(outputs: Iterable[PathOrUrl | None]) -> TrackingLogClient:
             for path in outputs:
                 if isinstance(path, Path) and token_file is not None and _are_same(path, token_file):
                     raise click.UsageError(f"{shown(path)} is the file with the token: name another file to write")
@@ -114,11 +115,6 @@ def service_options(command: Command) -> Command:
     ):
         with_client = option(with_client)
     return with_client  # type: ignore[return-value]
-
-
-def today() -> Day:
-    """The day in UTC."""
-    return datetime.datetime.fromtimestamp(time.time(), datetime.UTC).date()
 
 
 def _are_same(path: Path, file: Any) -> bool:
@@ -190,7 +186,7 @@ class DaysTold:
             self.fail(report.error, str(day))
             return
         outcome = outcome_of(report, str(day))
-        if day >= today():
+        if day >= date_of(time.time()):
             line = f"{day}: the day is not over (in UTC): the file holds its beginning; fetch it again when it is over"
             outcome = Outcome(outcome.code, outcome.done, (*outcome.warnings, line))
         self._telling.add(outcome)

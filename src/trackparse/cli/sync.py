@@ -15,7 +15,7 @@ from trackparse.cli.places import PlaceType
 from trackparse.cli.progress import progress_bar
 from trackparse.cli.service import Amount, DaysTold, service_options
 from trackparse.client import GRACE, KEPT_DAYS
-from trackparse.convert.outputs import Output, in_folder, shown
+from trackparse.convert.outputs import PathOrUrl, in_folder, shown
 from trackparse.signals import signals_held
 
 if TYPE_CHECKING:
@@ -52,11 +52,11 @@ _HOUR = 3600.0  # seconds
 @click.option("-n", "--dry-run", is_flag=True, help="List the days that would be fetched, and why; fetch nothing.")
 @service_options
 def sync(
-    directory: Output,
+    directory: PathOrUrl,
     days: int,
     grace: float,
     dry_run: bool,
-    client_of: Callable[[Iterable[Output | None]], TrackingLogClient],
+    client_of: Callable[[Iterable[PathOrUrl | None]], TrackingLogClient],
     wait: float,
     strict: bool,
     keep_partial: bool,

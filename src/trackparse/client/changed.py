@@ -14,27 +14,27 @@ from typing import Any, Final
 
 from trackparse.atomic import all_or_none
 from trackparse.convert.conversion import ConversionReport
-from trackparse.convert.outputs import Output, shown
+from trackparse.convert.outputs import PathOrUrl, shown, with_suffix
 from trackparse.convert.places import place_of
 from trackparse.errors import TrackparseError
-from trackparse.sources.urls import scheme_of, with_suffix
+from trackparse.sources.urls import scheme_of
 
 _PIECE: Final = 1 << 20  # bytes
 logger: Final = logging.getLogger("trackparse")
 
 
-class RejectsFile:
-    """The file for the rejects of one conversion.
+class SafeRejectsPlace:
+    """Where the rejects of one conversion are written, so that no file is replaced that a person has changed.
 
-    place: where to write them: the file that is asked for, if it does not exist, or its SHA-256 is one that ``known``
-        gives: those of the files that were written here. Otherwise a name beside it.
+    place: the file to write. It is the one that was asked for, if that does not exist, or is as it was written here:
+        its SHA-256 is one of those that ``known`` returns. Otherwise it is a new name beside it.
     """
 
     def __init__(self, wanted: str | os.PathLike[str], filesystem: Any, known: Callable[[], AbstractSet[str]]) -> None:
         # A str is a URL, or a path in a file system.
         self._wanted = wanted if isinstance(wanted, str) and scheme_of(wanted) else Path(wanted)
         self._filesystem = filesystem
-        found: dict[Output, str] = {}
+        found: dict[PathOrUrl, str] = {}
         for name in _names_beside(self._wanted):
             found[name] = self._sum_of(name)
             if len(found) > 1 and not found[name]:
@@ -48,7 +48,7 @@ class RejectsFile:
         self._before = found[self.place]
 
     def check(self, digest: str) -> None:
-        """TrackparseError if a person has changed the file to replace since. ``digest`` is that of the new file."""
+        """TrackparseError if the file to replace has changed since it was chosen. ``digest``: that of the new file."""
         now = self._sum_of(self.place)
         # Another run may have written it, too.
         if now not in (self._before, digest) and now not in self._known():
@@ -58,9 +58,9 @@ class RejectsFile:
             )
 
     def settled(self, report: ConversionReport) -> ConversionReport:
-        """The report, when the rejects are written. A warning says so if a file was kept.
+        """The report, for when the rejects are written. A warning tells of the file that was asked for and was kept.
 
-        It need not be kept if the new one is the same: then a killed run had written it.
+        If the new file is the same as that one, it is removed again: a run that was killed had written the first.
         """
         if self.place == self._wanted or not self._in_the_way:
             return report
@@ -73,7 +73,7 @@ class RejectsFile:
         logger.warning("%s: the file is not as trackparse wrote it, so it is kept; %s", shown(self._wanted), new)
         return report
 
-    def _sum_of(self, name: Output) -> str:
+    def _sum_of(self, name: PathOrUrl) -> str:
         """The SHA-256 of the file; empty if there is no file, or nothing in it."""
         file = place_of(name, self._filesystem).open_old()
         if file is None:
@@ -86,10 +86,9 @@ class RejectsFile:
         return found.hexdigest() if size else ""
 
 
-def _names_beside(rejects: Output) -> Iterator[Output]:
+def _names_beside(rejects: PathOrUrl) -> Iterator[PathOrUrl]:
     """``day.rejects.jsonl``, ``day.rejects.new.jsonl``, ``day.rejects.new-2.jsonl`` and so on."""
     yield rejects
     for number in itertools.count(1):
         mark = ".new" if number == 1 else f".new-{number}"
-        suffix = f"{mark}{PurePosixPath(shown(rejects)).suffix}"
-        yield rejects.with_suffix(suffix) if isinstance(rejects, Path) else with_suffix(rejects, suffix)
+        yield with_suffix(rejects, f"{mark}{PurePosixPath(shown(rejects)).suffix}")

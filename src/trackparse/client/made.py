@@ -1,4 +1,4 @@
-"""What the Parquet file of a day says about itself: metadata to write, and to read again."""
+"""The metadata of the Parquet file of a day: which day it is, whether it is final, and how the file was made."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from trackparse.client.calendar import Stage, stage_of
 from trackparse.convert.conversion import PARTIAL, REJECTS_SUM
-from trackparse.convert.jobs import options_digest
+from trackparse.convert.existing import options_digest
 from trackparse.convert.parquet import read_footer
 from trackparse.convert.places import place_of
 from trackparse.options import CONVERT_DEFAULTS, ConvertOptions
@@ -27,7 +27,7 @@ class Made:
     day: the day whose log it holds; None if they do not say it.
     final: whether the grace of the day was over when its log was asked for.
     partial: whether it holds a part of a damaged log only.
-    options: tells whether another file was made with the same options.
+    options: a digest of the options that it was made with.
     rejects: the SHA-256 of the file of rejects that was written with it; empty if there was none.
     """
 
@@ -47,12 +47,15 @@ def metadata_of(source: str, day: datetime.date | None, moment: float, grace: fl
 
 
 def digest_of(options: ConvertOptions) -> str:
-    """What tells whether two files were made with the same options. Those that have their defaults do not count."""
+    """The same text for the same options. Those that have their default values do not count."""
     return options_digest({name: value for name, value in options.items() if value != CONVERT_DEFAULTS.get(name)})
 
 
 def read_made(dest: str | os.PathLike[str], filesystem: Any) -> Made | None:
-    """What the file says, nothing if it is not Parquet; None if there is no file. OSError if it cannot be read."""
+    """What the metadata of the file say: nothing if it is not Parquet. None if there is no file.
+
+    OSError if it cannot be read.
+    """
     file = place_of(dest, filesystem).open_old()
     if file is None:
         return None

@@ -1,6 +1,6 @@
 """The file in which ``sync`` notes when it fetched each day. It may be lost: then some days are fetched once more.
 
-When a day was fetched does not stand in its Parquet file, because the same log is to give the same bytes.
+The time is not in the Parquet file of the day, because the same log is to give the same bytes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from trackparse.atomic import all_or_none
-from trackparse.convert.outputs import Output, in_folder, shown
+from trackparse.convert.outputs import PathOrUrl, in_folder, shown
 from trackparse.convert.places import place_of
 from trackparse.errors import TrackparseError, one_line
 
@@ -38,7 +38,7 @@ class Fetched:
 class Manifest:
     """The manifest of a folder, which is a path, a URL or a path in ``filesystem``."""
 
-    def __init__(self, folder: Output, filesystem: Any) -> None:
+    def __init__(self, folder: PathOrUrl, filesystem: Any) -> None:
         self._file = in_folder(folder, MANIFEST)
         self._filesystem = filesystem
 
@@ -65,7 +65,7 @@ class Manifest:
             return {}
 
     def note(self, day: datetime.date, fetched: Fetched) -> None:
-        """Add a day. A warning if the manifest cannot be written: no file of a day depends on it.
+        """Add a day. If the manifest cannot be written, that is only a warning: no file of a day depends on it.
 
         It is read again first: another run may have added other days.
         """

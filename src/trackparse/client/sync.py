@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from trackparse.client.calendar import Stage, stage_of
-from trackparse.client.changed import RejectsFile
+from trackparse.client.changed import SafeRejectsPlace
 from trackparse.client.made import Made, digest_of, metadata_of, read_made
 from trackparse.client.manifest import Fetched, Manifest
 from trackparse.convert.conversion import ConversionReport, convert, empty_report
 from trackparse.convert.jobs import is_expected
-from trackparse.convert.outputs import Output, in_folder, rejects_beside, shown
+from trackparse.convert.outputs import PathOrUrl, in_folder, rejects_beside, shown
 from trackparse.convert.places import Folder, check_place, place_of
 from trackparse.errors import AuthError, CancelledError, TrackparseError
 from trackparse.options import ConvertOptions, Destination
@@ -31,7 +31,7 @@ OnReport: TypeAlias = Callable[[datetime.date, ConversionReport], object]
 
 
 class Service(Protocol):
-    """What answers for the service: the client, with the deadlines of one call."""
+    """What this module needs of the service: the client has it, with the deadlines of one call."""
 
     source: str  # what the metadata of files name as their source
 
@@ -44,17 +44,17 @@ class Service(Protocol):
         ...
 
     def open(self, request_id: str, report: Reporter | None) -> Download:
-        """Wait until the log is made, and open it. ``report`` is told of waiting."""
+        """Wait until the log is made, and open it. ``report`` is called while it waits."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedDay:
-    """A day that ``sync`` would fetch, or whose file is in its way.
+    """A day that ``sync`` would fetch, or cannot fetch because of the file that is there.
 
     day: the day.
     why: why it would be fetched, in words; empty if it would not.
-    error: why it would not be fetched, although it has to be. None if it would.
+    error: what keeps it from being fetched; None if nothing does.
 
     Example::
 
@@ -82,11 +82,11 @@ class DayFolder:
         self.manifest = Manifest(self._place, self._filesystem)
         self.noted: dict[datetime.date, Fetched] = {}
 
-    def dest(self, day: datetime.date) -> Output:
+    def dest(self, day: datetime.date) -> PathOrUrl:
         """The Parquet file of a day."""
         return in_folder(self._place, f"{day}.parquet")
 
-    def rejects(self, day: datetime.date) -> Output | None:
+    def rejects(self, day: datetime.date) -> PathOrUrl | None:
         """The file for its bad records; None if they are errors, or are skipped."""
         return rejects_beside(self.dest(day)) if self._has_rejects else None
 
@@ -130,7 +130,7 @@ class DayFolder:
         if made.final:
             return ""
         before = None if noted is None or noted.moment > now else stage_of(day, noted.moment, grace)
-        if before is None or before is Stage.FINAL:  # by the file it is not: another run wrote it
+        if before is None or before is Stage.FINAL:  # FINAL denies what the file says: another run wrote it
             return "not final, and it is not known when it was fetched"
         if before is stage_of(day, now, grace):
             return ""
@@ -144,9 +144,10 @@ def convert_day(
     metadata: dict[str, str],
     known: AbstractSet[str] = frozenset(),
 ) -> ConversionReport:
-    """Convert the log of a day. No file of rejects that a person has changed is replaced.
+    """Convert the log of a day. A file of rejects that a person has changed is not replaced.
 
-    ``known`` has the SHA-256 of such files that were written before; that in the old file of the day is added.
+    ``known`` has the SHA-256 of the files of rejects that were written before. The one that the old Parquet file of the
+    day names is added to it.
     """
     rejects = options["rejects"]
     if rejects is None:
@@ -157,14 +158,13 @@ def convert_day(
         old = read_made(dest, filesystem) if isinstance(dest, str | os.PathLike) else None
         return {*known, *([old.rejects] if old else [])} - {""}
 
-    file = RejectsFile(rejects, filesystem, all_known)
-    return file.settled(
-        convert(download, dest, {**options, "rejects": file.place}, metadata, check_at_the_end=file.check)
-    )
+    safe = SafeRejectsPlace(rejects, filesystem, all_known)
+    report = convert(download, dest, {**options, "rejects": safe.place}, metadata, check_at_the_end=safe.check)
+    return safe.settled(report)
 
 
 class Run:
-    """Fetches days to a folder, and tells of each. With a manifest it notes them there."""
+    """Fetches days to a folder, reports each of them, and notes it in the manifest, if there is one."""
 
     def __init__(
         self,
@@ -224,7 +224,7 @@ class Run:
 
 
 def _told_later(error: Exception) -> Exception:
-    """The error, for the report of its day. It is raised if it is a bug, or if all days would end with it."""
+    """The error, for the report of its day. A bug is raised at once, and so is an error that would end every day."""
     if not is_expected(error) or isinstance(error, AuthError | CancelledError):
         raise error
     # The traceback of a MemoryError holds all that filled the memory.

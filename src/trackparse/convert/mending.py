@@ -26,7 +26,7 @@ from trackparse.rejects.mended import MendedRow, mended_rows
 from trackparse.schema import COLUMNS
 from trackparse.sources.source import Source
 
-# What says nothing about a file of rejects.
+# Options that mean nothing for a file of rejects.
 _NOT_FOR_REJECTS: Final = {
     "members": "a file of rejects has no members",
     "on_damage": "a file of rejects that was cut is an error",
@@ -61,7 +61,7 @@ def convert_rejects(
 
 
 class MendedRecords:
-    """The records of a file of rejects as segments, as ``LogReader`` has those of a log."""
+    """Reads a file of rejects as ``LogReader`` reads a log: segments, stats, and what is still bad."""
 
     def __init__(self, source: Source, **options: Unpack[ReadOptions]) -> None:
         asked = read_options(options)
@@ -75,7 +75,7 @@ class MendedRecords:
         self._inflated = 0
         try:
             self._file = RejectsFile(source, limits)
-            # Once for the headers: the columns of all of them make the schema.
+            # A first pass, for the headers: the schema has the columns of all of them.
             headers = dict.fromkeys(one.header for one in self._rows() if one.header and not one.is_lost)
             self._first = next(iter(headers), None) or header_line(COLUMNS)
             found = dict.fromkeys(name for header in headers if header for name in _columns_of(header))
@@ -91,7 +91,7 @@ class MendedRecords:
 
     @property
     def stats(self) -> Stats:
-        """What was read so far. Bytes of the log are those of ``raw``."""
+        """What was read so far. ``bytes_inflated`` counts the bytes of ``raw``."""
         return Stats(
             **self._counts,
             bytes_read=self._source.bytes_read,

@@ -11,10 +11,10 @@ from urllib.parse import unquote, urlsplit
 from trackparse.atomic import identity
 from trackparse.errors import OptionError, suggestion
 from trackparse.schema import COLUMNS
-from trackparse.sources.urls import joined, name_of, redacted_url, scheme_of, with_suffix
+from trackparse.sources.urls import name_of, redacted_url, scheme_of
 
-# A str is a URL, or a path in a file system of the caller.
-Output: TypeAlias = Path | str
+# Of a file or a folder. A str is a URL, or a path in a file system of the caller.
+PathOrUrl: TypeAlias = Path | str
 # In a folder of partitions, for what is no partition. Spark, pyarrow and Hive pass over names that begin like this one.
 OWN_FOLDER: Final = "_trackparse"
 NULL_VALUE: Final = "__HIVE_DEFAULT_PARTITION__"  # what a folder of partitions has in place of null, as Hive writes it
@@ -22,47 +22,58 @@ DATE: Final = "date"  # the partition column that is made of the timestamp
 _PARTITION_COLUMNS: Final = (DATE, *(name for name in COLUMNS if name != "timestamp"))
 
 
-def shown(output: Output) -> str:
+def shown(output: PathOrUrl) -> str:
     """The name in messages. User and query of a URL are left out: a key or a signature may stand there."""
     return name_of(output)
 
 
-def name_in(output: Output) -> str:
+def name_in(output: PathOrUrl) -> str:
     """The name of the file alone. ValueError for what looks like a URL and is not one."""
     if isinstance(output, str):
         urlsplit(output)
-    return output.name if isinstance(output, Path) else unquote(PurePosixPath(shown(output)).name)
+    if isinstance(output, Path):
+        return output.name
+    name = PurePosixPath(shown(output)).name
+    return unquote(name) if scheme_of(output) else name
 
 
-def in_folder(folder: Output, name: str) -> Output:
-    """The file in the folder."""
-    return folder / name if isinstance(folder, Path) else joined(folder, name)
-
-
-def make_folder(folder: Output) -> None:
-    """Make the folder if it is missing. An object store needs none."""
+def in_folder(folder: PathOrUrl, name: str) -> PathOrUrl:
+    """The file of this name in the folder. The query of a URL stays at the end."""
     if isinstance(folder, Path):
-        folder.mkdir(parents=True, exist_ok=True)
+        return folder / name
+    if scheme_of(folder):
+        name = name.replace("%", "%25").replace("?", "%3F")
+    base, mark, query = folder.partition("?")
+    return f"{base if base.endswith('://') else base.rstrip('/')}/{name}{mark}{query}"
 
 
-def named_after(log: Path, folder: Output | None) -> Output:
+def with_suffix(file: PathOrUrl, suffix: str) -> PathOrUrl:
+    """The file beside this one that has another suffix."""
+    if isinstance(file, Path):
+        return file.with_suffix(suffix)
+    base, mark, query = file.partition("?")
+    folder, _, name = base.rpartition("/")
+    return f"{folder}/{PurePosixPath(name).with_suffix(suffix)}{mark}{query}"
+
+
+def named_after(log: Path, folder: PathOrUrl | None) -> PathOrUrl:
     """The Parquet file of a log: its name with another suffix, beside it or in the folder."""
     dest = (log.with_suffix("") if log.suffix == ".gz" else log).with_suffix(".parquet")
     return dest if folder is None else in_folder(folder, dest.name)
 
 
-def is_file(dest: Output) -> bool:
+def is_file(dest: PathOrUrl) -> bool:
     """Whether a destination of several logs names one file for all of them, and no folder."""
     name = os.fspath(dest).partition("?")[0]
     return name.lower().endswith(".parquet") and not (isinstance(dest, Path) and dest.is_dir())
 
 
-def rejects_beside(dest: Output, lake: Output | None = None) -> Output:
+def rejects_beside(dest: PathOrUrl, lake: PathOrUrl | None = None) -> PathOrUrl:
     """The file for bad records, beside the Parquet file. A log that is partitioned has it in the folder ``lake``."""
     suffix = ".rejects.jsonl"
     if lake is not None:
         return in_folder(in_folder(lake, OWN_FOLDER), PurePosixPath(name_in(dest)).with_suffix(suffix).name)
-    return dest.with_suffix(suffix) if isinstance(dest, Path) else with_suffix(dest, suffix)
+    return with_suffix(dest, suffix)
 
 
 def check_partition_by(value: Iterable[str]) -> tuple[str, ...]:
@@ -83,7 +94,7 @@ def check_partition_by(value: Iterable[str]) -> tuple[str, ...]:
     return names
 
 
-def check_places(logs: Sequence[tuple[str, Any, Mapping[str, Output | None]]]) -> None:
+def check_places(logs: Sequence[tuple[str, Any, Mapping[str, PathOrUrl | None]]]) -> None:
     """OptionError if two logs would be written to one file, or a log would be written over.
 
     Of each log: its name; what it is read from; and the files to write, each under the advice to give if it is a log.

@@ -75,7 +75,7 @@ class ParquetSink:
     ) -> None:
         self._groups = RowGroups(builder, options["row_group_size"])
         check_bloom_filters(options["bloom_filters"], builder.schema)
-        self._file = _File(output, options, metadata)
+        self._file = _NewFile(output, options, metadata)
         self._executor: ThreadPoolExecutor | None = None  # a log of one row group needs none
         self._writing: Future[None] | None = None  # the last row group that was handed over
 
@@ -139,7 +139,7 @@ def _then_free_memory(work: Callable[..., None], *arguments: object) -> None:
         pa.default_memory_pool().release_unused()
 
 
-class _File:
+class _NewFile:
     """A Parquet file that is written; its errors name ``output``."""
 
     def __init__(self, output: Place, options: ConvertOptions, metadata: Mapping[str, str]) -> None:

@@ -15,10 +15,11 @@ from typing import IO, Any, Final, Protocol, TypeAlias
 import pyarrow as pa
 
 from trackparse.atomic import Pending, PendingFile, all_or_none, identity
+from trackparse.convert.outputs import PathOrUrl, in_folder
 from trackparse.errors import OptionError
 from trackparse.options import Destination
 from trackparse.sources.filesystem import errors_named, forget_listing, fsspec_of, is_local, key_of, resolve
-from trackparse.sources.urls import joined, name_of, redacted_url, scheme_of
+from trackparse.sources.urls import name_of, redacted_url, scheme_of
 
 # Bytes of a part of an upload by s3fs, whose own size is 50 MiB: S3 takes 10,000 parts.
 _PART: Final = 16 << 20
@@ -357,17 +358,11 @@ class Folder:
     def __init__(self, dest: str | os.PathLike[str], filesystem: Any = None) -> None:
         self._files, self._path = resolve(dest, filesystem)
         self.local_path = self._path if is_local(self._files) else None
-        self.dest: Path | str = os.fspath(dest) if self.local_path is None else Path(self.local_path)
-
-    def path_of(self, name: str) -> Path | str:
-        """The path or the URL of a file."""
-        if isinstance(self.dest, Path):
-            return self.dest / name
-        return joined(self.dest, name.replace("%", "%25") if scheme_of(self.dest) else name)
+        self.dest: PathOrUrl = os.fspath(dest) if self.local_path is None else Path(self.local_path)
 
     def shown(self, name: str = "") -> Path | str:
         """How messages and reports call a file, or the folder."""
-        place = self.path_of(name) if name else self.dest
+        place = in_folder(self.dest, name) if name else self.dest
         return name_of(place) if isinstance(place, str) else place
 
     def place(self, name: str) -> Place:

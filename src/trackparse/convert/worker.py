@@ -13,7 +13,8 @@ from queue import SimpleQueue
 from threading import Lock, Thread, main_thread
 from typing import Any
 
-from trackparse.convert.jobs import Job, run_job
+from trackparse.convert.jobs import Job
+from trackparse.convert.running import run_job
 from trackparse.errors import TrackparseError
 from trackparse.signals import TERMINATED, listen, unblock
 

@@ -31,7 +31,7 @@ _MOST: Final = (1 << 63) - 1
 _LONGEST_REPEATED_IN_FILES: Final = 128  # characters of a header: the headers of both generations are shorter
 
 
-class Output(Protocol):
+class RejectsOutput(Protocol):
     """Where a file of rejects is written; ``name`` is how messages call it."""
 
     name: Path | str
@@ -155,7 +155,7 @@ def _format(name: Path | str) -> Any:
 
 
 @contextmanager
-def rejects_writer(output: Output, metadata: Mapping[str, str], limits: Limits) -> Iterator[Write]:
+def rejects_writer(output: RejectsOutput, metadata: Mapping[str, str], limits: Limits) -> Iterator[Write]:
     """A function that writes batches of rejects to ``output``, in the format that the suffix of its name says.
 
     With no rejects nothing is opened. An OSError, and the LimitError of a file that becomes too large, are about the

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
@@ -66,19 +66,6 @@ def unknown_scheme(url: str) -> OptionError:
         advice="for another store, hand over its file system as filesystem=, and the path in it",
         option="filesystem",
     )
-
-
-def joined(folder: str, name: str) -> str:
-    """The URL of a file in the folder that a URL names. The query stays at the end."""
-    base, mark, query = folder.partition("?")
-    return f"{base.rstrip('/') if not base.endswith('://') else base}/{name}{mark}{query}"
-
-
-def with_suffix(url: str, suffix: str) -> str:
-    """The URL with another suffix of its last part."""
-    base, mark, query = url.partition("?")
-    folder, _, name = base.rpartition("/")
-    return f"{folder}/{PurePosixPath(name).with_suffix(suffix)}{mark}{query}"
 
 
 def local_path(url: str) -> str | None:

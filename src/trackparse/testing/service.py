@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal
 
-from trackparse.client.calendar import KEPT_DAYS
+from trackparse.client.calendar import KEPT_DAYS, date_of
 from trackparse.testing.sample import sample_rows, write_sample
 from trackparse.testing.server import API, Delivery, Reply, Request, Server
 
@@ -155,14 +155,14 @@ class FakeService:
         if not messages or not all(message.get("devices") for message in messages):
             return Reply.refusal(210, "notifications must have devices")
         # Codes that are in the log of the day.
-        seen = dict.fromkeys(row[1] for row in sample_rows(self._rows, self._seed(_today().isoformat())))
+        seen = dict.fromkeys(row[1] for row in sample_rows(self._rows, self._seed(date_of(time.time()).isoformat())))
         codes = [code for code, _ in zip(seen, messages, strict=False)]
         return _ok({"Messages": ["CODE_NOT_AVAILABLE"] * len(messages), "TrackingCodes": codes})
 
     def _start_log(self, request: dict[str, Any]) -> Reply:
-        day = request.get("date", (_today() - datetime.timedelta(days=1)).isoformat())
+        day = request.get("date", (date_of(time.time()) - datetime.timedelta(days=1)).isoformat())
         try:
-            age = (_today() - datetime.date.fromisoformat(day)).days
+            age = (date_of(time.time()) - datetime.date.fromisoformat(day)).days
         except (TypeError, ValueError):
             return Reply.refusal(210, "date is not valid")
         if day not in self._logs and not -1 <= age <= KEPT_DAYS + 1:
@@ -195,10 +195,6 @@ class _Result:
 
 def _ok(response: dict[str, Any]) -> Reply:
     return Reply(body={"status_code": 200, "status_message": "OK", "response": response})
-
-
-def _today() -> datetime.date:
-    return datetime.datetime.now(datetime.UTC).date()
 
 
 # ---- from the shell ---------------------------------------------------------------------------------------
@@ -248,7 +244,7 @@ def _wait() -> None:
 
 
 def _days() -> Iterable[datetime.date]:
-    return (_today() - datetime.timedelta(days=age) for age in range(-1, KEPT_DAYS + 2))
+    return (date_of(time.time()) - datetime.timedelta(days=age) for age in range(-1, KEPT_DAYS + 2))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,0 +1,110 @@
+"""A folder of Hive partitions: the names of its folders, and the list of the files that a log made in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+from trackparse.convert.outputs import NULL_VALUE, OWN_FOLDER
+from trackparse.convert.places import Folder
+from trackparse.errors import TrackparseError
+
+# What Hive escapes in the name of a folder. No path can hold the first one.
+_ESCAPED: Final = {ord(char): f"%{ord(char):02X}" for char in (*map(chr, range(0x20)), "\x7f", *"\"#%'*/:=?\\{[]^")}
+_LONGEST_NAME: Final = 255  # bytes, of a folder
+
+
+def folder_name(column: str, value: str | None) -> str:
+    """The name of a folder, as Hive writes it: null and empty text have a name of their own.
+
+    TrackparseError for a value that is too long.
+    """
+    name = f"{column}={value.translate(_ESCAPED) if value else NULL_VALUE}"
+    if len(name.encode()) > _LONGEST_NAME:
+        raise TrackparseError(
+            f"partition_by: the {column} {(value or '')[:40]!r}... is too long for the name of a folder, which has at "
+            f"most {_LONGEST_NAME} bytes",
+            advice="partition by other columns",
+            option="partition_by",
+        )
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class FileList:
+    """The files that a log made.
+
+    made_of: what the log and the options were, as the metadata of its files say it.
+    files: for each file its rows and its bytes; both are -1 where they are not known.
+    whole: whether all of them are there.
+    partial: the damage of the log, empty for a sound one.
+    """
+
+    made_of: Mapping[str, Any]
+    files: Mapping[str, tuple[int, int]]
+    whole: bool
+    partial: str = ""
+
+    @property
+    def rows(self) -> int:
+        return sum(rows for rows, _ in self.files.values())
+
+    @property
+    def size(self) -> int:
+        return sum(size for _, size in self.files.values())
+
+    def to_json(self) -> bytes:
+        """What ``file_list_of`` reads."""
+        told = {"made_of": self.made_of, "whole": self.whole, "partial": self.partial, "files": self.files}
+        return json.dumps(told, indent=1).encode() + b"\n"
+
+
+def file_list_of(data: bytes) -> FileList | None:
+    """The list in the bytes; None if they hold something else."""
+    try:
+        told = json.loads(data)
+        files = {str(name): (int(rows), int(size)) for name, (rows, size) in told["files"].items()}
+        return FileList(dict(told["made_of"]), files, bool(told["whole"]), str(told["partial"]))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+class Lake:
+    """The partitions that one log is written to, in a folder that it shares with other logs.
+
+    folder: the folder. name: that of the files of this log. by: the columns.
+    """
+
+    def __init__(self, folder: Folder, name: str, by: tuple[str, ...]) -> None:
+        self.folder = folder
+        self.name = name
+        self.by = by
+        self.list_name = f"{OWN_FOLDER}/{PurePosixPath(name).with_suffix('.json')}"
+
+    def old_list(self) -> FileList | None:
+        """The list of the files that this log, or another one of this name, made before. TrackparseError if the file
+        in its place is no such list.
+        """
+        place = self.folder.place(self.list_name)
+        file = place.open_old()
+        if file is None:
+            return None
+        with file:
+            found = file_list_of(file.read())
+        if found is None:
+            raise TrackparseError(f"{place.name}: not a list of the files of a log", advice="move it away")
+        return found
+
+    def lost_or_changed(self, found: FileList) -> tuple[list[str], list[str]]:
+        """The files of the list that are missing, and those whose size has changed."""
+        sizes = self.folder.sizes(found.files)
+        pairs = [*zip(found.files.items(), sizes, strict=True)]
+        lost = [name for (name, _), size in pairs if size is None]
+        return lost, [name for (name, (_, before)), size in pairs if size is not None and size != before]
+
+    def file_name(self, values: Iterable[str | None]) -> str:
+        """The file of the partition with these values, from the folder on."""
+        return "/".join([*map(folder_name, self.by, values), self.name])

@@ -1,0 +1,145 @@
+"""Records by partition: each gets the number of its partition, and is copied beside the others of that number."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import accumulate
+from typing import IO, Any, Final
+
+from trackparse.columns.builder import runs_of
+from trackparse.convert.outputs import DATE
+from trackparse.records.kernel.chooser import kernel
+from trackparse.records.kernel.codes import Buffer, Run
+from trackparse.records.segments import Rejects, Segment
+from trackparse.schema import EPOCH
+
+_CHUNK_BYTES: Final = 1 << 10  # the objects of a chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Records in the order of their partitions. ``starts`` says where the records of each begin, and where all end."""
+
+    columns: tuple[str, ...]
+    data: bytes
+    fields: bytes
+    timestamps: bytes
+    starts: array[int]
+
+    @property
+    def parts(self) -> int:
+        return len(self.starts) - 1
+
+    @property
+    def size(self) -> int:
+        tables = len(self.fields) + len(self.timestamps) + self.starts.itemsize * len(self.starts)
+        return len(self.data) + tables + _CHUNK_BYTES
+
+    def records_of(self, part: int) -> int:
+        return self.starts[part + 1] - self.starts[part] if part < self.parts else 0
+
+    def segment(self, part: int) -> Segment:
+        """The records of a partition."""
+        start, stop = self.starts[part], self.starts[part + 1]
+        row = 4 * (len(self.columns) + 1)
+        fields = memoryview(self.fields)[start * row : stop * row]
+        return _segment(self.columns, self.data, fields, memoryview(self.timestamps)[start * 8 : stop * 8])
+
+
+def _segment(columns: tuple[str, ...], data: Buffer, fields: Buffer, timestamps: Buffer) -> Segment:
+    """A segment to build columns from. All that the stream counts is 0."""
+    return Segment("", data, columns, len(timestamps) // 8, fields, timestamps, 0, 0, Rejects(), 0, 0, 0, 0, 0)
+
+
+def sorted_by(segments: Sequence[Segment], codes: Buffer, parts: int) -> Chunk:
+    """The records of segments that have the same columns. ``codes`` are the numbers of their partitions."""
+    columns = segments[0].columns
+    runs = [Run(one.data, one.fields, one.records, len(columns), 0) for one in segments]
+    times = b"".join(memoryview(one.timestamps)[: one.records * 8] for one in segments)
+    data, fields, timestamps, counts = kernel.parted(runs, times, codes, parts)
+    return Chunk(columns, data, fields, timestamps, array("I", accumulate(array("I", counts), initial=0)))
+
+
+class Partitioner:
+    """Gives each record the number of its partition. Partitions are numbered as they are met."""
+
+    def __init__(self, by: Sequence[str]) -> None:
+        self._by = by
+        self._values = {name: kernel.Dictionary() for name in by if name != DATE}
+        self._parts = kernel.Dictionary()  # of partitions: the codes of their values, 4 bytes each
+        self._row = 4 * len(by)
+        self._offsets = array("i", [0])  # of these
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def codes(self, segments: Sequence[Segment]) -> bytes:
+        """The int32 numbers of the partitions of all records."""
+        runs = runs_of(segments)
+        records = sum(segment.records for segment in segments)
+        words = array("i", bytes(self._row * records))
+        for number, name in enumerate(self._by):
+            if name == DATE:
+                times = b"".join(memoryview(one.timestamps)[: one.records * 8] for one in segments)
+                codes = kernel.days(times)
+            else:
+                # Empty text and null are one partition.
+                codes = self._values[name].encode(runs(name), True)
+            words[number :: len(self._by)] = array("i", codes)
+        if len(self._offsets) <= records:
+            self._offsets = array("i", range(0, self._row * (records + 1), self._row))
+        offsets = memoryview(self._offsets)[: records + 1]
+        return self._parts.encode_strings(records, None, offsets, memoryview(words).cast("B"))
+
+    def values(self) -> list[list[str | None]]:
+        """The values of each partition, in the order of the columns."""
+        texts = {name: _texts(dictionary) for name, dictionary in self._values.items()}
+        codes = memoryview(self._parts.strings()[1]).cast("B").cast("i").tolist()
+        count = len(self._by)
+        return [
+            [_value(texts.get(name), code) for name, code in zip(self._by, codes[at : at + count], strict=True)]
+            for at in range(0, len(codes), count)
+        ]
+
+
+def _texts(dictionary: Any) -> list[str]:
+    offsets, data = dictionary.strings()
+    ends, text = memoryview(offsets).cast("B").cast("i"), memoryview(data)
+    return [str(text[ends[i] : ends[i + 1]], "utf-8") for i in range(len(dictionary))]
+
+
+def _value(texts: list[str] | None, code: int) -> str | None:
+    if texts is None:
+        return (EPOCH.date() + timedelta(days=code)).isoformat()
+    return None if code < 0 else texts[code]
+
+
+class Spilled:
+    """Records in a temporary file, which has no name and is gone when the process ends."""
+
+    def __init__(self, folder: str | None) -> None:
+        """``folder`` is where there is room. None: the folder for temporary files."""
+        self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by ``close``
+        self._places: dict[int, list[tuple[int, tuple[int, ...], tuple[str, ...]]]] = {}
+
+    def add(self, part: int, chunk: Chunk) -> None:
+        """Append the records of a chunk, which has one partition."""
+        at = self._file.seek(0, os.SEEK_END)
+        tables = (chunk.data, chunk.fields, chunk.timestamps)
+        self._file.writelines(tables)
+        self._places.setdefault(part, []).append((at, tuple(map(len, tables)), chunk.columns))
+
+    def segments(self, part: int) -> Iterator[Segment]:
+        """The records of a partition that were added since it was asked for last."""
+        for at, lengths, columns in self._places.pop(part, ()):
+            self._file.seek(at)
+            data, fields, timestamps = (self._file.read(length) for length in lengths)
+            yield _segment(columns, data, fields, timestamps)
+
+    def close(self) -> None:
+        self._file.close()
