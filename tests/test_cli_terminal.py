@@ -391,6 +391,9 @@ def test_stats_fits_the_terminal(width: int, by: str | None, folder: Path, monke
     if not by and width >= 40:
         at = lines.index("failures") + 1
         assert all(line.split()[-1].isdigit() for line in lines[at : lines.index("", at)])
+    if not by and width >= 40:
+        at = lines.index("days") + 1
+        assert all(line.rstrip()[-1] in ",0123456789" for line in lines[at:])  # a number stays with its word
     if by == "message" and width >= 40:
         head = lines[lines.index("by message") + 1].split()
         wanted = ["message", "records", "opened/sent"]

@@ -53,7 +53,7 @@ def trackparse_command(*arguments: str, cwd: Path) -> str:
 
 def without_measurements(text: str) -> str:
     """Sizes of packed files are the packer's business, seconds the machine's."""
-    return re.sub(r"\d[\d.,]*(?= (?:MB|s)\b)", "N", text)
+    return re.sub(r"\d[\d.,]*(?= (?:[kM]B|s)\b)", "N", text)
 
 
 @pytest.fixture(scope="module")

@@ -115,7 +115,8 @@ def test_the_command_writes_a_log_for_each_day(tmp_path: Path) -> None:
     folder = tmp_path / "made" / "logs"
     command = ["sample", str(folder), "--days", "3", "--date", "2026-03-01", "--rows", "200"]
     done = CliRunner().invoke(cli, command)
-    assert (done.exit_code, done.output) == (0, f"{folder}: 3 logs of 200 rows each, 0.0 MB\n")
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    assert (done.exit_code, done.output) == (0, f"{folder}: 3 logs of 200 rows each, {size / 1e3:.1f} kB\n")
     assert sorted(path.name for path in folder.iterdir()) == ["2026-02-27.zip", "2026-02-28.zip", "2026-03-01.zip"]
     for path in folder.iterdir():
         day = date.fromisoformat(path.stem)

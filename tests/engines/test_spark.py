@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ import pyarrow as pa
 import pytest
 
 import trackparse
+from support.pages import Example, examples
 from support.s3 import served
+from support.spark import spark_session
 from trackparse.testing.sample import write_sample
 
 if importlib.util.find_spec("pyspark") is None:
@@ -39,7 +42,8 @@ pytestmark = [
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "spark.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"^```python\n(.*?)^```\n```text\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+# The first one makes the logs for the others.
+LOGS, *EXAMPLES = examples("spark.md")
 
 HEADER = b"//timestamp;tracking_code;target_id;hwid;status;description\n"
 GOOD = b"2021-04-20 13:01:01;T-1;user;device;created;\n"
@@ -80,32 +84,14 @@ class Here:
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Here]:
-    """The one session of all tests. Python that is not ours has to find the package: PYSPARK_PYTHON says which one."""
-    from pyspark.sql import SparkSession
-
+    """The one session of all tests."""
     folder = tmp_path_factory.mktemp("spark")
     (folder / "logs").mkdir()
     for number in range(4):
         write_sample(folder / "logs" / f"2021-04-2{number}.zip", rows=1000, seed=number, columns=8 if number else 6)
     said = tmp_path_factory.mktemp("said") / "stderr"
-    with pytest.MonkeyPatch.context() as patch, _stderr_to(said):
-        patch.setenv("PYSPARK_PYTHON", sys.executable)
-        patch.chdir(folder)
-        session = (
-            SparkSession.builder.master("local[2]")
-            .config("spark.ui.enabled", "false")
-            .config("spark.ui.showConsoleProgress", "false")
-            .config("spark.driver.host", "127.0.0.1")
-            .config("spark.sql.shuffle.partitions", "2")
-            .config("spark.sql.warehouse.dir", str(folder / "warehouse"))
-            # Where a timestamp without a zone must not be moved.
-            .config("spark.sql.session.timeZone", "Asia/Tokyo")
-            .getOrCreate()
-        )
-        module.register(session)
+    with _stderr_to(said), contextlib.chdir(folder), spark_session(folder) as session:
         yield Here(session, folder, said)
-        session.stop()
-        _end_java()
 
 
 @contextlib.contextmanager
@@ -119,19 +105,6 @@ def _stderr_to(path: Path) -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
-
-
-def _end_java() -> None:
-    """End the process that a session leaves behind."""
-    from pyspark import SparkContext
-
-    gateway = SparkContext._gateway
-    assert gateway is not None
-    gateway.shutdown()
-    process = gateway.proc
-    process.stdin.close()
-    process.wait(60)
-    SparkContext._gateway = SparkContext._jvm = None
 
 
 def message_of(run: Callable[[], Any]) -> str:
@@ -461,16 +434,25 @@ def test_on_a_cluster_each_executor_opens_logs_by_their_names(here: Here, tmp_pa
     assert len({line.split("/")[-2] for line in map(str, (home / "work").glob("app-*/*/stderr"))}) == 2
 
 
-@pytest.mark.parametrize(("code", "output"), EXAMPLES, ids=[f"example{n}" for n in range(len(EXAMPLES))])
+@pytest.mark.parametrize("example", EXAMPLES, ids=[f"example{n}" for n in range(len(EXAMPLES))])
 def test_an_example_of_the_page_prints_what_stands_behind_it(
-    code: str, output: str, here: Here, monkeypatch: pytest.MonkeyPatch
+    example: Example, here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(here.folder)
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        exec(compile(code, "spark.md", "exec"), {"__name__": "__main__"})  # noqa: S102
+        exec(compile(example.code, "spark.md", "exec"), {"__name__": "__main__"})  # noqa: S102
+    assert example.output
     # Spark ends a table with an empty line.
-    assert printed.getvalue().rstrip() == output.rstrip()
+    assert printed.getvalue().rstrip() == example.output.rstrip()
+
+
+def test_the_page_makes_the_logs_of_its_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(LOGS.code, "spark.md", "exec"), {})  # noqa: S102
+    counted = Counter(trackparse.dataset("logs", columns=["status"]).to_table()["status"].to_pylist())
+    printed = re.findall(r"\| *(\w+)\| *(\d+)\|", EXAMPLES[0].output or "")
+    assert counted == {status: int(count) for status, count in printed}
 
 
 def test_every_option_is_on_the_page() -> None:

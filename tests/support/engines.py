@@ -5,7 +5,10 @@ from __future__ import annotations
 import datetime
 from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
 from importlib import import_module
+from operator import attrgetter, methodcaller
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import trackparse
+from support.spark import spark_session
 
 
 class Engine(ABC):
@@ -24,6 +28,7 @@ class Engine(ABC):
     def __init__(self, folder: Path) -> None:
         """What it writes goes to a folder of its own."""
         self.folder = folder
+        self.started = ExitStack()
         self._taken = 0
 
     @abstractmethod
@@ -41,6 +46,10 @@ class Engine(ABC):
     def work(self, source: Any) -> None:
         """What memory is measured with."""
         self.take(source)
+
+    def close(self) -> None:
+        """End what it has started."""
+        self.started.close()
 
     def new_name(self) -> str:
         self._taken += 1
@@ -187,9 +196,37 @@ class Dlt(Engine):
         return self.values(self.take(pq.ParquetFile(path).iter_batches()))
 
 
-ENGINES: tuple[type[Engine], ...] = (DuckDB, PolarsScan, PolarsFrame, Pandas, PyArrow, Delta, Iceberg, Dlt)
+class Spark(Engine):
+    """It takes names: its executors open the logs."""
+
+    name, module = "Spark", "pyspark"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._session = self.started.enter_context(spark_session(folder))
+
+    def take(self, source: Any) -> Any:
+        return self._session.read.format("trackparse").load(source)
+
+    def work(self, source: Any) -> None:
+        self.take(source).groupBy("status").count().collect()
+
+    def values(self, taken: Any) -> pa.Table:
+        return taken.toArrow()
+
+    def parquet(self, path: Path) -> pa.Table:
+        return self._session.read.parquet(str(path)).toArrow()
+
+
+ENGINES: tuple[type[Engine], ...] = (DuckDB, PolarsScan, PolarsFrame, Pandas, PyArrow, Delta, Iceberg, Dlt, Spark)
 # What a source may have to become first.
-_FORMS = {"as it is": "", "`.to_reader()`": "to_reader", "`.to_table()`": "to_table", "`.read_all()`": "read_all"}
+FORMS: dict[str, Callable[[Any], Any]] = {
+    "as it is": lambda source: source,
+    "`.to_reader()`": methodcaller("to_reader"),
+    "`.to_table()`": methodcaller("to_table"),
+    "`.read_all()`": methodcaller("read_all"),
+    "`.files`": attrgetter("files"),
+}
 
 
 def rows_of(table: pa.Table) -> Counter[tuple[Any, ...]]:
@@ -207,13 +244,9 @@ def _plain(value: Any) -> Any:
 
 def form_of(engine: Engine, make: Any, expected: Counter[tuple[Any, ...]]) -> str:
     """In which form it takes a source: the first one with which all values come out."""
-    for form, method in _FORMS.items():
-        source = make()
-        if method and not hasattr(source, method):
-            continue
+    for form, of in FORMS.items():
         try:
-            taken = engine.take(getattr(source, method)() if method else source)
-            if rows_of(engine.values(taken)) == expected:
+            if rows_of(engine.values(engine.take(of(make())))) == expected:
                 return form
         except Exception:  # noqa: S112 - it does not take this form
             continue

@@ -1,4 +1,5 @@
-"""Memory that each engine needs at most, all in all, for logs of some sizes. Each figure is of a process of its own.
+"""Memory that each engine needs at most, all in all, for logs of some sizes. Each figure is of a process of its own,
+and of those that it has started: for Spark these are Java and the Python that reads.
 
 python tests/support/peaks.py --rows 1000000 --rows 4000000 --engine DuckDB
 """
@@ -16,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import trackparse
-from support.engines import ENGINES, Engine
+from support.engines import ENGINES, FORMS, Engine
 from trackparse.testing.sample import write_sample
 
 
@@ -36,10 +37,13 @@ def _here(name: str, log: Path, small: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         engine = _named(name)(Path(folder))
         for one in (small, log):
-            Path("/proc/self/clear_refs").write_text("5")
-            before = _status("VmRSS")
+            for process in _processes(os.getpid()):
+                Path(f"/proc/{process}/clear_refs").write_text("5")
+            before = _all("VmRSS")
             engine.work(_source(engine, one))
-        print(_status("VmHWM"), _status("VmHWM") - before)
+        most = _all("VmHWM")
+        engine.close()
+        print(most, most - before)
 
 
 def _named(name: str) -> type[Engine]:
@@ -47,14 +51,27 @@ def _named(name: str) -> type[Engine]:
 
 
 def _source(engine: Engine, log: Path) -> object:
-    """The dataset, or for those that take none its reader."""
-    days = trackparse.dataset(log)
-    return days.to_reader() if engine.name in ("Iceberg", "dlt") else days
+    """The dataset, or what the engine takes in its place."""
+    forms = {"Iceberg": "`.to_reader()`", "dlt": "`.to_reader()`", "Spark": "`.files`"}
+    return FORMS[forms.get(engine.name, "as it is")](trackparse.dataset(log))
 
 
-def _status(name: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+def _all(name: str) -> int:
+    """The sum over all processes. Of what each had at most, this is what they may have had together."""
+    total = 0
+    for process in _processes(os.getpid()):
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+        total += next((int(line.split()[1]) for line in lines if line.startswith(f"{name}:")), 0)
+    return total
+
+
+def _processes(process: int) -> list[int]:
+    """The process, and all below it."""
+    found = [process]
+    for task in Path(f"/proc/{process}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            found += _processes(int(child))
+    return found
 
 
 def main() -> None:

@@ -74,7 +74,7 @@ def cli() -> None:
 
     \b
     Examples:
-      trackparse fetch --date 2021-04-20
+      trackparse fetch --date YYYY-MM-DD
       trackparse convert tracking_log.zip
       trackparse stats tracking_log.zip
       trackparse COMMAND --help

@@ -77,8 +77,8 @@ def fetch(
     \b
     Examples:
       export TRACKPARSE_TOKEN=...
-      trackparse fetch --date 2021-04-20
-      trackparse fetch --date 2021-04-18 --until-date 2021-04-20 --to logs/
+      trackparse fetch --date YYYY-MM-DD
+      trackparse fetch --date YYYY-MM-DD --until-date YYYY-MM-DD --to logs/
       trackparse fetch --days 3 --to logs/ --token-file /run/secrets/push-token --quiet
     """
     wanted = _wanted(date, until_date, days)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -230,12 +231,24 @@ def _draw(title: str, rows: Sequence[Row], bars: Sequence[int]) -> None:
     cell = "█" if "utf" in console.encoding else "#"
     for number, (what, count, meaning) in enumerate(rows):
         bar = [Text(cell * _cells(bars, number, longest), _COLOURS.get(what, ""))] if longest >= _SHORTEST_BAR else []
-        remark = [Text(meaning, "dim")] if remarked else []
+        remark = [Text(_broken_at_commas(meaning, room - names - 2), "dim")] if remarked else []
         table.add_row(Text(f"{indent}{cut(what, names)}"), Text(count), *bar, *remark)
     with writing():
         if title:
             console.print(Text(f"\n{title}", "bold"))
         console.print(table)
+
+
+def _broken_at_commas(remark: str, width: int) -> str:
+    """In lines of so many cells, each of which ends at a comma: "sent 957" stays together."""
+    from rich.cells import cell_len
+
+    lines = [""]
+    for part in re.split("(?<=, )", remark):
+        if lines[-1] and cell_len(f"{lines[-1]}{part.rstrip()}") > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
 
 
 def _console() -> Console:

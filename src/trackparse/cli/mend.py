@@ -36,15 +36,15 @@ _STDOUT = Path("-")
     "-o",
     "--output",
     type=PlaceType(dir_okay=False, allow_dash=True),
-    help="Parquet file to write: a path, a URL, or - for standard output. [default: beside REJECTS, day.mended.parquet "
-    "for day.rejects.jsonl]",
+    help="Parquet file to write: a path, a URL (s3://...), or - for standard output. [default: beside REJECTS, "
+    "day.mended.parquet for day.rejects.jsonl; has to be named if REJECTS is a URL or -]",
 )
 @click.option(
     "--rejects",
     type=PlaceType(dir_okay=False),
     metavar="FILE",
-    help="File for the records that are still bad, *.jsonl or *.parquet. [default: beside the Parquet file, "
-    "*.rejects.jsonl]",
+    help="File for the records that are still bad, *.jsonl or *.parquet: a path or a URL. [default: beside the Parquet "
+    "file, *.rejects.jsonl]",
 )
 @click.option(
     "--existing",
@@ -73,9 +73,9 @@ def mend(
 ) -> Exit:
     """Write the records of REJECTS that a person has mended as a Parquet file.
 
-    REJECTS is the file of bad records that convert or fetch wrote, *.rejects.jsonl, or - for standard input. Open it
-    with an editor, correct "raw" where it is wrong, save it, and run this command. To drop a record, delete its line.
-    In JSON a quote inside a text is written \\" and a backslash \\\\.
+    REJECTS is the file of bad records that convert or fetch wrote, *.rejects.jsonl, its URL, or - for standard input.
+    Open it with an editor, correct "raw" where it is wrong, save it, and run this command. To drop a record, delete its
+    line. In JSON a quote inside a text is written \\" and a backslash \\\\.
 
     Records that are still bad are written to a file of rejects again, each with the member, the record, the line and
     the byte offset that it has in its log. If none is good, nothing is written, and the exit code is 1.

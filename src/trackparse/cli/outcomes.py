@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trackparse.cli.exits import Exit, exit_for, gravest
-from trackparse.cli.output import counted, escaped, line_of, megabytes, misfits_line, say, warn
+from trackparse.cli.output import counted, escaped, line_of, misfits_line, say, warn, with_unit
 from trackparse.cli.progress import Bar
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def _done(report: ConversionReport, name: str) -> str:
         return f"{place}: {rows}, converted before"
     if report.filtered:
         rows = f"{report.records:,} of {counted(report.records + report.filtered, 'row')}"
-    sizes = f"{megabytes(report.bytes_in)} -> {megabytes(report.bytes_out)}"
+    sizes = f"{with_unit(report.bytes_in)} -> {with_unit(report.bytes_out)}"
     return f"{place}: {rows}, {sizes}, {report.seconds:.2f} s"
 
 

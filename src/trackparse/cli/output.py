@@ -189,9 +189,9 @@ def misfits_line(name: str, misfits: int) -> str:
     return f"{name}: {counted(misfits, 'value')} in payloads are null: not of the type asked for with --payload"
 
 
-def megabytes(size: int) -> str:
-    """``4.8 MB``; a megabyte has 1,000,000 bytes."""
-    return f"{size / 1e6:,.1f} MB"
+def with_unit(size: int) -> str:
+    """``4.8 MB``, or below a tenth of that unit ``26.1 kB``; a megabyte has 1,000,000 bytes."""
+    return f"{size / 1e6:,.1f} MB" if size >= 100_000 else f"{size / 1e3:.1f} kB"
 
 
 def aligned(rows: Iterable[Sequence[str]], widths: list[int]) -> Iterable[str]:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import click
 
-from trackparse.cli.output import Command, counted, escaped, megabytes, say
+from trackparse.cli.output import Command, counted, escaped, say, with_unit
 
 _LAST = "2021-04-20"
 
@@ -52,7 +52,7 @@ def sample(
 
     if days is None:
         write_sample(out, rows=rows, dialect=dialect, seed=seed, date=day.date() if day else None)
-        say(f"{escaped(out)}: {counted(rows, 'row')}, {megabytes(Path(out).stat().st_size)}")
+        say(f"{escaped(out)}: {counted(rows, 'row')}, {with_unit(Path(out).stat().st_size)}")
         return
     last = day.date() if day else date.fromisoformat(_LAST)
     if (last - date.min).days < days:
@@ -64,4 +64,4 @@ def sample(
         path = Path(out) / f"{name}.zip"
         write_sample(path, rows=rows, dialect=dialect, seed=seed, date=name)
         size += path.stat().st_size
-    say(f"{escaped(out)}: {counted(days, 'log')} of {counted(rows, 'row')} each, {megabytes(size)}")
+    say(f"{escaped(out)}: {counted(days, 'log')} of {counted(rows, 'row')} each, {with_unit(size)}")

@@ -81,8 +81,11 @@ class TrackingLogClient:
 
     Example::
 
+        from datetime import date, timedelta
+
+        yesterday = date.today() - timedelta(days=1)
         with TrackingLogClient(os.environ["TRACKPARSE_TOKEN"]) as client:
-            client.convert("2021-04-20", "2021-04-20.parquet", on_error="quarantine")
+            client.convert(yesterday, f"{yesterday}.parquet", on_error="quarantine")
     """
 
     def __init__(
@@ -277,7 +280,7 @@ class TrackingLogClient:
         on_report: OnReport | None = None,
         **options: Unpack[ConvertOptions],
     ) -> dict[datetime.date, ConversionReport]:
-        """Write the logs of the days from ``first`` to ``last``, both included, as ``FOLDER/2021-04-20.parquet`` etc.
+        """Write the logs of the days from ``first`` to ``last``, both included, as ``FOLDER/DATE.parquet``.
 
         The report of each day. ``folder`` is a path, a URL, or a path in ``filesystem``; it is made if it is missing.
         Files that are there are replaced. The service is asked for all logs first, so that it makes one while another
@@ -289,11 +292,14 @@ class TrackingLogClient:
         on_report: a function that is called with each day and its report when it is done.
 
         Options as for ``trackparse.convert_log``, without ``rejects``. With ``on_error="quarantine"`` the bad records
-        of a day go to ``FOLDER/2021-04-20.rejects.jsonl``; as for ``convert``, no changed file is replaced.
+        of a day go to ``FOLDER/DATE.rejects.jsonl``; as for ``convert``, no changed file is replaced.
 
         Example::
 
-            reports = client.convert_days("2021-04-20", "2021-04-22", "push/", on_error="quarantine")
+            from datetime import date, timedelta
+
+            yesterday = date.today() - timedelta(days=1)
+            reports = client.convert_days(yesterday - timedelta(days=2), yesterday, "push/", on_error="quarantine")
             failed = {day: report.error for day, report in reports.items() if report.error}
         """
         options = _options_of_days(options)

@@ -34,7 +34,10 @@ def days(first: Day, last: Day) -> list[datetime.date]:
 
     Example::
 
-        for day in days("2021-04-20", "2021-04-22"):
+        from datetime import date, timedelta
+
+        yesterday = date.today() - timedelta(days=1)
+        for day in days(yesterday - timedelta(days=2), yesterday):
             client.convert(day, f"{day}.parquet")
     """
     return days_between(first, last, date_of(time.time()))
