@@ -62,6 +62,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def _a_process_for_small_logs_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """Logs of tests are small: without this nothing that tests do with ``jobs=2`` would start a process."""
     monkeypatch.setattr(jobs, "WORTH_A_PROCESS", 1)
+    monkeypatch.setattr(jobs, "_cores", lambda: 4)
 
 
 @pytest.fixture(params=KERNELS)

@@ -90,6 +90,12 @@ def _partition_names(ctx: click.Context, param: click.Parameter, value: str | No
     show_default=True,
     help="What to do if the Parquet file exists. skip: leave out what was converted before, with the same options.",
 )
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Threads that work for one log at once, at most, 1 to 4. [default: as many as help; fewer with --jobs]",
+)
 @columns_option
 @payload_option
 @filter_options

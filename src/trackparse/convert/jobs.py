@@ -48,10 +48,9 @@ Existing: TypeAlias = Literal["skip", "replace", "error"]
 
 logger: Final = logging.getLogger("trackparse")
 
-# Bytes of a packed log from which on it keeps two cores busy: one thread inflates, one reads, one writes.
-_LARGE: Final = 4 << 20
 # Bytes of packed logs that take as long as a process takes to start, about 0.4 s, even if another core is free.
 WORTH_A_PROCESS: Final = 16 << 20
+_A_LOG: Final = 1 << 18  # bytes that take as long as to open a log and to end a file, about 6 ms
 _PACKED_TO: Final = 8  # times smaller a log is in an archive
 # A worker is handed its connection as a descriptor, which Windows cannot do.
 _HAS_WORKERS: Final = os.name != "nt"
@@ -65,6 +64,7 @@ MADE_OF: Final = "trackparse.made_of"
 # Options that say nothing about what is in the file.
 _NOT_IN_FILE: Final = (
     *("on_rejects", "rejects", "progress", "limits", "block_size", "string_type", "dictionary", "filesystem"),
+    "threads",
 )
 # What belongs to one log, or cannot be sent to another process.
 _NOT_FOR_MANY: Final = {
@@ -173,10 +173,15 @@ def run_jobs(
 
 def _processes(jobs: Sequence[Job], most: int) -> int:
     """How many processes take the least time: no more than ``most``."""
-    # Without partitions the other core is busy from the beginning to the end: with the thread that writes.
-    if all((job.size or 0) >= _LARGE and job.lake is None for job in jobs):
-        most = min(most, max(1, _cores() // 2))
-    return min(most, len(jobs), max(1, sum(map(_packed, jobs)) // WORTH_A_PROCESS))
+    if not any(map(_is_far, jobs)):
+        most = min(most, _cores())
+    return min(most, len(jobs), max(1, sum(_packed(job) + _A_LOG for job in jobs) // WORTH_A_PROCESS))
+
+
+def _is_far(job: Job) -> bool:
+    """Whether the log comes from elsewhere, or its file goes there: much of the time is spent with waiting."""
+    places = (job.name, job.dest if job.lake is None else job.lake)
+    return job.options["filesystem"] is not None or any(scheme_of(place) not in ("", "file") for place in places)
 
 
 def _packed(job: Job) -> int:
@@ -393,6 +398,13 @@ def _side_by_side(
     done: dict[int, int] = {}  # bytes, by the number of the job
     started: list[_Worker] = []
     at_work: dict[Any, _Worker] = {}
+
+    def begin(worker: _Worker) -> None:
+        number, job = left.popleft()
+        rests = [_size(one.job) - done.get(one.number, 0) for one in at_work.values() if one is not worker]
+        busy = processes if left else 1 + sum(2 * rest > _size(job) for rest in rests)
+        worker.begin(number, _sharing(job, busy))
+
     try:
         while left or at_work:
             while left and len(at_work) < processes:
@@ -400,7 +412,7 @@ def _side_by_side(
                 with signals_held():
                     started.append(_Worker())
                 at_work[started[-1].connection] = started[-1]
-                started[-1].begin(*left.popleft())
+                begin(started[-1])
             for connection in wait(list(at_work)):
                 worker = at_work[connection]
                 message = worker.receive()
@@ -415,7 +427,7 @@ def _side_by_side(
                     del at_work[connection]
                 number, report = worker.number, message or _died(worker)
                 if connection in at_work:
-                    worker.begin(*left.popleft())
+                    begin(worker)
                 yield number, report
     finally:
         deadline = time.monotonic() + _CLEANUP
@@ -423,6 +435,17 @@ def _side_by_side(
             worker.connection.close()
         for worker in started:
             worker.wait(deadline)
+
+
+def _size(job: Job) -> int:
+    return WORTH_A_PROCESS if job.size is None else job.size
+
+
+def _sharing(job: Job, busy: int) -> Job:
+    """The job, with its share of the cores while so many processes are busy. With more threads all take longer."""
+    if busy == 1 or job.options["threads"] is not None:
+        return job
+    return dataclasses.replace(job, options={**job.options, "threads": max(1, _cores() // busy)})
 
 
 def _died(worker: _Worker) -> ConversionReport:
@@ -528,9 +551,9 @@ def convert_logs(
     ``.csv.gz``. If ``dest`` is the name of a file, ``*.parquet``, all logs go into that one, as below.
 
     - ``jobs``: how many logs are converted at a time, at most, each in a process of its own. There are fewer where more
-      would take longer: one for each 16 MiB of packed logs, because a process takes time to start; and one for two
-      cores where all logs are larger than 4 MiB and not partitioned, because each keeps two cores busy. Default: 1, in
-      this process.
+      would take longer: one for each 16 MiB of packed logs or 64 small ones, because a process takes time to start; and
+      one for each core, unless logs or files are elsewhere than on this machine. Unless you name ``threads``, the
+      processes share the cores: with as many of them as cores, each has one thread. Default: 1, in this process.
     - ``partition_by``: names of columns whose values become folders, as Hive, Spark, DuckDB, Polars and pyarrow read
       them: with ``("date", "appCode")`` the records of ``day.zip`` go to ``date=2021-04-20/appCode=C90C0-0E786/
       day.parquet`` and so on, one file for each partition that the log has. ``"date"`` is made of the timestamp; the
