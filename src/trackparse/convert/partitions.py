@@ -42,6 +42,9 @@ _LONGEST_NAME: Final = 255  # bytes, of a folder
 # Bytes of records in memory, with their tables. Days of ordinary size fit: they need no temporary file.
 HELD_BYTES: Final = 96 << 20
 _CHUNK_BYTES: Final = 1 << 10  # the objects of a chunk
+# So many chunks fill that memory. Each costs objects for each partition and column; in larger ones the records of a
+# partition lie too far from each other.
+_CHUNKS: Final = 24
 # Files that get their names together. Each holds up to two open files, and some systems allow 256.
 _TOGETHER: Final = 96
 
@@ -318,6 +321,8 @@ class PartitionSink:
         self._made_of = made_of
         self._replace = replace
         self._partitioner = _Partitioner(lake.by)
+        self._waiting: list[Segment] = []  # for a chunk, with the same columns
+        self._waiting_bytes = 0
         self._held: list[_Chunk] = []
         self._held_bytes = 0
         self._opened = ExitStack()
@@ -332,20 +337,18 @@ class PartitionSink:
         """Collect the records of these."""
         for _, group in groupby((one for one in segments if one.records), lambda one: one.columns):
             alike = [*group]
-            codes = self._partitioner.codes(alike)
-            parts = len(self._partitioner)
-            if self._most is not None and parts > self._most:
-                raise LimitError(
-                    f"the log has more than {self._most} partitions by {', '.join(self._lake.by)}",
-                    advice="partition by columns with fewer values, or raise Limits.max_partitions",
-                    option="partition_by",
-                )
-            self._hold(_sorted_by(alike, codes, parts))
+            if self._waiting and self._waiting[0].columns != alike[0].columns:
+                self._make_chunk()
+            self._waiting += alike
+            self._waiting_bytes += sum(one.record_bytes for one in alike)
+            if self._waiting_bytes * _CHUNKS > HELD_BYTES:
+                self._make_chunk()
         if self._held_bytes > HELD_BYTES:
             self._relieve()
 
     def close(self, metadata: Mapping[str, str]) -> None:
         """Write the files, each with these metadata, too, and then their list."""
+        self._make_chunk()
         if self._spilled is not None:
             self._relieve()
         parts = self._parts_by_file()
@@ -390,6 +393,22 @@ class PartitionSink:
                 opened.__exit__(*error)
 
     # ---- what happens inside ----------------------------------------------------------------------------
+
+    def _make_chunk(self) -> None:
+        """Hold the records that wait."""
+        if not self._waiting:
+            return
+        codes = self._partitioner.codes(self._waiting)
+        parts = len(self._partitioner)
+        if self._most is not None and parts > self._most:
+            raise LimitError(
+                f"the log has more than {self._most} partitions by {', '.join(self._lake.by)}",
+                advice="partition by columns with fewer values, or raise Limits.max_partitions",
+                option="partition_by",
+            )
+        chunk = _sorted_by(self._waiting, codes, parts)
+        self._waiting, self._waiting_bytes = [], 0
+        self._hold(chunk)
 
     def _hold(self, chunk: _Chunk) -> None:
         if self._main is not None and chunk.records_of(self._main_part):

@@ -20,6 +20,8 @@ from trackparse.options import Destination
 from trackparse.sources.filesystem import errors_named, forget_listing, fsspec_of, is_local, key_of, resolve
 from trackparse.sources.urls import joined, name_of, redacted_url, scheme_of
 
+# Bytes: the writer writes, and asks for its place, some fifty times for a small file.
+_BUFFER: Final = 64 << 10
 # Bytes of a part of an upload by s3fs, whose own size is 50 MiB: S3 takes 10,000 parts.
 _PART: Final = 16 << 20
 
@@ -61,7 +63,7 @@ class LocalPlace(PendingFile):
 
     def open(self) -> pa.NativeFile:
         # As bytes: as text, pyarrow takes no name that is not UTF-8.
-        return pa.OSFile(os.fsencode(self.temporary), "wb")
+        return pa.BufferedOutputStream(pa.OSFile(os.fsencode(self.temporary), "wb"), _BUFFER)
 
     def sync(self) -> None:
         super().sync()
