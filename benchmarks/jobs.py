@@ -1,9 +1,9 @@
-"""Many logs, by one process and by several: what ``jobs=`` and ``threads=`` of ``convert_logs`` save. Makes its own logs.
+"""Many logs, by one process and by several: what ``jobs=`` and ``threads=`` of ``convert_logs`` save. Makes its logs.
 
     python -m benchmarks.jobs --runs 3 --check
 
 Each run is a process of its own; they take turns. Processor time is that of the process and of the workers that it
-starts. Wall times need a machine with nothing else at work. With ``--check`` a bar that is missed makes the exit code 1.
+starts. Wall times need a machine with nothing else at work. With ``--check`` the exit code is 1 if a bar is missed.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def copied(folder: Path, count: int, rows: int) -> Path:
 def run(name: str, days: Path, lake: Path) -> dict[str, Any]:
     """Convert, in this process, and say what it took."""
     import trackparse
-    import trackparse.convert.jobs  # noqa: F401
+    import trackparse.convert.jobs
 
     jobs, threads = CONTENDERS[name]
     before, start = cpu_seconds(), time.perf_counter()

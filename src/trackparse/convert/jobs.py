@@ -22,7 +22,9 @@ from trackparse.atomic import kept
 from trackparse.columns.builder import ColumnBuilder
 from trackparse.convert.conversion import PARTIAL, ConversionReport, convert, empty_report, name_of_all
 from trackparse.convert.outputs import (
+    OWN_FOLDER,
     Output,
+    beside,
     check_partition_by,
     check_places,
     is_file,
@@ -32,7 +34,7 @@ from trackparse.convert.outputs import (
     shown,
 )
 from trackparse.convert.parquet import read_footer
-from trackparse.convert.partitions import FileList, Lake, PartitionSink
+from trackparse.convert.partitions import FileList, Lake, PartitionSink, list_name
 from trackparse.convert.places import Folder, Place, place_of
 from trackparse.datasets import DatasetSource, LogDataset
 from trackparse.errors import ArchiveError, OptionError, TrackparseError, printable, suggestion
@@ -162,13 +164,18 @@ def run_jobs(
             else:
                 yield number, report
         processes = _processes([job for _, job in left], processes)
-        if processes > 1:
-            yield from _side_by_side(left, processes, advance)
-            return
-        before = 0
-        for number, job in left:
-            yield number, run_job(job, lambda done, before=before: advance(before + done))  # type: ignore[misc]
-            before += job.size or 0
+        try:
+            if processes > 1:
+                yield from _side_by_side(left, processes, advance)
+                return
+            before = 0
+            for number, job in left:
+                yield number, run_job(job, lambda done, before=before: advance(before + done))  # type: ignore[misc]
+                before += job.size or 0
+        finally:
+            # No sooner: another process may be about to write to it.
+            for job in {job.lake: job for job in jobs if job.lake is not None}.values():
+                Folder(job.lake or "", job.options["filesystem"]).remove_if_empty(OWN_FOLDER)
 
 
 def _processes(jobs: Sequence[Job], most: int) -> int:
@@ -217,6 +224,7 @@ def _reported(job: Job, work: Callable[[], ConversionReport | None]) -> Conversi
 
 
 def _converted(job: Job, advance: Callable[[int], object]) -> ConversionReport:
+    _check_not_twice(job)
     made_of = _made_of(job)
     options: ConvertOptions = {
         **job.options,
@@ -228,6 +236,22 @@ def _converted(job: Job, advance: Callable[[int], object]) -> ConversionReport:
         return _partitioned(job, lake, options, made_of)
     with job.source() as source:
         return dataclasses.replace(convert(source, job.dest, options, made_of), source=job.name)
+
+
+def _check_not_twice(job: Job) -> None:
+    """TrackparseError if the folder has the records of the log already: in one file, and now in partitions, or so."""
+    lake = _lake_of(job)
+    if lake is None:
+        place = place_of(beside(job.dest, list_name(name_in(job.dest))), job.options["filesystem"])
+        told = "a log of this name was converted to partitions in this folder: with a file of it beside them"
+    else:
+        place = lake.folder.place(lake.name)
+        told = "a log of this name was converted to this one file: with partitions of it beside that"
+    if place.exists():
+        raise TrackparseError(
+            f"{place.name}: {told}, readers of the folder would find each record twice",
+            advice="write to another folder, or remove what is there",
+        )
 
 
 def _lake_of(job: Job) -> Lake | None:

@@ -39,6 +39,16 @@ def in_folder(folder: Output, name: str) -> Output:
     return folder / name if isinstance(folder, Path) else joined(folder, name)
 
 
+def beside(file: Output, name: str) -> Output:
+    """Another file in the folder of this one, by its name from the folder on."""
+    if isinstance(file, Path):
+        return file.parent / name
+    is_url = bool(scheme_of(file))
+    base, mark, query = file.partition("?") if is_url else (file, "", "")
+    folder, slash, _ = base.rpartition("/")
+    return f"{folder}{slash}{name.replace('%', '%25') if is_url else name}{mark}{query}"
+
+
 def make_folder(folder: Output) -> None:
     """Make the folder if it is missing. An object store needs none."""
     if isinstance(folder, Path):

@@ -107,6 +107,11 @@ def file_list_of(data: bytes) -> FileList | None:
         return None
 
 
+def list_name(name: str) -> str:
+    """Where the list of the files of this name stands, from the folder on."""
+    return f"{OWN_FOLDER}/{PurePosixPath(name).with_suffix('.json')}"
+
+
 class Lake:
     """The partitions that one log is written to, in a folder that it shares with other logs.
 
@@ -117,11 +122,11 @@ class Lake:
         self.folder = folder
         self.name = name
         self.by = by
-        self.list_name = f"{OWN_FOLDER}/{PurePosixPath(name).with_suffix('.json')}"
+        self.list_name = list_name(name)
 
-    def old_list(self) -> FileList | None:
-        """The list of the files that this log, or another one of this name, made before. TrackparseError if the file
-        in its place is no such list.
+    def old_list(self, *, anew: bool = False) -> FileList | None:
+        """The list of the files that this log, or another one of this name, made before. If the file in its place is no
+        such list, it is made ``anew``, of the files of this name in all partitions; or it is a TrackparseError.
         """
         place = self.folder.place(self.list_name)
         file = place.open_old()
@@ -129,8 +134,15 @@ class Lake:
             return None
         with file:
             found = file_list_of(file.read())
+        if found is None and anew:
+            names = (name for name in self.folder.named(self.name) if "=" in name.partition("/")[0])
+            return FileList({}, dict.fromkeys(names, (-1, -1)), whole=False)
         if found is None:
-            raise TrackparseError(f"{place.name}: not a list of the files of a log", advice="move it away")
+            raise TrackparseError(
+                f"{place.name}: not a list of the files of a log",
+                advice="convert the log again with existing='replace'",
+                option="existing",
+            )
         return found
 
     def lost_or_changed(self, found: FileList) -> tuple[list[str], list[str]]:
@@ -352,7 +364,7 @@ class PartitionSink:
         if self._spilled is not None:
             self._relieve()
         parts = self._parts_by_file()
-        old = self._lake.old_list()
+        old = self._lake.old_list(anew=self._replace)
         before: Mapping[str, object] = {} if old is None else old.files
         self._check_others([name for name in parts if name not in before])
         # From here on a run that is killed leaves no file that is not in the list.
@@ -500,8 +512,13 @@ class PartitionSink:
 def _without(builder: ColumnBuilder, by: Sequence[str]) -> ColumnBuilder:
     """A builder of the columns that stand in the files. OptionError if a partition would have the name of another."""
     for name in by:
-        own = name == DATE and name in builder.names
-        if own or name in (field.name for field in builder.payload.fields):
+        if name in (field.name for field in builder.payload.fields):
+            raise OptionError(
+                f"partition_by: a payload column has the name {name!r}, too",
+                advice="give it another name in payload_columns=",
+                option="payload_columns",
+            )
+        if name == DATE and name in builder.names:
             raise OptionError(
                 f"partition_by: the log has a column {name!r} of its own",
                 advice=f"leave {name!r} out of columns=, or rename the column",
