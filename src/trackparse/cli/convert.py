@@ -153,7 +153,7 @@ def convert(
       curl -sL "$LINK" | trackparse convert - -o tracking_log.parquet
       trackparse convert s3://push-logs/2021-04-20.zip --to s3://lake/push
     """
-    inputs = inputs_of(logs, sized=existing == "skip")
+    inputs = inputs_of(logs, sized=True)
     if rejects is not None and (strict or (len(inputs) > 1 and output is None)):
         raise click.UsageError("--rejects is for one file, and not for --strict, which writes no rejects")
     if output is not None and directory is not None:
