@@ -642,11 +642,6 @@ class TestThreads:
         # Names of files are changed by a thread that no signal interrupts; the caller waits for it.
         assert {*started} == {"trackparse-files"}
 
-    @pytest.mark.parametrize(("threads", "error"), [(0, trackparse.OptionError), ("2", TypeError), (True, TypeError)])
-    def test_a_number_that_cannot_be(self, threads: Any, error: type[Exception], log: Path, dest: Path) -> None:
-        with pytest.raises(error, match=r"threads=.*: expected (1 or more|a whole number of) threads"):
-            trackparse.convert_log(log, dest, threads=threads)
-
 
 def test_the_same_log_gives_the_same_bytes(tmp_path: Path, dest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the blocks, the pieces and the threads; test_convert_logs has the same of processes."""

@@ -612,8 +612,8 @@ def convert_logs(
     >>> reports = trackparse.convert_logs("days/", "lake/", jobs=2, on_error="quarantine")
     >>> [report.source for report in reports if report.error]
     []
-    >>> trackparse.convert_logs("days/", "lake/", partition_by=("date", "appCode"))[0].files[0]
-    PosixPath('lake/date=2021-04-20/appCode=67A9C-EB116/1.parquet')
+    >>> trackparse.convert_logs("days/", "apps/", partition_by=("date", "appCode"))[0].files[0]
+    PosixPath('apps/date=2021-04-20/appCode=67A9C-EB116/1.parquet')
     """
     asked = convert_options(options)
     for name, advice in _NOT_FOR_MANY.items():
