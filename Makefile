@@ -59,10 +59,12 @@ PEAKS ?= --rows 1000000 --rows 4000000
 peaks: .engines/.installed
 	.engines/bin/python tests/support/peaks.py $(PEAKS)
 
-# How late an event loop is while a log passes it, and what a filter of Polars costs; with nothing else at work.
+# How late an event loop is while a log passes it, what a filter of Polars costs, and what several jobs save; with nothing
+# else at work. A quarter of an hour.
 bars: setup
 	$(BIN)/python tests/torture/loop_lag.py
 	$(BIN)/python tests/torture/scan_cpu.py
+	$(BIN)/python -m benchmarks.jobs --check
 
 .engines/.installed: EXTRAS = cli,engines,polars,spark
 .recipes/.installed: EXTRAS = recipes

@@ -126,11 +126,11 @@ def run(name: str, days: Path, lake: Path) -> dict[str, Any]:
 
     import trackparse.convert.running  # noqa: F401
 
-    before = _cpu()
+    before = cpu_seconds()
     start = time.perf_counter()
     CONTENDERS[name](days, lake)
     seconds = time.perf_counter() - start
-    cpu = _cpu() - before
+    cpu = cpu_seconds() - before
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     files = [*lake.rglob("*.parquet")]
     found = [pq.read_metadata(file) for file in files]
@@ -146,7 +146,7 @@ def run(name: str, days: Path, lake: Path) -> dict[str, Any]:
     }
 
 
-def _cpu() -> float:
+def cpu_seconds() -> float:
     """Seconds of this process and of those that it started."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in used)

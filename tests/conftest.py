@@ -17,7 +17,7 @@ from support import tiers
 from support.kernels import INSTRUCTION_SETS, KERNELS, SLOW, chosen_set, kernel_named, native
 from trackparse import events
 from trackparse.columns import builder, payload
-from trackparse.convert import running
+from trackparse.convert import cores
 from trackparse.records import indexer
 
 settings.register_profile("default", max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
@@ -61,7 +61,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 @pytest.fixture(autouse=True)
 def _a_process_for_small_logs_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """Logs of tests are small: without this nothing that tests do with ``jobs=2`` would start a process."""
-    monkeypatch.setattr(running, "WORTH_A_PROCESS", 1)
+    monkeypatch.setattr(cores, "WORTH_A_PROCESS", 1)
+    monkeypatch.setattr(cores, "_cores", lambda: 4)
 
 
 @pytest.fixture(params=KERNELS)

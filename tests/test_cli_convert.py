@@ -18,8 +18,6 @@ import pytest
 
 import trackparse
 from support.cli import BAD, HEADER, PLAIN, PROGRAM, ROW, csv_of, ended, failed, good, with_bad, with_text
-from trackparse.convert import processes as convert_processes
-from trackparse.convert import running
 from trackparse.testing.sample import COLUMNS, encode_row, sample_rows, write_sample
 
 
@@ -160,22 +158,11 @@ def test_a_damaged_archive_is_an_error_or_kept_in_part(log: Path) -> None:
 # ---- several logs
 
 
-@pytest.mark.parametrize(("cores", "size", "processes"), [(2, 1, 0), (4, 1, 2), (2, 1 << 30, 2)])
-def test_large_logs_get_a_process_for_two_cores(
-    cores: int, size: int, processes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(running, "_cores", lambda: cores)
-    monkeypatch.setattr(running, "_LARGE", size)
-    started = count()
-    worker = convert_processes._Worker
-    monkeypatch.setattr(convert_processes, "_Worker", lambda: (next(started), worker())[1])
-    logs = [tmp_path / f"day{number}.zip" for number in range(3)]
-    for path in logs:
-        write_sample(path, rows=10)
-    reports = trackparse.convert_logs(logs, tmp_path, jobs=3 if cores == 4 else 2)
-    assert [report.error for report in reports] == [None] * 3
-    assert next(started) == processes
-    assert [rows_in(tmp_path / f"day{number}.parquet") for number in range(3)] == [10, 10, 10]
+def test_threads_change_nothing_in_the_file(log: Path, tmp_path: Path) -> None:
+    good("convert", log, "-o", tmp_path / "many.parquet")
+    good("convert", log, "-o", tmp_path / "one.parquet", "--threads", 1)
+    assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "many.parquet").read_bytes()
+    assert "0 is not in the range x>=1" in failed(2, "convert", log, "--threads", 0)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

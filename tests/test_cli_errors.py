@@ -34,8 +34,8 @@ def broken_at_start(folder: Path) -> dict[str, str]:
         "from trackparse.columns import builder\n"
         "def broken(*_): raise ValueError('a bug inside')\n"
         "builder.ColumnBuilder.column = broken\n"
-        "from trackparse.convert import running\n"
-        "running.WORTH_A_PROCESS = 1\n"
+        "from trackparse.convert import cores\n"
+        "cores.WORTH_A_PROCESS = 1\n"
     )
     return {"PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin"}
 

@@ -25,7 +25,8 @@ from support.cli import failed, good
 from support.kernels import SLOW
 from support.logs import H6, H8, line, line6
 from support.service import sample
-from trackparse.convert import processes, running
+from trackparse.convert import cores as convert_cores
+from trackparse.convert import processes as convert_processes
 from trackparse.testing.sample import encode_row, sample_rows
 
 NAMES = ["a", "b", "c"]
@@ -203,13 +204,13 @@ class TestProcesses:
     def started(self, monkeypatch: pytest.MonkeyPatch) -> list[None]:
         """Grows with each process that is started."""
         found: list[None] = []
-        worker = processes._Worker
+        worker = convert_processes._Worker
 
         def counted() -> Any:
             found.append(None)
             return worker()
 
-        monkeypatch.setattr(processes, "_Worker", counted)
+        monkeypatch.setattr(convert_processes, "_Worker", counted)
         return found
 
     @pytest.mark.parametrize(("worth", "processes"), [(1 << 30, 0), (100, 0), (40, 2), (25, 3), (1, 3)])
@@ -220,10 +221,68 @@ class TestProcesses:
             (days / f"{name}.csv").unlink()
             (days / f"{name}.csv.gz").write_bytes(gzip.compress(H8 + line())[:1000])
         size = sum(path.stat().st_size for path in days.iterdir())
-        monkeypatch.setattr(running, "WORTH_A_PROCESS", size * worth // 100)
+        monkeypatch.setattr(convert_cores, "WORTH_A_PROCESS", (size + 3 * convert_cores._A_LOG) * worth // 100)
         reports = trackparse.convert_logs(days, lake, jobs=3)
         assert [report.error for report in reports] == [None] * 3
         assert len(started) == processes
+
+    @pytest.mark.parametrize(("cores", "processes"), [(1, 0), (2, 2), (4, 3)])
+    def test_there_are_no_more_than_cores(
+        self,
+        cores: int,
+        processes: int,
+        days: Path,
+        lake: Path,
+        started: list[None],
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+    ) -> None:
+        monkeypatch.setattr(convert_cores, "_cores", lambda: cores)
+        reports = trackparse.convert_logs(days, lake, jobs=3)
+        assert [report.error for report in reports] == [None] * 3
+        assert len(started) == processes
+        trackparse.convert_logs(days, tmp_path / "other")
+        assert content(lake) == content(tmp_path / "other")
+        started.clear()
+        files = pafs.SubTreeFileSystem(str(tmp_path), pafs.LocalFileSystem())
+        trackparse.convert_logs("days", "far", jobs=3, filesystem=files)  # time is spent with waiting, too
+        assert len(started) == 3
+
+    @pytest.mark.parametrize(
+        ("cores", "asked", "shares", "sizes"),
+        [
+            (2, {}, [1, 1, 1], (9, 1, 1)),
+            (8, {}, [4, 4, 4], (9, 1, 1)),
+            (2, {}, [1, 1, None], (1, 1, 9)),
+            (2, {"threads": 2}, [2, 2, 2], (1, 1, 9)),
+        ],
+        ids=str,
+    )
+    def test_they_share_the_cores_and_one_that_outlasts_the_others_has_all(
+        self,
+        cores: int,
+        asked: Any,
+        shares: list[int | None],
+        sizes: tuple[int, ...],
+        lake: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        logs = [tmp_path / f"{name}.csv" for name in "abc"]
+        for log, size in zip(logs, sizes, strict=True):
+            log.write_bytes(H8 + line() * 1000 * size)
+        monkeypatch.setattr(convert_cores, "_cores", lambda: cores)
+        found: list[int | None] = []
+        begin = convert_processes._Worker.begin
+
+        def noted(worker: Any, number: int, job: Any) -> None:
+            found.append(job.options["threads"])
+            begin(worker, number, job)
+
+        monkeypatch.setattr(convert_processes._Worker, "begin", noted)
+        reports = trackparse.convert_logs(logs, lake, jobs=2, **asked)
+        assert [report.error for report in reports] == [None] * 3
+        assert found == shares
 
     def test_none_is_started_for_what_was_converted_before(self, days: Path, lake: Path, started: list[None]) -> None:
         trackparse.convert_logs(days, lake, jobs=2)
@@ -380,9 +439,7 @@ def test_a_run_that_is_ended_and_repeated_has_every_row_once(how: signal.Signals
     data = H8 + b"".join(encode_row(fields) for fields in sample_rows(rows))
     for name in "defghi":
         (days / f"{name}.csv").write_bytes(data)
-    code = (
-        "import trackparse; from trackparse.convert import running; running.WORTH_A_PROCESS = 1; print(0, flush=True); "
-    )
+    code = "import trackparse; from trackparse.convert import cores; cores.WORTH_A_PROCESS = 1; print(0, flush=True); "
     code += f"trackparse.convert_logs({str(days)!r}, {str(lake)!r}, jobs=2)"
     dice = random.Random(how)
     for _ in range(1 + (how == signal.SIGKILL)):

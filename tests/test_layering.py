@@ -75,6 +75,7 @@ INSIDE_FOR_CLI = {
     ("schema", "COLUMNS"),
     # A Parquet file is opened in an object store as a log is.
     ("sources.filesystem", "resolve"),
+    ("sources.filesystem", "listed"),
     *(("sources.urls", name) for name in ("STORES", "check_is_no_collapsed_url", "local_path", "redacted_url")),
     *(("sources.urls", name) for name in ("scheme_of", "unknown_scheme")),
     # JSON lines of columns have no events, and a large payload must not be decoded to see that it is an object.

@@ -99,6 +99,7 @@ WRONG_FOR_CONVERT: list[tuple[dict[str, Any], type[Exception], str]] = [
         TypeError,
         "compression=3: expected one of: zstd, snappy, gzip, brotli, lz4, lz4_raw, none",
     ),
+    ({"threads": 0}, trackparse.OptionError, "threads=0: expected 1 or more threads"),
     ({"row_group_size": 0}, trackparse.OptionError, "row_group_size=0: expected 1 or more rows"),
     ({"row_group_size": 1.5}, TypeError, "row_group_size=1.5: expected a whole number of rows"),
     ({"bloom_filters": "hwid"}, TypeError, "bloom_filters='hwid': expected a list of names, such as ['hwid']"),
@@ -184,7 +185,7 @@ def test_a_source_of_a_wrong_kind_says_what_a_source_is() -> None:
 
 
 def test_each_option_is_explained_where_help_shows_it() -> None:
-    ours = {"compression", "row_group_size", "bloom_filters", "rejects", "on_damage"}
+    ours = {"compression", "row_group_size", "bloom_filters", "rejects", "on_damage", "threads"}
     assert {*CONVERT_DEFAULTS} - {*READ_DEFAULTS} == ours
     for function, names in ((trackparse.open_log, {*READ_DEFAULTS}), (trackparse.convert_log, ours)):
         assert {*re.findall(r"^    - ``(\w+)``: ", function.__doc__ or "", re.MULTILINE)} == names

@@ -9,6 +9,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from collections.abc import Iterator
@@ -562,6 +563,86 @@ def test_a_pyarrow_that_writes_no_bloom_filters_is_named(
     assert not dest.exists()
 
 
+class TestThreads:
+    @pytest.fixture
+    def archive(self, tmp_path: Path) -> Path:
+        """A log of several members, each of some row groups of 900 rows."""
+        rows = b"".join(line(b'{"n":%d}' % n, hwid=b"%032x" % (n * 0x9E3779B97F4A7C15)) for n in range(2000))
+        (tmp_path / "log.zip").write_bytes(python_zip({f"{name}.csv": H8 + rows for name in "abc"}))
+        return tmp_path / "log.zip"
+
+    @pytest.mark.parametrize("threads", [1, 2, 3, 4, 99])
+    def test_the_file_does_not_depend_on_their_number(
+        self, threads: int, archive: Path, dest: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        trackparse.convert_log(archive, dest, row_group_size=900)
+        before = dest.read_bytes()
+        monkeypatch.setattr("trackparse.archive.readahead._cores", lambda: 4)
+        trackparse.convert_log(archive, dest, row_group_size=900, block_size=9973, threads=threads)
+        assert dest.read_bytes() == before
+
+    @pytest.mark.parametrize(
+        ("threads", "inflating", "reads_here", "writes_here"),
+        [(1, 0, True, True), (2, 0, True, False), (3, 1, False, False), (4, 2, False, False), (None, 2, False, False)],
+    )
+    def test_there_are_no_more_of_them(
+        self,
+        threads: int | None,
+        inflating: int,
+        reads_here: bool,
+        writes_here: bool,
+        archive: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr("trackparse.archive.readahead._cores", lambda: 4)
+        here = threading.get_ident()
+        found: list[int] = []
+        packed = archive.read_bytes()
+
+        def looked(progress: trackparse.Progress) -> None:
+            found.append(sum(thread.name == "trackparse-inflate" for thread in threading.enumerate()))
+
+        class Watched(io.BytesIO):
+            def __init__(self, content: bytes = b"") -> None:
+                super().__init__(content)
+                self.users: list[bool] = []  # whether it was used by the thread of the caller
+
+            def read(self, size: int | None = -1) -> bytes:
+                self.users.append(threading.get_ident() == here)
+                return super().read(size)
+
+            def write(self, data: Any) -> int:
+                self.users.append(threading.get_ident() == here)
+                return super().write(data)
+
+        source, dest = Watched(packed), Watched()
+        options: Any = {"threads": threads, "row_group_size": 900, "block_size": 2000, "progress": looked}
+        trackparse.convert_log(source, dest, **options)
+        assert source.users[-1] == reads_here
+        assert all(dest.users) == writes_here
+        assert max(found) == inflating
+
+    def test_several_logs_in_one_file_need_no_more(
+        self, archive: Path, dest: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        started: list[str] = []
+        start = threading.Thread.start
+
+        def noted(thread: threading.Thread) -> None:
+            started.append(thread.name)
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", noted)
+        other = archive.with_name("other.zip")
+        other.write_bytes(archive.read_bytes())
+        (report,) = trackparse.convert_logs([archive, other], dest, threads=1, row_group_size=900)
+        assert (report.error, report.records) == (None, 12_000)
+        (report,) = trackparse.convert_logs(archive, dest.parent / "lake", threads=1, partition_by=["status"])
+        assert (report.error, report.records) == (None, 6000)
+        # Names of files are changed by a thread that no signal interrupts; the caller waits for it.
+        assert {*started} == {"trackparse-files"}
+
+
 def test_the_same_log_gives_the_same_bytes(tmp_path: Path, dest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the blocks, the pieces and the threads; test_convert_logs has the same of processes."""
     # Codes and payloads repeat, devices do not: whether a column does is decided by the first rows of a row group.
@@ -576,6 +657,9 @@ def test_the_same_log_gives_the_same_bytes(tmp_path: Path, dest: Path, monkeypat
     for block_size in (9973, 1 << 16):
         trackparse.convert_log(log, dest, block_size=block_size, **options)
         assert dest.read_bytes() == first, block_size
+    for threads in (1, 2):
+        trackparse.convert_log(log, dest, threads=threads, **options)
+        assert dest.read_bytes() == first, threads
     packed = log.read_bytes()
     trackparse.convert_log([packed], dest, **options)
     named_stream = dest.read_bytes()

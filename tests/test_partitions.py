@@ -13,6 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import pytest
 
@@ -224,6 +225,16 @@ class TestMemory:
         assert isinstance(report.error, trackparse.RecordError)
         assert content(lake) == {}
 
+    @pytest.mark.parametrize("jobs", [1, 2])
+    def test_logs_that_failed_leave_no_folder(self, jobs: int, days: Path, lake: Path) -> None:
+        options: Any = {"partition_by": ("date",), "jobs": jobs, "on_error": "quarantine"}
+        reports = trackparse.convert_logs(days, lake, payload_columns={"date": "/x"}, **options)
+        assert all("a payload column has the name 'date'" in str(report.error) for report in reports)
+        assert [*lake.iterdir()] == []
+        (days / "a.csv").write_bytes(b"<html>")
+        trackparse.convert_logs(days, lake, **options)
+        assert (lake / "_trackparse/b.json").exists()
+
     def test_too_many_partitions_are_an_error(self, large: Path, lake: Path) -> None:
         limits = trackparse.Limits(max_partitions=20)
         (report,) = trackparse.convert_logs(large, lake, partition_by=("hwid",), limits=limits)
@@ -319,11 +330,11 @@ class TestRepeated:
         assert foreign.read_bytes() == b"mine"
         assert files(lake) == ["date=2021-04-01/a.parquet", "date=2021-04-02/b.parquet", "date=2021-04-03/b.parquet"]
         (lake / "_trackparse" / "a.json").write_bytes(b"mine")
-        (report,) = trackparse.convert_logs(days / "a.csv", lake, partition_by=("date",), existing="replace")
-        assert "a.json: not a list of the files of a log" in str(report.error)
-        (lake / "_trackparse" / "a.json").unlink()
+        (report,) = trackparse.convert_logs(days / "a.csv", lake, partition_by=("date",))
+        assert "a.json: not a list of the files of a log; convert the log again with existing=" in str(report.error)
         (report,) = trackparse.convert_logs(days / "a.csv", lake, partition_by=("date",), existing="replace")
         assert report.error is None
+        assert by_pyarrow(lake, ("date",)) == expected(days, ("date",))
         other = tmp_path / "other" / "a.csv"
         other.parent.mkdir()
         other.write_bytes(day(9))
@@ -332,6 +343,33 @@ class TestRepeated:
         (report,) = trackparse.convert_logs(days / "a.csv", lake, partition_by=("date",), existing="error")
         assert "converted before" in str(report.error)
         assert by_pyarrow(lake, ("date",)) == expected(days, ("date",))
+
+    def test_after_a_damaged_list_replace_leaves_no_row_twice(self, days: Path, lake: Path) -> None:
+        trackparse.convert_logs(days, lake, partition_by=("date",))
+        (lake / "_trackparse" / "a.json").write_bytes(b'{"whole": true')
+        change(days / "a.csv", day(2))
+        (report,) = trackparse.convert_logs(days / "a.csv", lake, partition_by=("date",), existing="replace")
+        assert report.error is None
+        assert not (lake / "date=2021-04-01/a.parquet").exists()
+        assert by_pyarrow(lake, ("date",)) == expected(days, ("date",))
+        assert json.loads((lake / "_trackparse/a.json").read_bytes())["whole"]
+
+    @pytest.mark.parametrize("existing", ["skip", "replace"])
+    def test_one_log_is_not_in_one_file_and_in_partitions_of_a_folder(
+        self, existing: Any, days: Path, lake: Path, tmp_path: Path
+    ) -> None:
+        trackparse.convert_logs(days / "a.csv", lake)
+        reports = trackparse.convert_logs(days, lake, partition_by=("date",), existing=existing)
+        assert "lake/a.parquet: a log of this name was converted to this one file" in str(reports[0].error)
+        assert reports[1].error is None
+        reports = trackparse.convert_logs(days, lake, existing=existing)
+        assert "_trackparse/b.json: a log of this name was converted to partitions" in str(reports[1].error)
+        assert files(lake) == ["a.parquet", "date=2021-04-02/b.parquet", "date=2021-04-03/b.parquet"]
+        store = pafs.SubTreeFileSystem(str(tmp_path), pafs.LocalFileSystem())
+        (report,) = trackparse.convert_logs("days/b.csv", "lake", filesystem=store)
+        assert "lake/_trackparse/b.json: a log of this name" in str(report.error)
+        (report,) = trackparse.convert_logs("days/b.csv", "b.parquet", filesystem=store)
+        assert report.error is None
 
 
 class TestBad:
@@ -369,7 +407,7 @@ class TestBad:
         assert (report.error, files(lake)) == (None, ["date=2021-04-20/own.parquet"])
         with_payload: Any = {"payload_columns": {"appCode": "/app"}, "columns": ["hwid"]}
         (report,) = trackparse.convert_logs(log, lake, partition_by=("appCode",), existing="replace", **with_payload)
-        assert "a column 'appCode' of its own" in str(report.error)
+        assert "a payload column has the name 'appCode', too; give it another name" in str(report.error)
         (report,) = trackparse.convert_logs(log, lake, partition_by=("hwid",), existing="replace", columns=["hwid"])
         assert "no column is left for the files" in str(report.error)
 

@@ -165,6 +165,10 @@ def test_logs_of_a_folder_that_were_converted_before_are_left_out(bucket: Bucket
     command = ("convert", bucket.url("in/"), "--to", bucket.url("out/"), "--existing", "skip")
     good(*command)
     assert "converted before" in good(*command).stdout
+    named = ("convert", bucket.url("in/1.zip"), *command[2:])
+    assert "converted before" in good(*named).stdout
+    assert "converted before" not in good(*named[:-2]).stdout
+    assert "no/such.zip" in failed(1, "convert", bucket.url("no/such.zip"), *command[2:])
     bucket.put("in/2.zip", small)
     assert "out/2.parquet: 500 rows" in good(*command).stdout
 
@@ -890,6 +894,19 @@ def test_stats_of_a_partition_in_a_store_has_the_value_of_its_folder(bucket: Buc
         told = good("stats", f"{report.files[0]}?{query}", *words, "--json").stdout
         assert json.loads(told)["records"] == 1
     assert [group["value"] for group in json.loads(told)["groups"]] == ["a:b%"]
+
+
+def test_stats_of_a_folder_of_a_store_count_its_parquet_files(bucket: Bucket, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.csv").write_bytes(H8 + line() * 2 + line(app=b"A-2"))
+    (tmp_path / "b.csv").write_bytes(H8 + line() + b"x\n")
+    trackparse.convert_logs(tmp_path, bucket.url("lake"), partition_by=("appCode",), on_error="quarantine")
+    bucket.put("lake/old.rejects.parquet", b"passed over")
+    bucket.put("lake/_part/day.parquet", b"passed over")
+    assert json.loads(good("stats", bucket.url("lake/"), "--json").stdout)["records"] == 4
+    bucket.put("lake/day.csv", H8 + line())
+    assert "has logs and Parquet files" in failed(2, "stats", bucket.url("lake/"))
+    assert "no log is there" in failed(1, "stats", bucket.url("nothing/"))
 
 
 def test_partitions_are_written_anywhere(kind: Kind, tmp_path: Path) -> None:

@@ -423,6 +423,9 @@ def _uninterrupted(work: Callable[[], object]) -> None:
 
 def _place(path: Path) -> Path:
     """The file to replace, with links followed; OSError if there is something else than a file."""
+    if not os.path.lexists(path):
+        # Not resolved, for it takes a while where there are thousands of files: its folder stays the same.
+        return path.absolute()
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a directory: name the file to write")
     if path.exists() and not path.is_file():
@@ -491,7 +494,7 @@ def _remove_unlocked(path: Path, inode: int) -> None:
 
 def _is_local(folder: Path) -> bool:
     """Whether the folder is on a file system that no other machine writes to."""
-    wanted = os.fsencode(folder)
+    wanted = os.fsencode(os.path.realpath(folder))
     found = longest = b""
     with open("/proc/self/mountinfo", "rb") as mounts:  # noqa: PTH123 - an OSError where there is none
         for line in mounts:

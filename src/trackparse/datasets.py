@@ -8,6 +8,7 @@ from typing import Final, TypeAlias, Unpack
 
 import pyarrow as pa
 
+from trackparse.archive.readahead import INFLATING_MOST
 from trackparse.columns.builder import ColumnBuilder, with_last_dictionaries
 from trackparse.columns.filters import Selection
 from trackparse.columns.payload import PayloadBuilder, PayloadColumns
@@ -96,19 +97,7 @@ class LogDataset:
         ...     table = log.read_all()
         ...     print(log.rejects["member"], log.damage)
         """
-        if "filesystem" in options:
-            raise OptionError("filesystem: it goes with the sources: give it to trackparse.dataset")
-        asked = self
-        if options:
-            asked = LogDataset(self._logs, dataset_options({**self._options, **options}))
-            if not _ABOUT_COLUMNS & options.keys():
-                asked._found = self._found
-        if asked._found is None and asked._options["columns"] is not None:
-            asked._found = asked._look()
-        log = asked._reader(asked._logs, read_part(asked._options), asked._found)
-        if asked._found is None:
-            asked._found = [name for name in log.builder.names if name not in COLUMNS]
-        return log
+        return open_all(self, options)
 
     def get_fragments(self) -> Iterator[LogDataset]:
         """A dataset for each log, all with the schema of this one: for an engine that reads logs side by side.
@@ -224,8 +213,15 @@ class LogDataset:
         except (TrackparseError, OSError, ImportError) as error:
             yield html_line(f"{type(error).__name__}: {error}")
 
-    def _reader(self, logs: Sequence[Log], options: ReadOptions, found: Sequence[str] | None = None) -> LogReader:
-        return LogReader(logs, options, alone=False, found=found, keep_damaged=self._options["on_damage"] == "keep")
+    def _reader(
+        self,
+        logs: Sequence[Log],
+        options: ReadOptions,
+        found: Sequence[str] | None = None,
+        inflating: int = INFLATING_MOST,
+    ) -> LogReader:
+        keep_damaged = self._options["on_damage"] == "keep"
+        return LogReader(logs, options, alone=False, found=found, keep_damaged=keep_damaged, inflating=inflating)
 
     def _look(self) -> list[str]:
         """The columns that the logs have besides the known ones, as far as the schema needs them."""
@@ -259,6 +255,23 @@ class LogDataset:
             known = (*COLUMNS, *sorted(found - {*COLUMNS, LOG}), LOG)
             raise OptionError(f"no column {missing[0]!r} in {where}{suggestion(missing[0], known)}")
         return sorted(found - {*COLUMNS})
+
+
+def open_all(logs: LogDataset, options: DatasetOptions, inflating: int = INFLATING_MOST) -> LogReader:
+    """As ``logs.open``; ``inflating`` is that of ``LogReader``."""
+    if "filesystem" in options:
+        raise OptionError("filesystem: it goes with the sources: give it to trackparse.dataset")
+    asked = logs
+    if options:
+        asked = LogDataset(logs._logs, dataset_options({**logs._options, **options}))
+        if not _ABOUT_COLUMNS & options.keys():
+            asked._found = logs._found
+    if asked._found is None and asked._options["columns"] is not None:
+        asked._found = asked._look()
+    log = asked._reader(asked._logs, read_part(asked._options), asked._found, inflating)
+    if asked._found is None:
+        asked._found = [name for name in log.builder.names if name not in COLUMNS]
+    return log
 
 
 class _EnoughError(Exception):

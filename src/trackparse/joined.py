@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from trackparse.archive.opening import open_archive
-from trackparse.archive.readahead import ClosedError, ReadAhead
+from trackparse.archive.opening import Archive, open_archive
+from trackparse.archive.readahead import INFLATING_MOST, ClosedError, ReadAhead, ReadHere
 from trackparse.errors import ArchiveError, HeaderError, TrackparseError
 from trackparse.options import ReadOptions
 from trackparse.progress import Progress, reporter
@@ -41,20 +41,25 @@ class JoinedLogs:
         *,
         alone: bool,
         keep_damaged: bool,
+        inflating: int = INFLATING_MOST,
     ) -> None:
-        """``alone``: there is one log, and its name has no place in its records."""
+        """``alone``: there is one log, and its name has no place in its records.
+
+        ``inflating``: how many threads inflate, at most; 0: the one that reads.
+        """
         self._logs = logs
         self._options = options
         self._on_rejects = on_rejects
         self._alone = alone
         self._keep = keep_damaged
+        self._inflating = inflating
         self._in_column = not alone and LOG in (options["columns"] or ())
         sizes = [log.size for log in logs]
         self._size = None if None in sizes else sum(size for size in sizes if size is not None)
         self._reporter = reporter(options["progress"])
         self._start = time.monotonic()
         self._closed = False
-        self._aheads: list[ReadAhead] = []  # of the log that is read, and of the next one once it is begun
+        self._aheads: list[ReadAhead | ReadHere] = []  # of the log that is read, and of the next one once it is begun
         self._stream: SegmentStream | None = None
         self.damage: list[ArchiveError | HeaderError] = []
         self.first_columns: tuple[str, ...] = ()  # of the first header of all
@@ -87,7 +92,7 @@ class JoinedLogs:
             self._end_report()
 
     def _groups(self) -> Iterator[list[Segment]]:
-        begun: tuple[Source, ReadAhead] | None = None
+        begun: tuple[Source, ReadAhead | ReadHere] | None = None
         for number, log in enumerate(self._logs):
             source, ahead = begun or self._begin(log)
             begun = None
@@ -122,11 +127,11 @@ class JoinedLogs:
         if self._reporter is not None:
             self._reporter.close()
 
-    def _begin(self, log: Log) -> tuple[Source, ReadAhead]:
+    def _begin(self, log: Log) -> tuple[Source, ReadAhead | ReadHere]:
         source = log.open()
         try:
             archive = open_archive(source, self._options["limits"], self._options["members"])
-            ahead = ReadAhead(archive, self._options["block_size"])
+            ahead = self._ahead_of(archive)
         except BaseException:
             source.close()
             raise
@@ -136,12 +141,17 @@ class JoinedLogs:
             raise ClosedError(f"{log.name}: the log is closed: open it again")
         return source, ahead
 
-    def _begin_early(self, log: Log) -> tuple[Source, ReadAhead] | None:
+    def _ahead_of(self, archive: Archive) -> ReadAhead | ReadHere:
+        size = self._options["block_size"]
+        return ReadAhead(archive, size, threads=self._inflating) if self._inflating else ReadHere(archive, size)
+
+    def _begin_early(self, log: Log) -> tuple[Source, ReadAhead | ReadHere] | None:
         """The log, whose thread runs already. None if that cannot be: why not is told when its turn comes."""
         ahead = None
         try:
             source, ahead = self._begin(log)
-            ahead.start()
+            if isinstance(ahead, ReadAhead):
+                ahead.start()
         except Exception:
             if ahead is not None:
                 self._aheads.remove(ahead)
@@ -149,7 +159,7 @@ class JoinedLogs:
             return None
         return source, ahead
 
-    def _stream_of(self, number: int, source: Source, ahead: ReadAhead, indexer: Indexer) -> SegmentStream:
+    def _stream_of(self, number: int, source: Source, ahead: ReadAhead | ReadHere, indexer: Indexer) -> SegmentStream:
         log = self._logs[number]
         others = None if self._size is None or log.size is None else self._size - log.size
         among = None if self._alone else Among(log.name, self._in_column, self.stats, others)

@@ -96,6 +96,7 @@ class ConvertOptions(ReadOptions, total=False):
     bloom_filters: Iterable[str]
     rejects: str | os.PathLike[str] | None
     on_damage: OnDamage
+    threads: int | None
 
 
 READ_DEFAULTS: Final[ReadOptions] = {
@@ -121,6 +122,7 @@ CONVERT_DEFAULTS: Final[ConvertOptions] = {
     "bloom_filters": (),
     "rejects": None,
     "on_damage": "raise",
+    "threads": None,
 }
 # What each check takes: the name of an option and the value given. It returns the value to use.
 _Check: TypeAlias = Callable[[str, Any], Any]
@@ -216,6 +218,7 @@ _CHECKS: Final[Mapping[str, _Check]] = {
     "bloom_filters": _names,
     "rejects": _of_kind((str, os.PathLike), "a path or a URL"),
     "on_damage": _one_of(*get_args(OnDamage)),
+    "threads": _whole_number("threads"),
 }
 
 

@@ -12,6 +12,7 @@ from typing import Final, NoReturn, TypeVar, Unpack
 
 import pyarrow as pa
 
+from trackparse.archive.readahead import INFLATING_MOST
 from trackparse.columns.builder import ColumnBuilder, with_last_dictionaries
 from trackparse.columns.payload import PayloadBuilder
 from trackparse.display import html_line, html_page
@@ -69,11 +70,13 @@ class LogReader:
         alone: bool = True,
         found: Sequence[str] | None = None,
         keep_damaged: bool = False,
+        inflating: int = INFLATING_MOST,
     ) -> None:
         """Open logs, as ``open_log`` and ``dataset`` say; ``options`` are complete.
 
         alone: it is one log, whose name has no place in its records. found: what other columns there are than the
         known ones; None to take those of the first header. keep_damaged: go on with the next log behind a damaged one.
+        inflating: how many threads inflate, at most; 0: the one that reads, and then only one may use this reader.
         """
         limits = options["limits"]
         self.name: str = logs[0].name + (f" and {len(logs) - 1} more" if len(logs) > 1 else "")
@@ -93,7 +96,7 @@ class LogReader:
         self._cells_most = _CELLS_A_BYTE * options["block_size"]
         self._parts: list[list[Segment]] = []  # of the batches that are left of what was read
         # It holds no reference to the reader: a reader that is dropped must end at once.
-        self._logs = JoinedLogs(logs, options, on_rejects, alone=alone, keep_damaged=keep_damaged)
+        self._logs = JoinedLogs(logs, options, on_rejects, alone=alone, keep_damaged=keep_damaged, inflating=inflating)
         self._groups = self._logs.groups()
         where = options["where"]
         self._where = where if where and where.columns else None  # a filter without a condition is no filter

@@ -1,4 +1,6 @@
-"""Inflates a few blocks ahead, on threads of its own. Knows members and blocks, not what is in them."""
+"""Inflates a few blocks ahead, on threads of its own, or in that of the caller. Knows members and blocks, not what is
+in them.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
@@ -25,6 +27,8 @@ _SIGNAL_WAIT: Final = 0.25  # seconds after which a waiting consumer looks for s
 
 _T = TypeVar("_T")
 
+# Threads that inflate, for one consumer: parsing takes about half the time of inflating.
+INFLATING_MOST: Final = 2
 # How far each of two threads is ahead: this many items, and no more bytes than this. With 4 items they gain nothing.
 _SIDE_BY_SIDE_ITEMS: Final = 20
 _SIDE_BY_SIDE_BYTES: Final = 20 << 20
@@ -85,10 +89,11 @@ class _Shared:
     collector interrupts.
     """
 
-    def __init__(self, archive: Archive, block_size: int, depth: int) -> None:
+    def __init__(self, archive: Archive, block_size: int, depth: int, threads: int) -> None:
         self.archive = archive
         self.block_size = block_size
         self.depth = depth
+        self.threads_most = min(threads, _cores())
         self.lanes: list[_Lane] = []
         self.threads: list[threading.Thread] = []
         self.pid = 0  # process of the threads
@@ -117,7 +122,7 @@ class _Shared:
             raise
 
     def closed(self) -> ClosedError:
-        return ClosedError(f"{self.archive.source.name}: the log is closed: open it again")
+        return _closed_error(self.archive)
 
     def stop(self, wait: float) -> None:
         """End the threads, then close the archive; after ``wait`` seconds they are left to do both by themselves."""
@@ -175,7 +180,7 @@ class _Shared:
             self.order.put(lane)
             if member.independent:
                 self._all_taken = not member.others
-                if member.others and len(self.lanes) < _lanes_most() and not self.stopped:
+                if member.others and len(self.lanes) < self.threads_most and not self.stopped:
                     with suppress(RuntimeError):  # there are too many threads, or the interpreter ends
                         self._go_side_by_side(lane)
             return member
@@ -213,13 +218,13 @@ class ReadAhead:
     """Iterates over ``MemberStart``, blocks, ``MemberEnd`` or ``MemberDamaged``, and so on for each member.
 
     An error of the archive is raised behind the items before it. Members that are independent of each other are
-    inflated by two threads, and handed out in their order all the same. The threads start with ``start``, or with the
-    first item. They end with the last one, with ``close``, or when the ReadAhead is dropped, and the last one closes
-    the archive. After ``close``, asking for an item is a ClosedError.
+    inflated by two ``threads``, and handed out in their order all the same. The threads start with ``start``, or with
+    the first item. They end with the last one, with ``close``, or when the ReadAhead is dropped, and the last one
+    closes the archive. After ``close``, asking for an item is a ClosedError.
     """
 
-    def __init__(self, archive: Archive, block_size: int, depth: int = 4) -> None:
-        self._shared = _Shared(archive, block_size, depth)
+    def __init__(self, archive: Archive, block_size: int, depth: int = 4, threads: int = INFLATING_MOST) -> None:
+        self._shared = _Shared(archive, block_size, depth, threads)
         self._lane: _Lane | None = None  # that of the member that is being handed out
         self._done = self._closed = False
         self._stop = weakref.finalize(self, self._shared.stop, _DROP_WAIT)
@@ -303,6 +308,10 @@ class ReadAhead:
             raise MemoryError(f"{shared.archive.source.name}: {error}") from None
 
 
+def _closed_error(archive: Archive) -> ClosedError:
+    return ClosedError(f"{archive.source.name}: the log is closed: open it again")
+
+
 def _wait_for(queue: SimpleQueue[_T]) -> _T:
     while True:
         try:
@@ -312,10 +321,8 @@ def _wait_for(queue: SimpleQueue[_T]) -> _T:
             continue
 
 
-def _lanes_most() -> int:
-    """Threads that inflate, for one consumer: parsing takes about half the time of inflating."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(2, cores)
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 _kept = 0  # bytes that were asked for
@@ -335,7 +342,46 @@ def _keep_freed_memory(size: int) -> None:
         bytes(size)
 
 
-def items_of(archive: Archive, block_size: int) -> Iterator[Item]:
+class ReadHere:
+    """Hands out what a ``ReadAhead`` does, inflated when it is asked for by the thread that asks: only one may ask.
+
+    After its last item, after an error and with ``close`` the archive is closed.
+    """
+
+    ended = False  # there is no thread that could begin with something else
+
+    def __init__(self, archive: Archive, block_size: int) -> None:
+        self._archive = archive
+        self._items = items_of(archive, block_size)
+        self._closed = False
+        _keep_freed_memory(_KEPT_BLOCKS * block_size)
+
+    @property
+    def left_out(self) -> int:
+        """As that of ``ReadAhead``."""
+        return self._archive.left_out
+
+    def __iter__(self) -> ReadHere:
+        return self
+
+    def __next__(self) -> Item:
+        if self._closed:
+            raise _closed_error(self._archive)
+        try:
+            return next(self._items)
+        except BaseException:
+            # The consumer may remove the file now.
+            self._archive.close()
+            raise
+
+    def close(self, wait: float | None = None) -> None:
+        """Close the archive; twice does no harm. Nothing is waited for."""
+        self._closed = True
+        self._items.close()
+        self._archive.close()
+
+
+def items_of(archive: Archive, block_size: int) -> Generator[Item]:
     """What a ``ReadAhead`` hands out, inflated when it is asked for, in the thread that asks."""
     for member in archive:
         yield from _items_of(member, block_size)

@@ -89,6 +89,12 @@ def _partition_names(ctx: click.Context, param: click.Parameter, value: str | No
     show_default=True,
     help="What to do if the Parquet file exists. skip: leave out what was converted before, with the same options.",
 )
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Threads that work for one log at once, at most, 1 to 4. [default: as many as help; fewer with --jobs]",
+)
 @columns_option
 @payload_option
 @filter_options
@@ -146,7 +152,7 @@ def convert(
       curl -sL "$LINK" | trackparse convert - -o tracking_log.parquet
       trackparse convert s3://push-logs/2021-04-20.zip --to s3://lake/push
     """
-    inputs = inputs_of(logs)
+    inputs = inputs_of(logs, sized=True)
     if rejects is not None and (strict or (len(inputs) > 1 and output is None)):
         raise click.UsageError("--rejects is for one file, and not for --strict, which writes no rejects")
     if output is not None and directory is not None:

@@ -104,12 +104,15 @@ class Input:
             yield self.text
 
 
-def inputs_of(texts: Sequence[str]) -> list[Input]:
-    """The logs that were named, each once. A folder becomes its logs, a glob the files that it matches."""
+def inputs_of(texts: Sequence[str], *, sized: bool = False) -> list[Input]:
+    """The logs that were named, each once. A folder becomes its logs, a glob the files that it matches.
+
+    ``sized``: a store is asked for the size and the time of a log that is named alone, too.
+    """
     found: dict[str, Input] = {}
     for text in texts:
         if scheme_of(text) in STORES and not (text and Path(text).is_dir()):
-            logs = _stored(text)
+            logs = _stored(text, sized)
         else:
             logs = [Input(one) for one in _globbed(text)]
         for log in logs:
@@ -130,11 +133,11 @@ def _globbed(text: str) -> list[str]:
     return files
 
 
-def _stored(url: str) -> list[Input]:
+def _stored(url: str, sized: bool) -> list[Input]:
     """The logs that a URL of a store stands for: a folder need not end with a slash."""
     base = url.partition("?")[0]
     is_many = glob.has_magic(base) or base.endswith("/")
-    if not is_many and is_log(base):
+    if not (is_many or sized) and is_log(base):
         return [Input(url)]
     try:
         return [Input(log.place, (log.size, log.time)) for log in logs_of(url) if log.place is not None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
@@ -23,10 +24,12 @@ if TYPE_CHECKING:
 _BATCH_ROWS: Final = 1 << 14
 _NEEDED: Final = ("timestamp", "status")
 _REJECTS: Final = ".rejects.parquet"
+_HIDDEN: Final = (".", "_", "~")
 
 
 def files_of(texts: Sequence[str]) -> list[Input]:
-    """The logs and Parquet files that were named. A folder becomes its logs, or its Parquet files if it has no logs.
+    """The logs and Parquet files that were named. A folder becomes its logs, or its Parquet files if it has no logs; in
+    a store it is one by the slash at its end.
 
     Files of rejects are left out, unless they are named one by one.
 
@@ -34,7 +37,11 @@ def files_of(texts: Sequence[str]) -> list[Input]:
     """
     found: dict[Input, None] = {}
     for text in texts:
-        tables = _tables_in(Path(text)) if text and Path(text).is_dir() else []
+        if text and Path(text).is_dir():
+            tables = _tables_in(Path(text))
+        else:
+            is_folder = scheme_of(text) in STORES and text.partition("?")[0].endswith("/")
+            tables = _stored_tables(text) if is_folder else []
         try:
             logs = inputs_of([text])
         except FileNotFoundError:
@@ -47,18 +54,35 @@ def files_of(texts: Sequence[str]) -> list[Input]:
                 f"'{Path(text) / '*.parquet'}'"
             )
         logs = [log for log in logs if log.text == text or not log.text.endswith(_REJECTS)]
-        found.update(dict.fromkeys(logs or map(Input, tables)))
+        found.update(dict.fromkeys(logs or tables))
     return [*found]
 
 
-def _tables_in(folder: Path) -> list[str]:
+def _tables_in(folder: Path) -> list[Input]:
     """The Parquet files in a folder and below it, but for rejects, and for names that mean a hidden file."""
-    names = (path for path in folder.rglob("*.parquet") if not path.name.endswith(_REJECTS))
-    return sorted(str(path) for path in names if not _is_hidden(path.relative_to(folder)))
+    names = (path for path in folder.rglob("*.parquet") if _is_records(path.name))
+    return [Input(name) for name in sorted(str(path) for path in names if not _is_hidden(path.relative_to(folder)))]
+
+
+def _stored_tables(url: str) -> list[Input]:
+    """As ``_tables_in``, of a folder in a store."""
+    from trackparse.sources.filesystem import listed, resolve
+
+    try:
+        return [
+            Input(name, (size, time))
+            for name, size, time in sorted(listed(url, *resolve(url), _is_records, _HIDDEN), key=itemgetter(0))
+        ]
+    except FileNotFoundError:
+        return []
+
+
+def _is_records(name: str) -> bool:
+    return name.endswith(".parquet") and not name.endswith(_REJECTS)
 
 
 def _is_hidden(path: Path) -> bool:
-    return any(part.startswith((".", "_", "~")) for part in path.parts)
+    return any(part.startswith(_HIDDEN) for part in path.parts)
 
 
 def is_table(file: Input) -> bool:

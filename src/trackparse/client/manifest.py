@@ -41,6 +41,7 @@ class Manifest:
     def __init__(self, folder: PathOrUrl, filesystem: Any) -> None:
         self._file = in_folder(folder, MANIFEST)
         self._filesystem = filesystem
+        self._told = False  # that it is damaged
 
     def read(self) -> dict[datetime.date, Fetched]:
         """What is noted of each day: nothing, with a warning, if it is damaged. OSError if it cannot be read."""
@@ -57,11 +58,14 @@ class Manifest:
                 for day, noted in json.loads(data)["days"].items()
             }
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-            logger.warning(
-                "%s: the manifest is damaged (%s): it is written anew, and days that are not final are fetched again",
-                shown(self._file),
-                one_line(str(error)),
-            )
+            if not self._told:
+                self._told = True
+                logger.warning(
+                    "%s: the manifest is damaged (%s): it is written anew, and days that are not final are fetched "
+                    "again",
+                    shown(self._file),
+                    one_line(str(error)),
+                )
             return {}
 
     def note(self, day: datetime.date, fetched: Fetched) -> None:

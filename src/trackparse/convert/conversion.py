@@ -16,21 +16,32 @@ from typing import IO, Any, Final, Protocol, TypeAlias, Unpack
 
 import pyarrow as pa
 
+from trackparse.archive.readahead import INFLATING_MOST
 from trackparse.atomic import all_or_none, identity, is_read_here, kept
 from trackparse.columns.builder import ColumnBuilder
 from trackparse.convert.parquet import ParquetSink
 from trackparse.convert.places import LocalPlace, Place, is_source, place_of
-from trackparse.datasets import LogDataset
+from trackparse.datasets import LogDataset, open_all
 from trackparse.display import counted, html_details, html_line, html_page, html_table
 from trackparse.errors import ArchiveError, HeaderError, OptionError, printable
 from trackparse.notebook import rejects_html
-from trackparse.options import ConvertOptions, Destination, LogSource, OnDamage, convert_options, read_part
-from trackparse.reader import LogReader, open_log
+from trackparse.options import (
+    ConvertOptions,
+    Destination,
+    LogSource,
+    OnDamage,
+    convert_options,
+    read_options,
+    read_part,
+)
+from trackparse.reader import LogReader
 from trackparse.records.segments import Segment
 from trackparse.records.stream import Stats
 from trackparse.rejects.files import check_old_rejects, check_rejects_name, rejects_writer
 from trackparse.rejects.kept import SCHEMA
+from trackparse.sources.listing import Log
 from trackparse.sources.opening import open_anywhere
+from trackparse.sources.source import Source
 from trackparse.sources.urls import name_of
 from trackparse.version import __version__
 
@@ -212,6 +223,12 @@ def convert_log(source: LogSource, dest: Destination, **options: Unpack[ConvertO
     - ``rejects``: path or URL of a file for the bad records, ``*.parquet`` or ``*.jsonl``. For
       ``on_error="quarantine"`` only. Bad records are written as they come, and ``read_rejects`` reads them. With no
       rejects no file is written, and an old one is deleted.
+    - ``threads``: how many threads work for the log at once, at most. 1: everything is done in the thread of the
+      caller, one thing after the other, which takes least of the processor: for whoever converts many logs side by
+      side. 2: another thread encodes and writes row groups; 3: a third one inflates; 4: a fourth one inflates, too,
+      where an archive has several members; more than 4 is as 4. Default: None, as 4. A row group is encoded by one
+      thread: pyarrow offers no other way. The file is the same, whatever the number. Threads that only wait, for a
+      deadline or for a file to be renamed, and those of pyarrow's file systems are not counted.
     - ``on_damage``: what to do about a damaged archive. ``"raise"`` (default): raise its ``ArchiveError``. ``"keep"``:
       keep all records that could be read: those before the damage, and those of the other members. The report then has
       the error as ``damage``, and the metadata of the file has it as ``trackparse.partial``. Other errors are raised,
@@ -242,7 +259,7 @@ def convert(
     more_metadata: Mapping[str, str],
     *,
     check_at_the_end: Callable[[str], object] = lambda digest: None,
-    open_reader: Callable[..., Reader] = open_log,
+    open_reader: Callable[..., Reader] | None = None,
     new_sink: NewSink | None = None,
     what: str = "log",
 ) -> ConversionReport:
@@ -252,7 +269,7 @@ def convert(
 
     ``check_at_the_end`` is called with the SHA-256 of the rejects, empty if there are none, before any file has its
     name. It may raise an error, in which case no file is written. ``open_reader`` is called with the opened source and
-    the options of reading; ``what`` is how messages call that.
+    the options of reading, where that is no log; ``what`` is how messages call it.
     """
     filesystem = asked["filesystem"]
     output = place_of(dest, filesystem)
@@ -267,15 +284,19 @@ def convert(
     with ExitStack() as opened:
         unread = opened.enter_context(ExitStack())
         new_reader: Callable[..., Reader]
+        inflating = _inflating(asked["threads"])
         if isinstance(source, LogDataset):
-            name, new_reader = name_of_all(source.files), partial(_open_all, source, asked["on_damage"])
+            name, new_reader = name_of_all(source.files), partial(_open_all, source, asked["on_damage"], inflating)
             opened.enter_context(kept(source.files))
         else:
             # Opened first: a log that is not there leaves nothing behind.
             log_source = open_anywhere(source, filesystem)
             opened.enter_context(kept([source]))
             unread.callback(log_source.close)
-            name, new_reader = log_source.name, partial(open_reader, log_source)
+            name, new_reader = (
+                log_source.name,
+                partial(open_reader or partial(_open_one, inflating=inflating), log_source),
+            )
         metadata = {"trackparse.version": __version__, "trackparse.source": printable(name), **more_metadata}
         opened.enter_context(all_or_none(outputs))
         with ExitStack() as written:
@@ -326,9 +347,19 @@ def name_of_all(names: Sequence[str]) -> str:
     return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
-def _open_all(logs: LogDataset, on_damage: OnDamage, **read: Any) -> LogReader:
+def _inflating(threads: int | None) -> int:
+    """How many of the threads inflate: what the caller's thread and the one that writes leave."""
+    return INFLATING_MOST if threads is None else max(0, threads - 2)
+
+
+def _open_one(source: Source, inflating: int, **read: Any) -> LogReader:
+    log = Log(source.name, lambda: source, None)
+    return LogReader([log], read_options(read), inflating=inflating)  # type: ignore[arg-type]
+
+
+def _open_all(logs: LogDataset, on_damage: OnDamage, inflating: int, **read: Any) -> LogReader:
     del read["filesystem"]  # the logs are named already
-    return logs.open(on_damage=on_damage, **read)
+    return open_all(logs, {"on_damage": on_damage, **read}, inflating)  # type: ignore[typeddict-item]
 
 
 class _Segments:

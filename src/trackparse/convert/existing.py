@@ -27,6 +27,7 @@ MADE_OF: Final = "trackparse.made_of"
 # Options that say nothing about what is in the file.
 _NOT_IN_FILE: Final = (
     *("on_rejects", "rejects", "progress", "limits", "block_size", "string_type", "dictionary", "filesystem"),
+    "threads",
 )
 
 

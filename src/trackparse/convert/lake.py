@@ -72,6 +72,11 @@ def file_list_of(data: bytes) -> FileList | None:
         return None
 
 
+def list_name(name: str) -> str:
+    """Where the list of the files of this name stands, from the folder on."""
+    return f"{OWN_FOLDER}/{PurePosixPath(name).with_suffix('.json')}"
+
+
 class Lake:
     """The partitions that one log is written to, in a folder that it shares with other logs.
 
@@ -82,11 +87,11 @@ class Lake:
         self.folder = folder
         self.name = name
         self.by = by
-        self.list_name = f"{OWN_FOLDER}/{PurePosixPath(name).with_suffix('.json')}"
+        self.list_name = list_name(name)
 
-    def old_list(self) -> FileList | None:
-        """The list of the files that this log, or another one of this name, made before. TrackparseError if the file
-        in its place is no such list.
+    def old_list(self, *, anew: bool = False) -> FileList | None:
+        """The list of the files that this log, or another one of this name, made before. If the file in its place is no
+        such list, it is made ``anew``, of the files of this name in all partitions; or it is a TrackparseError.
         """
         place = self.folder.place(self.list_name)
         file = place.open_old()
@@ -94,8 +99,15 @@ class Lake:
             return None
         with file:
             found = file_list_of(file.read())
+        if found is None and anew:
+            names = (name for name in self.folder.named(self.name) if "=" in name.partition("/")[0])
+            return FileList({}, dict.fromkeys(names, (-1, -1)), whole=False)
         if found is None:
-            raise TrackparseError(f"{place.name}: not a list of the files of a log", advice="move it away")
+            raise TrackparseError(
+                f"{place.name}: not a list of the files of a log",
+                advice="convert the log again with existing='replace'",
+                option="existing",
+            )
         return found
 
     def lost_or_changed(self, found: FileList) -> tuple[list[str], list[str]]:

@@ -41,9 +41,9 @@ def convert_logs(
     ``.csv.gz``. If ``dest`` is the name of a file, ``*.parquet``, all logs go into that one, as below.
 
     - ``jobs``: how many logs are converted at a time, at most, each in a process of its own. There are fewer where more
-      would take longer: one for each 16 MiB of packed logs, because a process takes time to start; and one for two
-      cores where all logs are larger than 4 MiB and not partitioned, because each keeps two cores busy. Default: 1, in
-      this process.
+      would take longer: one for each 16 MiB of packed logs or 64 small ones, because a process takes time to start; and
+      one for each core, unless logs or files are elsewhere than on this machine. Unless you name ``threads``, the
+      processes share the cores: with as many of them as cores, each has one thread. Default: 1, in this process.
     - ``partition_by``: names of columns whose values become folders, as Hive, Spark, DuckDB, Polars and pyarrow read
       them: with ``("date", "appCode")`` the records of ``day.zip`` go to ``date=2021-04-20/appCode=C90C0-0E786/
       day.parquet`` and so on, one file for each partition that the log has. ``"date"`` is made of the timestamp; the
@@ -78,8 +78,8 @@ def convert_logs(
     >>> reports = trackparse.convert_logs("days/", "lake/", jobs=2, on_error="quarantine")
     >>> [report.source for report in reports if report.error]
     []
-    >>> trackparse.convert_logs("days/", "lake/", partition_by=("date", "appCode"))[0].files[0]
-    PosixPath('lake/date=2021-04-20/appCode=67A9C-EB116/1.parquet')
+    >>> trackparse.convert_logs("days/", "apps/", partition_by=("date", "appCode"))[0].files[0]
+    PosixPath('apps/date=2021-04-20/appCode=67A9C-EB116/1.parquet')
     """
     asked = convert_options(options)
     for name, advice in _NOT_FOR_MANY.items():

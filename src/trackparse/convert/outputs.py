@@ -47,6 +47,14 @@ def in_folder(folder: PathOrUrl, name: str) -> PathOrUrl:
     return f"{base if base.endswith('://') else base.rstrip('/')}/{name}{mark}{query}"
 
 
+def beside(file: PathOrUrl, name: str) -> PathOrUrl:
+    """Another file in the folder of this one, by its name from the folder on."""
+    if isinstance(file, Path):
+        return file.parent / name
+    base, mark, query = file.partition("?") if scheme_of(file) else (file, "", "")
+    return in_folder(f"{base.rpartition('/')[0]}{mark}{query}", name)
+
+
 def with_suffix(file: PathOrUrl, suffix: str) -> PathOrUrl:
     """The file beside this one that has another suffix."""
     if isinstance(file, Path):

@@ -1,4 +1,4 @@
-"""Writes Parquet: row groups as they fill, each by a thread of its own while the next one is read."""
+"""Writes Parquet: row groups as they fill, by a thread of its own while the next one is read, or by the caller's."""
 
 from __future__ import annotations
 
@@ -76,30 +76,28 @@ class ParquetSink:
         self._groups = RowGroups(builder, options["row_group_size"])
         check_bloom_filters(options["bloom_filters"], builder.schema)
         self._file = _NewFile(output, options, metadata)
+        self._alone = options["threads"] == 1
         self._executor: ThreadPoolExecutor | None = None  # a log of one row group needs none
         self._writing: Future[None] | None = None  # the last row group that was handed over
 
     def write(self, segments: list[Segment]) -> None:
-        """Collect the records of these; a row group that is full is handed to the thread."""
+        """Collect the records of these; a row group that is full is written, or handed to the thread that does."""
         groups = self._groups
         while segments:
             if self._writing is not None and groups.crowded:
                 self._writing.result()
             segments = groups.add(segments)
             if groups.full:
-                self._hand_over()
+                _then_free_memory(self._write_here) if self._alone else self._hand_over()
 
     def close(self, metadata: Mapping[str, str]) -> None:
         """Write what is left, and end the file, with metadata that were not known before."""
-        if self._writing is None:
-            table = self._groups.take()
-            self._file.begin(table)
-            if len(table):
-                self._file.write([table])
-        else:
+        if self._writing is not None:
             if len(self._groups):
                 self._hand_over()
             self._writing.result()
+        elif len(self._groups) or not self._file.is_begun:
+            self._write_here()
         self._file.add_metadata(metadata)
         self._end()
 
@@ -115,6 +113,14 @@ class ParquetSink:
         # By the thread, too: after Ctrl-C a row group may still be under way.
         with self._executor:
             self._executor.submit(_then_free_memory, self._file.close).result()
+
+    def _write_here(self) -> None:
+        """Write what there is, in this thread."""
+        table = self._groups.take()
+        if not self._file.is_begun:
+            self._file.begin(table)
+        if len(table):
+            self._file.write([table])
 
     def _hand_over(self) -> None:
         """Give a full row group to the thread. Wait for the one before first: two are in memory, never three."""
@@ -151,6 +157,11 @@ class _NewFile:
         self._one_thread = threading.Lock()
         with name_errors_after(self._dest):
             self._sink = output.open()
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether ``begin`` was called."""
+        return self._writer is not None
 
     def begin(self, first: pa.Table) -> None:
         """Before all row groups. ``first`` is the first of them: it has the schema of all."""

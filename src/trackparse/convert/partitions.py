@@ -31,6 +31,9 @@ from trackparse.records.segments import Segment
 
 # Bytes of records in memory, with their tables. Days of ordinary size fit: they need no temporary file.
 HELD_BYTES: Final = 96 << 20
+# So many chunks fill that memory. Each costs objects for each partition and column; in larger ones the records of a
+# partition lie too far from each other.
+_CHUNKS: Final = 24
 # Files that get their names together. Each holds up to two open files, and some systems allow 256.
 _TOGETHER: Final = 96
 
@@ -84,6 +87,8 @@ class PartitionSink:
         self._made_of = made_of
         self._replace = replace
         self._partitioner = Partitioner(lake.by)
+        self._waiting: list[Segment] = []  # for a chunk, with the same columns
+        self._waiting_bytes = 0
         self._held: list[Chunk] = []
         self._held_bytes = 0
         self._opened = ExitStack()
@@ -98,24 +103,22 @@ class PartitionSink:
         """Collect the records of these."""
         for _, group in groupby((one for one in segments if one.records), lambda one: one.columns):
             alike = [*group]
-            codes = self._partitioner.codes(alike)
-            parts = len(self._partitioner)
-            if self._most is not None and parts > self._most:
-                raise LimitError(
-                    f"the log has more than {self._most} partitions by {', '.join(self._lake.by)}",
-                    advice="partition by columns with fewer values, or raise Limits.max_partitions",
-                    option="partition_by",
-                )
-            self._hold(sorted_by(alike, codes, parts))
+            if self._waiting and self._waiting[0].columns != alike[0].columns:
+                self._make_chunk()
+            self._waiting += alike
+            self._waiting_bytes += sum(one.record_bytes for one in alike)
+            if self._waiting_bytes * _CHUNKS > HELD_BYTES:
+                self._make_chunk()
         if self._held_bytes > HELD_BYTES:
             self._relieve()
 
     def close(self, metadata: Mapping[str, str]) -> None:
         """Write the files, each with these metadata, too, and then their list."""
+        self._make_chunk()
         if self._spilled is not None:
             self._relieve()
         parts = self._parts_by_file()
-        old = self._lake.old_list()
+        old = self._lake.old_list(anew=self._replace)
         before: Mapping[str, object] = {} if old is None else old.files
         self._check_others([name for name in parts if name not in before])
         # From here on a run that is killed leaves no file that is not in the list.
@@ -156,6 +159,22 @@ class PartitionSink:
                 opened.__exit__(*error)
 
     # ---- what happens inside ----------------------------------------------------------------------------
+
+    def _make_chunk(self) -> None:
+        """Hold the records that wait."""
+        if not self._waiting:
+            return
+        codes = self._partitioner.codes(self._waiting)
+        parts = len(self._partitioner)
+        if self._most is not None and parts > self._most:
+            raise LimitError(
+                f"the log has more than {self._most} partitions by {', '.join(self._lake.by)}",
+                advice="partition by columns with fewer values, or raise Limits.max_partitions",
+                option="partition_by",
+            )
+        chunk = sorted_by(self._waiting, codes, parts)
+        self._waiting, self._waiting_bytes = [], 0
+        self._hold(chunk)
 
     def _hold(self, chunk: Chunk) -> None:
         if self._main is not None and chunk.records_of(self._main_part):
@@ -247,8 +266,13 @@ class PartitionSink:
 def _without(builder: ColumnBuilder, by: Sequence[str]) -> ColumnBuilder:
     """A builder of the columns that stand in the files. OptionError if a partition would have the name of another."""
     for name in by:
-        own = name == DATE and name in builder.names
-        if own or name in (field.name for field in builder.payload.fields):
+        if name in (field.name for field in builder.payload.fields):
+            raise OptionError(
+                f"partition_by: a payload column has the name {name!r}, too",
+                advice="give it another name in payload_columns=",
+                option="payload_columns",
+            )
+        if name == DATE and name in builder.names:
             raise OptionError(
                 f"partition_by: the log has a column {name!r} of its own",
                 advice=f"leave {name!r} out of columns=, or rename the column",

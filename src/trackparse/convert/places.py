@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any, Final, Protocol, TypeAlias
 
 import pyarrow as pa
+import pyarrow.fs as pafs
 
 from trackparse.atomic import Pending, PendingFile, all_or_none, identity
 from trackparse.convert.outputs import PathOrUrl, in_folder
@@ -21,6 +22,8 @@ from trackparse.options import Destination
 from trackparse.sources.filesystem import errors_named, forget_listing, fsspec_of, is_local, key_of, resolve
 from trackparse.sources.urls import name_of, redacted_url, scheme_of
 
+# Bytes: the writer writes, and asks for its place, some fifty times for a small file.
+_BUFFER: Final = 64 << 10
 # Bytes of a part of an upload by s3fs, whose own size is 50 MiB: S3 takes 10,000 parts.
 _PART: Final = 16 << 20
 
@@ -62,7 +65,7 @@ class LocalPlace(PendingFile):
 
     def open(self) -> pa.NativeFile:
         # As bytes: as text, pyarrow takes no name that is not UTF-8.
-        return pa.OSFile(os.fsencode(self.temporary), "wb")
+        return pa.BufferedOutputStream(pa.OSFile(os.fsencode(self.temporary), "wb"), _BUFFER)
 
     def sync(self) -> None:
         super().sync()
@@ -378,6 +381,19 @@ class Folder:
         elif key_of(self._files, self._path)[0] not in ("s3", "gs"):
             with errors_named(str(self.shown(name))):
                 self._files.create_dir(f"{self._path.rstrip('/')}/{name}".rpartition("/")[0], recursive=True)
+
+    def remove_if_empty(self, name: str) -> None:
+        """Remove a folder in it, on this machine, if nothing is in that."""
+        if self.local_path is not None:
+            with suppress(OSError):
+                (Path(self.local_path) / name).rmdir()
+
+    def named(self, name: str) -> list[str]:
+        """All files of this name in folders below it, by their names from the folder on."""
+        with errors_named(str(self.shown())):
+            below = pafs.FileSelector(self._path, allow_not_found=True, recursive=True)
+            found = [one.path for one in self._files.get_file_info(below) if one.is_file and one.base_name == name]
+        return [path.removeprefix(self._path.rstrip("/") + "/") for path in found]
 
     def sizes(self, names: Iterable[str]) -> list[int | None]:
         """The bytes of each file, None for a file that is not there."""

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from trackparse.convert.conversion import ConversionReport
+from trackparse.convert.cores import size_of, with_its_share
 from trackparse.convert.jobs import Job, report_of
 from trackparse.errors import TrackparseError
 from trackparse.signals import signals_held
@@ -36,6 +37,12 @@ def run_side_by_side(
     done: dict[int, int] = {}  # bytes, by the number of the job
     started: list[_Worker] = []
     at_work: dict[Any, _Worker] = {}
+
+    def begin(worker: _Worker) -> None:
+        number, job = left.popleft()
+        rests = [size_of(one.job) - done.get(one.number, 0) for one in at_work.values() if one is not worker]
+        worker.begin(number, with_its_share(job, rests, processes, last=not left))
+
     try:
         while left or at_work:
             while left and len(at_work) < processes:
@@ -43,7 +50,7 @@ def run_side_by_side(
                 with signals_held():
                     started.append(_Worker())
                 at_work[started[-1].connection] = started[-1]
-                started[-1].begin(*left.popleft())
+                begin(started[-1])
             for connection in wait(list(at_work)):
                 worker = at_work[connection]
                 message = worker.receive()
@@ -58,7 +65,7 @@ def run_side_by_side(
                     del at_work[connection]
                 number, report = worker.number, message or _died(worker)
                 if connection in at_work:
-                    worker.begin(*left.popleft())
+                    begin(worker)
                 yield number, report
     finally:
         deadline = time.monotonic() + _CLEANUP

@@ -13,23 +13,20 @@ from typing import Final, TypeVar
 from trackparse.atomic import kept
 from trackparse.columns.builder import ColumnBuilder
 from trackparse.convert.conversion import ConversionReport, convert
+from trackparse.convert.cores import useful_processes
 from trackparse.convert.existing import MADE_OF, earlier_report, origin_of
 from trackparse.convert.jobs import Job, lake_of, partitions_told, report_of
-from trackparse.convert.lake import Lake
-from trackparse.convert.outputs import in_folder
+from trackparse.convert.lake import Lake, list_name
+from trackparse.convert.outputs import OWN_FOLDER, beside, in_folder, name_in
 from trackparse.convert.partitions import PartitionSink
-from trackparse.convert.places import Place
+from trackparse.convert.places import Folder, Place, place_of
 from trackparse.convert.processes import run_side_by_side
+from trackparse.errors import TrackparseError
 from trackparse.options import ConvertOptions
 
 Result = TypeVar("Result")
 logger: Final = logging.getLogger("trackparse")
 
-# Bytes of a packed log from which on it keeps two cores busy: one thread inflates, one reads, one writes.
-_LARGE: Final = 4 << 20
-# Bytes of packed logs that take as long as a process takes to start, about 0.4 s, even if another core is free.
-WORTH_A_PROCESS: Final = 16 << 20
-_PACKED_TO: Final = 8  # times smaller a log is in an archive
 # A worker is handed its connection as a descriptor, which Windows cannot do.
 _HAS_WORKERS: Final = os.name != "nt"
 
@@ -55,34 +52,19 @@ def run_jobs(
                 left.append((number, job))
             else:
                 yield number, report
-        processes = _processes([job for _, job in left], processes)
-        if processes > 1:
-            yield from run_side_by_side(left, processes, advance)
-            return
-        before = 0
-        for number, job in left:
-            yield number, run_job(job, lambda done, before=before: advance(before + done))  # type: ignore[misc]
-            before += job.size or 0
-
-
-def _processes(jobs: Sequence[Job], most: int) -> int:
-    """How many processes take the least time: no more than ``most``."""
-    # Without partitions the other core is busy from the beginning to the end: with the thread that writes.
-    if all((job.size or 0) >= _LARGE and job.lake is None for job in jobs):
-        most = min(most, max(1, _cores() // 2))
-    return min(most, len(jobs), max(1, sum(map(_packed, jobs)) // WORTH_A_PROCESS))
-
-
-def _packed(job: Job) -> int:
-    """Bytes of the log, as they are, or would be, in an archive. One of unknown size is a large one."""
-    if job.size is None:
-        return WORTH_A_PROCESS
-    return job.size // _PACKED_TO if job.name.lower().endswith(".csv") else job.size
-
-
-def _cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        processes = useful_processes([job for _, job in left], processes)
+        try:
+            if processes > 1:
+                yield from run_side_by_side(left, processes, advance)
+                return
+            before = 0
+            for number, job in left:
+                yield number, run_job(job, lambda done, before=before: advance(before + done))  # type: ignore[misc]
+                before += job.size or 0
+        finally:
+            # No sooner: another process may be about to write to it.
+            for job in {job.lake: job for job in jobs if job.lake is not None}.values():
+                Folder(job.lake or "", job.options["filesystem"]).remove_if_empty(OWN_FOLDER)
 
 
 def run_job(job: Job, advance: Callable[[int], object]) -> ConversionReport:
@@ -104,6 +86,7 @@ def _reported(job: Job, work: Callable[[], Result]) -> Result | ConversionReport
 
 
 def _converted(job: Job, advance: Callable[[int], object]) -> ConversionReport:
+    _check_not_twice(job)
     made_of = origin_of(job)
     options: ConvertOptions = {
         **job.options,
@@ -115,6 +98,22 @@ def _converted(job: Job, advance: Callable[[int], object]) -> ConversionReport:
         return _partitioned(job, lake, options, made_of)
     with job.source() as source:
         return dataclasses.replace(convert(source, job.dest, options, made_of), source=job.name)
+
+
+def _check_not_twice(job: Job) -> None:
+    """TrackparseError if the folder has the records of the log already: in one file, and now in partitions, or so."""
+    lake = lake_of(job)
+    if lake is None:
+        place = place_of(beside(job.dest, list_name(name_in(job.dest))), job.options["filesystem"])
+        told = "a log of this name was converted to partitions in this folder: with a file of it beside them"
+    else:
+        place = lake.folder.place(lake.name)
+        told = "a log of this name was converted to this one file: with partitions of it beside that"
+    if place.exists():
+        raise TrackparseError(
+            f"{place.name}: {told}, readers of the folder would find each record twice",
+            advice="write to another folder, or remove what is there",
+        )
 
 
 def _partitioned(job: Job, lake: Lake, options: ConvertOptions, made_of: Mapping[str, str]) -> ConversionReport:

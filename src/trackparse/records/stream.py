@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import PurePath
 from typing import Final, Literal, NamedTuple
 
-from trackparse.archive.readahead import ClosedError, MemberDamaged, MemberEnd, MemberStart, ReadAhead
+from trackparse.archive.readahead import ClosedError, MemberDamaged, MemberEnd, MemberStart, ReadAhead, ReadHere
 from trackparse.archive.zip_headers import member_label
 from trackparse.errors import HeaderError, LimitError, Reason, RecordError
 from trackparse.records.indexer import Indexer
@@ -91,7 +91,7 @@ class SegmentStream:
     def __init__(
         self,
         source: Source,
-        ahead: ReadAhead,
+        ahead: ReadAhead | ReadHere,
         indexer: Indexer,
         on_error: OnError,
         on_rejects: Callable[[Rejects, tuple[str, ...]], object] | None,
