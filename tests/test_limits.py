@@ -1,12 +1,14 @@
-"""What hostile logs may cost: memory by its peak, work by the bytes looked at, never by the clock."""
+"""What hostile logs may cost: memory by its peak, work by the bytes looked at, and by the clock of the CPU."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -278,6 +280,23 @@ def test_the_bytes_looked_at_are_linear_in_those_there(name: str, block_size: in
     # At most 64 readings of a record are weighed, until the credit is used up; each byte is looked at a few times.
     assert max(few, many) < 500, "bytes looked at for each byte"
     assert many < 1.5 * few + 2, "four times the log costs more than four times the work"
+
+
+@pytest.mark.skipif(SLOW > 1, reason="the bar is that of the kernel in C")
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_megabyte_costs_half_a_second_at_most(name: str) -> None:
+    """Seconds of CPU: what comes for each reject, beside the bytes looked at, counts here."""
+    head, unit = HOSTILE[name]
+    data = head + unit * (200_000 // len(unit))
+    spent = []
+    for _ in range(3):
+        start = time.process_time()
+        with suppress(TrackparseError), trackparse.open_log(data, on_error="skip") as log:
+            for _ in log:
+                pass
+        spent.append(time.process_time() - start)
+    # Development mode makes every object dearer.
+    assert min(spent) / len(data) * 1e6 < (2 if sys.flags.dev_mode else 0.5)
 
 
 class CallsCounted:
