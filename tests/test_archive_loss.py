@@ -727,6 +727,14 @@ class TestLimitsOfWhatIsSkipped:
             trackparse.read_log(counted(), limits=trackparse.Limits(max_inflated_bytes=5 << 20), members=["*.csv"])
         assert passed < 50
 
+    def test_what_several_of_them_have_is_added_up(self) -> None:
+        files = {f"{number}.bin": bytes(1 << 20) for number in range(4)}
+        data = python_zip({**files, "a.csv": LOGS[0]}, streamed=True)
+        found, error = found_in(data, "stream", limits=trackparse.Limits(max_inflated_bytes=(2 << 20) + 1))
+        assert not found
+        assert isinstance(error, trackparse.LimitError)
+        assert "'2.bin'" in str(error)
+
     @pytest.mark.parametrize("streamed", [False, True])
     def test_the_only_log_counts_once(self, streamed: bool) -> None:
         data = python_zip({"log.txt": LOGS[0]}, streamed=streamed)

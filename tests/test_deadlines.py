@@ -252,9 +252,9 @@ def test_an_encrypted_connection_is_ended_in_every_phase() -> None:
 def test_a_reader_that_takes_longer_than_the_deadline_finds_its_download_as_it_was() -> None:
     with FakeService(logs={"2021-04-20": LOG}) as service:
         service.delivery.piece = 1000
-        source = open_url(service.file_url("2021-04-20"), stall=0.2, allow_http=True)
+        source = open_url(service.file_url("2021-04-20"), stall=1.0, allow_http=True)
         start = source.read_exactly(10)
-        time.sleep(0.5)
+        time.sleep(1.5)
         assert start + source.read_exactly(len(LOG)) == LOG
         source.close()
         assert len(service.requests) == 1

@@ -165,6 +165,24 @@ print(json.dumps(found))
     assert run(program, tmp_path) == {name: [["None"], ROWS] for name in ("file", "generator", "pipe", "download")}
 
 
+def test_a_child_that_closes_a_log_does_not_end_its_parents_generator(tmp_path: Path) -> None:
+    program = """
+ended = []
+def held():
+    try:
+        yield from chunks()
+    finally:
+        ended.append(os.getpid())  # as if a connection were shut down here
+log = trackparse.open_log(held(), block_size=1000)
+read = next(log).num_rows
+in_child = child(log.close, lambda: ended)
+read += rows(log)
+log.close()
+print(json.dumps([in_child, read, ended == [os.getpid()]]))
+"""
+    assert run(program, tmp_path) == [["None", "[]"], ROWS, True]
+
+
 def test_forks_beside_threads_that_read_and_write(tmp_path: Path) -> None:
     # First all that is imported late: what a thread imports during a fork, the child can never import (Python's limit).
     program = """

@@ -253,6 +253,14 @@ def test_one_record_longer_than_a_scan(instruction_set: ModuleType) -> None:
                 compare(instruction_set, question(data, final=final))
 
 
+@pytest.mark.parametrize(("width", "good", "unresolved"), [(64, 2, 0), (65, 0, 2)])
+def test_many_columns_have_one_reading(width: int, good: int, unresolved: int, instruction_set: ModuleType) -> None:
+    """As many are weighed as 64 columns may have; C has room for no more."""
+    data = (b'2021-04-20 13:01:01;"a\\";"b"' + b";" * (width - 3) + b"\n") * 2
+    found = compare(instruction_set, question(data, width=width, payload=-1))
+    assert (found.records, found.unresolved) == (good, unresolved)
+
+
 def test_bytes_that_are_no_utf8_anywhere_in_a_scan(instruction_set: ModuleType) -> None:
     dice = random.Random(6)
     for width in (1, 30, 300):

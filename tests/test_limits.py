@@ -1,12 +1,14 @@
-"""What hostile logs may cost: memory by its peak, work by the bytes looked at, never by the clock."""
+"""What hostile logs may cost: memory by its peak, work by the bytes looked at, and by the clock of the CPU."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -160,6 +162,10 @@ class CountedWindow(Window):
 
 
 WIDE = b"//timestamp;tracking_code;" + b";".join(b"%x" % i for i in range(1022)) + b"\n"
+ORDERS = b"".join(
+    b"//timestamp;tracking_code;" + b";".join(b"%x" % (i ^ order) for i in range(1022) if i ^ order < 1022) + b"\n"
+    for order in range(20)
+)
 WIDE64 = b"//timestamp;tracking_code;" + b";".join(b"%x" % i for i in range(62)) + b"\n"
 TIME_LAST = b"//tracking_code;target_id;hwid;status;description;appCode;payload;timestamp\n"
 PAYLOAD_SECOND = b"//timestamp;payload;tracking_code;target_id;hwid;status;description;appCode\n"
@@ -212,6 +218,7 @@ HOSTILE = {
     "64 columns, quotes that may close": (WIDE64, b'"x\\";"y\\"\n'),
     "1,024 columns, lines that open a quote": (WIDE, b'//;x\\";"y\n'),
     "1,024 columns, quotes and delimiters": (WIDE, b'";"\n'),
+    "1,024 columns, in more orders than are remembered": (WIDE, ORDERS),
     "the timestamp last, open quotes": (TIME_LAST, b'"a\n'),
     "the timestamp last, quotes that may close": (TIME_LAST, b'"a\\"";"b\\";"c";"\n'),
     "the payload second, quotes that may close": (
@@ -278,6 +285,23 @@ def test_the_bytes_looked_at_are_linear_in_those_there(name: str, block_size: in
     # At most 64 readings of a record are weighed, until the credit is used up; each byte is looked at a few times.
     assert max(few, many) < 500, "bytes looked at for each byte"
     assert many < 1.5 * few + 2, "four times the log costs more than four times the work"
+
+
+@pytest.mark.skipif(SLOW > 1, reason="the bar is that of the kernel in C")
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_megabyte_costs_half_a_second_at_most(name: str) -> None:
+    """Seconds of CPU: what comes for each reject, beside the bytes looked at, counts here."""
+    head, unit = HOSTILE[name]
+    data = head + unit * (200_000 // len(unit))
+    spent = []
+    for _ in range(3):
+        start = time.process_time()
+        with suppress(TrackparseError), trackparse.open_log(data, on_error="skip") as log:
+            for _ in log:
+                pass
+        spent.append(time.process_time() - start)
+    # Development mode makes every object dearer.
+    assert min(spent) / len(data) * 1e6 < (1 if sys.flags.dev_mode else 0.5)
 
 
 class CallsCounted:

@@ -98,6 +98,12 @@ def test_it_costs_no_more_than_is_promised(name: str, way: str, mib: float, tmp_
     assert found <= MOST, outcome
 
 
+def test_a_dictionary_that_is_lent_is_rarely_copied(tmp_path: Path) -> None:
+    outcome, found = measure(BOMBS["records near the limit"], "dictionary", tmp_path)
+    assert outcome.startswith("LimitError"), outcome
+    assert found <= 230  # one more copy of 94 MiB, just before the limit, would be 257
+
+
 def test_stats_does_not_decode_what_it_does_not_show(tmp_path: Path) -> None:
     outcome, found = measure(
         replace(BOMBS["records near the limit, that failed for an emoji"], mib=34), "stats", tmp_path

@@ -5,9 +5,14 @@
 
 from __future__ import annotations
 
+import ast
+import sys
+from pathlib import Path
+from types import ModuleType
+
 import pytest
 
-from oracle import grammar
+from oracle import grammar, logs
 from oracle.compare import BLOCKS, CHUNKS, KNOWN, Campaign, Known, Way, compare, described
 from support.kernels import KERNELS
 
@@ -36,3 +41,14 @@ def test_what_is_known_to_differ_still_does(known: Known) -> None:
     assert known.rule in log.used
     ways = [Way(kernel, chunk, block) for kernel in KERNELS for chunk in CHUNKS for block in (BLOCKS[0], BLOCKS[-1])]
     assert any(compare(known.example, way, log)[0] for way in ways)
+
+
+@pytest.mark.parametrize("module", [grammar, logs], ids=["grammar", "logs"])
+def test_it_imports_nothing_but_the_standard_library(module: ModuleType) -> None:
+    imported: set[str] = set()
+    for node in ast.walk(ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add("its own package" if node.level else str(node.module).partition(".")[0])
+    assert imported <= sys.stdlib_module_names

@@ -36,7 +36,7 @@ HEADER_INSIDE = re.compile(
     re.ASCII,
 )
 HEADER_AND_RECORD = re.compile(
-    rb'[^\n]//timestamp;tracking_code(?:\xef\xbb\xbf)?"?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d', re.ASCII
+    rb'[^\n]//timestamp;tracking_code[ \t]*(?:\xef\xbb\xbf)?"?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d', re.ASCII
 )
 AROUND_NAMES = b' \t\r\v\f"/'
 SEP = (b"sep=;", b'"sep=;"')

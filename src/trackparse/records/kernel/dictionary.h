@@ -130,6 +130,9 @@ static int grow_values(values_t *d, size_t n)
         size_t capacity = (d->size + n) * 2 + 256;
         if (capacity > LARGE_BYTES && capacity < RESERVED_BYTES)
             capacity = RESERVED_BYTES;
+        else if (capacity > RESERVED_BYTES && d->bytes.lent)
+            /* The next copy will stand beside what is lent then: make few. */
+            capacity = capacity > INT32_MAX / 2 ? INT32_MAX : capacity * 2;
         if (!grow_pile(&d->bytes, d->size, capacity))
             return NO_MEMORY;
     }
