@@ -17,7 +17,7 @@ from support import tiers
 from support.kernels import INSTRUCTION_SETS, KERNELS, SLOW, chosen_set, kernel_named, native
 from trackparse import events
 from trackparse.columns import builder, payload
-from trackparse.convert import cores
+from trackparse.convert import conversion, cores
 from trackparse.records import indexer
 
 settings.register_profile("default", max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
@@ -63,6 +63,12 @@ def _a_process_for_small_logs_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """Logs of tests are small: without this nothing that tests do with ``jobs=2`` would start a process."""
     monkeypatch.setattr(cores, "WORTH_A_PROCESS", 1)
     monkeypatch.setattr(cores, "_cores", lambda: 4)
+
+
+@pytest.fixture(autouse=True)
+def _a_thread_for_small_logs_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without this no thread would inflate in tests of ``convert_log``."""
+    monkeypatch.setattr(conversion, "SMALL_LOG", 0)
 
 
 @pytest.fixture(params=KERNELS)

@@ -28,7 +28,7 @@ import trackparse
 from support.archives import Unseekable, python_zip
 from support.kernels import SLOW
 from support.logs import H6, H8, NAMES, Row, line, line6
-from trackparse.convert import parquet, row_groups
+from trackparse.convert import conversion, parquet, row_groups
 from trackparse.testing.sample import sample_rows, write_sample
 
 ROWS = 5000 // SLOW
@@ -621,6 +621,15 @@ class TestThreads:
         assert source.users[-1] == reads_here
         assert all(dest.users) == writes_here
         assert max(found) == inflating
+
+    def test_a_small_log_needs_none(self, archive: Path, dest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        started: list[threading.Thread] = []
+        monkeypatch.setattr(threading.Thread, "start", started.append)
+        monkeypatch.setattr(conversion, "SMALL_LOG", archive.stat().st_size)
+        trackparse.convert_log(archive, dest)
+        trackparse.convert_log(archive.read_bytes(), dest)
+        assert not started
+        assert pq.read_metadata(dest).num_rows == 6000
 
     def test_several_logs_in_one_file_need_no_more(
         self, archive: Path, dest: Path, monkeypatch: pytest.MonkeyPatch

@@ -41,7 +41,7 @@ from trackparse.rejects.files import check_old_rejects, check_rejects_name, reje
 from trackparse.rejects.kept import SCHEMA
 from trackparse.sources.listing import Log
 from trackparse.sources.opening import open_anywhere
-from trackparse.sources.source import Source
+from trackparse.sources.source import FileSource, MemorySource, Source
 from trackparse.sources.urls import name_of
 from trackparse.version import __version__
 
@@ -95,6 +95,8 @@ NewSink: TypeAlias = Callable[[ColumnBuilder, Place, ConvertOptions, Mapping[str
 
 # By the suffix of the destination; of any other it is Parquet.
 _SINKS: Final[Mapping[str, NewSink]] = {".parquet": ParquetSink}
+# Bytes of a log, on this machine, that are inflated while a thread starts.
+SMALL_LOG: Final = 256 << 10
 # Metadata of the file: the damage of its log.
 PARTIAL: Final = "trackparse.partial"
 # The SHA-256 of the file of rejects that was written with it, in hexadecimal digits. It tells whether a person has
@@ -226,9 +228,10 @@ def convert_log(source: LogSource, dest: Destination, **options: Unpack[ConvertO
     - ``threads``: how many threads work for the log at once, at most. 1: everything is done in the thread of the
       caller, one thing after the other, which takes least of the processor: for whoever converts many logs side by
       side. 2: another thread encodes and writes row groups; 3: a third one inflates; 4: a fourth one inflates, too,
-      where an archive has several members; more than 4 is as 4. Default: None, as 4. A row group is encoded by one
-      thread: pyarrow offers no other way. The file is the same, whatever the number. Threads that only wait, for a
-      deadline or for a file to be renamed, and those of pyarrow's file systems are not counted.
+      where an archive has several members; more than 4 is as 4. Default: None, as 4, but as 2 for a log of less than
+      256 KiB. A row group is encoded by one thread: pyarrow offers no other way. The file is the same, whatever the
+      number. Threads that only wait, for a deadline or for a file to be renamed, and those of pyarrow's file systems
+      are not counted.
     - ``on_damage``: what to do about a damaged archive. ``"raise"`` (default): raise its ``ArchiveError``. ``"keep"``:
       keep all records that could be read: those before the damage, and those of the other members. The report then has
       the error as ``damage``, and the metadata of the file has it as ``trackparse.partial``. Other errors are raised,
@@ -295,7 +298,9 @@ def convert(
             unread.callback(log_source.close)
             name, new_reader = (
                 log_source.name,
-                partial(open_reader or partial(_open_one, inflating=inflating), log_source),
+                partial(
+                    open_reader or partial(_open_one, inflating=0 if _is_small(log_source) else inflating), log_source
+                ),
             )
         metadata = {"trackparse.version": __version__, "trackparse.source": printable(name), **more_metadata}
         opened.enter_context(all_or_none(outputs))
@@ -350,6 +355,11 @@ def name_of_all(names: Sequence[str]) -> str:
 def _inflating(threads: int | None) -> int:
     """How many of the threads inflate: what the caller's thread and the one that writes leave."""
     return INFLATING_MOST if threads is None else max(0, threads - 2)
+
+
+def _is_small(source: Source) -> bool:
+    """Whether a thread that inflates would take longer than it saves."""
+    return isinstance(source, FileSource | MemorySource) and (source.size or 0) <= SMALL_LOG
 
 
 def _open_one(source: Source, inflating: int, **read: Any) -> LogReader:
