@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 import zipfile
@@ -245,3 +246,17 @@ def test_python_itself_is_not_broken_by_the_stand_in(tmp_path: Path) -> None:
     done = subprocess.run([*PROGRAM, "cat", "log.csv"], cwd=tmp_path, env={"PATH": "/usr/bin:/bin"}, check=False)
     assert done.returncode == 0
     assert sys.executable == PROGRAM[0]
+
+
+@pytest.mark.parametrize("command", ["cat", "check", "stats"])
+def test_a_log_that_cannot_be_read_is_no_wrong_usage_and_costs_itself(
+    command: str, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What may be read is found out by reading it: ``access`` says no to everything here."""
+    other = csv_of(tmp_path / "other.csv", ROW)
+    other.chmod(0)
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    result = run(command, log, other)
+    assert result.stdout
+    told = f"trackparse: {other}: Permission denied\n"
+    assert (result.exit_code, result.stderr) == ((1, told) if os.geteuid() else (0, ""))

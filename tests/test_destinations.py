@@ -8,6 +8,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import trackparse
+from support.archives import Unseekable, python_zip
 from support.kernels import SLOW
 from support.logs import H8, line
 from trackparse.testing.sample import encode_row, sample_rows, write_sample
@@ -76,6 +78,15 @@ def test_rejects_that_cannot_be_written_are_an_error_that_names_their_file(name:
         trackparse.convert_log(ALL_BAD, dest, on_error="quarantine", rejects=rejects)
     # The log's one record does not fit, either: whichever is written first.
     assert caught.value.filename in (str(rejects), str(dest))
+
+
+def test_a_member_of_a_stream_that_does_not_fit_into_a_temporary_file_names_its_folder() -> None:
+    """It is set aside until it is known whether it is the only one, in a file where it is larger than 8 MiB."""
+    archive = python_zip({"log.dat": LOG * ((9 << 20) // len(LOG) + 1)}, method=0)
+    with room(1000), pytest.raises(OSError, match="File too large") as caught:
+        trackparse.read_log(Unseekable(archive))
+    assert caught.value.filename == tempfile.gettempdir()
+    assert trackparse.read_log(Unseekable(archive)).num_rows > ROWS
 
 
 @pytest.mark.skipif(not root or not shutil.which("mount"), reason="only root may mount a file system")

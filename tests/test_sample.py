@@ -262,3 +262,17 @@ def test_memory_does_not_grow_with_rows(columns: Any) -> None:
 
     peak(1)  # what is made once for all logs of a seed
     assert peak(30_000) < 1.25 * peak(10_000)
+
+
+def test_an_interruption_while_the_member_is_opened_stays_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = zipfile.ZipFile.open
+    members = []
+
+    def interrupted(*arguments: Any, **options: Any) -> None:
+        members.append(opened(*arguments, **options))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(zipfile.ZipFile, "open", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_sample(tmp_path / "sample.zip", rows=1)
+    assert not list(tmp_path.iterdir())

@@ -316,6 +316,9 @@ def test_a_client_that_cannot_be_made_does_not_show_it(make: Callable[[], object
         make()
     assert not shows(locals_of(caught.value))
     assert not shows(as_rich_prints(caught.value))
+    # An object whose repr fails takes the whole traceback with it in the standard library.
+    printed = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert "TrackingLogClient('***', base_url=" in "".join(printed.format())
 
 
 @pytest.mark.parametrize("token", ["t", "token", "status", "a", "1", "the"])

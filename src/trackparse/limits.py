@@ -18,7 +18,7 @@ class Limits:
 
     max_record_bytes: bytes of one record, at most 1 GiB; also how far the end of a bad record is searched for.
     max_inflated_bytes: bytes of all members together, inflated.
-    max_ratio: inflated bytes of one member divided by its compressed bytes.
+    max_ratio: inflated bytes of one member divided by its compressed bytes; looked at once it has more than 1 MiB.
     max_members: files in one archive.
     max_dictionary_bytes: bytes of the distinct values of all dictionary columns together, and 40 more for each value.
     max_rejects_bytes: bytes of the bad records that are kept in memory.

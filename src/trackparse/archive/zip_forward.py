@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import IO, Final
 
 from trackparse.archive.crc import CheckedContent, DirectoryCheck, InflateBudget, check_member
@@ -35,7 +38,7 @@ from trackparse.archive.zip_headers import (
     too_many_members,
 )
 from trackparse.errors import ArchiveError
-from trackparse.sources.source import Source, open_source
+from trackparse.sources.source import Buffer, Source, open_source
 
 BEHIND: Final = 4 << 10  # bytes behind an archive that are kept to find out what they are
 _BEHIND_MOST: Final = 64 << 20  # bytes behind an archive in a stream, all of which are searched for another archive
@@ -239,7 +242,11 @@ class DeferredMember:
     def __init__(self, entry: Entry) -> None:
         self.entry = entry
         self._file: IO[bytes] = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed by close
-        self.write = self._file.write
+
+    def write(self, data: Buffer) -> None:
+        """Keep packed bytes. OSError with the name of the folder for temporary files, if they do not fit there."""
+        with _naming_temporary_files():
+            self._file.write(data)
 
     def complete(self, content: CheckedContent | None) -> None:
         """Note the CRC and the sizes of content that was inflated once to find its end."""
@@ -249,14 +256,28 @@ class DeferredMember:
 
     def beginning(self, n: int) -> bytes:
         """Its first n packed bytes."""
-        self._file.seek(0)
-        return self._file.read(n)
+        with _naming_temporary_files():
+            self._file.seek(0)
+            return self._file.read(n)
 
     def open(self, budget: InflateBudget, label: str) -> CheckedContent:
         """Its content."""
-        self._file.seek(0)
+        with _naming_temporary_files():
+            self._file.seek(0)
         return open_content(open_source(self._file), self.entry, budget, label)
 
     def close(self) -> None:
         """Delete what was kept."""
-        self._file.close()
+        with suppress(OSError):  # what did not fit is tried again
+            self._file.close()
+
+
+@contextmanager
+def _naming_temporary_files() -> Iterator[None]:
+    """Makes an OSError in it name the folder for temporary files, and not the log."""
+    try:
+        yield
+    except OSError as error:
+        # There is no folder yet if none could be found.
+        folder = tempfile.tempdir or "folder for temporary files"
+        raise OSError(error.errno or errno.EIO, error.strerror or str(error), os.fsdecode(folder)) from error

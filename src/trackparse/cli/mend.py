@@ -31,7 +31,7 @@ _STDOUT = Path("-")
 
 
 @click.command(cls=Command)
-@click.argument("file", metavar="REJECTS", type=click.Path())
+@click.argument("file", metavar="REJECTS", type=click.Path(readable=False))
 @click.option(
     "-o",
     "--output",

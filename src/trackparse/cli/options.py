@@ -95,9 +95,10 @@ def _looks_like_type(word: str) -> bool:
     return word in _OTHER_TYPES or bool(get_close_matches(word, PAYLOAD_TYPES, n=1, cutoff=0.8))
 
 
-# For the completion of file names. It must not check that the file exists: "-" and URLs are not files.
-log_argument = click.argument("log", type=click.Path())
-logs_argument = click.argument("logs", metavar="LOG...", type=click.Path(), nargs=-1, required=True)
+# For the completion of file names. It must not check the file: "-" and URLs are not files, and one that cannot be read
+# does not stop the others.
+log_argument = click.argument("log", type=click.Path(readable=False))
+logs_argument = click.argument("logs", metavar="LOG...", type=click.Path(readable=False), nargs=-1, required=True)
 dialect_option = click.option(
     "--dialect",
     type=click.Choice(get_args(Dialect)),

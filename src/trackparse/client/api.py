@@ -119,7 +119,8 @@ class TrackingLogClient:
         self._http = Http(timeout=timeout, pool=pool, secret=self._token)
 
     def __repr__(self) -> str:
-        return f"TrackingLogClient('***', base_url={self._url!r})"
+        # A traceback with local variables shows a client that could not be made, too: it has no URL yet.
+        return f"TrackingLogClient('***', base_url={getattr(self, '_url', None)!r})"
 
     def __reduce__(self) -> tuple[object, ...]:
         raise TypeError("a client holds a token and connections, so it cannot be pickled or copied: make a new one")

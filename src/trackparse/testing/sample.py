@@ -123,13 +123,17 @@ def _pack(file: IO[bytes], header: str, lines: Iterator[str], *, large: bool) ->
     info.compress_type = zipfile.ZIP_DEFLATED
     info.create_system = 3  # fixed: the bytes must not depend on the platform
     info.external_attr = 0o644 << 16
-    with (
-        zipfile.ZipFile(file, "w", compresslevel=6) as archive,
-        archive.open(info, "w", force_zip64=large) as member,
-    ):
-        member.write(header.encode())
-        for chunk in _joined(lines):
-            member.write(chunk)
+    archive = zipfile.ZipFile(file, "w", compresslevel=6)
+    try:
+        with archive.open(info, "w", force_zip64=large) as member:
+            member.write(header.encode())
+            for chunk in _joined(lines):
+                member.write(chunk)
+        archive.close()
+    except BaseException:
+        # It stays unfinished. Closing it after a signal within ``open`` raises an error in place of this one.
+        archive.fp = None
+        raise
 
 
 def sample_rows(
