@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import tempfile
 from array import array
@@ -94,13 +95,19 @@ class FileList:
         return json.dumps(told, indent=1).encode() + b"\n"
 
 
-def file_list_of(data: bytes) -> FileList | None:
-    """The list in the bytes; None if they hold something else."""
+def file_list_of(data: bytes, file_name: str) -> FileList | None:
+    """The list of the files of a log, all called ``file_name``; None if the bytes hold something else.
+
+    Files of the list may be removed, so a name that leads out of the partitions makes it something else, too.
+    """
+    is_ours = re.compile(rf"(?:[^/\\\0-\x1f]+=[^/\\\0-\x1f]+/)+{re.escape(file_name)}").fullmatch
     try:
         told = json.loads(data)
-        files = {str(name): (int(rows), int(size)) for name, (rows, size) in told["files"].items()}
+        files = {name: (int(rows), int(size)) for name, (rows, size) in told["files"].items()}
+        if not all(is_ours(name) and name.encode() for name in files):
+            return None
         return FileList(dict(told["made_of"]), files, bool(told["whole"]), str(told["partial"]))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
 
 
@@ -125,7 +132,7 @@ class Lake:
         if file is None:
             return None
         with file:
-            found = file_list_of(file.read())
+            found = file_list_of(file.read(), self.name)
         if found is None:
             raise TrackparseError(f"{place.name}: not a list of the files of a log", advice="move it away")
         return found
