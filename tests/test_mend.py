@@ -259,4 +259,4 @@ def test_the_library_says_it_too(tmp_path: Path) -> None:
 def test_rejects_in_parquet_with_text_that_is_not_utf_8_are_an_error(tmp_path: Path) -> None:
     path = rejected(tmp_path, H6 + line6() + SHORT, "day.rejects.parquet")
     path.write_bytes(path.read_bytes().replace(b"field_count", b"\xe6ield_count"))
-    assert "day.rejects.parquet: not a file of rejects" in failed("mend", path).stderr
+    assert "day.rejects.parquet: not a file of rejects" in failed(1, "mend", path)
