@@ -273,6 +273,31 @@ def test_a_damaged_parquet_file_is_one_line(content: bytes, tmp_path: Path) -> N
     assert "it cannot be read as Parquet" in result.stderr
 
 
+def test_parquet_with_odd_timestamps(tmp_path: Path) -> None:
+    kinds = {"a": pa.timestamp("us"), "none": pa.timestamp("us"), "zone": pa.timestamp("us", tz="UTC")}
+    for name, kind in kinds.items():
+        moments = pa.array([None if name == "none" else 0], kind)
+        pq.write_table(pa.table({"timestamp": moments, "status": ["sent"]}), tmp_path / f"{name}.parquet")
+    for names in (("a", "none"), ("none", "a"), ("a", "zone"), ("zone", "a")):
+        told = good("stats", *(tmp_path / f"{name}.parquet" for name in names), "--json")
+        assert json.loads(told.stdout)["first"] == "1970-01-01 00:00:00"
+    pq.write_table(
+        pa.table({"timestamp": pa.array([1 << 62], kinds["a"]), "status": ["sent"]}), tmp_path / "late.parquet"
+    )
+    assert "it cannot be read as Parquet: date value" in ended(1, "stats", tmp_path / "late.parquet").stderr
+
+
+@pytest.mark.parametrize("name", [b"hwid", b"status"])
+def test_parquet_with_a_damaged_name_is_one_line(name: bytes, log: Path, tmp_path: Path) -> None:
+    path = tmp_path / "day.parquet"
+    good("convert", log, "-o", path)
+    path.write_bytes(path.read_bytes().replace(name, b"\xe8" + name[1:]))
+    for command in (("stats", path), ("convert", log, "-o", path, "--existing", "skip")):
+        result = ended(1, *command)
+        assert "day.parquet: " in result.stderr
+        assert result.stderr.count("\n") == 1
+
+
 def test_parquet_of_something_else_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"timestamp": ["today"], "status": ["sent"]}), tmp_path / "day.parquet")
     assert "the column 'timestamp' is string" in ended(1, "stats", tmp_path / "day.parquet").stderr

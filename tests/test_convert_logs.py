@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import pytest
@@ -174,6 +175,16 @@ class TestExisting:
         assert content(lake) == before
         (report,) = trackparse.convert_logs(other, lake, existing="replace")
         assert (report.error, report.records) == (None, 1)
+
+    @pytest.mark.parametrize("told", ["[" * 100_000, '["name"]', '{"name": 1}', '"name"', '{"name": "\\u0000"}'])
+    def test_a_file_whose_metadata_are_odd_is_kept(self, told: str, days: Path, lake: Path) -> None:
+        lake.mkdir()
+        table = pa.table({"a": [1]}).replace_schema_metadata({"trackparse.made_of": told})
+        pq.write_table(table, lake / "b.parquet")
+        reports = trackparse.convert_logs(days, lake)
+        assert [report.error is None for report in reports] == [True, False, True]
+        assert "made" in str(reports[1].error)
+        assert pq.read_metadata(lake / "b.parquet").num_rows == 1
 
     @pytest.mark.parametrize("foreign", [b"mine", b"", b"PAR1" + b"\xff" * 64 + b"\x40\0\0\0PAR1", None])
     def test_the_file_of_somebody_else_is_kept(self, foreign: bytes | None, days: Path, lake: Path) -> None:

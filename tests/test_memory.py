@@ -5,14 +5,19 @@ A few small ones here. All of them, read in all ways: make bombs.
 
 from __future__ import annotations
 
+import gzip
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from support.bombs import CONVERT, WAYS, Shape, measure
+import trackparse
+from support.bombs import CONVERT, WAYS, Shape, measure, write
 from support.kernels import SLOW
+from support.logs import H6, line6
 
 MOST = 256  # MiB above the start
 ALL = "TRACKPARSE_BOMBS" in os.environ
@@ -110,6 +115,57 @@ def test_stats_does_not_decode_what_it_does_not_show(tmp_path: Path) -> None:
     )
     assert outcome.startswith("read"), outcome
     assert found <= 160  # as text of 4 bytes a character it would be 60 more
+
+
+PEAK = """
+import sys
+import pyarrow.parquet
+import trackparse
+from support.bombs import peak
+from trackparse.cli import main
+start = peak()
+try:
+    main()
+finally:
+    print((peak() - start) // 1024, file=sys.stderr)
+"""
+
+
+def peak_of(*command: object) -> int:
+    """MiB above the start that a command needs."""
+    run = subprocess.run(
+        [sys.executable, "-c", PEAK, *map(str, command)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+    )
+    return int(run.stderr.strip().splitlines()[-1])
+
+
+@pytest.mark.parametrize(("value_bytes", "rows"), [(5_000_000, 40), (50_000, 4_000)])
+def test_parquet_that_has_a_long_value_once_for_many_rows(value_bytes: int, rows: int, tmp_path: Path) -> None:
+    shape = Shape(
+        mib=value_bytes * rows / (1 << 20),
+        values=("turn:2:2", "turn:2:2", "turn:2:2", "text:failed", f"turn:2:{value_bytes}", "turn:2:2", ""),
+    )
+    write(shape, tmp_path / "log.csv.gz")
+    trackparse.convert_log(tmp_path / "log.csv.gz", tmp_path / "day.parquet")
+    assert (tmp_path / "day.parquet").stat().st_size < 1 << 20
+    assert peak_of("stats", tmp_path / "day.parquet") <= 160
+
+
+@pytest.mark.parametrize(("value_bytes", "rows"), [(5_000_000, 40), (50_000, 4_000)])
+def test_rejects_in_parquet_that_are_long_and_many(value_bytes: int, rows: int, tmp_path: Path) -> None:
+    path = tmp_path / "day.rejects.parquet"
+    raw = b"2021-04-20 13:01:01;T;" + b"x" * value_bytes + b"\n"
+    with gzip.open(tmp_path / "log.csv.gz", "wb", 1) as log:
+        log.write(H6)
+        log.writelines(raw for _ in range(rows))
+        log.write(line6())
+    trackparse.convert_log(tmp_path / "log.csv.gz", tmp_path / "day.parquet", on_error="quarantine", rejects=path)
+    assert path.stat().st_size < 2 << 20
+    assert peak_of("mend", path, "-o", tmp_path / "mended.parquet") <= 200
 
 
 @pytest.fixture(scope="module")

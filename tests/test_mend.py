@@ -254,3 +254,9 @@ def test_the_library_says_it_too(tmp_path: Path) -> None:
     path = rejected(tmp_path, H6 + line6() + SHORT)
     with pytest.raises(trackparse.HeaderError, match=r"file of rejects \(bad records\).*trackparse\.convert_rejects"):
         trackparse.open_log(path.read_bytes())
+
+
+def test_rejects_in_parquet_with_text_that_is_not_utf_8_are_an_error(tmp_path: Path) -> None:
+    path = rejected(tmp_path, H6 + line6() + SHORT, "day.rejects.parquet")
+    path.write_bytes(path.read_bytes().replace(b"field_count", b"\xe6ield_count"))
+    assert "day.rejects.parquet: not a file of rejects" in failed(1, "mend", path)

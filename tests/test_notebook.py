@@ -202,3 +202,10 @@ def test_the_notebook_of_the_documentation_runs_and_its_outputs_are_true(
     pyplot.close("all")
     shown = [names["days"], names["event"], names["reports"][0]]
     assert all(page_of(one).text for one in shown)
+
+
+@pytest.mark.parametrize("before", [b"\n", b"\xef\xbb\xbf\n"])
+@pytest.mark.parametrize("columns", [None, ["status", "log"]])
+def test_a_log_whose_header_comes_late_is_not_read_for_it(before: bytes, columns: list[str] | None) -> None:
+    log = before * (6 << 20) + H8 + encode_row(("2021-04-20 13:01:01", "T", "u", "h", "sent", "", "A", "{}"))
+    assert "no header in the first 4 MiB" in page_of(trackparse.dataset(log, columns=columns)).text

@@ -320,6 +320,49 @@ class TestRepeated:
         assert "date=2021-04-01/a.parquet: the file has changed since it was made" in str(reports[0].error)
         assert (lake / "date=2021-04-01/a.parquet").read_bytes() == b"mine"
 
+    @pytest.mark.parametrize("existing", ["skip", "replace"])
+    @pytest.mark.parametrize(
+        "name",
+        ["../mine.parquet", "../a.parquet", "_trackparse/../../a.parquet", "/{}/a.parquet", "/{}/date=1/a.parquet"],
+    )
+    def test_a_list_that_names_files_elsewhere_removes_none(
+        self, days: Path, lake: Path, name: str, existing: Any
+    ) -> None:
+        trackparse.convert_logs(days / "a.csv", lake, partition_by=("date",))
+        theirs = lake / name.format(lake.parent)
+        theirs.parent.mkdir(exist_ok=True)
+        theirs.write_bytes(b"mine")
+        place = lake / "_trackparse/a.json"
+        told = json.loads(place.read_bytes())
+        told["made_of"]["size"] = 1
+        told["files"][name.format(lake.parent)] = [1, 4]
+        place.write_text(json.dumps(told))
+        (report,) = trackparse.convert_logs(days / "a.csv", lake, partition_by=("date",), existing=existing)
+        assert "a.json: not a list of the files of a log" in str(report.error)
+        assert theirs.read_bytes() == b"mine"
+
+    @pytest.mark.parametrize("existing", ["skip", "replace"])
+    @pytest.mark.parametrize(
+        "change",
+        [
+            '"files": {"date=1/a.parquet": [1e999, 1]}',
+            '"files": {"date=1\\u0000/a.parquet": [1, 1]}',
+            '"files": {"date=\\ud800/a.parquet": [1, 1]}',
+            '"files": ' + "[" * 100_000,
+            '"made_of": {"a": 1}',
+            '"made_of": {"name": 1}',
+        ],
+        ids=lambda change: change[:30],
+    )
+    def test_a_damaged_list_is_an_error_of_its_log(self, days: Path, lake: Path, change: str, existing: Any) -> None:
+        trackparse.convert_logs(days, lake, partition_by=("date",))
+        place = lake / "_trackparse/a.json"
+        place.write_text(place.read_text().rstrip()[:-1] + f", {change}}}")
+        first, second = trackparse.convert_logs(days, lake, partition_by=("date",), existing=existing)
+        known = existing == "replace" and "made_of" in change
+        assert known or "a.json: " in str(first.error)
+        assert second.error is None
+
     def test_files_of_others_are_kept(self, days: Path, lake: Path, tmp_path: Path) -> None:
         foreign = lake / "date=2021-04-01" / "a.parquet"
         foreign.parent.mkdir(parents=True)

@@ -210,6 +210,8 @@ class LogDataset:
                 yield html_line(f"looked at for these rows: {records_line(log.stats)}")
                 yield rejects_html(log.rejects)
                 yield schema_html(log.schema)
+        except _EnoughError:
+            yield html_line(f"no header in the first {_LOOKED_AT >> 20} MiB")
         except (TrackparseError, OSError, ImportError) as error:
             yield html_line(f"{type(error).__name__}: {error}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,6 +14,7 @@ import click
 
 from trackparse.cli.inputs import Input, inputs_of
 from trackparse.convert.outputs import NULL_VALUE
+from trackparse.schema import COLUMNS
 from trackparse.sources.urls import STORES, scheme_of
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from trackparse import Filter, Progress, Stats
 
 _BATCH_ROWS: Final = 1 << 14
+_PIECE_BYTES: Final = 16 << 20  # of text in the rows that are counted at once
 _NEEDED: Final = ("timestamp", "status")
 _REJECTS: Final = ".rejects.parquet"
 _HIDDEN: Final = (".", "_", "~")
@@ -152,10 +155,12 @@ class TableReader:
         import pyarrow as pa
 
         from trackparse import Progress
+        from trackparse.columns.pieces import pieces_of
 
         names = [name for name in self._columns if name in self._file.schema_arrow.names]
         for group in range(self._file.num_row_groups):
-            for batch in self._file.iter_batches(_BATCH_ROWS, [group], names, use_threads=False):
+            found = self._file.iter_batches(_BATCH_ROWS, [group], names, use_threads=False)
+            for batch in chain.from_iterable(pieces_of(one, _PIECE_BYTES) for one in found):
                 rows = batch.num_rows
                 columns = [batch[name] if name in names else self._constant(name, rows) for name in self._columns]
                 made = pa.RecordBatch.from_arrays(columns, names=[*self._columns])
@@ -176,6 +181,8 @@ class TableReader:
 def _is_text(kind: pa.DataType) -> bool:
     import pyarrow as pa
 
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
     is_one = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null)
     return any(check(kind) for check in is_one)
 
@@ -196,17 +203,17 @@ def open_table(
 ) -> Iterator[TableReader]:
     """Open a Parquet file. ClickException if it cannot be read, and if it lacks one of the columns that are needed."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
+    from trackparse.columns.pieces import open_parquet
     from trackparse.sources.filesystem import resolve
 
     try:
         files, path = resolve(file.text) if file.is_url else (None, file.text)
         size = file.size if files is None else files.get_file_info(path).size
-        with pq.ParquetFile(path, filesystem=files) as opened:
+        with open_parquet(path, {*COLUMNS} - {"timestamp"}, files) as opened:
             reader = TableReader(file.text, path, opened, size, columns, where, progress)
             reader.check(needed)
             yield reader
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OverflowError, UnicodeDecodeError) as error:  # a name, or a timestamp that is no date
         text = " ".join(str(error).split())
         raise click.ClickException(f"it cannot be read as Parquet: {text}: convert the log again") from None

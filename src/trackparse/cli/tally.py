@@ -82,8 +82,10 @@ class Totals:
         if not batch.num_rows:
             return
         span = pc.min_max(batch["timestamp"]).as_py()
-        self.first = span["min"] if self.first is None else min(self.first, span["min"])
-        self.last = span["max"] if self.last is None else max(self.last, span["max"])
+        if span["min"] is not None:  # a Parquet file may have no timestamps, or some with a zone
+            first, last = (span[name].replace(tzinfo=None) for name in ("min", "max"))
+            self.first = min(self.first or first, first)
+            self.last = max(self.last or last, last)
         day = _bytes(batch["timestamp"].cast(pa.date32()).cast(pa.string()))
         statuses, apps, descriptions = (_bytes(batch[name]) for name in ("status", "appCode", "description"))
         for day_, status, app, count in _counts(day, statuses, apps):

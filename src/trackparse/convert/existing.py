@@ -97,7 +97,7 @@ def _is_same(before: Mapping[str, Any], made_of: Mapping[str, str], place: PathO
     now = json.loads(made_of.get(MADE_OF, "{}"))
     if not now:
         raise _in_the_way(place, "the file exists, and the size or the time of the log is not known")
-    if not before:
+    if not isinstance(before.get("name"), str):
         raise _in_the_way(place, "the file exists, and does not say of which log it was made")
     # It may have been moved, or be named from another folder.
     if {**before, "name": ""} == {**now, "name": ""} and Path(before["name"]).name == Path(now["name"]).name:
@@ -117,8 +117,8 @@ def _read_made_of(file: Any) -> tuple[dict[str, Any], int, int, ArchiveError | N
         told = json.loads(pairs[MADE_OF.encode()])
         partial_of = pairs.get(PARTIAL.encode(), b"").decode()
         damage = ArchiveError(partial_of) if partial_of else None
-        return ({}, 0, 0, None) if "name" not in told else (told, metadata.num_rows, file.seek(0, os.SEEK_END), damage)
-    except (KeyError, ValueError, TypeError):
+        return dict(told), metadata.num_rows, file.seek(0, os.SEEK_END), damage
+    except (KeyError, ValueError, TypeError, RecursionError):
         return {}, 0, 0, None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -62,13 +63,19 @@ class FileList:
         return json.dumps(told, indent=1).encode() + b"\n"
 
 
-def file_list_of(data: bytes) -> FileList | None:
-    """The list in the bytes; None if they hold something else."""
+def file_list_of(data: bytes, file_name: str) -> FileList | None:
+    """The list of the files of a log, all called ``file_name``; None if the bytes hold something else.
+
+    Files of the list may be removed, so a name that leads out of the partitions makes it something else, too.
+    """
+    is_ours = re.compile(rf"(?:[^/\\\0-\x1f]+=[^/\\\0-\x1f]+/)+{re.escape(file_name)}").fullmatch
     try:
         told = json.loads(data)
-        files = {str(name): (int(rows), int(size)) for name, (rows, size) in told["files"].items()}
+        files = {name: (int(rows), int(size)) for name, (rows, size) in told["files"].items()}
+        if not all(is_ours(name) and name.encode() for name in files):
+            return None
         return FileList(dict(told["made_of"]), files, bool(told["whole"]), str(told["partial"]))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
 
 
@@ -98,7 +105,7 @@ class Lake:
         if file is None:
             return None
         with file:
-            found = file_list_of(file.read())
+            found = file_list_of(file.read(), self.name)
         if found is None and anew:
             names = (name for name in self.folder.named(self.name) if "=" in name.partition("/")[0])
             return FileList({}, dict.fromkeys(names, (-1, -1)), whole=False)

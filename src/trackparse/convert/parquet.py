@@ -58,7 +58,7 @@ def read_footer(file: Any) -> pq.FileMetaData | None:
     """What the end of an open Parquet file says; None if it is no such file. OSError if it cannot be read."""
     try:
         return pq.read_metadata(file)
-    except pa.ArrowInvalid:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError):  # the last one: of a damaged name
         return None
     except OSError as error:
         # pyarrow has this error for a footer that is not one.

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
+from itertools import chain
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, Final, Protocol
 
@@ -27,6 +28,7 @@ from trackparse.sources.urls import name_of
 _PARQUET: Final = b"PAR1"
 _BUFFER: Final = 1 << 20  # bytes
 _SHOWN: Final = 100  # characters of a wrong value in a message
+_TEXTS: Final = [field.name for field in SCHEMA if field.type != pa.int64()]
 _MOST: Final = (1 << 63) - 1
 _LONGEST_REPEATED_IN_FILES: Final = 128  # characters of a header: the headers of both generations are shorter
 
@@ -65,20 +67,25 @@ def _json_line(row: dict[str, Any]) -> bytes:
 
 
 def _parquet_batches(name: str, opened: BinaryIO, _: int) -> Iterator[pa.RecordBatch]:
-    import pyarrow.parquet as pq
+    from trackparse.columns.pieces import open_parquet, pieces_of  # imported late: it imports pyarrow.parquet
 
     try:
-        with pq.ParquetFile(opened) as file:
+        with open_parquet(opened, _TEXTS) as file:
             names = file.schema_arrow.names
             if "raw" not in names:
                 raise TrackparseError(f"{name}: not a file of rejects: it has no column 'raw', only {names}")
-            for found in file.iter_batches(BATCH_ROWS, columns=[one for one in SCHEMA.names if one in names]):
+            wanted = [one for one in SCHEMA.names if one in names]
+            # Group by group: a batch over several would hold the values of all of them.
+            groups = (file.iter_batches(BATCH_ROWS, [group], wanted) for group in range(file.num_row_groups))
+            for found in chain.from_iterable(pieces_of(one, BATCH_BYTES) for one in chain.from_iterable(groups)):
                 columns = [
                     found[field.name].cast(field.type) if field.name in names else pa.nulls(found.num_rows, field.type)
                     for field in SCHEMA
                 ]
-                yield pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
-    except (pa.ArrowException, OSError) as error:
+                batch = pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+                batch.validate(full=True)  # text that is not UTF-8
+                yield batch
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise TrackparseError(f"{name}: not a file of rejects, or it was cut: {one_line(str(error))}") from None
 
 
