@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["batches"]
 
+_A_CHUNK: Final = 128  # bytes of the objects that hold a chunk
 # Bytes of the source that may wait to be read. One chunk more is asked for while fewer wait.
 _WAITING_MOST: Final = 1 << 20
 _PIECE: Final = 64 << 10  # bytes of one read of an asyncio.StreamReader
@@ -80,7 +81,7 @@ class _Bridge(Iterator[Any]):
         """Take chunks from the source as long as there is room for them."""
         try:
             async for chunk in chunks:
-                size = _size_of(chunk)
+                size = _size_of(chunk) + _A_CHUNK
                 self._waiting += size
                 self._items.put((chunk, size))
                 while self._waiting >= _WAITING_MOST:

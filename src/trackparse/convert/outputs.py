@@ -127,4 +127,7 @@ def _key_of(place: Any) -> Hashable | None:
     if scheme_of(place):
         return redacted_url(place)
     found = identity(place)
-    return found or (os.path.realpath(place) if isinstance(place, str | os.PathLike) else None)
+    try:
+        return found or (os.path.realpath(place) if isinstance(place, str | os.PathLike) else None)
+    except ValueError:  # a NUL, which no file has in its name: opening it will say so
+        return None
