@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
@@ -131,8 +132,9 @@ def _pack(file: IO[bytes], header: str, lines: Iterator[str], *, large: bool) ->
                 member.write(chunk)
         archive.close()
     except BaseException:
-        # It stays unfinished. Closing it after a signal within ``open`` raises an error in place of this one.
-        archive.fp = None
+        # It stays unfinished: closing it after a signal within ``open`` raises an error in place of this one. What the
+        # garbage collector ends goes nowhere.
+        archive.fp = io.BytesIO()
         raise
 
 
