@@ -160,6 +160,20 @@ def test_names_of_columns_are_completed(typed: str, expected: list[str]) -> None
     assert completed.splitlines() == [f"plain,{name}" for name in expected]
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--partition-by d", ["date", "description"]),
+        ("--partition-by date,app", ["date,appCode"]),
+        ("--bloom-filter t", ["timestamp", "tracking_code", "target_id"]),
+    ],
+)
+def test_other_options_complete_names_of_columns(words: str, expected: list[str]) -> None:
+    typed = f"trackparse convert log.zip {words}"
+    completed = run(_TRACKPARSE_COMPLETE="bash_complete", COMP_WORDS=typed, COMP_CWORD="4").stdout
+    assert completed.splitlines() == [f"plain,{name}" for name in expected]
+
+
 # ---- exit codes
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import trackparse
 from support.cli import csv_of, failed, good, with_text
 
 PAYLOADS = (
@@ -107,12 +108,15 @@ def test_a_word_that_may_be_meant_as_a_type_is_named(word: str, noted: bool, tmp
 
 
 @pytest.mark.parametrize("command", ["convert", "cat"])
-def test_a_column_without_any_value_is_named(command: str, tmp_path: Path) -> None:
+def test_a_column_without_any_value_is_named(command: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     log = csv_of(tmp_path / "log.csv", *[with_text(payload='{"md":{"uid":"x"}}')] * 3)
     columns = ["--payload", "a=/md/uid", "--payload", "b=/md/uit", "--payload", "c=/md/uid:int64"]
     result = good(command, log, *columns)
     said = "the payload column 'b' is null in all records: none has a value at '/md/uit'"
     assert [line for line in result.stderr.splitlines() if "payload column" in line] == [f"trackparse: {log}: {said}"]
+    trackparse.read_log(log, payload_columns={"n": "/md/n:int16", "on": "/md/on:bool"})
+    assert "none has a value at '/md/n:int16'; with a type it is ('/md/n', pyarrow.int16())" in caplog.text
+    assert "none has a value at '/md/on:bool'; with a type it is ('/md/on', pyarrow.bool_())" in caplog.text
     # One record with a value is enough; so is a log without a record.
     csv_of(log, with_text(payload="{}"), with_text(payload='{"md":{"uit":1}}'))
     assert good(command, log, "--payload", "b=/md/uit").stderr == ""

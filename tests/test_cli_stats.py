@@ -265,6 +265,15 @@ def test_a_folder_of_logs_and_parquet_would_count_twice(log: Path) -> None:
     assert "name one kind" in ended(2, "stats", log.parent).stderr
 
 
+def test_a_log_beside_its_parquet_gets_a_note(log: Path, tmp_path: Path) -> None:
+    table = tmp_path / "lake" / "log.parquet"
+    good("convert", log, "--to", table.parent)
+    said = f"trackparse: {log} and {table}: perhaps the same records, which are counted twice: name one of them\n"
+    assert good("stats", log, table.parent).stderr == said
+    table.rename(table.with_name("another.parquet"))
+    assert good("stats", log, table.parent).stderr == ""
+
+
 @pytest.mark.parametrize("content", [b"PAR1", b"PAR1 and nothing that is Parquet PAR1"])
 def test_a_damaged_parquet_file_is_one_line(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "day.parquet").write_bytes(content)

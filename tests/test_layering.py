@@ -76,6 +76,7 @@ INSIDE_FOR_CLI = {
     # What was probably meant, and what there is to complete.
     ("errors", "suggestion"),
     ("schema", "COLUMNS"),
+    ("convert.outputs", "PARTITION_COLUMNS"),
     # A Parquet file is opened in an object store as a log is.
     ("sources.filesystem", "resolve"),
     ("sources.filesystem", "listed"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -248,6 +249,15 @@ class TestCommand:
         line = failed(1, command, "-", *output, stdin=data)
         assert "it is a file of rejects (bad records)" in line
         assert "trackparse mend" in line
+
+
+def test_the_example_with_sed_in_the_help_works(tmp_path: Path) -> None:
+    rejected(tmp_path, H6 + line6() + b'2021-04-20 13:01:02;T-1;"user;device;sent;\n')
+    example = next(line for line in good("mend", "--help").stdout.splitlines() if "sed " in line)
+    program = " ".join(map(shlex.quote, PROGRAM))
+    command = example.replace("trackparse", program)
+    subprocess.run(command, shell=True, check=True, cwd=tmp_path, env=PLAIN)  # noqa: S602 - the command is that of the help
+    assert pq.read_table(tmp_path / "day.mended.parquet")["target_id"].to_pylist() == ["user"]
 
 
 def test_the_library_says_it_too(tmp_path: Path) -> None:

@@ -839,6 +839,7 @@ def test_a_folder_of_a_store_is_known_without_a_slash(bucket: Bucket, small: byt
     told = good("convert", bucket.url("in"), bucket.url("in/a.zip"), "--to", bucket.url("out"), "--quiet")
     assert (told.stdout, bucket.keys()) == ("", ["in/a.zip", "in/b.zip", "out/a.parquet", "out/b.parquet"])
     assert "s3://lake/in: a folder: name a log in it" in failed(1, "head", bucket.url("in"))
+    assert "s3://lake: a folder: name a log in it" in failed(1, "head", bucket.url("").replace("lake/", "lake"))
     with pytest.raises(IsADirectoryError, match="a folder: name a log in it"):
         trackparse.open_log(bucket.url("in"))
     # A name that is nothing does not stop the others.
@@ -904,8 +905,16 @@ def test_stats_of_a_folder_of_a_store_count_its_parquet_files(bucket: Bucket, tm
     bucket.put("lake/old.rejects.parquet", b"passed over")
     bucket.put("lake/_part/day.parquet", b"passed over")
     assert json.loads(good("stats", bucket.url("lake/"), "--json").stdout)["records"] == 4
+    assert json.loads(good("stats", bucket.url("lake"), "--json").stdout)["records"] == 4
+    assert json.loads(good("stats", bucket.url(""), "--json").stdout)["records"] == 4
     bucket.put("lake/day.csv", H8 + line())
     assert "has logs and Parquet files" in failed(2, "stats", bucket.url("lake/"))
+    told = failed(2, "stats", bucket.url("lake"))
+    assert "s3://lake/lake has logs and Parquet files" in told
+    assert "name one kind, such as 's3://lake/lake/*.parquet'" in told
+    bucket.put("lake/named", H8 + line())
+    assert json.loads(good("stats", bucket.url("lake/named"), "--json").stdout)["records"] == 1
+    assert "No such file" in failed(1, "stats", bucket.url("nothing"))
     assert "no log is there" in failed(1, "stats", bucket.url("nothing/"))
 
 

@@ -465,7 +465,9 @@ def test_the_command_fetches_and_lists(service: FakeService, folder: Path) -> No
     assert done.stdout.startswith(f"{folder / ago(2)}.parquet: 20 rows, ")
     assert done.stdout.count("\n") == 2
     assert sync(service, "--to", folder, "--days", 2).stdout == f"{folder}: nothing to fetch, of 2 days\n"
-    assert sync(service, "--to", folder, "--days", 2, "--dry-run").output == ""
+    idle = sync(service, "--to", folder, "--days", 2, "--dry-run")
+    assert (idle.stdout, idle.stderr) == ("", f"trackparse: {folder}: nothing to fetch, of 2 days\n")
+    assert sync(service, "--to", folder, "--days", 2, "--dry-run", "--quiet").output == ""
     assert sync(service, "--to", folder, "--days", 2, "--quiet").output == ""
     assert sync(service, "--to", folder, "--grace", 12, "--days", 1, "-n").output == (
         f"{YESTERDAY}: not final, and it is not known when it was fetched\n"

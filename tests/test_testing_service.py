@@ -149,6 +149,13 @@ def test_a_log_takes_its_time() -> None:
         assert time.monotonic() - start > 0.03
 
 
+def test_the_rows_of_a_log_are_of_its_day() -> None:
+    with FakeService(rows=100) as service:
+        for day in ("2026-03-01", "2026-03-02"):
+            moments = trackparse.read_log(service.log(day))["timestamp"].to_pylist()
+            assert {moment.date().isoformat() for moment in moments} == {day}
+
+
 def test_the_same_day_is_the_same_log() -> None:
     with FakeService(rows=20) as service, FakeService(rows=20) as other:
         assert service.log(DAY) == other.log(DAY) != service.log("2021-04-20")

@@ -24,7 +24,7 @@ from trackparse.options import LogSource, ReadOptions, read_options
 from trackparse.records.segments import Segment
 from trackparse.records.stream import Stats
 from trackparse.rejects.kept import Quarantine
-from trackparse.schema import COLUMNS
+from trackparse.schema import COLUMNS, PAYLOAD_TYPES
 from trackparse.sources.listing import Log
 from trackparse.sources.opening import open_anywhere
 
@@ -371,9 +371,11 @@ class LogReader:
         except StopIteration:
             self._quarantine.flush()
             for name, pointer in self.builder.payload.empty_columns.items():
-                logger.warning(
-                    "%s: the payload column %r is null in all records: none has a value at %r", self.name, name, pointer
-                )
+                key, _, kind = pointer.rpartition(":")
+                factory = {"bool": "bool_"}.get(kind, kind)
+                hint = f"; with a type it is ({key!r}, pyarrow.{factory}())" if kind in PAYLOAD_TYPES else ""
+                said = "%s: the payload column %r is null in all records: none has a value at %r%s"
+                logger.warning(said, self.name, name, pointer, hint)
             raise
         except Exception:
             self._quarantine.flush()

@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from trackparse import OptionError
 from trackparse.cli.exits import Exit
@@ -19,6 +20,7 @@ from trackparse.cli.options import (
     dialect_option,
     filter_options,
     keep_partial_option,
+    list_completed,
     logs_argument,
     options_of,
     payload_option,
@@ -30,6 +32,7 @@ from trackparse.cli.output import Command, check_is_no_output, expected
 from trackparse.cli.places import PlaceType
 from trackparse.cli.progress import progress_bar
 from trackparse.convert.outputs import (
+    PARTITION_COLUMNS,
     PathOrUrl,
     check_partition_by,
     check_places,
@@ -57,6 +60,10 @@ def _partition_names(ctx: click.Context, param: click.Parameter, value: str | No
         raise click.BadParameter(str(error)) from None
 
 
+def _partition_columns(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    return list_completed(PARTITION_COLUMNS, incomplete)
+
+
 @click.command(cls=Command)
 @logs_argument
 @click.option("-o", "--output", type=PlaceType(), help="Parquet file to write, of all LOGs: a path or a URL.")
@@ -70,6 +77,7 @@ def _partition_names(ctx: click.Context, param: click.Parameter, value: str | No
 @click.option(
     "--partition-by",
     callback=_partition_names,
+    shell_complete=_partition_columns,
     metavar="NAMES",
     help="Columns whose values become folders in DIR, as Hive has them, with commas between: date, or date,appCode.",
 )

@@ -85,7 +85,7 @@ def mend(
       trackparse mend day.rejects.jsonl
       trackparse mend day.rejects.jsonl -o mended/day.parquet
       trackparse mend s3://lake/day.rejects.jsonl -o s3://lake/day.mended.parquet
-      sed 's/"user;/user;/' day.rejects.jsonl | trackparse mend - -o day.mended.parquet
+      sed 's/\\\\"user;/user;/' day.rejects.jsonl | trackparse mend - -o day.mended.parquet
     """
     log = Input(file)
     dest, kept = _places(log, output, rejects, strict)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from difflib import get_close_matches
 from functools import wraps
@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 
 from trackparse import OptionError
 from trackparse.cli.output import warn
-from trackparse.schema import PAYLOAD_TYPES
+from trackparse.schema import COLUMNS, PAYLOAD_TYPES
 
 if TYPE_CHECKING:
     from trackparse import Filter
@@ -52,13 +52,18 @@ def _statuses(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
     return [CompletionItem(status) for status in Status if status.startswith(incomplete)]
 
 
-def _columns(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """What completes the last name of a list: known columns that it does not have yet."""
-    from trackparse.schema import COLUMNS
-
+def list_completed(names: Iterable[str], incomplete: str) -> list[CompletionItem]:
+    """What completes the last name of a list: those of these names that it does not have yet."""
     *before, begun = incomplete.split(",")
-    names = (name for name in COLUMNS if name.startswith(begun) and name not in before)
-    return [CompletionItem(",".join([*before, name])) for name in names]
+    return [CompletionItem(",".join([*before, n])) for n in names if n.startswith(begun) and n not in before]
+
+
+def _columns(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    return list_completed(COLUMNS, incomplete)
+
+
+def _column(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(name) for name in COLUMNS if name.startswith(incomplete)]
 
 
 def _column_names(ctx: click.Context, param: click.Parameter, value: str | None) -> list[str] | None:
@@ -127,6 +132,7 @@ bloom_filter_option = click.option(
     "bloom_filters",
     multiple=True,
     metavar="COLUMN",
+    shell_complete=_column,
     help="Write a Bloom filter of this column, such as tracking_code or hwid: queries for one of its values read less; "
     "may be repeated.",
 )

@@ -10,10 +10,10 @@ import click
 from trackparse.cli.exits import Exit
 from trackparse.cli.inputs import Input
 from trackparse.cli.options import Dialect, dialect_option, filter_options, json_option, logs_argument, quiet_option
-from trackparse.cli.output import Command, put_json
+from trackparse.cli.output import Command, put_json, warn
 from trackparse.cli.progress import Bar
 from trackparse.cli.runner import for_each, open_log
-from trackparse.cli.tables import files_of, is_table, open_table
+from trackparse.cli.tables import counted_twice, files_of, is_table, open_table
 
 if TYPE_CHECKING:
     from trackparse import Filter, LogReader
@@ -84,6 +84,9 @@ def stats(
     totals, findings = Totals(Groups() if by else None, grouped), Findings()
     inputs = files_of(logs)
     tables = set(filter(is_table, inputs))
+    if twice := counted_twice([log for log in inputs if log not in tables], [log for log in inputs if log in tables]):
+        log, table = twice
+        warn(f"{log.name} and {table.name}: perhaps the same records, which are counted twice: name one of them")
     numbers: dict[str, int] = dict.fromkeys(_OF_TABLES if len(tables) == len(inputs) else _NUMBERS, 0)
     columns = [*Totals.columns]
     if by and grouped not in columns:

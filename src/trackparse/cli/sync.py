@@ -10,7 +10,7 @@ import click
 from trackparse import AuthError
 from trackparse.cli.exits import Exit
 from trackparse.cli.options import options_of
-from trackparse.cli.output import Command, counted, escaped, say
+from trackparse.cli.output import Command, counted, escaped, say, warn
 from trackparse.cli.places import PlaceType
 from trackparse.cli.progress import progress_bar
 from trackparse.cli.service import Amount, DaysTold, service_options
@@ -85,8 +85,12 @@ def sync(
     asked = {"days": days, "grace": grace * _HOUR, **options_of(strict, keep_partial, options)}
     with client, progress_bar("asking for the logs", None, shown=not quiet and not dry_run) as bar:
         told = DaysTold(bar, quiet=quiet)
+        nothing = f"{shown(directory)}: nothing to fetch, of {counted(days, 'day')}"
         if dry_run:
-            for planned in client.days_to_sync(directory, **asked):
+            todo = client.days_to_sync(directory, **asked)
+            if not todo and not quiet:
+                warn(nothing)
+            for planned in todo:
                 if planned.error is not None:
                     told.fail(planned.error, str(planned.day))
                 else:
@@ -98,5 +102,5 @@ def sync(
             told.fail(error)
         else:
             if not reports and not quiet:
-                say(f"{escaped(shown(directory))}: nothing to fetch, of {counted(days, 'day')}")
+                say(escaped(nothing))
         return told.end()

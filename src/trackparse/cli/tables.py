@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import glob
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from operator import itemgetter
@@ -12,9 +13,11 @@ from urllib.parse import unquote
 
 import click
 
+from trackparse import TrackparseError
 from trackparse.cli.inputs import Input, inputs_of
-from trackparse.convert.outputs import NULL_VALUE
+from trackparse.convert.outputs import NULL_VALUE, in_folder, shown
 from trackparse.schema import COLUMNS
+from trackparse.sources.listing import is_log
 from trackparse.sources.urls import STORES, scheme_of
 
 if TYPE_CHECKING:
@@ -31,8 +34,7 @@ _HIDDEN: Final = (".", "_", "~")
 
 
 def files_of(texts: Sequence[str]) -> list[Input]:
-    """The logs and Parquet files that were named. A folder becomes its logs, or its Parquet files if it has no logs; in
-    a store it is one by the slash at its end.
+    """The logs and Parquet files that were named. A folder becomes its logs, or its Parquet files if it has no logs.
 
     Files of rejects are left out, unless they are named one by one.
 
@@ -43,18 +45,20 @@ def files_of(texts: Sequence[str]) -> list[Input]:
         if text and Path(text).is_dir():
             tables = _tables_in(Path(text))
         else:
-            is_folder = scheme_of(text) in STORES and text.partition("?")[0].endswith("/")
-            tables = _stored_tables(text) if is_folder else []
+            tables = _stored_tables(text) if scheme_of(text) in STORES else []
         try:
             logs = inputs_of([text])
         except FileNotFoundError:
             if not tables:
                 raise
             logs = []
+        if tables and logs == [Input(text)]:
+            logs = []  # the folder itself, which may lack the slash at its end
         if logs and tables:
+            folder = shown(text)
             raise click.UsageError(
-                f"{text} has logs and Parquet files, perhaps of the same records: name one kind, such as "
-                f"'{Path(text) / '*.parquet'}'"
+                f"{folder} has logs and Parquet files, perhaps of the same records: name one kind, such as "
+                f"'{in_folder(folder if scheme_of(folder) else Path(folder), '*.parquet')}'"
             )
         logs = [log for log in logs if log.text == text or not log.text.endswith(_REJECTS)]
         found.update(dict.fromkeys(logs or tables))
@@ -68,16 +72,25 @@ def _tables_in(folder: Path) -> list[Input]:
 
 
 def _stored_tables(url: str) -> list[Input]:
-    """As ``_tables_in``, of a folder in a store."""
+    """As ``_tables_in``, of a folder in a store. A glob, and what is called a log or Parquet, is no folder."""
+    base = url.partition("?")[0]
+    is_named = base.endswith("/")
+    if not is_named and (is_log(base) or base.endswith(".parquet") or glob.has_magic(base)):
+        return []
     from trackparse.sources.filesystem import listed, resolve
 
     try:
         return [
             Input(name, (size, time))
             for name, size, time in sorted(listed(url, *resolve(url), _is_records, _HIDDEN), key=itemgetter(0))
+            if name != url
         ]
     except FileNotFoundError:
         return []
+    except (OSError, TrackparseError):
+        if is_named:
+            raise
+        return []  # it is told when its turn comes
 
 
 def _is_records(name: str) -> bool:
@@ -86,6 +99,13 @@ def _is_records(name: str) -> bool:
 
 def _is_hidden(path: Path) -> bool:
     return any(part.startswith(_HIDDEN) for part in path.parts)
+
+
+def counted_twice(logs: Iterable[Input], tables: Iterable[Input]) -> tuple[Input, Input] | None:
+    """A log and a Parquet file that has its name, and so perhaps its records."""
+    named = {Path(log.name.removesuffix(".gz")).stem: log for log in logs}
+    pairs = ((named.get(Path(table.name).stem), table) for table in tables)
+    return next(((log, table) for log, table in pairs if log), None)
 
 
 def is_table(file: Input) -> bool:

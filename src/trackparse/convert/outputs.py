@@ -19,7 +19,7 @@ PathOrUrl: TypeAlias = Path | str
 OWN_FOLDER: Final = "_trackparse"
 NULL_VALUE: Final = "__HIVE_DEFAULT_PARTITION__"  # what a folder of partitions has in place of null, as Hive writes it
 DATE: Final = "date"  # the partition column that is made of the timestamp
-_PARTITION_COLUMNS: Final = (DATE, *(name for name in COLUMNS if name != "timestamp"))
+PARTITION_COLUMNS: Final = (DATE, *(name for name in COLUMNS if name != "timestamp"))
 
 
 def shown(output: PathOrUrl) -> str:
@@ -95,8 +95,8 @@ def check_partition_by(value: Iterable[str]) -> tuple[str, ...]:
             raise TypeError(f"partition_by: {name!r} is not a name: expected a string")
         if name == "timestamp":
             raise OptionError("partition_by: 'timestamp' has a value of its own in nearly each record: take 'date'")
-        if name not in _PARTITION_COLUMNS:
-            raise OptionError(f"partition_by: no column {name!r}{suggestion(name, _PARTITION_COLUMNS)}")
+        if name not in PARTITION_COLUMNS:
+            raise OptionError(f"partition_by: no column {name!r}{suggestion(name, PARTITION_COLUMNS)}")
     if len(set(names)) < len(names):
         raise OptionError(f"partition_by={list(names)}: a column is named twice")
     return names

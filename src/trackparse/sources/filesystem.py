@@ -36,6 +36,7 @@ _TYPES: Final = {"s3": "s3", "s3a": "s3", "gcs": "gs", "gs": "gs", "hdfs": "hdfs
 _ERRNOS: Final = {FileNotFoundError: errno.ENOENT, PermissionError: errno.EACCES, FileExistsError: errno.EEXIST}
 
 
+_NOT_A_FILE: Final = "Not a regular file"  # pyarrow, of a bucket
 _NO_FILE: Final = os.strerror(errno.ENOENT)
 _NO_BUCKET: Final = re.compile("NO_SUCH_BUCKET|NoSuchBucket|bucket does not exist")
 _NO_BUCKET_TEXT: Final = "its bucket does not exist: make it, or correct its name"
@@ -198,8 +199,10 @@ def open_stored(place: str | os.PathLike[str], filesystem: Any = None) -> Source
     name = name_of(place)
     try:
         return _open(files, path, name)
-    except FileNotFoundError:
-        raise _not_found(files, path, name, _NO_FILE) from None
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) or _NOT_A_FILE in str(error):
+            raise _not_found(files, path, name, _NO_FILE) from None
+        raise
 
 
 def _open(files: pafs.FileSystem, path: str, name: str) -> Source:

@@ -32,7 +32,7 @@ _DEVICES = 20_000
 _MESSAGES_AT_ONCE = 4
 _DEVICES_OF_A_MESSAGE_MOST = 1_500  # fewer than an app has, so that a message is sent to each device once
 _ROWS_A_SENDING = 22  # of a second in which messages are sent, with all that happens to them later
-_ROWS_OF_A_DAY_MOST = 1_000_000  # more do not fit between two midnights
+ROWS_OF_A_DAY_MOST = 1_000_000  # more do not fit between two midnights
 _LAST_SECOND = 86_399  # of a day
 _ROWS_A_WRITE = 4_096
 _ZIP64_ROWS = 1 << 22  # above this the member may pass 2 GiB
@@ -182,8 +182,8 @@ def _quoted(field: str, dialect: Dialect) -> str:
 def _check(rows: int, columns: int, date: date | None) -> None:
     if rows < 0:
         raise ValueError(f"rows is {rows}: expected zero or more")
-    if rows > _ROWS_OF_A_DAY_MOST and date:
-        raise ValueError(f"rows is {rows}: expected {_ROWS_OF_A_DAY_MOST:,} or fewer for one day")
+    if rows > ROWS_OF_A_DAY_MOST and date:
+        raise ValueError(f"rows is {rows}: expected {ROWS_OF_A_DAY_MOST:,} or fewer for one day")
     if columns not in (6, 8):
         raise ValueError(f"columns is {columns}: expected 8 or 6")
 

@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import Any, Final, Literal
 
 from trackparse.client.calendar import KEPT_DAYS, date_of
-from trackparse.testing.sample import sample_rows, write_sample
+from trackparse.testing.sample import ROWS_OF_A_DAY_MOST, sample_rows, write_sample
 from trackparse.testing.server import API, Delivery, Reply, Request, Server
 
 TOKEN: Final = "test-token"  # noqa: S105 - it gives access to nothing
@@ -105,7 +105,7 @@ class FakeService:
         with self._lock:
             if day not in self._logs:
                 file = io.BytesIO()
-                write_sample(file, rows=self._rows, seed=self._seed(day))
+                write_sample(file, rows=self._rows, **self._made_up(datetime.date.fromisoformat(day)))
                 self._logs[day] = file.getvalue()
             return self._logs[day]
 
@@ -155,7 +155,7 @@ class FakeService:
         if not messages or not all(message.get("devices") for message in messages):
             return Reply.refusal(210, "notifications must have devices")
         # Codes that are in the log of the day.
-        seen = dict.fromkeys(row[1] for row in sample_rows(self._rows, self._seed(date_of(time.time()).isoformat())))
+        seen = dict.fromkeys(row[1] for row in sample_rows(self._rows, **self._made_up(date_of(time.time()))))
         codes = [code for code, _ in zip(seen, messages, strict=False)]
         return _ok({"Messages": ["CODE_NOT_AVAILABLE"] * len(messages), "TrackingCodes": codes})
 
@@ -182,8 +182,9 @@ class FakeService:
                 return Reply.refusal(420, "The result is not ready yet")
         return _ok({"fileName": self.file_url(result.day)})
 
-    def _seed(self, day: str) -> int:
-        return datetime.date.fromisoformat(day).toordinal()
+    def _made_up(self, day: datetime.date) -> dict[str, Any]:
+        """The log of a day: its rows are of that day, unless they are too many for one."""
+        return {"date": day} if self._rows <= ROWS_OF_A_DAY_MOST else {"seed": day.toordinal()}
 
 
 @dataclass(slots=True)
