@@ -234,7 +234,7 @@ def test_failfast_fails_with_place_reason_and_advice(here: Here, bad: str, optio
 
 
 def test_dropmalformed_counts_and_tells_what_it_drops(here: Here, bad: str) -> None:
-    with here.saying("bad/", 1) as lines:
+    with here.saying("are bad and left out", 1) as lines:
         assert here.read(bad, mode="DROPMALFORMED").groupBy("status").count().collect() == [("created", 4)]
     assert lines == [
         f"{here.folder}/bad/2.csv: 2 of 4 records are bad and left out; the first one: {here.folder}/bad/2.csv: "
