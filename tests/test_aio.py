@@ -105,6 +105,19 @@ def test_an_error_of_the_source_comes_behind_what_was_good() -> None:
     assert rows > 5_000
 
 
+def test_a_source_may_fill_one_buffer_again_and_again() -> None:
+    header, rows = b"//timestamp;tracking_code\n", [b"2021-04-20 13:01:01;T-%06d\n" % number for number in range(9_000)]
+
+    async def filled_anew() -> AsyncGenerator[bytes | memoryview, None]:
+        yield header
+        buffer = bytearray(len(rows[0]) * 100)
+        for start in range(0, len(rows), 100):
+            buffer[:] = b"".join(rows[start : start + 100])
+            yield memoryview(buffer)
+
+    assert asyncio.run(collected(filled_anew())) == trackparse.read_log(header + b"".join(rows))
+
+
 def test_a_chunk_that_is_no_bytes_is_an_error() -> None:
     async def texts() -> AsyncGenerator[str, None]:
         yield "timestamp;tracking_code\n"

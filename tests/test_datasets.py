@@ -513,6 +513,13 @@ class TestSources:
                 with pytest.raises(TypeError, match=r"BufferedReader can be read only once.*open_log"):
                     trackparse.dataset(source)  # type: ignore[arg-type]
 
+    def test_an_open_log_is_no_source_and_stays_as_it_was(self, tree: Path) -> None:
+        with trackparse.open_log(tree / "b.zip") as log:
+            for source in (log, [log]):
+                with pytest.raises(TypeError, match=r"LogReader can be read only once.*paths or bytes"):
+                    trackparse.dataset(source)  # type: ignore[arg-type]
+            assert log.read_all() == trackparse.read_log(tree / "b.zip")
+
     def test_a_folder_that_cannot_be_read_is_an_error(self, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         scandir = os.scandir
 

@@ -81,6 +81,7 @@ class _Bridge(Iterator[Any]):
         """Take chunks from the source as long as there is room for them."""
         try:
             async for chunk in chunks:
+                chunk = _kept(chunk)
                 size = _size_of(chunk) + _A_CHUNK
                 self._waiting += size
                 self._items.put((chunk, size))
@@ -179,6 +180,16 @@ def _chunks_of(source: Any) -> AsyncIterator[Any]:
 async def _pieces(stream: asyncio.StreamReader) -> AsyncGenerator[bytes, None]:
     while piece := await stream.read(_PIECE):
         yield piece
+
+
+def _kept(chunk: Any) -> Any:
+    """The chunk as bytes of its own: one that waits may not change when its source fills its buffer anew."""
+    if isinstance(chunk, bytes):
+        return chunk
+    try:
+        return memoryview(chunk).tobytes()
+    except TypeError:
+        return chunk  # no bytes: the reader refuses it
 
 
 def _size_of(chunk: Any) -> int:

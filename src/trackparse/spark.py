@@ -16,7 +16,7 @@ import pyarrow as pa
 from pyspark.sql import types
 from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
 
-from trackparse.columns.payload import payload_columns_of
+from trackparse.columns.payload import PayloadColumns, payload_columns_of
 from trackparse.datasets import LogDataset, dataset
 from trackparse.errors import ArchiveError, HeaderError, LimitError, OptionError, Position, Reason, TrackparseError
 from trackparse.limits import Limits
@@ -62,6 +62,21 @@ _TYPES: Final[Mapping[pa.DataType, types.DataType]] = {
     pa.int64(): types.LongType(),
     pa.float32(): types.FloatType(),
     pa.float64(): types.DoubleType(),
+}
+# What Spark calls types that are asked for in ``payload_columns``.
+_CALLED: Final[Mapping[str, str]] = {
+    "boolean": "bool",
+    "byte": "int8",
+    "tinyint": "int8",
+    "short": "int16",
+    "smallint": "int16",
+    "int": "int32",
+    "integer": "int32",
+    "long": "int64",
+    "bigint": "int64",
+    "float": "float32",
+    "real": "float32",
+    "double": "float64",
 }
 # For errors about these options of the library: the advice in terms of Spark's options.
 _ADVICE: Final = {
@@ -144,10 +159,15 @@ class _Asked:
             if name not in known:
                 raise OptionError(f"unknown option {name!r}: expected one of: {', '.join(_KNOWN)}")
         mode = _one_of("mode", given.get("mode", "FAILFAST").upper(), tuple(_MODES))
+        corrupt = given.get("columnnameofcorruptrecord", "_corrupt_record")
+        if not corrupt:
+            raise OptionError(
+                "columnNameOfCorruptRecord='': expected a name; to leave bad records out take DROPMALFORMED"
+            )
         ignores = _one_of("ignoreCorruptFiles", given.get("ignorecorruptfiles", "false").lower(), ("true", "false"))
         asked: DatasetOptions = {
             "columns": _names(given, "columns") or COLUMNS,
-            "payload_columns": payload_columns_of(_names(given, "payload_columns")),
+            "payload_columns": _payload_columns(given),
             "dialect": cast("Any", given.get("dialect", "auto").lower()),
             "on_error": _MODES[mode],
             "members": _names(given, "members") or None,
@@ -158,7 +178,7 @@ class _Asked:
         return cls(
             _sources(given),
             asked,
-            given.get("columnnameofcorruptrecord", "_corrupt_record") if mode == "PERMISSIVE" else "",
+            corrupt if mode == "PERMISSIVE" else "",
             ignores == "true",
         )
 
@@ -322,6 +342,18 @@ def _names(given: Mapping[str, str], option: str) -> list[str]:
     if not all(names):
         raise OptionError(f"{option}={given[option]!r}: expected names with commas between them")
     return names
+
+
+def _payload_columns(given: Mapping[str, str]) -> PayloadColumns:
+    texts = _names(given, "payload_columns")
+    for text in texts:
+        # As a part of the key it would be a column of nulls.
+        if (word := text.rpartition(":")[2].lower()) in _CALLED:
+            raise OptionError(
+                f"payload_columns: {text!r}: write {_CALLED[word]} for {word}; if it is part of the key, write :string "
+                "behind it"
+            )
+    return payload_columns_of(texts)
 
 
 def _one_of(option: str, value: str, choices: tuple[str, ...]) -> str:

@@ -234,7 +234,7 @@ def test_failfast_fails_with_place_reason_and_advice(here: Here, bad: str, optio
 
 
 def test_dropmalformed_counts_and_tells_what_it_drops(here: Here, bad: str) -> None:
-    with here.saying("bad/", 1) as lines:
+    with here.saying("are bad and left out", 1) as lines:
         assert here.read(bad, mode="DROPMALFORMED").groupBy("status").count().collect() == [("created", 4)]
     assert lines == [
         f"{here.folder}/bad/2.csv: 2 of 4 records are bad and left out; the first one: {here.folder}/bad/2.csv: "
@@ -292,11 +292,19 @@ def test_a_damaged_log_fails_in_every_mode_unless_it_is_to_be_ignored(here: Here
         ({"path": "logs", "payload_columns": "a=/b,c"}, "'c': expected NAME=/KEY/KEY or NAME=/KEY/KEY:TYPE"),
         ({"path": "logs", "payload_columns": "status=/b"}, "the log has a column of this name: take another one"),
         ({"path": "logs", "payload_columns": "a=/b:uint8"}, "Spark has no type uint8: expected one of: string, bool"),
+        (
+            {"path": "logs", "payload_columns": "uid=/md/uid:long"},
+            "'uid=/md/uid:long': write int64 for long; if it is part of the key, write :string behind it",
+        ),
         ({"path": "logs", "dialect": "excel"}, "dialect='excel': expected one of: auto, php, rfc4180"),
         ({"path": "logs", "mode": "STRICT"}, "mode='STRICT': expected one of: FAILFAST, DROPMALFORMED, PERMISSIVE"),
         (
             {"path": "logs", "mode": "PERMISSIVE", "columnNameOfCorruptRecord": "status"},
             "columnNameOfCorruptRecord: there is a column 'status' already: take another name",
+        ),
+        (
+            {"path": "logs", "mode": "PERMISSIVE", "columnNameOfCorruptRecord": ""},
+            "columnNameOfCorruptRecord='': expected a name",
         ),
         ({"path": "logs", "ignoreCorruptFiles": "yes"}, "ignoreCorruptFiles='yes': expected one of: true, false"),
         ({"path": "logs", "max_members": "many"}, "max_members='many': expected a number"),
@@ -308,6 +316,11 @@ def test_a_wrong_option_is_an_error_of_the_load(here: Here, options: dict[str, s
     with pytest.raises((ValueError, OSError)) as caught, contextlib.chdir(here.folder):
         module._LogSource(options).schema()
     assert said.format(here=here.folder) in str(caught.value)
+
+
+def test_a_key_may_end_like_a_type_of_spark() -> None:
+    asked = module._Asked.of({"path": "logs", "payload_columns": "a=/b:long:string,b=/long"})
+    assert asked.options["payload_columns"] == {"a": ("/b:long", pa.string()), "b": "/long"}
 
 
 def test_spark_shows_the_error_of_a_wrong_option(here: Here) -> None:

@@ -67,6 +67,8 @@ def _is_one(sources: object) -> bool:
         or not isinstance(sources, Iterable)
         or hasattr(sources, "read")
         or _is_memory(sources)
+        # An open log, say: to look for sources in it would take its first batch.
+        or (isinstance(sources, Iterator) and hasattr(sources, "__arrow_c_stream__"))
     )
 
 
