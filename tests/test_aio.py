@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
@@ -303,3 +305,22 @@ def test_a_stream_of_asyncio(url: str) -> None:
         return table
 
     _read(reading, url)
+
+
+def test_the_process_ends_although_the_loop_was_left() -> None:
+    program = (
+        "import asyncio\n"
+        "from trackparse.aio import batches\n"
+        "async def source():\n"
+        "    yield b'//timestamp;tracking_code\\n'\n"
+        "    await asyncio.sleep(3600)\n"
+        "async def read():\n"
+        "    async for _ in batches(source()):\n"
+        "        pass\n"
+        "loop = asyncio.new_event_loop()\n"
+        "task = loop.create_task(read())\n"
+        "loop.call_later(0.2, loop.stop)\n"
+        "loop.run_forever()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], timeout=30, capture_output=True, check=False)
+    assert done.returncode == 0

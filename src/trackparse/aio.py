@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import threading
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Final, Unpack
+from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
 
 from trackparse.errors import TrackparseError
 from trackparse.options import ReadOptions, read_options
@@ -22,6 +23,7 @@ __all__ = ["batches"]
 _A_CHUNK: Final = 128  # bytes of the objects that hold a chunk
 # Bytes of the source that may wait to be read. One chunk more is asked for while fewer wait.
 _WAITING_MOST: Final = 1 << 20
+_T = TypeVar("_T")
 _PIECE: Final = 64 << 10  # bytes of one read of an asyncio.StreamReader
 
 
@@ -130,18 +132,18 @@ class _Reading:
         self._bridge = bridge
         self._options = options
         self._log: LogReader | None = None
-        self._thread = ThreadPoolExecutor(1, "trackparse-aio")
+        self._thread = _Thread("trackparse-aio")
 
     async def next_batch(self) -> pa.RecordBatch | None:
         """The next batch; None at the end."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._next_batch)
+        return await self._thread.run(self._next_batch)
 
     async def close(self) -> None:
         """Close the log and end the thread, when the batch that it may be at is made."""
         try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
+            await self._thread.run(self._close)
         finally:
-            self._thread.shutdown(wait=False)
+            self._thread.end()
 
     def _next_batch(self) -> pa.RecordBatch | None:
         if self._log is None:
@@ -151,6 +153,46 @@ class _Reading:
     def _close(self) -> None:
         if self._log is not None:
             self._log.close()
+
+
+class _Thread:
+    """Calls functions one after the other, in a thread of its own.
+
+    The end of the process does not wait for it, as it does for those of an executor: a loop may be left while the
+    source has nothing to give.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self.end = weakref.finalize(self, self._calls.put, None)
+        threading.Thread(target=_call_each, args=(self._calls,), name=name, daemon=True).start()
+
+    async def run(self, function: Callable[[], _T]) -> _T:
+        """What the function returns, or raises."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[_T] = loop.create_future()
+
+        def tell(tell_it: Callable[[Any], None], outcome: object) -> None:
+            if not future.cancelled():
+                tell_it(outcome)
+
+        def call() -> None:
+            told: tuple[Callable[[Any], None], object]
+            try:
+                told = (future.set_result, function())
+            except BaseException as error:
+                told = (future.set_exception, error)
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(tell, *told)
+
+        self._calls.put(call)
+        return await future
+
+
+def _call_each(calls: SimpleQueue[Callable[[], None] | None]) -> None:
+    while (call := calls.get()) is not None:
+        call()
+        del call  # it refers to what the thread would keep alive
 
 
 def _chunks_of(source: Any) -> AsyncIterator[Any]:
