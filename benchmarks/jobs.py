@@ -55,7 +55,7 @@ def copied(folder: Path, count: int, rows: int) -> Path:
 def run(name: str, days: Path, lake: Path) -> dict[str, Any]:
     """Convert, in this process, and say what it took."""
     import trackparse
-    import trackparse.convert.jobs
+    import trackparse.convert.logs
 
     jobs, threads = CONTENDERS[name]
     before, start = cpu_seconds(), time.perf_counter()
