@@ -81,7 +81,8 @@ def in_terminal(*arguments: object, cwd: Path, keys: bytes = b"", pipe: bool = F
 
 def shown_by(monkeypatch: pytest.MonkeyPatch, *arguments: object, encoding: str = "utf-8", **environment: str) -> bytes:
     """What comes to a terminal that is both outputs, without a process of its own: that takes its time."""
-    for name, value in {**UTF8, "NO_COLOR": "", **environment}.items():
+    monkeypatch.delenv("NO_COLOR", raising=False)  # for old releases of rich an empty one counts, too
+    for name, value in {**UTF8, **environment}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("LINES", raising=False)  # pytest-xdist sets it; a terminal tells its size itself
     with terminal() as (ours, theirs):
