@@ -23,7 +23,7 @@ _QUICK = frozenset(
             "cli_payload",
             "cli_stats",
         ),
-        *("aio", "client", "columns", "destinations", "events", "files", "filters", "layering", "parquet"),
+        *("client", "columns", "destinations", "events", "files", "filters", "layering", "parquet"),
         *("polars", "progress", "reader", "rejects", "salvage", "schema", "sources", "testing_service", "token"),
     )
 )
@@ -40,7 +40,9 @@ _NOT_QUICK = frozenset(
         "a_link_by_http_can_be_taken_as_it_is",
         "the_memory_of_a_conversion_is_given_back",
         "memory_does_not_grow_with_the_rejects",
-        "large_logs_get_a_process_for_two_cores",
+        "the_process_ends_although_the_loop_was_left",
+        "a_url_is_a_log_and_goes_on_where_it_broke",
+        "batches_and_events_hold_the_rows_that_meet_every_condition",
         "hostile_numbers_of_distinct_values_are_counted_together",
         "the_file_has_a_limit",
         "what_was_not_mended_is_bad_again",
