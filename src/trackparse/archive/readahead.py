@@ -218,9 +218,9 @@ class ReadAhead:
     """Iterates over ``MemberStart``, blocks, ``MemberEnd`` or ``MemberDamaged``, and so on for each member.
 
     An error of the archive is raised behind the items before it. Members that are independent of each other are
-    inflated by two ``threads``, and handed out in their order all the same. The threads start with ``start``, or with
-    the first item. They end with the last one, with ``close``, or when the ReadAhead is dropped, and the last one
-    closes the archive. After ``close``, asking for an item is a ClosedError.
+    inflated by up to ``threads`` threads, and handed out in their order all the same. The threads start with ``start``,
+    or with the first item. They end with the last one, with ``close``, or when the ReadAhead is dropped, and the last
+    one closes the archive. After ``close``, asking for an item is a ClosedError.
     """
 
     def __init__(self, archive: Archive, block_size: int, depth: int = 4, threads: int = INFLATING_MOST) -> None:

@@ -1,4 +1,4 @@
-"""Batches of Parquet files in pieces that fit into memory. Such a file has a long value once for very many rows."""
+"""Batches of Parquet files in pieces that fit into memory. There a long value may stand once for many rows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def open_parquet(file: Any, texts: Container[str], filesystem: Any = None) -> pq
 def pieces_of(batch: pa.RecordBatch, most: int) -> Iterator[pa.RecordBatch]:
     """The batch with plain columns in place of dictionaries, in pieces with at most ``most`` bytes of these, or a row.
 
-    A batch of plain columns has a value as often as it is named.
+    A plain column repeats a value for each row that has it.
     """
     sizes = pa.repeat(pa.scalar(0, pa.int64()), batch.num_rows)
     for column in batch.columns:

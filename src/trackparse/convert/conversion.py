@@ -95,7 +95,7 @@ NewSink: TypeAlias = Callable[[ColumnBuilder, Place, ConvertOptions, Mapping[str
 
 # By the suffix of the destination; of any other it is Parquet.
 _SINKS: Final[Mapping[str, NewSink]] = {".parquet": ParquetSink}
-# Bytes of a log, on this machine, that are inflated while a thread starts.
+# Bytes of a log on this machine that the caller's thread inflates: for so few another thread saves nothing.
 SMALL_LOG: Final = 256 << 10
 # Metadata of the file: the damage of its log.
 PARTIAL: Final = "trackparse.partial"
@@ -228,10 +228,10 @@ def convert_log(source: LogSource, dest: Destination, **options: Unpack[ConvertO
     - ``threads``: how many threads work for the log at once, at most. 1: everything is done in the thread of the
       caller, one thing after the other, which takes least of the processor: for whoever converts many logs side by
       side. 2: another thread encodes and writes row groups; 3: a third one inflates; 4: a fourth one inflates, too,
-      where an archive has several members; more than 4 is as 4. Default: None, as 4, but as 2 for a log of less than
-      256 KiB. A row group is encoded by one thread: pyarrow offers no other way. The file is the same, whatever the
-      number. Threads that only wait, for a deadline or for a file to be renamed, and those of pyarrow's file systems
-      are not counted.
+      where an archive has several members; more than 4 is as 4. Default: None, as 4, but as 2 for a log on this
+      machine of at most 256 KiB. A row group is encoded by one thread: pyarrow offers no other way. The file is the
+      same, whatever the number. Threads that only wait, for a deadline or for a file to be renamed, and those of
+      pyarrow's file systems are not counted.
     - ``on_damage``: what to do about a damaged archive. ``"raise"`` (default): raise its ``ArchiveError``. ``"keep"``:
       keep all records that could be read: those before the damage, and those of the other members. The report then has
       the error as ``damage``, and the metadata of the file has it as ``trackparse.partial``. Other errors are raised,
@@ -296,12 +296,9 @@ def convert(
             log_source = open_anywhere(source, filesystem)
             opened.enter_context(kept([source]))
             unread.callback(log_source.close)
-            name, new_reader = (
-                log_source.name,
-                partial(
-                    open_reader or partial(_open_one, inflating=0 if _is_small(log_source) else inflating), log_source
-                ),
-            )
+            if _is_small(log_source):
+                inflating = 0
+            name, new_reader = log_source.name, partial(open_reader or partial(_open_one, inflating), log_source)
         metadata = {"trackparse.version": __version__, "trackparse.source": printable(name), **more_metadata}
         opened.enter_context(all_or_none(outputs))
         with ExitStack() as written:
@@ -362,7 +359,7 @@ def _is_small(source: Source) -> bool:
     return isinstance(source, FileSource | MemorySource) and (source.size or 0) <= SMALL_LOG
 
 
-def _open_one(source: Source, inflating: int, **read: Any) -> LogReader:
+def _open_one(inflating: int, source: Source, **read: Any) -> LogReader:
     log = Log(source.name, lambda: source, None)
     return LogReader([log], read_options(read), inflating=inflating)  # type: ignore[arg-type]
 

@@ -40,7 +40,7 @@ class Header(NamedTuple):
     columns: tuple[str, ...]
     size: int  # bytes of the line that are the header: the first record may follow without a line break
     problem: str  # why it cannot be used; empty if it can
-    strays: frozenset[str] = frozenset()  # names that no writer wrote: a record may end in each, and a header begin
+    strays: frozenset[str] = frozenset()  # names that seem to hold the end of a record
 
 
 @lru_cache(16)
@@ -88,7 +88,7 @@ def is_damaged(
     """Whether a header cannot be used, or one of its names seems to be a damaged known name.
 
     A name seems damaged if it is not ``known``, and the header has as many names as one of the ``layouts``, but not all
-    of the same; or if a quote stands in it that encloses nothing, or slashes: then the end of a record does.
+    of the same; or if a quote that encloses nothing, or slashes, stand inside it: it seems to hold the end of a record.
     """
     names = set(header.columns)
     replaced = any(len(layout) == len(names) and not names.issuperset(layout) for layout in layouts)
@@ -120,7 +120,7 @@ def header_line(columns: tuple[str, ...]) -> str:
 
 
 def _written(name: str) -> str:
-    """A name with a quote is written as a quoted field, but for one that ends like a known name: that is stray."""
+    """A name with a quote is written as a quoted field; one that a record ran into, known by its end, as it is."""
     bare = '"' not in name or name.endswith(tuple(COLUMNS))
     return name if bare else '"' + name.replace('"', '""') + '"'
 
