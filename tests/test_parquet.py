@@ -623,8 +623,14 @@ class TestThreads:
         assert max(found) == inflating
 
     def test_a_small_log_needs_none(self, archive: Path, dest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        started: list[threading.Thread] = []
-        monkeypatch.setattr(threading.Thread, "start", started.append)
+        started: list[str] = []
+        start = threading.Thread.start
+
+        def noted(thread: threading.Thread) -> None:
+            started.append(thread.name)
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", noted)
         monkeypatch.setattr(conversion, "SMALL_LOG", archive.stat().st_size)
         trackparse.convert_log(archive, dest)
         trackparse.convert_log(archive.read_bytes(), dest)
