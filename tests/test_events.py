@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 import pickle
+import random
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -353,3 +354,15 @@ def test_extreme_timestamps(kernel: str) -> None:
         datetime.max,
         datetime(1969, 12, 31, 23, 59, 59, 500000),
     ]
+
+
+def test_timestamps_of_all_years(kernel: str) -> None:
+    dice = random.Random(0)
+    times = []
+    for year in (*range(2, 9999, 97), 2000, 2024, 2100):
+        for month in (1, 3, 12):
+            for days in (-1, 0, 30):
+                more = timedelta(days, dice.randrange(86400), dice.randrange(10**6))
+                times.append(datetime(year, month, 1) + more)
+    texts = [time.isoformat(" ", "microseconds").encode() for time in times]
+    assert [event.timestamp for event in events_of(*(line(time=text) for text in texts))] == times

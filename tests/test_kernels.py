@@ -10,6 +10,7 @@ import random
 import signal
 from array import array
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -181,7 +182,7 @@ def events(
         columns=columns,
         kinds=kinds,
         timestamps=found.timestamps,
-        moment=lambda time: -time,
+        moment=lambda *parts: parts,
         statuses={"sent": 1, "created": 2},
         event=Made,
         payload=Field,
@@ -589,7 +590,7 @@ def test_tables_that_do_not_fit_their_block_are_refused(instruction_set: ModuleT
                 columns=(run.field,) * 8,
                 kinds="mtttsttj",
                 timestamps=b"\0" * 16,
-                moment=int,
+                moment=datetime,
                 statuses={},
                 event=Made,
                 payload=instruction_set.Field,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
-from functools import lru_cache
+from datetime import datetime
 from typing import Any, Final, NamedTuple, NoReturn
 
 import orjson
@@ -16,7 +15,7 @@ from trackparse.errors import PayloadError
 from trackparse.records.kernel.chooser import kernel
 from trackparse.records.kernel.codes import NO_COLUMN, Run
 from trackparse.records.segments import Segment
-from trackparse.schema import EPOCH, KNOWN, Status
+from trackparse.schema import KNOWN, Status
 
 # Events made at once. 700 new objects start Python's garbage collector; with fewer it does not run for a caller who
 # keeps no events. A million events take 0.52 s of CPU; made a block at a time they take 0.73 s.
@@ -203,11 +202,6 @@ class Event(NamedTuple):
         return html_page("Event", html_table(("", ""), rows), *payload)
 
 
-@lru_cache(4096)
-def _moment(microseconds: int) -> datetime:
-    return EPOCH + timedelta(microseconds=microseconds)
-
-
 def events_of(segment: Segment, gaps: Sequence[int]) -> Iterator[list[Event]]:
     """The events of a segment, in short lists.
 
@@ -226,7 +220,7 @@ def events_of(segment: Segment, gaps: Sequence[int]) -> Iterator[list[Event]]:
             columns=numbers,
             kinds=_KINDS,
             timestamps=timestamps[start * 8 : stop * 8],
-            moment=_moment,
+            moment=datetime,
             statuses=_STATUS_BY_TEXT,
             event=Event,
             payload=Payload,

@@ -80,6 +80,10 @@ class _Lane:
         for _ in range(depth):
             self.permits.put(None)
 
+    def wait_for_room(self) -> None:
+        """Return when one more item may be put."""
+        self.permits.get()
+
 
 class _Shared:
     """What the consumer and the threads share.
@@ -208,7 +212,7 @@ class _Shared:
     def _read(self, member: Member, lane: _Lane) -> None:
         """Put all items of a member; fewer if they are not wanted any more."""
         for item in _items_of(member, self.block_size):
-            lane.permits.get()
+            lane.wait_for_room()
             if self.stopped:
                 return
             lane.items.put(item)

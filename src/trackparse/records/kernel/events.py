@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from trackparse.records.kernel.codes import CR, DIALECT_SHIFT, NO_COLUMN, START_MASK, Buffer, Run
+from trackparse.records.kernel.timestamp import time_parts
 from trackparse.records.kernel.values import values_of
 
 
@@ -28,7 +29,7 @@ def events(
     columns: tuple[int, ...],
     kinds: str,
     timestamps: Buffer,
-    moment: Callable[[int], Any],
+    moment: Callable[..., Any],
     statuses: dict[str, Any],
     event: Callable[..., Any],
     payload: Callable[..., Any],
@@ -40,8 +41,8 @@ def events(
 
     ``columns`` are the numbers of the fields in the order of Event, NO_COLUMN for None. ``kinds`` has a letter for each
     that says what is made of it: ``m`` a moment, ``t`` text, ``n`` text or None if it is empty, ``s`` a status, ``j`` a
-    payload. ``moment`` makes a datetime of microseconds, ``payload`` is a subclass of Field. ``rejects`` say of each
-    reject how many records come before it: rejects count in the numbers of records.
+    payload. ``moment`` takes seven numbers, year to microsecond; ``payload`` is a subclass of Field. ``rejects`` say of
+    each reject how many records come before it: rejects count in the numbers of records.
     """
     starts = memoryview(run.fields).cast("B").cast("I")[:: run.width + 1]
     made: list[list[Any]] = []
@@ -54,7 +55,9 @@ def events(
     for column, kind in zip(columns, kinds, strict=True):
         own = run._replace(field=column)
         if kind == "m":
-            made.append([moment(time) for time in memoryview(timestamps).cast("B").cast("q")[: run.records]])
+            made.append(
+                [moment(*time_parts(time)) for time in memoryview(timestamps).cast("B").cast("q")[: run.records]]
+            )
         elif kind == "j":
             made.append(
                 [

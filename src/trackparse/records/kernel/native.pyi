@@ -32,7 +32,7 @@ def events(
     columns: tuple[int, ...],
     kinds: str,
     timestamps: Buffer,
-    moment: Callable[[int], Any],
+    moment: Callable[..., Any],
     statuses: dict[str, Any],
     event: type[tuple[Any, ...]],
     payload: type[Field],

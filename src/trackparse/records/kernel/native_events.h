@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "native_values.h"
+#include "timestamp.h"
 #include "values.h"
 
 /* A field as it stands in the log. A subclass in Python adds what a payload can do. It cannot be part of a cycle, so
@@ -182,6 +183,22 @@ static PyObject *payload_of(event_builder_t *m, const uint32_t *row, int column,
     return payload;
 }
 
+static PyObject *moment_of(event_builder_t *m, int64_t time)
+{
+    int parts[TIME_PARTS];
+    time_parts(time, parts);
+    PyObject *arguments = PyTuple_New(TIME_PARTS), *moment = NULL;
+    int failed = !arguments;
+    for (int i = 0; i < TIME_PARTS && !failed; i++) {
+        PyObject *part = PyLong_FromLong(parts[i]);
+        failed = !part || PyTuple_SetItem(arguments, i, part);
+    }
+    if (!failed)
+        moment = PyObject_CallObject(m->moment, arguments);
+    Py_XDECREF(arguments);
+    return moment;
+}
+
 static inline PyObject *make_event_of(event_builder_t *m, const uint32_t *row, PyObject *moment, long long record,
                                       int count)
 {
@@ -220,7 +237,7 @@ static PyObject *make_events(event_builder_t *m, long long first_record, PyObjec
         /* A timestamp repeats for many rows. */
         if (!i || times[i] != times[i - 1]) {
             Py_XDECREF(moment);
-            moment = PyObject_CallFunction(m->moment, "L", (long long)times[i]);
+            moment = moment_of(m, times[i]);
         }
         for (; rejects_before < reject_count; rejects_before++) {
             long long before = PyLong_AsLongLong(PyList_GetItem(rejects, rejects_before));

@@ -10,6 +10,9 @@
 #define TIMESTAMP_SIZE 19 /* bytes, without a fraction of a second */
 #define NO_TIME INT64_MIN
 #define NOT_DIGITS (-1)
+#define TIME_PARTS 7
+/* From the first of March of the year 0 to 1970. Years that begin in March have their leap day at the end. */
+#define DAYS_BEFORE_1970 719468
 
 /* The number of n digits, or NOT_DIGITS. */
 static inline int digits(const uint8_t *p, int n)
@@ -45,11 +48,33 @@ static int64_t parse_timestamp(const uint8_t *p, size_t n)
         for (size_t i = n; i < 26; i++)
             fraction *= 10;
     }
-    /* Days since 1970 with years that begin in March, so that the leap day comes last. */
     int64_t y = year - (month <= 2);
     int64_t day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-    int64_t days = 365 * y + y / 4 - y / 100 + y / 400 + day_of_year - 719468;
+    int64_t days = 365 * y + y / 4 - y / 100 + y / 400 + day_of_year - DAYS_BEFORE_1970;
     return (((days * 24 + hour) * 60 + minute) * 60 + second) * 1000000 + fraction;
+}
+
+/* Year, month, day, hour, minute, second and microsecond of what parse_timestamp gave. */
+static void time_parts(int64_t microseconds, int parts[TIME_PARTS])
+{
+    const int64_t second = 1000000, day = 86400 * second;
+    int64_t days = microseconds / day, left = microseconds % day;
+    if (left < 0) {
+        left += day;
+        days--;
+    }
+    /* Counted from a first of March, 400 years have 146,097 days, and a hundred or four of them as many as here. */
+    days += DAYS_BEFORE_1970;
+    int64_t cycle = (days >= 0 ? days : days - 146096) / 146097, n = days - cycle * 146097;
+    int64_t y = (n - n / 1460 + n / 36524 - n / 146096) / 365, day_of_year = n - (365 * y + y / 4 - y / 100);
+    int64_t month = (5 * day_of_year + 2) / 153; /* 0 is March */
+    parts[0] = (int)(400 * cycle + y + (month > 9));
+    parts[1] = (int)(month > 9 ? month - 9 : month + 3);
+    parts[2] = (int)(day_of_year - (153 * month + 2) / 5 + 1);
+    parts[3] = (int)(left / (3600 * second));
+    parts[4] = (int)(left / (60 * second) % 60);
+    parts[5] = (int)(left / second % 60);
+    parts[6] = (int)(left % second);
 }
 
 /* How many bytes from `at` on have the shape of a timestamp: all TIMESTAMP_SIZE, or fewer. */

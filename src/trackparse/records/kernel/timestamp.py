@@ -31,6 +31,12 @@ def parse_timestamp(text: Buffer) -> int | None:
     return (moment - _EPOCH) // _MICROSECOND
 
 
+def time_parts(microseconds: int) -> tuple[int, ...]:
+    """Year, month, day, hour, minute, second and microsecond of what ``parse_timestamp`` gave."""
+    moment = _EPOCH + timedelta(microseconds=microseconds)
+    return (*moment.timetuple()[:6], moment.microsecond)
+
+
 def timestamp_shape(data: bytes, at: int, end: int) -> int:
     """How many bytes from ``at`` on have the shape of a timestamp: all TIMESTAMP_SIZE, or fewer."""
     for size, shape in enumerate(_SHAPE):
