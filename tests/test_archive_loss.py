@@ -396,7 +396,7 @@ class TestDamageOfOne:
         assert codes[:900] == ["T-0", "T-1", *(f"N-{i}" for i in range(898))]
         assert codes[-1] == "T-2"
         # What was cut off belongs to its own member.
-        assert {reject["member"] for reject in rejects} <= {"b.csv"}
+        assert all(reject["member"].endswith(": member 'b.csv'") for reject in rejects)
 
     @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
     @pytest.mark.parametrize("crc", [1, zlib.crc32(LOGS[0])], ids=["of none", "of another one"])

@@ -222,7 +222,7 @@ def test_an_empty_member_is_said_to_be_empty(content: bytes, tmp_path: Path) -> 
     path = tmp_path / "log.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("day.csv", content)
-    assert "day.csv: the log is empty" in failed(1, "convert", path)
+    assert failed(1, "convert", path).startswith(f"trackparse: {path}: member 'day.csv': the log is empty; ")
     with pytest.raises(trackparse.HeaderError, match="the log is empty"):
         trackparse.open_log(path)
 

@@ -27,11 +27,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import trackparse
+from support.raw_server import assert_nothing_left, left_over
 from support.service import QUICK, RecordingClock, client_of, clocked, sample, stored, table_of
 from trackparse.client import TrackingLogClient, days, open_url, tracking_codes
 from trackparse.sources.http import over_https, retry_after
 from trackparse.sources.retry import Pauses
-from trackparse.testing import TOKEN, FakeService, Reply
+from trackparse.testing import TOKEN, Delivery, FakeService, Reply
 
 TODAY = datetime.datetime.now(datetime.UTC).date()
 YESTERDAY = TODAY - datetime.timedelta(days=1)
@@ -235,6 +236,23 @@ def test_a_log_outlives_its_client(service: FakeService) -> None:
     with log:
         assert log.read_all().equals(table_of(sample()))
     assert len(service.spans) == 2
+
+
+def test_a_download_ends_with_its_block(service: FakeService) -> None:
+    service.delivery.piece, service.delivery.rate = 1000, 10_000.0  # bytes a second: it takes a few
+    with client_of(service) as client:
+        link = client.poll(client.request_log(YESTERDAY))
+        before, _ = left_over()
+        with suppress(ZeroDivisionError), client.open_link(link) as download:
+            assert len(download.read(1000))
+            raise ZeroDivisionError
+        assert_nothing_left(before)
+        service.delivery = Delivery()
+        with client.open_link(link) as download:
+            # Its reader closes it first.
+            assert trackparse.read_log(download).equals(table_of(sample()))
+        with pytest.raises(ValueError, match=r"\.zip: the download is closed: open it again"):
+            trackparse.read_log(download)
 
 
 def test_names_that_can_be_read_only_once(service: FakeService, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
@@ -41,6 +41,19 @@ H9 = H8[:-1] + b";region\n"
 
 def line9(region: bytes = b"eu") -> bytes:
     return line()[:-1] + b";" + region + b"\n"
+
+
+# Whatever may be wrong with the records of a log, or cost too much: its content, and the options with which it is read.
+FAULTS: dict[str, tuple[bytes, Any]] = {
+    "bad record": (H8 + line() + b"x\n", {}),
+    "no log": (b"hello\n", {}),
+    "empty": (b"", {}),
+    "long record": (H8 + line(b'"' + b"x" * 5000), {"limits": trackparse.Limits(max_record_bytes=1000)}),
+    "large": (H8 + line() * 100, {"limits": trackparse.Limits(max_inflated_bytes=1000)}),
+    "rejects": (H8 + b"x\n" * 9, {"limits": trackparse.Limits(max_rejects_bytes=9), "on_error": "quarantine"}),
+    "dictionary": (H8 + line(), {"limits": trackparse.Limits(max_dictionary_bytes=1), "dictionary": ["hwid"]}),
+    "a column more": (H8 + line() + H9 + line9(), {}),
+}
 
 
 @pytest.fixture
@@ -413,6 +426,29 @@ class TestBadLogs:
             assert log.stats.rejected == 4
             mended = [{**row, "raw": line(b"{}")} for row in log.rejects.to_pylist()]
         assert trackparse.read_log(trackparse.mended_log(mended)).num_rows == 4
+
+    @pytest.mark.parametrize("form", ["zip", "csv", "gz"])
+    @pytest.mark.parametrize("fault", FAULTS)
+    def test_the_same_error_is_told_of_a_log_alone_and_of_one_among_others(
+        self, fault: str, form: str, tmp_path: Path
+    ) -> None:
+        content, options = FAULTS[fault]
+        path = tmp_path / f"day.{form}"
+        forms = {"zip": lambda data: python_zip({"tracking.csv": data}), "csv": bytes, "gz": gzip.compress}
+        path.write_bytes(forms[form](content))
+        (tmp_path / "later.csv").write_bytes(H8 + line())
+        reads: list[Callable[[], object]] = [
+            lambda: trackparse.read_log(path, **options),
+            lambda: trackparse.dataset(path, **options).to_table(),
+            lambda: trackparse.dataset([path, tmp_path / "later.csv"], **options).to_table(),
+        ]
+        told: list[str] = []
+        for read in reads:
+            with pytest.raises(trackparse.TrackparseError) as caught:
+                read()
+            told.append(str(caught.value))
+        assert told[0] == told[1] == told[2]
+        assert told[0].startswith(f"{path}: member 'tracking.csv': " if form == "zip" else f"{path}: ")
 
     def test_limits_are_for_each_log(self, tmp_path: Path) -> None:
         logs(tmp_path, a=DAYS[0], b=DAYS[0])

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -35,6 +35,7 @@ ENDLESS = {
     "a header folded": Raw(b"HTTP/1.1 200 OK\r\nX: x\r\n", b" x\r\n"),
     "interim answers": Raw(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
     "interim answers without a pause": Raw(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000, every=0.0),
+    "early hints": Raw(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1000, every=0.0),
     "headers of an interim answer": Raw(b"HTTP/1.1 100 Continue\r\n", b"X: x\r\n"),
     "chunk size": Raw(CHUNKED, b"0"),
     "chunk extension": Raw(CHUNKED + b"1;", b"x"),
@@ -92,7 +93,7 @@ def request(url: str, **options: Any) -> None:
 
 def download(url: str, **options: Any) -> None:
     given = {"timeout": 30.0, "retries": 3, "pauses": QUICK, "allow_http": True, "stall": DEADLINE, **options}
-    with closing(open_url(url, **given)) as source:
+    with open_url(url, **given) as source:
         source.read_exactly(1 << 20)
 
 

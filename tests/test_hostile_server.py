@@ -106,6 +106,8 @@ def fields(code: str = "200", **response: str) -> bytes:
     return said(f'{{"status_code":{code},"status_message":"OK","response":{{{inner}}}}}'.encode())
 
 
+# A page and what it needs may begin to load by this, before there is an answer.
+HINTS = head(b"Link: </style.css>; rel=preload", b"Connection: close", status=b"103 Early Hints")
 # Odd, and right all the same.
 FINE = {
     "plain": said(JSON),
@@ -125,6 +127,8 @@ FINE = {
     "no reason": b"HTTP/1.1 200\r\n\r\n" + JSON,
     "line feeds": said(JSON).replace(b"\r\n", b"\n"),
     "interim": b"HTTP/1.1 100 Continue\r\n\r\n" * 30 + said(JSON),
+    "early hints before it": HINTS * 3 + b"HTTP/1.1 100 Continue\r\n\r\n" + HINTS + said(JSON),
+    "still at work": b"HTTP/1.1 102 Processing\r\nContent-Length: 2\r\n\r\n" + said(JSON),
     "byte order mark": said(b"\xef\xbb\xbf" + JSON),
     "blanks around": said(b" \r\n\t" + JSON + b"\n\n"),
     "more than its length": said(JSON) + b"HTTP/1.1 500 No\r\n\r\n",
@@ -141,6 +145,7 @@ FINE = {
 }
 REFUSED = {
     "nothing at all": Raw(),
+    "another protocol": Raw(head(b"Upgrade: h2c", status=b"101 Switching Protocols") + said(JSON)),
     "reset": Raw(reset=True),
     "reset in the head": Raw(b"HTTP/1.1 200 OK\r\nX", reset=True),
     "reset in the body": Raw(head(b"Content-Length: 1000") + JSON, reset=True),
@@ -285,6 +290,7 @@ def part(*lines: bytes, start: int = CUT, span: bytes | None = None, status: byt
 HALF = Raw(head(b"Content-Length: %d" % SIZE, b'ETag: "1"') + LOG[:CUT])
 RIGHT = {
     "plain": [Raw(whole())],
+    "early hints": [Raw(HINTS + whole())],
     "until the end": [Raw(head() + LOG)],
     "old version": [Raw(b"HTTP/1.0 200 OK\r\n\r\n" + LOG)],
     "chunked": [Raw(head(b"Transfer-Encoding: chunked") + b"%x\r\n" % SIZE + LOG + b"\r\n0\r\n\r\n")],

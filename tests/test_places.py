@@ -32,6 +32,7 @@ from support.s3 import BUCKET, KEYS, Bucket, served
 from support.service import NOON, SetClock, client_of, stored
 from test_destinations import room
 from trackparse.client import MANIFEST
+from trackparse.convert import places
 from trackparse.sources.filesystem import PIECE, open_stored, resolve
 from trackparse.sources.urls import redacted_url
 from trackparse.testing import TOKEN, FakeService
@@ -360,6 +361,43 @@ def test_rejects_appear_with_their_file_or_not_at_all(old: bytes | None) -> None
         )
     assert memory.find("/") == (["/x/a.rejects.jsonl"] if old else [])
     assert not old or memory.cat("/x/a.rejects.jsonl") == old
+
+
+class Busy(pafs.FSSpecHandler):  # type: ignore[misc]
+    """A store that is too busy to delete a file at first."""
+
+    refusals = 0
+
+    def delete_file(self, path: str) -> None:
+        self.refusals -= 1
+        if self.refusals >= 0:
+            raise OSError("AWS Error NETWORK_CONNECTION during HeadObject operation:\ntimeout")
+        super().delete_file(path)
+
+
+@pytest.mark.parametrize("what", ["the new file", "the old file"])
+@pytest.mark.parametrize("refusals", [3, 4])
+def test_a_store_that_is_busy_is_asked_to_delete_again(
+    what: str, refusals: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(places, "_PAUSES", (0.0, 0.0, 0.0))
+    memory = fsspec.filesystem("memory", skip_instance_cache=True)
+    memory.store.clear()
+    files = pafs.PyFileSystem(Busy(memory))
+    files.handler.refusals = refusals
+    options: Any = {"filesystem": files, "on_error": "quarantine", "rejects": "x/a.rejects.jsonl"}
+    if what == "the new file":
+        with pytest.raises(trackparse.RecordError):
+            trackparse.convert_log(H8 + line() + b"bad", "x/a.parquet", filesystem=files)
+    else:
+        memory.pipe("/x/a.rejects.jsonl", b'{"member":null,"record":0,"line":2,"byte_offset":1,"reason":"field_count",')
+        trackparse.convert_log(H8 + line() + b"bad\n", "x/a.parquet", **options)
+    hidden = [name for name in memory.find("/") if ".trackparse.tmp" in name]
+    assert len(hidden) == (refusals == 4)
+    assert len(caplog.messages) == len(hidden)
+    for name, message in zip(hidden, caplog.messages, strict=True):
+        assert f": the hidden file {name.rpartition('/')[2]} may still be there: delete it. The store did" in message
+        assert message.endswith("during HeadObject operation: timeout")
 
 
 class Hdfs(pafs.FSSpecHandler):  # type: ignore[misc]

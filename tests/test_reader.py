@@ -78,7 +78,7 @@ class TestBadRecords:
         assert table["description"].to_pylist() == [str(i) for i in range(ROWS)]
         assert rejects == [
             {
-                "member": "log.csv",
+                "member": "<bytes>: member 'log.csv'",
                 "record": ROWS // 2,
                 "line": ROWS // 2 + 2,
                 "byte_offset": offset,
@@ -88,18 +88,20 @@ class TestBadRecords:
             }
         ]
 
-    def test_raise_delivers_every_record_before_the_first(self) -> None:
+    def test_raise_delivers_every_record_before_the_first(self, tmp_path: Path) -> None:
         data, bad, offset = stray(ROWS, ROWS // 2)
         numbers: list[str] = []
-        with trackparse.open_log(python_zip({"day.csv": data})) as log:
+        path = tmp_path / "day.zip"
+        path.write_bytes(python_zip({"day.csv": data}))
+        with trackparse.open_log(path) as log:
             with pytest.raises(trackparse.RecordError) as caught:
                 numbers.extend(text for batch in log for text in batch["description"].to_pylist())
             assert log.stats.records == ROWS // 2
         assert numbers == [str(i) for i in range(ROWS // 2)]
         error = caught.value
-        assert error.position == trackparse.Position("day.csv", ROWS // 2, ROWS // 2 + 2, offset)
+        assert error.position == trackparse.Position(f"{path}: member 'day.csv'", ROWS // 2, ROWS // 2 + 2, offset)
         assert (error.reason, error.raw) == ("unclosed_quote", bad)
-        place = f"day.csv: record {ROWS // 2}, line {ROWS // 2 + 2} (byte {offset})"
+        place = f"{path}: member 'day.csv': record {ROWS // 2}, line {ROWS // 2 + 2} (byte {offset})"
         for part in (place, "unclosed_quote", "oops", "quarantine"):
             assert part in str(error)
         assert isinstance(error, ValueError)
@@ -145,9 +147,9 @@ class TestBadRecords:
             assert log.read_all().num_rows == 4
             places = [tuple(bad.values())[:4] for bad in log.rejects.to_pylist()]
         assert places == [
-            ("a.csv", 1, 3, len(H8 + line())),
-            ("b.csv", 1, 3, len(H6 + line6())),
-            ("c.csv", 1, 3, len(H8 + line())),
+            ("<bytes>: member 'a.csv'", 1, 3, len(H8 + line())),
+            ("<bytes>: member 'b.csv'", 1, 3, len(H6 + line6())),
+            ("<bytes>: member 'c.csv'", 1, 3, len(H8 + line())),
         ]
 
     def test_the_bytes_of_rejects_and_records_make_up_the_log(self) -> None:
@@ -337,7 +339,7 @@ class TestArchives:
 
     def test_an_archive_without_a_log_is_an_error(self) -> None:
         # The only file is taken for the log, whatever its name.
-        with pytest.raises(trackparse.HeaderError, match=r"readme\.txt: not a tracking log"):
+        with pytest.raises(trackparse.HeaderError, match=r"<bytes>: member 'readme\.txt': not a tracking log"):
             trackparse.open_log(python_zip({"readme.txt": b"hello"}))
         with pytest.raises(trackparse.ArchiveError):
             trackparse.open_log(python_zip({}))

@@ -248,7 +248,7 @@ class TestFiles:
         for name in FORMATS:
             report = converted(path, tmp_path, name)
             (bad,) = trackparse.read_rejects(tmp_path / name).to_pylist()
-            assert bad["member"] == r"day\udcff.csv"
+            assert bad["member"] == rf"{tmp_path}/day\udcff.csv"
             assert report.rejected == 1
 
 

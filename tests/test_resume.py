@@ -6,7 +6,6 @@ import datetime
 import random
 import zipfile
 from collections.abc import Iterator
-from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -219,7 +218,7 @@ def test_a_good_connection_is_resumed_at_once_a_bad_one_after_a_pause() -> None:
     with FakeService(logs={day.isoformat(): big}) as service:
         client, clock = clocked(service)
         service.delivery.cuts = [400_000, 400_001]
-        with client, closing(client._download(day, 60.0, None, None)) as source:
+        with client, client._download(day, 60.0, None, None) as source:
             assert source.read_exactly(len(big)) == big
     assert len(clock.pauses) == 1
 
@@ -229,7 +228,7 @@ def test_a_reader_that_takes_its_time_finds_the_connection_cut_and_goes_on() -> 
     with FakeService(logs={day.isoformat(): sample()}) as service:
         client, clock = clocked(service)
         service.delivery = Delivery(cuts=[20_000], largest=10_000)
-        with client, closing(client._download(day, 60.0, None, None)) as source:
+        with client, client._download(day, 60.0, None, None) as source:
             head = source.read_exactly(20_000)
             clock.pauses.append(10_000.0)  # seconds
             middle = source.read_exactly(10_000)
@@ -270,6 +269,7 @@ def test_a_download_that_nobody_reads_is_closed(service: FakeService) -> None:
     source = opened(service)
     source.close()
     source.close()
-    assert source.read(10) == b""
+    with pytest.raises(ValueError, match=r"\.zip: the download is closed: open it again for each reading"):
+        source.read(10)
     with client_of(service) as client:
         client.close()

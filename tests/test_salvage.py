@@ -100,8 +100,8 @@ class TestEveryCompleteRecord:
             stats = opened.stats
         at = len(H6 + line6() * 3)
         assert rejects == [
-            ("log.csv", 3, 5, at, "unclosed_quote", bad),
-            ("log.csv", 54, 56, len(log) - 20, "truncated", line6()[:20]),
+            ("<stream>: member 'log.csv'", 3, 5, at, "unclosed_quote", bad),
+            ("<stream>: member 'log.csv'", 54, 56, len(log) - 20, "truncated", line6()[:20]),
         ]
         assert (stats.records, stats.rejected) == (53, 2)
         counted = stats.bytes_in_records + stats.bytes_in_rejects + stats.bytes_in_headers

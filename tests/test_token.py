@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import pickle
+import random
 import subprocess
 import sys
 import traceback
@@ -298,6 +299,25 @@ def test_no_place_of_an_answer_shows_it(name: str, logged: Callable[[], str]) ->
                 for text in (*texts_of(caught.value), locals_of(caught.value), as_rich_prints(caught.value)):
                     assert not shows(text)
     assert not shows(logged())
+
+
+@pytest.mark.parametrize("token", [TOKEN, "%41b%2Fc%25%d4"])
+@pytest.mark.parametrize("escape", ["%{:02x}", "%{:02X}", "\\u{:04x}"])
+def test_whichever_letters_are_escaped_it_does_not_show(token: str, escape: str) -> None:
+    """Outside of JSON, too, where nobody decodes them."""
+    rng = random.Random(1)
+    escaped = [{at} for at in range(len(token))]
+    escaped += [{at for at in range(len(token)) if rng.random() < 0.5} for _ in range(20)]
+    echoes = [
+        "".join(escape.format(ord(letter)) if at in some else letter for at, letter in enumerate(token))
+        for some in escaped
+    ]
+    with FakeService(token=token) as service, client_of(service, token=token, retries=0) as client:
+        for echo in echoes:
+            service.reply("getTrackingLog", Reply(200, f'{{"auth": "{echo}'.encode()))
+            with pytest.raises(trackparse.ApiError, match=r"the answer is not JSON: .*\*\*\*'") as caught:
+                client.request_log()
+            assert echo not in repr(caught.value)
 
 
 @pytest.mark.parametrize(

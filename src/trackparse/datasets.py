@@ -91,7 +91,7 @@ class LogDataset:
     def open(self, **options: Unpack[DatasetOptions]) -> LogReader:
         """A reader of all logs, as ``open_log`` gives of one; it has rejects and stats of its own.
 
-        Rejects and errors name the log together with its member. ``damage`` has the errors of damaged logs.
+        ``damage`` has the errors of damaged logs.
 
         >>> with days.open(on_error="quarantine") as log:
         ...     table = log.read_all()
@@ -300,7 +300,6 @@ def dataset(sources: DatasetSource | Iterable[DatasetSource], **options: Unpack[
     - ``columns``: may also name ``"log"``, for a column with the name of the log, as in ``files``. A known column that
       a log lacks is null there, and so is another one that at least one of the logs has. Without ``columns`` the first
       log decides; a later one with a column more is a HeaderError.
-    - ``on_error``: as for ``open_log``. Rejects name the log beside its member.
     - ``on_damage``: what to do about a log that is damaged or no log at all. ``"raise"`` (default): raise its
       ArchiveError or HeaderError behind the records before it. ``"keep"``: keep these records, go on with the next log,
       and warn by the logger ``trackparse``; ``LogReader.damage`` has the errors. If no log has a record, the first

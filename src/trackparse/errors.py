@@ -48,7 +48,8 @@ class TrackparseError(Exception):
 class Position:
     """A place in a log. ``str(position)`` is a text for messages.
 
-    member: name of the file in the archive, or of the source itself.
+    member: name of the log, and of the file in its archive: ``"log.zip: member 'tracking_log.csv'"``; of a bare or
+        gzipped log its name alone.
     record: how many records, good or bad, the member has before this one; 0 is the first one.
     line: line of the inflated member; 1 is the first one.
     byte_offset: byte of the inflated member; 0 is the first one.

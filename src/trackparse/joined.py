@@ -162,7 +162,7 @@ class JoinedLogs:
     def _stream_of(self, number: int, source: Source, ahead: ReadAhead | ReadHere, indexer: Indexer) -> SegmentStream:
         log = self._logs[number]
         others = None if self._size is None or log.size is None else self._size - log.size
-        among = None if self._alone else Among(log.name, self._in_column, self.stats, others)
+        among = None if self._alone else Among(self._in_column, self.stats, others)
         options = self._options
         return SegmentStream(
             source,
@@ -172,6 +172,7 @@ class JoinedLogs:
             self._on_rejects,
             options["block_size"],
             self._telling(number),
+            log.name,
             among,
         )
 

@@ -145,7 +145,7 @@ class LogReader:
     def rejects(self) -> pa.Table:
         """The bad records so far, if ``on_error="quarantine"``; else an empty table.
 
-        Its columns: ``member``, the name of the file in the archive; ``record``, 0-based in its member; ``line``,
+        Its columns: ``member``, the log, and its file in the archive; ``record``, 0-based in its member; ``line``,
         1-based; ``byte_offset``, 0-based in the inflated member; ``reason``, a value of ``Reason``; ``raw``, the bytes;
         ``header``, the header line that the record stands under.
         """

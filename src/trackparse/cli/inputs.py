@@ -7,7 +7,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,7 @@ class Input:
                 opened = open_url(self.text, allow_http=self.text.lower().startswith("http://"))
             except ValueError as error:
                 raise click.UsageError(str(error)) from None
-            with closing(opened) as source:
+            with opened as source:
                 yield source
         else:
             yield self.text

@@ -14,7 +14,6 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import PurePath
 from typing import IO, Any
 
 import click
@@ -174,14 +173,10 @@ def warnings_printed() -> Iterator[None]:
 
 
 def of_log(name: str, text: str) -> str:
-    """The text with the name of its log in front, once: the member of a bare log has the name of its file."""
-    if text.startswith(name):
-        return text
-    member = PurePath(name).name
-    # Bytes of the name that are not UTF-8 are escapes in the text.
-    for beginning in (member, member.encode(errors="backslashreplace").decode()):
-        text = text.removeprefix(f"{beginning}: ")
-    return f"{name}: {text}"
+    """The text with the name of its log in front, once."""
+    # Bytes of the name that are not UTF-8 are escapes in rejects.
+    shown = name.encode(errors="backslashreplace").decode()
+    return text if text.startswith((f"{name}:", f"{shown}:")) else f"{name}: {text}"
 
 
 def misfits_line(name: str, misfits: int) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Generator, Iterator
-from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Final, Unpack
@@ -217,7 +216,7 @@ class TrackingLogClient:
         metadata = metadata_of(self._source, day, self._clock.time(), GRACE, digest_of(options))
         with (
             reporting(options["progress"], _name_of(date)) as report,
-            closing(self._download(day, deadline, report, cancel)) as download,
+            self._download(day, deadline, report, cancel) as download,
         ):
             options["progress"] = report
             return convert_day(download, dest, options, metadata)
@@ -242,7 +241,7 @@ class TrackingLogClient:
         check_place(place_of(path))
         with (
             reporting(progress, _name_of(date)) as report,
-            closing(self._download(date, deadline, report, cancel)) as source,
+            self._download(date, deadline, report, cancel) as source,
             atomic(path) as temporary,
             name_errors_after(path),
             temporary.open("w+b") as file,
@@ -451,7 +450,7 @@ class TrackingLogClient:
         for number, (day, request_id) in enumerate(requests, 1):
             with reporting(progress, _name_of(day), number, len(requests)) as report:
                 link = self._result(request_id, self._budget(deadline, cancel), report)
-                with closing(self.open_link(link, stall=deadline, cancel=cancel)) as source:
+                with self.open_link(link, stall=deadline, cancel=cancel) as source:
                     yield day, source, report
 
     def _call(self, method: str, fields: dict[str, str], budget: RetryBudget) -> tuple[Answer, float | None]:

@@ -10,7 +10,6 @@ import datetime
 import os
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -213,7 +212,7 @@ class Run:
         metadata = metadata_of(self._service.source, day, moment, self._grace, self._digest)
         noted = self._folder.noted.get(day)
         try:
-            with closing(self._service.open(request_id, reporter)) as download:
+            with self._service.open(request_id, reporter) as download:
                 report = convert_day(download, dest, options, metadata, {noted.rejects} if noted else set())
             if self._manifest:
                 made = self._folder.made(day)

@@ -116,7 +116,7 @@ class ColumnBuilder:
             return pa.Array.from_buffers(pa.timestamp("us"), records, [None, pa.py_buffer(data)])
         empty_is_null = name in NULL_IF_EMPTY
         if name in self._dictionaries:
-            return self._dictionary_column(name, runs, empty_is_null)
+            return self._dictionary_column(name, segments[0].member, runs, empty_is_null)
         if self._views:
             made, blocks = kernel.views(runs, empty_is_null), [pa.py_buffer(run.data) for run in runs]
         else:
@@ -125,19 +125,20 @@ class ColumnBuilder:
         buffers = [_buffer(made.validity), pa.py_buffer(made.first), *blocks, data]
         return pa.Array.from_buffers(self._string, records, buffers, made.nulls)
 
-    def _dictionary_column(self, name: str, runs: list[Run], empty_is_null: bool) -> pa.Array:
+    def _dictionary_column(self, name: str, member: str, runs: list[Run], empty_is_null: bool) -> pa.Array:
         dictionary = self._dictionaries[name]
         before = len(dictionary)
         try:
             codes = dictionary.encode(runs, empty_is_null)
         except OverflowError as fault:
             raise LimitError(
-                f"column {name!r}: {fault}", advice="leave it out of dictionary=", option="dictionary"
+                f"{member}: column {name!r}: {fault}", advice="leave it out of dictionary=", option="dictionary"
             ) from None
         most = self._limits.max_dictionary_bytes
         if most is not None and len(dictionary) > before and sum(map(_cost, self._dictionaries.values())) > most:
             raise LimitError(
-                f"column {name!r} has too many distinct values: all dictionaries together fill more than {most} bytes",
+                f"{member}: column {name!r} has too many distinct values: all dictionaries together fill more than "
+                f"{most} bytes",
                 advice="leave it out of dictionary=, or raise Limits.max_dictionary_bytes",
                 option="dictionary",
             )

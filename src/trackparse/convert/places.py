@@ -6,8 +6,10 @@ A ``Place`` is one of them; ``place_of`` chooses. Another kind of place is one m
 from __future__ import annotations
 
 import io
+import logging
 import os
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Final, Protocol, TypeAlias
@@ -17,15 +19,20 @@ import pyarrow.fs as pafs
 
 from trackparse.atomic import Pending, PendingFile, all_or_none, identity
 from trackparse.convert.outputs import PathOrUrl, in_folder
-from trackparse.errors import OptionError
+from trackparse.errors import OptionError, one_line
 from trackparse.options import Destination
 from trackparse.sources.filesystem import errors_named, forget_listing, fsspec_of, is_local, key_of, resolve
 from trackparse.sources.urls import name_of, redacted_url, scheme_of
+
+logger: Final = logging.getLogger("trackparse")
 
 # Bytes: the writer writes, and asks for its place, some fifty times for a small file.
 _BUFFER: Final = 64 << 10
 # Bytes of a part of an upload by s3fs, whose own size is 50 MiB: S3 takes 10,000 parts.
 _PART: Final = 16 << 20
+# Seconds before each further attempt to remove what is not wanted any more. A file system gives up after some attempts
+# of its own: on S3, pyarrow after ten seconds without an answer, and a busy server may take longer.
+_PAUSES: Final = (0.5, 1.0, 2.0)
 
 # What two names of one file have in common.
 Key: TypeAlias = tuple[str, str]
@@ -147,14 +154,17 @@ class _Stored:
 
     def forget_old(self) -> None:
         if self._old:
-            with suppress(Exception):
-                self._files.delete_file(self._old)
+            self._delete(self._old)
 
     def unlock(self) -> None:
         pass  # ``sync`` or ``discard`` closed the stream
 
     def _publish(self) -> None:
         raise NotImplementedError
+
+    def _delete(self, hidden: str) -> None:
+        """Delete a file that nobody else knows of."""
+        _insist(lambda: self._files.delete_file(hidden), f"{self.name}: the hidden file {hidden.rpartition('/')[2]}")
 
 
 class StagedObject(_Stored):
@@ -173,8 +183,12 @@ class StagedObject(_Stored):
     def open(self) -> pa.NativeFile:
         # Before the stream is opened: an interruption in there loses the stream, and so makes an empty file.
         self._is_staged = True
-        with errors_named(str(self.name)):
-            self._stream = self._files.open_output_stream(self._staging)
+        try:
+            with errors_named(str(self.name)):
+                self._stream = self._files.open_output_stream(self._staging)
+        except Exception:
+            self._is_staged = False
+            raise
         return self._stream
 
     def sync(self) -> None:
@@ -191,8 +205,7 @@ class StagedObject(_Stored):
             # A stream that is open when the interpreter ends keeps the process from ending.
             with suppress(Exception):
                 self._stream.close()
-        with suppress(Exception):
-            self._files.delete_file(self._staging)
+        self._delete(self._staging)
 
     def _publish(self) -> None:
         if self.key[0] == "hdfs" and self.exists():
@@ -224,9 +237,9 @@ class UncommittedObject(_Stored):
     def discard(self) -> None:
         upload, self._upload = self._upload, None
         if upload is not None:
-            for step in (upload.close, upload.discard):
-                with suppress(Exception):
-                    step()
+            with suppress(Exception):
+                upload.close()
+            _insist(upload.discard, f"{self.name}: an unfinished upload")
 
     def _publish(self) -> None:
         self._upload.commit()
@@ -426,6 +439,23 @@ def is_source(place: Place, source: object, filesystem: Any = None) -> bool:
             return isinstance(place, _Stored) and key_of(files, path) == place.key
         source = path
     return place.is_same(source)
+
+
+def _insist(remove: Callable[[], object], what: str) -> None:
+    """Remove something in a store, in more than one attempt if need be; a warning if it may still be there."""
+    for pause in (*_PAUSES, None):
+        try:
+            remove()
+        except FileNotFoundError:
+            return
+        except Exception as error:
+            if pause is None:
+                told = one_line(str(error))
+                logger.warning("%s may still be there: delete it. The store did not remove it: %s", what, told)
+            else:
+                time.sleep(pause)
+        else:
+            return
 
 
 def _beside(path: str) -> str:

@@ -70,19 +70,13 @@ _MANY_COLUMNS: Final = 64  # up to here what has come is handed out at once
 class Among(NamedTuple):
     """Where a log stands among others that are read as one.
 
-    name: that of the log. in_column: whether the records have it in the column LOG. before: what was read of the logs
-    before this one. others: bytes of all other logs; None if not known.
+    in_column: whether the records have the name of the log in the column LOG. before: what was read of the logs before
+    this one. others: bytes of all other logs; None if not known.
     """
 
-    name: str
     in_column: bool
     before: Stats
     others: int | None
-
-    def label(self, member: str) -> str:
-        """How messages and rejects name a member of the log."""
-        file = PurePath(self.name).name
-        return self.name if file in (member, f"{member}.gz") else member_label(self.name, member)
 
 
 class SegmentStream:
@@ -97,15 +91,17 @@ class SegmentStream:
         on_rejects: Callable[[Rejects, tuple[str, ...]], object] | None,
         block_size: int,
         progress: Callable[[Stats], object] | None,
+        name: str,
         among: Among | None = None,
     ) -> None:
-        """``among``: None for a log that is read alone. Else ``stats`` include the logs before it."""
+        """``name`` is how messages call the log. ``among``: None if it is read alone; else ``stats`` include others."""
         self._source = source
         self._ahead = ahead
         self._indexer = indexer
         self._on_error = on_error
         self._block_size = block_size
         self._progress = progress
+        self._name = name
         self._among = among
         self._before = Stats() if among is None else among.before
         self._counts = {name: getattr(self._before, name) for name in COUNTS}
@@ -209,10 +205,8 @@ class SegmentStream:
                 return
             if isinstance(item, MemberStart):
                 inside, others, refused = True, item.others, None
-                among = self._among
-                indexer.start(
-                    among.label(item.name) if among else item.name, among.name if among and among.in_column else ""
-                )
+                in_column = self._among is not None and self._among.in_column
+                indexer.start(_label(self._name, item.name), self._name if in_column else "")
                 self._count(members=1)
                 continue
             try:
@@ -271,6 +265,11 @@ class SegmentStream:
     def _count(self, **more: int) -> None:
         for name, n in more.items():
             self._counts[name] += n
+
+
+def _label(log: str, member: str) -> str:
+    """How messages and rejects name a member of a log."""
+    return log if PurePath(log).name in (member, f"{member}.gz") else member_label(log, member)
 
 
 def record_error(reject: Reject) -> RecordError:

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, Final, Protocol
@@ -281,7 +281,7 @@ def read_rejects(path: str | os.PathLike[str], *, filesystem: Any = None) -> pa.
     >>> rows = trackparse.read_rejects("tracking_log.rejects.jsonl").to_pylist()
     """
     _format(name_of(path))
-    with closing(open_anywhere(path, filesystem)) as source:
+    with open_anywhere(path, filesystem) as source:
         return pa.Table.from_batches(RejectsFile(source, Limits(max_rejects_bytes=None)).batches(), schema=SCHEMA)
 
 

@@ -50,10 +50,11 @@ class Quarantine:
         self._columns: list[list[Any]] = [[] for _ in SCHEMA]  # rejects that are not packed yet
         self._bytes = 0  # bytes of these
         self._last_header: str | None = None  # of the row above
+        self._last_member = ""
 
     def add(self, rejects: Rejects, columns: tuple[str, ...]) -> None:
         """Take rejects that stood under one header, whose ``columns`` these are."""
-        member = printable(rejects.member)[:_LONGEST_NAME]
+        self._last_member = member = printable(rejects.member)[:_LONGEST_NAME]
         header = header_line(columns) if columns else None
         repeated = header if header is None or len(header) <= _LONGEST_REPEATED else None
         first = header if header != self._last_header else repeated
@@ -101,7 +102,7 @@ class Quarantine:
         most = self._limits.max_rejects_bytes
         if most is not None and self._kept + (0 if self._write else self._bytes) > most:
             raise LimitError(
-                f"the bad records fill more than {most} bytes",
+                f"{self._last_member}: the bad records fill more than {most} bytes",
                 advice="skip them (on_error='skip'), have convert_log write them (rejects=), or raise "
                 "Limits.max_rejects_bytes",
                 option="limits",

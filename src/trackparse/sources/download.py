@@ -70,8 +70,9 @@ class _Identity:
 class Download(Source):
     """The body of a GET as a source. If the connection breaks, it asks again, from the byte where it stopped.
 
-    The first request is sent at once. DownloadError if the server refuses, the file changes while it is downloaded, the
-    server does not send parts of files, or ``budget`` is used up. CancelledError if the caller cancels.
+    The first request is sent at once; the connection is closed at the end of ``with``, or by the reader of the log.
+    DownloadError if the server refuses, the file changes while it is downloaded, the server does not send parts of
+    files, or ``budget`` is used up. CancelledError if the caller cancels.
     """
 
     def __init__(self, http: Http, url: str, budget: RetryBudget, *, owned: bool = False, advice: str = "") -> None:
@@ -95,6 +96,7 @@ class Download(Source):
         self._answer_end: int | None = None  # byte of the file behind that answer; None if the answer does not say
         self._is_chunked = False  # the current answer says itself where it ends
         self._ended = False
+        self._is_closed = False
         self.complete = False  # whether this was the end of the file, as far as HTTP can tell
         try:
             self._open()
@@ -110,12 +112,14 @@ class Download(Source):
 
     def close(self) -> None:
         self._stopped.set()
-        self._ended = True
+        self._ended = self._is_closed = True
         self._drop()
         if self._owned:
             self._http.close()
 
     def _take(self, n: int) -> Buffer:
+        if self._is_closed:
+            raise ValueError(f"{self.name}: the download is closed: open it again for each reading")
         if self._pid != os.getpid():
             # Two processes would take bytes from one connection.
             raise RuntimeError(f"{self.name}: the download was opened before a fork: open it again in the child")

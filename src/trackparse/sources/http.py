@@ -16,7 +16,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any, Final
-from urllib.parse import quote, unquote, urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 from trackparse.errors import one_line
 from trackparse.sources.deadline import Watchdog
@@ -40,6 +40,7 @@ _URL_MOST: Final = 8 << 10  # characters
 _WAIT_MOST: Final = 1e6  # seconds; clocks and sockets do not take any number
 # Characters of a token that is searched for in texts: a shorter one cannot be told from words.
 _SECRET_LEAST: Final = 8
+_JSON_ESCAPE: Final = re.compile(r"\\u([0-9A-Fa-f]{4})")
 _HEADERS: Final = {
     # Offsets of a range count bytes as they are sent, so they must not be compressed on the way.
     "Accept-Encoding": "identity",
@@ -55,11 +56,11 @@ class Secret:
     def __init__(self, text: str) -> None:
         self._text = text
         as_json = json.dumps(text)[1:-1]
-        forms = {text, as_json, as_json.replace("/", "\\/"), quote(text), quote(text, safe=""), html.escape(text)}
+        forms = {text, as_json, as_json.replace("/", "\\/"), html.escape(text)}
         forms |= {repr(form)[1:-1] for form in forms}
         longest_first = sorted(forms, key=len, reverse=True)
         # In capitals or not: names of hosts are shown in small letters.
-        self._pattern = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
+        self._pattern = re.compile("|".join(map(_percents_or_not, longest_first)), re.IGNORECASE)
 
     def reveal(self) -> str:
         """The text."""
@@ -78,7 +79,8 @@ class Secret:
             return False
         # UTF-16 read as UTF-8 has a NUL beside each letter, and people can still read it.
         text = "".join(filter(str.isprintable, text))
-        forms = (text, unquote(text), text.replace("\\", ""), html.unescape(text))
+        as_json = _JSON_ESCAPE.sub(lambda escape: chr(int(escape[1], 16)), text)
+        forms = (text, unquote(text), as_json, text.replace("\\", ""), html.unescape(text))
         return any(self._pattern.search(form) for form in forms)
 
     def __repr__(self) -> str:
@@ -86,6 +88,11 @@ class Secret:
 
     def __reduce__(self) -> tuple[object, ...]:
         raise TypeError("a secret cannot be copied or pickled: make a new client where it is needed")
+
+
+def _percents_or_not(text: str) -> str:
+    """A regular expression for the text, each of whose letters may be percent-encoded, or not."""
+    return "".join(f"(?:{re.escape(letter)}|%{ord(letter):02x})" for letter in text)
 
 
 class HiddenBytes(bytes):
@@ -274,6 +281,10 @@ class _Head(http.client.HTTPResponse):
 
     def begin(self) -> None:
         super().begin()
+        # http.client passes over "100 Continue", and takes "103 Early Hints" for the answer. Behind 101 comes no HTTP.
+        while 100 <= self.status < 200 and self.status != http.client.SWITCHING_PROTOCOLS:
+            self.headers = self.msg = None  # type: ignore[assignment] # without these it reads on
+            super().begin()
         self.msg.defects.clear()
         self.msg.set_payload("")
 

@@ -12,7 +12,8 @@ import stat
 import threading
 import zipfile
 from collections.abc import AsyncIterable, Generator, Iterable, Mapping
-from typing import Any, Final, TypeAlias
+from types import TracebackType
+from typing import Any, Final, Self, TypeAlias
 
 Buffer: TypeAlias = bytes | memoryview
 
@@ -25,7 +26,8 @@ class Source:
 
     ``name`` is how messages call it; ``size`` is in bytes, None if not known. ``position`` is that of the next byte
     that ``read`` returns, counted from where the source was handed over; ``bytes_read`` is the highest one so far.
-    Subclasses implement ``_read_at`` if they are ``seekable``, else ``_take``.
+    The end of ``with`` closes it; to close it twice does no harm. Subclasses implement ``_read_at`` if they are
+    ``seekable``, else ``_take``.
     """
 
     seekable = False
@@ -98,6 +100,14 @@ class Source:
 
     def close(self) -> None:
         """Close what was opened here; a file that the caller opened stays open."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def _at_most(self, data: bytes, n: int) -> Buffer:
         """The first n bytes; the rest comes next."""
