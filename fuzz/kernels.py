@@ -27,7 +27,9 @@ def check(data: bytes, knobs: Knobs) -> None:
     final, automatic, dialect = knobs.choice((True, False)), knobs.often(), knobs.randrange(2)
     limit = credit_limit(most)
     credit = limit if knobs.often() else min(limit, knobs.randrange(1000) - 100)
-    question = Question(data, start, stop, final, width, timestamp, payload, KNOWN, automatic, dialect, most, credit)
+    question = Question(
+        data, start, stop, final, width, timestamp, payload, KNOWN, automatic, dialect, most, credit, 0, 1, start
+    )
     expected = reference.index(question)
     field = knobs.randrange(width + 1) - 1
     runs = [Run(data, expected.fields, expected.records, width, field)] * knobs.choice((1, 1, 2))

@@ -24,11 +24,9 @@
 #define SCAN_BYTES (32 << 10)
 #define LEAST_SCAN_BYTES 1024
 
-/* What Python's BadRecord holds. */
+/* A row of the reject table: in Python, the words from BEFORE to REASON. */
 typedef struct {
-    uint64_t records, lines; /* before it */
-    size_t start, end;
-    int reason;
+    int64_t before, record, line, byte_offset, size, reason;
 } reject_t;
 
 /* What was found so far: Python's Indexed. */
@@ -38,6 +36,7 @@ typedef struct {
     size_t records, capacity;
     reject_t *rejects;
     size_t reject_count, reject_capacity;
+    size_t raw_bytes; /* of all rejects */
     uint64_t blank_lines;
     uint64_t record_bytes, blank_bytes, mark_bytes;
     uint64_t lines; /* line feeds */
@@ -56,6 +55,8 @@ typedef struct {
     uint64_t name_sizes; /* of sizes_of */
     size_t max_record_bytes;
     int64_t credit;
+    size_t start;
+    int64_t record, line, byte_offset; /* where `start` is in the member */
     const isa_t *isa;
     uint32_t *separators; /* SCAN_BYTES + 64 of them */
     weighed_t weighed;
@@ -121,7 +122,7 @@ static int reserve(found_t *f, size_t more, uint32_t width)
     return 1;
 }
 
-static int add_reject(found_t *f, size_t start, size_t end, int reason)
+static int add_reject(const indexer_t *x, found_t *f, size_t start, size_t end, int reason)
 {
     if (f->reject_count == f->reject_capacity) {
         size_t capacity = f->reject_capacity ? f->reject_capacity * 2 : 16;
@@ -131,7 +132,12 @@ static int add_reject(found_t *f, size_t start, size_t end, int reason)
         f->rejects = rejects;
         f->reject_capacity = capacity;
     }
-    f->rejects[f->reject_count++] = (reject_t){f->records, f->lines, start, end, reason};
+    f->rejects[f->reject_count] =
+        (reject_t){(int64_t)f->records,         x->record + (int64_t)(f->records + f->reject_count),
+                   x->line + (int64_t)f->lines, x->byte_offset + (int64_t)(start - x->start),
+                   (int64_t)(end - start),      reason};
+    f->reject_count++;
+    f->raw_bytes += end - start;
     return 1;
 }
 
@@ -174,7 +180,7 @@ static inline size_t more_scan_bytes(size_t scan_bytes, size_t at_least)
 /* Index until `stop`; returns the status, or NO_MEMORY. */
 static int index_records(indexer_t *x, size_t *position, found_t *f)
 {
-    size_t at = *position;
+    size_t at = x->start;
     size_t scan_bytes = SCAN_BYTES;
     int status = DONE;
     while (status == DONE && at < x->stop && at < x->size && f->reject_count < MOST_REJECTS) {
@@ -273,7 +279,7 @@ static int index_one(indexer_t *x, size_t *position, size_t *scan_bytes, found_t
                 return NO_MEMORY;
         }
         if (weighed->reason) {
-            if (!add_reject(f, at, (size_t)end, weighed->reason))
+            if (!add_reject(x, f, at, (size_t)end, weighed->reason))
                 return NO_MEMORY;
             f->unresolved += (uint64_t)weighed->unresolved;
             earn(x, bytes_read, (size_t)end - at);

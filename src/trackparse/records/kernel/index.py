@@ -24,7 +24,6 @@ from trackparse.records.kernel.codes import (
     MOST_REJECTS,
     NEEDS_MORE,
     TOO_LONG,
-    BadRecord,
     Indexed,
     Question,
 )
@@ -55,7 +54,8 @@ class _Indexer:
         self.record_bytes = self.blank_bytes = self.mark_bytes = 0
         self.fields = array("I")
         self.timestamps = array("q")
-        self.rejects: list[BadRecord] = []
+        self.rejects = array("q")
+        self.raws: list[bytes] = []
 
     def window(self) -> Window:
         """What the record at ``position`` may take."""
@@ -74,8 +74,12 @@ class _Indexer:
 
     def add_reject(self, end: int, weighed: Weighed, bytes_read: int) -> None:
         """Take the bytes from ``position`` to ``end`` as a reject."""
-        before = count_lines(self.data, self.question.start, self.position)
-        self.rejects.append(BadRecord(self.records, before, self.position, end, weighed.reason))
+        question, raw = self.question, self.data[self.position : end]
+        record = question.record + self.records + len(self.raws)
+        line = question.line + count_lines(self.data, question.start, self.position)
+        byte_offset = question.byte_offset + self.position - question.start
+        self.rejects.extend((self.records, record, line, byte_offset, len(raw), weighed.reason))
+        self.raws.append(raw)
         self.unresolved += weighed.unresolved
         self.earn(bytes_read, end - self.position)
         self.position = end
@@ -111,7 +115,8 @@ class _Indexer:
             self.blank_lines,
             self.fields.tobytes(),
             self.timestamps.tobytes(),
-            self.rejects,
+            self.rejects.tobytes(),
+            b"".join(self.raws),
             self.record_bytes,
             self.blank_bytes,
             self.mark_bytes,
@@ -133,7 +138,7 @@ def index(question: Question) -> Indexed:
 def index_records(x: _Indexer) -> int:
     """Index until ``stop``; returns the status."""
     data, final, limit = x.data, x.question.final, x.question.max_record_bytes
-    while x.position < min(x.question.stop, len(data)) and len(x.rejects) < MOST_REJECTS:
+    while x.position < min(x.question.stop, len(data)) and len(x.raws) < MOST_REJECTS:
         end = blank_line(data, x.position, final, limit)
         if end == NEEDS_MORE:
             return MORE

@@ -96,12 +96,11 @@ static int kernel_exec(PyObject *module)
     PyObject *codes = PyImport_ImportModule("trackparse.records.kernel.codes");
     if (!codes)
         return -1;
-    state->bad_record = PyObject_GetAttrString(codes, "BadRecord");
     state->indexed = PyObject_GetAttrString(codes, "Indexed");
     state->text_buffers = PyObject_GetAttrString(codes, "TextBuffers");
     state->payload_buffers = PyObject_GetAttrString(codes, "PayloadBuffers");
     Py_DECREF(codes);
-    if (!state->bad_record || !state->indexed || !state->text_buffers || !state->payload_buffers)
+    if (!state->indexed || !state->text_buffers || !state->payload_buffers)
         return -1;
     PyObject *dictionary = PyType_FromModuleAndSpec(module, &dictionary_spec, NULL);
     state->field = PyType_FromModuleAndSpec(module, &field_spec, NULL);
@@ -117,7 +116,6 @@ static int kernel_traverse(PyObject *module, visitproc visit, void *arg)
 {
     state_t *state = PyModule_GetState(module);
     if (state) {
-        Py_VISIT(state->bad_record);
         Py_VISIT(state->indexed);
         Py_VISIT(state->text_buffers);
         Py_VISIT(state->payload_buffers);
@@ -131,7 +129,6 @@ static int kernel_clear(PyObject *module)
 {
     state_t *state = PyModule_GetState(module);
     if (state) {
-        Py_CLEAR(state->bad_record);
         Py_CLEAR(state->indexed);
         Py_CLEAR(state->text_buffers);
         Py_CLEAR(state->payload_buffers);
