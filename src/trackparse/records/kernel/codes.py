@@ -146,3 +146,13 @@ class PayloadBuffers(NamedTuple):
     validity: bytes | None  # the bitmap; None if there are no nulls
     nulls: int
     misfits: int  # nulls in place of a value that does not fit the column's kind
+
+
+class JsonColumn(NamedTuple):
+    """A column that ``json_lines`` takes: Arrow's buffers, from their first row on."""
+
+    name: str
+    kind: str  # "q" int64, "t" text, "b" bytes
+    validity: Buffer | None  # the bitmap; None if there are no nulls
+    first: Buffer  # the numbers; of text and bytes, int32 offsets
+    data: Buffer  # the text or the bytes

@@ -10,6 +10,7 @@
 #include "native_dictionary.h"
 #include "native_events.h"
 #include "native_index.h"
+#include "native_jsonl.h"
 #include "native_parts.h"
 #include "native_payload.h"
 #include "native_values.h"
@@ -81,6 +82,7 @@ static PyMethodDef kernel_methods[] = {
     {"count_lines", kernel_count_lines, METH_VARARGS, NULL},
     {"parse_timestamp", kernel_parse_timestamp, METH_O, NULL},
     {"is_json", kernel_is_json, METH_O, NULL},
+    {"json_lines", kernel_json_lines, METH_VARARGS, NULL},
     {"unescape", kernel_unescape, METH_VARARGS, NULL},
     {"instruction_sets", kernel_instruction_sets, METH_NOARGS, "The instruction sets that run here, best first."},
     {"select", kernel_select, METH_VARARGS, "Use this instruction set from now on."},
