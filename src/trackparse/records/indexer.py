@@ -26,6 +26,8 @@ import re
 from array import array
 from collections.abc import Generator, Iterator
 from dataclasses import replace
+from itertools import chain
+from operator import itemgetter
 from typing import Final
 
 from trackparse.errors import HeaderError, LimitError, Position
@@ -287,29 +289,39 @@ class Indexer:
 
     def _without_records(self, data: Buffer, result: Indexed, start: int) -> Indexed:
         """The same with a reject in place of each record: nobody knows which columns its fields belong to."""
-        row = memoryview(result.fields).cast("I")
-        width = len(self.columns or ()) + 1
-        found = Rejects("", result.rejects, result.raw)
-        starts = [byte_offset - self._offset + start for byte_offset in found.column(codes.BYTE_OFFSET)]
+        rejects = Rejects(self._member, result.rejects, result.raw)
         # A timestamp may stand in another field: the name of its column may be the damaged one.
-        reasons = (
-            codes.BAD_HEADER if reason == codes.BAD_TIMESTAMP else reason for reason in found.column(codes.REASON)
+        rejects = rejects.with_word(
+            codes.REASON,
+            [codes.BAD_HEADER if reason == codes.BAD_TIMESTAMP else reason for reason in rejects.column(codes.REASON)],
         )
-        places = [*zip(starts, found.column(codes.SIZE), reasons, strict=True)]
-        for begin, end in zip(row[::width], row[width - 1 :: width], strict=True):
-            # Where a header follows at once there is no line end.
-            past = end + (data[end : end + 1] == b"\n")
-            begin &= codes.START_MASK
-            places.append((begin, past - begin, codes.BAD_HEADER))
-        places.sort()
-        table = array("q")
+        if not result.records:
+            return result._replace(rejects=bytes(rejects.table))
+        table = memoryview(result.fields).cast("I")
+        width = len(self.columns or ()) + 1
+        words = map(rejects.column, range(codes.RECORD, codes.REJECT_WORDS))
+        rows = [*zip([0] * len(rejects), *words, strict=True)]
         line, at = self._line, start
-        for record, (begin, size, reason) in enumerate(places, self._record):
+        for begin, end in zip(table[::width], table[width - 1 :: width], strict=True):
+            begin &= codes.START_MASK
             line += kernel.count_lines(data, at, begin)
             at = begin
-            table.extend((0, record, line, self._offset + begin - start, size, reason))
-        raw = b"".join(data[begin : begin + size] for begin, size, _ in places)
-        return result._replace(records=0, fields=b"", timestamps=b"", rejects=table.tobytes(), raw=raw, record_bytes=0)
+            # Where a header follows at once there is no line end.
+            size = end + (data[end : end + 1] == b"\n") - begin
+            rows.append((0, 0, line, self._offset + begin - start, size, codes.BAD_HEADER))
+        rows.sort(key=itemgetter(codes.BYTE_OFFSET))
+        base = start - self._offset
+        places = ((offset + base, offset + base + size) for _, _, _, offset, size, _ in rows)
+        rejects = Rejects(self._member, array("q", chain.from_iterable(rows)).tobytes())
+        rejects = rejects.with_word(codes.RECORD, range(self._record, self._record + len(rows)))
+        return result._replace(
+            records=0,
+            fields=b"",
+            timestamps=b"",
+            rejects=bytes(rejects.table),
+            raw=b"".join(data[begin:end] for begin, end in places),
+            record_bytes=0,
+        )
 
     def _flush_counts(self) -> Iterator[Segment]:
         """A segment without records, of the blank lines and headers since the last segment."""

@@ -34,8 +34,9 @@ def _members(column: JsonColumn, rows: int) -> Iterator[bytes]:
     _check(column, rows)
     key = json_text(column.name.encode())
     words = memoryview(column.first).cast("B").cast("q" if column.kind == "q" else "i")
+    bits = None if column.validity is None else bytes(column.validity)
     for row in range(rows):
-        if column.validity is not None and not column.validity[row // 8] >> row % 8 & 1:
+        if bits is not None and not bits[row // 8] >> row % 8 & 1:
             yield key + b":null"
         elif column.kind == "q":
             yield key + b":%d" % words[row]
