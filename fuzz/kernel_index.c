@@ -40,6 +40,7 @@ static result_t ask(const question_t *q, const isa_t *isa, const uint8_t *data, 
     x->size = size;
     x->stop = stop;
     x->final = final;
+    x->trusted = 1;
     x->automatic = q->automatic;
     x->dialect = dialect;
     x->width = q->width;

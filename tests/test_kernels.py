@@ -134,6 +134,8 @@ def indexes(dice: random.Random, data: bytes) -> Iterator[Question]:
             dialect=dialect,
             max_record_bytes=most,
         )
+        if dice.random() < 0.2:
+            asked = asked._replace(trusted=False)
         yield asked if dice.random() < 0.8 else asked._replace(credit=dice.choice([0, -9, min(300, asked.credit)]))
 
 

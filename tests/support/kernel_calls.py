@@ -24,6 +24,7 @@ def question(data: Any, **more: Any) -> Question:
         timestamp=0,
         payload=7,
         names=KNOWN,
+        trusted=True,
         automatic=True,
         dialect=codes.PHP,
         max_record_bytes=MAX,

@@ -23,11 +23,8 @@ log. It depends on the bytes of the log alone, and not on how they are cut into 
 from __future__ import annotations
 
 import re
-from array import array
 from collections.abc import Generator, Iterator
 from dataclasses import replace
-from itertools import chain
-from operator import itemgetter
 from typing import Final
 
 from trackparse.errors import HeaderError, LimitError, Position
@@ -252,6 +249,7 @@ class Indexer:
                 timestamp=_timestamp_field(columns),
                 payload=columns.index("payload") if "payload" in columns else codes.NO_COLUMN,
                 names=self._known_names,
+                trusted=self._trusted,
                 automatic=self._automatic,
                 dialect=self._dialect,
                 max_record_bytes=self._limits.max_record_bytes,
@@ -269,8 +267,6 @@ class Indexer:
 
     def _segment(self, data: Buffer, result: Indexed, start: int) -> Iterator[Segment]:
         """The segment of what the kernel found from ``start`` on; nothing if it found neither records nor rejects."""
-        if not self._trusted and (result.records or result.rejects):
-            result = self._without_records(data, result, start)
         records, end = result.records, result.position
         first_record = self._record
         rejects = Rejects(self._member, result.rejects, result.raw)
@@ -286,42 +282,6 @@ class Indexer:
             yield self._new_segment(
                 data, records, result.fields, result.timestamps, first_record, rejects, result.record_bytes
             )
-
-    def _without_records(self, data: Buffer, result: Indexed, start: int) -> Indexed:
-        """The same with a reject in place of each record: nobody knows which columns its fields belong to."""
-        rejects = Rejects(self._member, result.rejects, result.raw)
-        # A timestamp may stand in another field: the name of its column may be the damaged one.
-        rejects = rejects.with_word(
-            codes.REASON,
-            [codes.BAD_HEADER if reason == codes.BAD_TIMESTAMP else reason for reason in rejects.column(codes.REASON)],
-        )
-        if not result.records:
-            return result._replace(rejects=bytes(rejects.table))
-        table = memoryview(result.fields).cast("I")
-        width = len(self.columns or ()) + 1
-        words = map(rejects.column, range(codes.RECORD, codes.REJECT_WORDS))
-        rows = [*zip([0] * len(rejects), *words, strict=True)]
-        line, at = self._line, start
-        for begin, end in zip(table[::width], table[width - 1 :: width], strict=True):
-            begin &= codes.START_MASK
-            line += kernel.count_lines(data, at, begin)
-            at = begin
-            # Where a header follows at once there is no line end.
-            size = end + (data[end : end + 1] == b"\n") - begin
-            rows.append((0, 0, line, self._offset + begin - start, size, codes.BAD_HEADER))
-        rows.sort(key=itemgetter(codes.BYTE_OFFSET))
-        base = start - self._offset
-        places = ((offset + base, offset + base + size) for _, _, _, offset, size, _ in rows)
-        rejects = Rejects(self._member, array("q", chain.from_iterable(rows)).tobytes())
-        rejects = rejects.with_word(codes.RECORD, range(self._record, self._record + len(rows)))
-        return result._replace(
-            records=0,
-            fields=b"",
-            timestamps=b"",
-            rejects=bytes(rejects.table),
-            raw=b"".join(data[begin:end] for begin, end in places),
-            record_bytes=0,
-        )
 
     def _flush_counts(self) -> Iterator[Segment]:
         """A segment without records, of the blank lines and headers since the last segment."""

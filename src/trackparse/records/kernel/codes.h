@@ -10,7 +10,7 @@ enum { RFC4180, PHP };
 enum { DONE, MORE, HEADER, LIMIT };
 
 /* Reasons why a record is bad. */
-enum { UNCLOSED_QUOTE = 1, TEXT_AFTER_QUOTE, FIELD_COUNT, BAD_UTF8, BAD_TIMESTAMP, TOO_LONG };
+enum { UNCLOSED_QUOTE = 1, TEXT_AFTER_QUOTE, FIELD_COUNT, BAD_UTF8, BAD_TIMESTAMP, TOO_LONG, BAD_HEADER };
 
 /* In place of a status, a reason, a position or a code. */
 enum {

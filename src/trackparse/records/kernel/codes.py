@@ -26,9 +26,8 @@ FIELD_COUNT: Final = 3
 BAD_UTF8: Final = 4
 BAD_TIMESTAMP: Final = 5
 TOO_LONG: Final = 6
-# Never given by the kernel: the indexer decides what a header is, and where a member breaks off.
 BAD_HEADER: Final = 7
-TRUNCATED: Final = 8
+TRUNCATED: Final = 8  # never given by the kernel: the indexer knows where a member breaks off
 
 # In place of a reason or a position.
 NEEDS_MORE: Final = -1  # the answer depends on bytes that are not there yet
@@ -79,6 +78,7 @@ class Question(NamedTuple):
     timestamp: int  # number of the field with the timestamp
     payload: int  # number of the field with the payload, or NO_COLUMN
     names: bytes  # names of the known columns with ";" between them; the first two are those that each log has
+    trusted: bool  # False below a header that cannot be used: all records there are rejects
     automatic: bool  # whether a record may be in the other dialect
     dialect: int  # the dialect in force: that of the Indexed before this, or the one that a member starts with
     max_record_bytes: int

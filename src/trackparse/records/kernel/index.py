@@ -13,6 +13,7 @@ from array import array
 from typing import Final
 
 from trackparse.records.kernel.codes import (
+    BAD_HEADER,
     BAD_TIMESTAMP,
     BAD_UTF8,
     DIALECT_SHIFT,
@@ -74,11 +75,14 @@ class _Indexer:
 
     def add_reject(self, end: int, weighed: Weighed, bytes_read: int) -> None:
         """Take the bytes from ``position`` to ``end`` as a reject."""
-        question, raw = self.question, self.data[self.position : end]
+        question, raw, reason = self.question, self.data[self.position : end], weighed.reason
+        if not question.trusted and reason in (0, BAD_TIMESTAMP):
+            # The timestamp may stand in another field: the name of its column may be the damaged one.
+            reason = BAD_HEADER
         record = question.record + self.records + len(self.raws)
         line = question.line + count_lines(self.data, question.start, self.position)
         byte_offset = question.byte_offset + self.position - question.start
-        self.rejects.extend((self.records, record, line, byte_offset, len(raw), weighed.reason))
+        self.rejects.extend((self.records, record, line, byte_offset, len(raw), reason))
         self.raws.append(raw)
         self.unresolved += weighed.unresolved
         self.earn(bytes_read, end - self.position)
@@ -90,14 +94,17 @@ class _Indexer:
         self.credit = min(most, self.credit - spent + CREDIT_PER_BYTE * size)
 
     def add_record(self, window: Window, weighed: Weighed, bytes_read: int) -> None:
-        """Take the record at ``position`` as it was read."""
+        """Take the record at ``position`` as it was read; as a reject, if the columns are not known."""
         reading, start = weighed.reading, self.position
         size = reading.end - start
+        if reading.sided:
+            self.dialect = reading.dialect
+        if not self.question.trusted:
+            self.add_reject(reading.end, weighed, bytes_read - size)
+            return
         self.unresolved += weighed.unresolved
         # The reading that was taken is free: the scan would have read those bytes as well.
         self.earn(bytes_read - size, size)
-        if reading.sided:
-            self.dialect = reading.dialect
         self.fields.append(start | reading.dialect << DIALECT_SHIFT)
         self.fields.extend(reading.ends)
         self.timestamps.append(record_time(window, start, reading.ends) or 0)

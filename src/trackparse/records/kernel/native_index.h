@@ -16,15 +16,15 @@ static int take_question(PyObject *question, Py_buffer *data, indexer_t *x)
 {
     Py_ssize_t begin, stop, max_record_bytes, names_size;
     const char *names;
-    int final, width, timestamp, payload, automatic, dialect;
+    int final, width, timestamp, payload, trusted, automatic, dialect;
     long long credit, record, line, byte_offset;
     if (!PyTuple_Check(question)) {
         PyErr_SetString(PyExc_TypeError, "index: expected a Question");
         return 0;
     }
-    if (!PyArg_ParseTuple(question, "y*nnpiiiy#pinLLLL:index", data, &begin, &stop, &final, &width, &timestamp,
-                          &payload, &names, &names_size, &automatic, &dialect, &max_record_bytes, &credit, &record,
-                          &line, &byte_offset))
+    if (!PyArg_ParseTuple(question, "y*nnpiiiy#ppinLLLL:index", data, &begin, &stop, &final, &width, &timestamp,
+                          &payload, &names, &names_size, &trusted, &automatic, &dialect, &max_record_bytes, &credit,
+                          &record, &line, &byte_offset))
         return 0;
     if (begin < 0 || stop < 0 || width < 1 || timestamp < 0 || timestamp >= width || payload < NO_COLUMN ||
         payload >= width || max_record_bytes < 1 || max_record_bytes > INT64_MAX / 64 || credit > INT64_MAX / 4 ||
@@ -42,6 +42,7 @@ static int take_question(PyObject *question, Py_buffer *data, indexer_t *x)
     x->size = (size_t)data->len;
     x->stop = (size_t)stop;
     x->final = final;
+    x->trusted = trusted;
     x->automatic = automatic;
     x->dialect = dialect;
     x->width = (uint32_t)width;
