@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import orjson
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -148,6 +150,21 @@ class TestFiles:
         metadata = pq.read_schema(tmp_path / "rejects.parquet").metadata
         assert metadata[b"trackparse.version"].decode() == trackparse.__version__
         assert metadata[b"trackparse.source"] == b"<bytes>"
+
+    def test_each_line_is_what_an_encoder_of_json_makes_of_its_row(self, tmp_path: Path) -> None:
+        raws = [b"a%c%cb;x\n" % (byte, byte) for byte in range(256)] + [b"\xed\xa0\x80\n", "é€😀".encode() * 99 + b"\n"]
+        log = tmp_path / 'a "log" of \t\\ é.csv'
+        log.write_bytes(H8 + b"".join(BAD.values()) + line().join(raws) + H6 + b"".join(BAD.values()))
+        expected = b""
+        for row in quarantined(log).to_pylist():
+            try:
+                row["raw"] = row["raw"].decode()
+            except UnicodeDecodeError:
+                row = {("raw_base64" if name == "raw" else name): value for name, value in row.items()}
+                row["raw_base64"] = base64.b64encode(row["raw_base64"]).decode()
+            expected += orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+        assert converted(log, tmp_path, "rejects.jsonl").rejected == expected.count(b"\n") > 256
+        assert (tmp_path / "rejects.jsonl").read_bytes() == expected
 
     @pytest.mark.parametrize("name", FORMATS)
     def test_without_rejects_there_is_no_file_and_no_old_one(self, name: str, tmp_path: Path) -> None:
