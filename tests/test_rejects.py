@@ -228,6 +228,20 @@ class TestFiles:
         rows, wide = 20_000 // SLOW, b"//timestamp;tracking_code;" + b"x" * 900 + b"\n"
         converted(wide + b"//\n" * rows, tmp_path, name)
         assert (tmp_path / name).stat().st_size < 150 * rows
+        # Also where the next batch begins.
+        headers = trackparse.read_rejects(tmp_path / name)["header"]
+        assert (headers[0].as_py(), headers.null_count) == (wide.decode().strip(), rows - 1)
+
+    def test_they_come_in_batches_of_16384_rows_or_4_mib(self) -> None:
+        two = b"//timestamp;tracking_code\n"
+        for unit, rows in ((b";\n", 40_000), (b";" + b"x" * 698 + b"\n", 14_000)):
+            batches: list[pa.RecordBatch] = []
+            with trackparse.open_log(two + unit * rows, on_error="quarantine", on_rejects=batches.append) as log:
+                log.read_all()
+            assert sum(batch.num_rows for batch in batches) == rows
+            for batch in batches[:-1]:
+                assert batch.num_rows == 16_384 or 4.0 < batch.nbytes / (1 << 20) < 4.2
+                assert batch.num_rows <= 16_384
 
     @pytest.mark.parametrize("name", FORMATS)
     def test_the_file_has_a_limit(self, name: str, tmp_path: Path) -> None:
