@@ -25,9 +25,27 @@ def check(data: bytes, knobs: Knobs) -> None:
     stop = size if knobs.often() else knobs.randrange(size + 2)
     most = knobs.choice((MAX, MAX, 60, 200, size or 1))
     final, automatic, dialect = knobs.choice((True, False)), knobs.often(), knobs.randrange(2)
+    trusted = knobs.often()
     limit = credit_limit(most)
     credit = limit if knobs.often() else min(limit, knobs.randrange(1000) - 100)
-    question = Question(data, start, stop, final, width, timestamp, payload, KNOWN, automatic, dialect, most, credit)
+    question = Question(
+        data,
+        start,
+        stop,
+        final,
+        width,
+        timestamp,
+        payload,
+        names=KNOWN,
+        trusted=trusted,
+        automatic=automatic,
+        dialect=dialect,
+        max_record_bytes=most,
+        credit=credit,
+        record=0,
+        line=1,
+        byte_offset=start,
+    )
     expected = reference.index(question)
     field = knobs.randrange(width + 1) - 1
     runs = [Run(data, expected.fields, expected.records, width, field)] * knobs.choice((1, 1, 2))

@@ -113,6 +113,13 @@ def calls(kernel: Any) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "payload_columns: no Wanted", lambda: kernel.payload_columns([hard], [*wanted, 5])
     yield "payload_columns: no run", lambda: kernel.payload_columns([hard, ("x",)], wanted)
     yield "payload_columns: no list", lambda: kernel.payload_columns((hard,), wanted)
+    lines = [("a", "t", b"\2", bytes(8) + b"\1\0\0\0", b"x"), ("b", "q", None, bytes(16), b"")]
+    yield "json_lines", lambda: kernel.json_lines(lines, 2)
+    yield "json_lines: no columns", lambda: kernel.json_lines([], 2)
+    yield "json_lines: a column that does not fit", lambda: kernel.json_lines([*lines, ("c", "b", None, b"", b"")], 2)
+    yield "json_lines: no column", lambda: kernel.json_lines([*lines, 5], 2)
+    yield "json_lines: a short column", lambda: kernel.json_lines([*lines, ("c", "b")], 2)
+    yield "json_lines: no list", lambda: kernel.json_lines((lines,), 2)
     codes = bytes(4 * found.records)
     yield "days", lambda: kernel.days(times)
     yield "days: wrong", lambda: kernel.days("text")

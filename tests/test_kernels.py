@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ctypes
 import json
 import mmap
@@ -12,17 +13,28 @@ from array import array
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import cache
+from itertools import accumulate
 from types import ModuleType
 from typing import Any
 
+import orjson
 import pytest
 
 from corpus.cases import CASES
-from support.kernel_calls import MAX, Made, indexed, question, run_of
+from support.kernel_calls import MAX, Made, indexed, question, rejects_of, run_of
 from support.logs import H6, H8, line, line6
 from support.payloads import payload_run, random_payload, random_wanted
 from trackparse.records.kernel import reference, values
-from trackparse.records.kernel.codes import BadRecord, Indexed, PayloadBuffers, Question, Run, TextBuffers, Wanted
+from trackparse.records.kernel.codes import (
+    Indexed,
+    JsonColumn,
+    PayloadBuffers,
+    Question,
+    Run,
+    TextBuffers,
+    Wanted,
+)
+from trackparse.records.kernel.grammar import is_utf8
 from trackparse.testing.sample import encode_row, sample_rows
 
 ROUNDS = 20 if os.environ.get("HYPOTHESIS_PROFILE") == "reduced" else 160
@@ -123,6 +135,8 @@ def indexes(dice: random.Random, data: bytes) -> Iterator[Question]:
             dialect=dialect,
             max_record_bytes=most,
         )
+        if dice.random() < 0.2:
+            asked = asked._replace(trusted=False)
         yield asked if dice.random() < 0.8 else asked._replace(credit=dice.choice([0, -9, min(300, asked.credit)]))
 
 
@@ -142,7 +156,6 @@ def compare(kernel: ModuleType, asked: Question) -> Indexed:
     found = kernel.index(asked)
     assert found == expected, asked
     assert type(found) is Indexed
-    assert all(type(bad) is BadRecord for bad in found.rejects)
     return expected
 
 
@@ -188,7 +201,7 @@ def events(
         payload=Field,
         member="log.csv",
         first_record=1 << 40,
-        rejects=[bad.records for bad in found.rejects],
+        rejects=[before for before, *_ in rejects_of(found)],
     )
     assert all(type(event) is Made for event in made)
     return [
@@ -618,6 +631,9 @@ def test_arguments_out_of_range_are_refused(instruction_set: ModuleType) -> None
         {"max_record_bytes": 0},
         {"names": b";" * 64},
         {"credit": 1 << 62},
+        {"record": -1},
+        {"line": -1},
+        {"byte_offset": 1 << 62},
     ]
     for wrong in bad:
         with pytest.raises(ValueError, match="index:"):
@@ -769,3 +785,71 @@ def test_what_a_dictionary_lent_stays_as_it_is_while_it_grows(instruction_set: M
     assert (bytes(taken[1]), len(c)) == (texts[-1], 0)
     del c
     assert bytes(lent[0][1]) == texts[0]
+
+
+JSON_TEXTS = [
+    b"",
+    b"log.csv",
+    bytes(range(0x20)),
+    b'"\\/\x7f',
+    "é;€😀".encode(),
+    b"x" * 300,
+    *(bytes([c, 65]) for c in range(128)),
+]
+NOT_UTF8 = [b"\xff", b"caf\xe9", b"\xed\xa0\x80", b"ab\xff", b"\0\xff\n"]
+JSON_NUMBERS = [0, 7, 10, -1, -(1 << 63), (1 << 63) - 1]
+
+
+def json_column(dice: random.Random, name: str, values: list[Any]) -> JsonColumn:
+    """The buffers of a column with these values, or null in their place."""
+    bits = sum((value is not None) << row for row, value in enumerate(values))
+    validity = bits.to_bytes(len(values) // 8 + 1, "little") if None in values or dice.random() < 0.5 else None
+    if any(isinstance(value, int) for value in values):
+        return JsonColumn(name, "q", validity, array("q", (value or 0 for value in values)).tobytes(), b"")
+    start = dice.choice([0, 3])
+    offsets = array("i", accumulate((len(value or b"") for value in values), initial=start)).tobytes()
+    data = b"..."[:start] + b"".join(value or b"" for value in values)
+    text = all(value is None or is_utf8(value) for value in values) and dice.random() < 0.5
+    return JsonColumn(name, "t" if text else "b", validity, offsets, data)
+
+
+def test_lines_of_json_are_those_of_others(instruction_set: ModuleType) -> None:
+    dice, page = random.Random(3), GuardedPage(4)
+    for rows in [0, 1, 2, 7, 8, 9, *[30] * 20]:
+        pools: list[list[Any]] = [JSON_TEXTS, [*JSON_TEXTS[:3], *NOT_UTF8], JSON_NUMBERS, JSON_TEXTS[:2]]
+        values = [[dice.choice([dice.choice(pool), pool[0], None]) for _ in range(rows)] for pool in pools]
+        names = ["text", "raw", "number", 'a "name"']
+        columns = [json_column(dice, name, own) for name, own in zip(names, values, strict=True)]
+        columns[1] = columns[1]._replace(data=page.hold(bytes(columns[1].data)))
+        expected = b""
+        for row in zip(*values, strict=True):
+            members: dict[str, Any] = {}
+            for name, value in zip(names, row, strict=True):
+                if isinstance(value, bytes) and not is_utf8(value):
+                    members[f"{name}_base64"] = base64.b64encode(value).decode()
+                else:
+                    members[name] = value.decode() if isinstance(value, bytes) else value
+            expected += orjson.dumps(members, option=orjson.OPT_APPEND_NEWLINE)
+        assert instruction_set.json_lines(columns, rows) == expected
+        assert reference.json_lines(columns, rows) == expected
+
+
+def test_columns_that_do_not_fit_are_not_made_lines_of_json(instruction_set: ModuleType) -> None:
+    offsets = array("i", [0, 1, 2]).tobytes()
+    good = JsonColumn("a", "t", b"\3", offsets, b"xy")
+    wrong: list[tuple[JsonColumn, int]] = [
+        (good, 3),
+        (good, -1),
+        (good._replace(kind="x"), 2),
+        (good._replace(data=b"x"), 2),
+        (good._replace(validity=b""), 2),
+        (good._replace(first=array("i", [0, 2, 1]).tobytes()), 2),
+        (good._replace(first=array("i", [-1, 1, 2]).tobytes()), 2),
+        (good._replace(first=b""), 0),
+        (good._replace(kind="q", first=bytes(8)), 2),
+    ]
+    for kernel in (instruction_set, reference):
+        assert kernel.json_lines([good], 2) == b'{"a":"x"}\n{"a":"y"}\n'
+        for column, rows in wrong:
+            with pytest.raises(ValueError, match="json_lines: arguments out of range"):
+                kernel.json_lines([good._replace(name="first"), column], rows)

@@ -132,6 +132,18 @@ class TestRecords:
             trackparse.convert_rejects(path, tmp_path / "m.parquet")
         assert "m.parquet" not in files_in(tmp_path)
 
+    @pytest.mark.parametrize("name", ["m.rejects.parquet", "m.rejects.jsonl"])
+    def test_a_place_that_the_file_does_not_say_stays_unknown(self, name: str, tmp_path: Path) -> None:
+        places: list[dict[str, int]] = [{}, {"line": 7}, {"record": 3, "line": 8, "byte_offset": 90}]
+        path = tmp_path / "r.jsonl"
+        raws = [(b"still bad\n", place) for place in places] + [(line6(), {})]
+        lines = (json.dumps({"raw": raw.decode(), "header": H6.decode().strip()} | place) for raw, place in raws)
+        path.write_text("\n".join(lines))
+        report = trackparse.convert_rejects(path, tmp_path / "m.parquet", rejects=tmp_path / name, **QUARANTINE)
+        assert (report.records, report.rejected) == (1, 3)
+        found = trackparse.read_rejects(tmp_path / name).select(["record", "line", "byte_offset"]).to_pylist()
+        assert found == [{"record": None, "line": None, "byte_offset": None} | place for place in places]
+
     @pytest.mark.parametrize("name", ["r.parquet", "r.jsonl"])
     def test_sources_of_all_kinds(self, name: str, tmp_path: Path) -> None:
         path = rejected(tmp_path, H6 + line6() + SHORT + line6(b"\xe9"), name)

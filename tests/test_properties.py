@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import trackparse
-from support.kernel_calls import MAX, indexed
+from support.kernel_calls import MAX, indexed, rejects_of
 from support.logs import EXAMPLE, H6, H8, NAMES, line, line6, placed
 from trackparse.limits import Limits
 from trackparse.records.indexer import Indexer
@@ -182,7 +182,9 @@ def test_every_byte_is_a_record_a_reject_a_blank_line_or_the_header(data: bytes)
 def test_records_and_rejects_lie_end_to_end(data: bytes, auto: bool, dialect: int) -> None:
     found = indexed(kernel, data, automatic=auto, dialect=dialect)
     table = memoryview(found.fields).cast("I")
-    parts = [(start, end) for *_, start, end, _ in found.rejects]
+    rejects = rejects_of(found)
+    parts = [(start, start + size) for _, _, _, start, size, _ in rejects]
+    assert found.raw == b"".join(data[start:end] for start, end in parts)
     for record in range(found.records):
         row = table[record * 9 : record * 9 + 9].tolist()
         assert row[1:] == sorted(row[1:])
@@ -198,13 +200,11 @@ def test_records_and_rejects_lie_end_to_end(data: bytes, auto: bool, dialect: in
     blank = between.replace(b"\xef\xbb\xbf", b"")
     assert blank.strip(b"\r\n") == b""
     assert (found.mark_bytes, found.blank_bytes) == (len(between) - len(blank), len(blank))
-    assert found.record_bytes + sum(end - start for *_, start, end, _ in found.rejects) == sum(
-        end - start for start, end in parts
-    )
+    assert found.record_bytes + len(found.raw) == sum(end - start for start, end in parts)
     assert found.blank_lines == blank.count(b"\n") + blank.endswith(b"\r")
     assert found.lines == data[: found.position].count(b"\n")
-    for _, lines, start, _, _ in found.rejects:
-        assert lines == data[:start].count(b"\n")
+    for number, (before, record, line_number, start, _, _) in enumerate(rejects):
+        assert (record, line_number) == (before + number, 1 + data[:start].count(b"\n"))
     assert found.status == codes.HEADER or found.position == len(data)
 
 
@@ -225,7 +225,7 @@ def verdicts(result: codes.Indexed) -> list[tuple[Any, ...]]:
     """Records and rejects in their order."""
     rows = [bytes(memoryview(result.fields)[at * 36 : at * 36 + 36]) for at in range(result.records)]
     found: list[tuple[Any, ...]] = list(zip(rows, memoryview(result.timestamps).cast("q").tolist(), strict=True))
-    for number, (before, _, *place) in enumerate(result.rejects):
+    for number, (before, *place) in enumerate(rejects_of(result)):
         found.insert(before + number, tuple(place))
     return found
 

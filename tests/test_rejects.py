@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import orjson
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -149,6 +151,21 @@ class TestFiles:
         assert metadata[b"trackparse.version"].decode() == trackparse.__version__
         assert metadata[b"trackparse.source"] == b"<bytes>"
 
+    def test_each_line_is_what_an_encoder_of_json_makes_of_its_row(self, tmp_path: Path) -> None:
+        raws = [b"a%c%cb;x\n" % (byte, byte) for byte in range(256)] + [b"\xed\xa0\x80\n", "é€😀".encode() * 99 + b"\n"]
+        log = tmp_path / 'a "log" of \t\\ é.csv'
+        log.write_bytes(H8 + b"".join(BAD.values()) + line().join(raws) + H6 + b"".join(BAD.values()))
+        expected = b""
+        for row in quarantined(log).to_pylist():
+            try:
+                row["raw"] = row["raw"].decode()
+            except UnicodeDecodeError:
+                row = {("raw_base64" if name == "raw" else name): value for name, value in row.items()}
+                row["raw_base64"] = base64.b64encode(row["raw_base64"]).decode()
+            expected += orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+        assert converted(log, tmp_path, "rejects.jsonl").rejected == expected.count(b"\n") > 256
+        assert (tmp_path / "rejects.jsonl").read_bytes() == expected
+
     @pytest.mark.parametrize("name", FORMATS)
     def test_without_rejects_there_is_no_file_and_no_old_one(self, name: str, tmp_path: Path) -> None:
         assert converted(H8 + line() + b"x\n", tmp_path, name).rejects_path == tmp_path / name
@@ -211,6 +228,22 @@ class TestFiles:
         rows, wide = 20_000 // SLOW, b"//timestamp;tracking_code;" + b"x" * 900 + b"\n"
         converted(wide + b"//\n" * rows, tmp_path, name)
         assert (tmp_path / name).stat().st_size < 150 * rows
+        # Also where the next batch begins.
+        headers = trackparse.read_rejects(tmp_path / name)["header"]
+        assert (headers[0].as_py(), headers.null_count) == (wide.decode().strip(), rows - 1)
+
+    def test_they_come_in_batches_of_16384_rows_or_4_mib(self) -> None:
+        two = b"//timestamp;tracking_code\n"
+        for unit, rows in ((b";\n", 40_000), (b";" + b"x" * 698 + b"\n", 14_000)):
+            batches: list[pa.RecordBatch] = []
+            with trackparse.open_log(
+                two + unit + two + unit * (rows - 1), on_error="quarantine", on_rejects=batches.append
+            ) as log:
+                log.read_all()
+            assert sum(batch.num_rows for batch in batches) == rows
+            assert max(batch.num_rows for batch in batches) <= 16_384
+            for batch in batches[:-1]:
+                assert batch.num_rows == 16_384 or 4.0 < batch.nbytes / (1 << 20) < 4.2
 
     @pytest.mark.parametrize("name", FORMATS)
     def test_the_file_has_a_limit(self, name: str, tmp_path: Path) -> None:

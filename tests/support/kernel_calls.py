@@ -24,10 +24,14 @@ def question(data: Any, **more: Any) -> Question:
         timestamp=0,
         payload=7,
         names=KNOWN,
+        trusted=True,
         automatic=True,
         dialect=codes.PHP,
         max_record_bytes=MAX,
         credit=0,
+        record=0,
+        line=1,
+        byte_offset=0,
     )._replace(**more)
     return asked if "credit" in more else asked._replace(credit=credit_limit(asked.max_record_bytes))
 
@@ -36,6 +40,12 @@ def indexed(kernel: Any, data: Any, **more: Any) -> Indexed:
     """What a kernel finds in all of ``data``."""
     found: Indexed = kernel.index(question(data, **more))
     return found
+
+
+def rejects_of(found: Indexed) -> list[list[int]]:
+    """The rows of the reject table."""
+    words = memoryview(found.rejects).cast("q").tolist()
+    return [words[at : at + codes.REJECT_WORDS] for at in range(0, len(words), codes.REJECT_WORDS)]
 
 
 def run_of(data: Any, found: Indexed, width: int, field: int) -> Run:

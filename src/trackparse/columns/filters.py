@@ -58,7 +58,8 @@ class Selection(ABC):
             wanted = pc.fill_null(wanted, _no())
             kept = pc.cumulative_sum(wanted.cast(pa.int32()))
             left_out = _numbers(kept.filter(pc.invert(wanted)))
-            bad = [kept[before - 1].as_py() if before else 0 for before in segment.rejects.before]
+            numbers = _numbers(kept)
+            bad = [numbers[before - 1] if before else 0 for before in segment.rejects.before]
             found.append((selected, sorted((*left_out, *bad)) if bad else left_out))
         return found
 

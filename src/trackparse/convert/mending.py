@@ -12,13 +12,13 @@ from typing import Any, Final, Unpack
 from trackparse.columns.builder import ColumnBuilder
 from trackparse.columns.payload import PayloadBuilder
 from trackparse.convert.conversion import ConversionReport, convert
-from trackparse.errors import ArchiveError, HeaderError, OptionError, Reason, TrackparseError
+from trackparse.errors import ArchiveError, HeaderError, OptionError, Position, TrackparseError
 from trackparse.options import BinaryFile, ConvertOptions, Destination, ReadOptions, convert_options, read_options
 from trackparse.progress import Progress, reporter
 from trackparse.records.header import header_line, parse_header
 from trackparse.records.indexer import Indexer
-from trackparse.records.kernel.codes import MOST_REJECTS
-from trackparse.records.segments import Rejects, Segment
+from trackparse.records.kernel import codes
+from trackparse.records.segments import Rejects, Segment, one_reject
 from trackparse.records.stream import Stats, record_error
 from trackparse.rejects.files import RejectsFile
 from trackparse.rejects.kept import Quarantine
@@ -134,7 +134,7 @@ class MendedRecords:
                 self._take(segment, one)
                 if segment.records:
                     group.append(segment)
-            if size >= self._options["block_size"] or len(group) >= MOST_REJECTS:
+            if size >= self._options["block_size"] or len(group) >= codes.MOST_REJECTS:
                 yield self._wanted(group)
                 group, size = [], 0
         self._quarantine.flush()
@@ -168,8 +168,11 @@ class MendedRecords:
         if not segment.rejects or self._options["on_error"] == "skip":
             return
         if self._options["on_error"] == "raise":
-            has_place = one.row.get("record") is not None and one.row.get("line") is not None
-            raise record_error((_at_its_place(segment.rejects, one) if has_place else segment.rejects)[0])
+            first = segment.rejects[0]
+            place: list[Any] = [one.row.get(name) for name in ("record", "line", "byte_offset")]
+            if None not in place[:2]:
+                first = first._replace(position=Position(one.row.get("member") or "", *place))
+            raise record_error(first)
         self._quarantine.add(_at_its_place(segment.rejects, one), segment.columns)
         self._quarantine.check()
 
@@ -195,15 +198,15 @@ def _columns_of(header: str) -> tuple[str, ...]:
 
 
 def _at_its_place(rejects: Rejects, one: MendedRow) -> Rejects:
-    """The rejects of a row, all with the place that the row has in its log; null where the file does not say it."""
-    place: dict[str, Any] = {
-        f"{name}s": [one.row.get(name)] * len(rejects) for name in ("record", "line", "byte_offset")
-    }
-    return replace(rejects, member=one.row.get("member") or "", **place)
+    """The rejects of a row, all with the place that the row has in its log."""
+    for word, name in ((codes.RECORD, "record"), (codes.LINE, "line"), (codes.BYTE_OFFSET, "byte_offset")):
+        number = one.row.get(name)
+        rejects = rejects.with_word(word, [codes.NO_PLACE if number is None else number] * len(rejects))
+    return replace(rejects, member=one.row.get("member") or "")
 
 
 def _lost(one: MendedRow) -> Segment:
     """The segment of a record whose columns are not known: a reject, as before."""
-    rejects = Rejects("", (0,), (0,), (0,), (Reason.BAD_HEADER,), (one.raw,), (0,))
+    rejects = one_reject(Position("", 0, 0, 0), codes.BAD_HEADER, one.raw)
     columns = _columns_of(one.header or "")
     return Segment("", b"", columns, 0, b"", b"", 0, 0, rejects, len(one.raw), 0, 0, 0, 0, trusted=False)

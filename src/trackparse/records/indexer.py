@@ -25,11 +25,9 @@ from __future__ import annotations
 import re
 from collections.abc import Generator, Iterator
 from dataclasses import replace
-from itertools import accumulate, count, repeat
-from operator import add
 from typing import Final
 
-from trackparse.errors import HeaderError, LimitError, Position, Reason
+from trackparse.errors import HeaderError, LimitError, Position
 from trackparse.limits import Limits
 from trackparse.records.header import (
     Header,
@@ -42,22 +40,13 @@ from trackparse.records.header import (
 )
 from trackparse.records.kernel import codes
 from trackparse.records.kernel.chooser import kernel
-from trackparse.records.kernel.codes import HEADER_BYTES, BadRecord, Buffer, Indexed, Question
+from trackparse.records.kernel.codes import HEADER_BYTES, Buffer, Indexed, Question
 from trackparse.records.kernel.index import credit_limit
 from trackparse.records.kernel.lines import BOM, is_separator_line
-from trackparse.records.segments import Rejects, Segment
+from trackparse.records.segments import Rejects, Segment, one_reject
 from trackparse.schema import COLUMNS, GENERATIONS, REQUIRED
 
 _DIALECTS: Final = {"auto": codes.PHP, "php": codes.PHP, "rfc4180": codes.RFC4180}
-_REASONS: Final = {
-    codes.UNCLOSED_QUOTE: Reason.UNCLOSED_QUOTE,
-    codes.TEXT_AFTER_QUOTE: Reason.TEXT_AFTER_QUOTE,
-    codes.FIELD_COUNT: Reason.FIELD_COUNT,
-    codes.BAD_UTF8: Reason.BAD_UTF8,
-    codes.BAD_TIMESTAMP: Reason.BAD_TIMESTAMP,
-    codes.TOO_LONG: Reason.TOO_LONG,
-    codes.BAD_HEADER: Reason.BAD_HEADER,
-}
 # What may stand before a header: blank lines and byte order marks.
 _LEADING: Final = re.compile(rb"(?:\xef\xbb\xbf|\r*\n)*")
 # The known names below a damaged header: there the kernel stops only at a header that has both of these.
@@ -181,15 +170,7 @@ class Indexer:
             yield last
         self._size += len(data) - len(whole)
         if raw:
-            truncated = Rejects(
-                self._member,
-                (position.record,),
-                (position.line,),
-                (position.byte_offset,),
-                (Reason.TRUNCATED,),
-                (raw,),
-                (0,),
-            )
+            truncated = one_reject(position, codes.TRUNCATED, raw)
             yield self._new_segment(data, 0, b"", b"", position.record, truncated, 0)
 
     def _close_seam(self, block: Buffer) -> Generator[Segment, None, int | None]:
@@ -268,10 +249,14 @@ class Indexer:
                 timestamp=_timestamp_field(columns),
                 payload=columns.index("payload") if "payload" in columns else codes.NO_COLUMN,
                 names=self._known_names,
+                trusted=self._trusted,
                 automatic=self._automatic,
                 dialect=self._dialect,
                 max_record_bytes=self._limits.max_record_bytes,
                 credit=self._credit,
+                record=self._record,
+                line=self._line,
+                byte_offset=self._offset,
             )
         )
 
@@ -282,11 +267,9 @@ class Indexer:
 
     def _segment(self, data: Buffer, result: Indexed, start: int) -> Iterator[Segment]:
         """The segment of what the kernel found from ``start`` on; nothing if it found neither records nor rejects."""
-        if not self._trusted and (result.records or result.rejects):
-            result = self._without_records(data, result, start)
-        records, found, end = result.records, result.rejects, result.position
+        records, end = result.records, result.position
         first_record = self._record
-        rejects = self._rejects(data, start, found) if found else Rejects()
+        rejects = Rejects(self._member, result.rejects, result.raw)
         self._line += result.lines
         self._offset += end - start
         self._record += records + len(rejects)
@@ -299,38 +282,6 @@ class Indexer:
             yield self._new_segment(
                 data, records, result.fields, result.timestamps, first_record, rejects, result.record_bytes
             )
-
-    def _without_records(self, data: Buffer, result: Indexed, start: int) -> Indexed:
-        """The same with a reject in place of each record: nobody knows which columns its fields belong to."""
-        row = memoryview(result.fields).cast("I")
-        width = len(self.columns or ()) + 1
-        places = [
-            # Its timestamp may stand in another field: the name of its column may be the damaged one.
-            (bad.start, bad.end, codes.BAD_HEADER if bad.reason == codes.BAD_TIMESTAMP else bad.reason)
-            for bad in result.rejects
-        ]
-        for begin, end in zip(row[::width], row[width - 1 :: width], strict=True):
-            # Where a header follows at once there is no line end.
-            past = end + (data[end : end + 1] == b"\n")
-            places.append((begin & codes.START_MASK, past, codes.BAD_HEADER))
-        places.sort()
-        starts = [begin for begin, *_ in places]
-        lines = accumulate(map(kernel.count_lines, repeat(data), (start, *starts), starts))
-        rejects = [BadRecord(0, line, *place) for line, place in zip(lines, places, strict=True)]
-        return result._replace(records=0, fields=b"", timestamps=b"", rejects=rejects, record_bytes=0)
-
-    def _rejects(self, data: Buffer, start: int, found: list[BadRecord]) -> Rejects:
-        """The rejects found from ``start`` on, with their places in the member."""
-        before, lines, starts, ends, reasons = zip(*found, strict=True)
-        return Rejects(
-            self._member,
-            [*map(add, before, count(self._record))],
-            [*map(add, lines, repeat(self._line))],
-            [*map(add, starts, repeat(self._offset - start))],
-            [*map(_REASONS.__getitem__, reasons)],
-            [*map(bytes, map(data.__getitem__, map(slice, starts, ends)))],
-            before,
-        )
 
     def _flush_counts(self) -> Iterator[Segment]:
         """A segment without records, of the blank lines and headers since the last segment."""
@@ -424,7 +375,7 @@ class Indexer:
             if result.status == codes.MORE:
                 return None
             # A record that is bad for one of these two reasons has the right number of fields as well.
-            reason = result.rejects[0].reason if result.rejects else 0
+            reason = memoryview(result.rejects).cast("q")[codes.REASON] if result.rejects else 0
             if result.records or reason in (codes.BAD_TIMESTAMP, codes.BAD_UTF8):
                 found.append((not result.records, result.position, columns))
         if found:
@@ -464,6 +415,7 @@ class Indexer:
                 advice="look at what damaged them, or cut the log before this line",
             )
         end = at + size
+        refused_line = one_reject(self._position(self._record), codes.BAD_HEADER, bytes(data[at:end]))
         refused = Indexed(
             codes.DONE,
             position=end,
@@ -472,7 +424,8 @@ class Indexer:
             blank_lines=0,
             fields=b"",
             timestamps=b"",
-            rejects=[BadRecord(0, 0, at, end, codes.BAD_HEADER)],
+            rejects=bytes(refused_line.table),
+            raw=bytes(refused_line.raw),
             record_bytes=0,
             blank_bytes=0,
             mark_bytes=0,

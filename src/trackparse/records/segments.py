@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from trackparse.errors import Position, Reason
+from trackparse.records.kernel import codes
 from trackparse.records.kernel.codes import START_MASK, Buffer
 
 
@@ -20,44 +22,65 @@ class Reject(NamedTuple):
     before: int  # how many records of its segment come before it
 
 
+REASONS: Final = {
+    codes.UNCLOSED_QUOTE: Reason.UNCLOSED_QUOTE,
+    codes.TEXT_AFTER_QUOTE: Reason.TEXT_AFTER_QUOTE,
+    codes.FIELD_COUNT: Reason.FIELD_COUNT,
+    codes.BAD_UTF8: Reason.BAD_UTF8,
+    codes.BAD_TIMESTAMP: Reason.BAD_TIMESTAMP,
+    codes.TOO_LONG: Reason.TOO_LONG,
+    codes.BAD_HEADER: Reason.BAD_HEADER,
+    codes.TRUNCATED: Reason.TRUNCATED,
+}
+_ROW_BYTES: Final = 8 * codes.REJECT_WORDS
+
+
 @dataclass(frozen=True, slots=True)
 class Rejects:
-    """Rejects of one member, as columns of equal length.
-
-    An object for each reject would cost more than finding it did.
-    """
+    """Rejects of one member, as the kernel finds them: an object for each would cost more than finding it did."""
 
     member: str = ""
-    # The next three as in Position.
-    records: Sequence[int] = ()
-    lines: Sequence[int] = ()
-    byte_offsets: Sequence[int] = ()
-    reasons: Sequence[Reason] = ()
-    raws: Sequence[bytes] = ()
-    before: Sequence[int] = ()  # how many records of their segment come before each
+    table: Buffer = b""  # the reject table
+    raw: Buffer = b""  # the bytes of all of them, one behind the other
 
     def __len__(self) -> int:
-        return len(self.raws)
+        return len(self.table) // _ROW_BYTES
 
     def __getitem__(self, at: int) -> Reject:
-        position = Position(self.member, self.records[at], self.lines[at], self.byte_offsets[at])
-        return Reject(position, self.reasons[at], self.raws[at], self.before[at])
+        before, record, line, byte_offset, size, reason = (self.column(word)[at] for word in range(codes.REJECT_WORDS))
+        start = sum(self.column(codes.SIZE)[: at % len(self)])
+        raw = bytes(self.raw[start : start + size])
+        return Reject(Position(self.member, record, line, byte_offset), REASONS[reason], raw, before)
+
+    def column(self, word: int) -> memoryview:
+        """One word of each row of the table, such as ``codes.SIZE``."""
+        return memoryview(self.table).cast("q")[word :: codes.REJECT_WORDS]
+
+    @property
+    def before(self) -> list[int]:
+        """How many records of their segment come before each."""
+        return self.column(codes.BEFORE).tolist()
 
     def part(self, start: int, stop: int, records_gone: int = 0) -> Rejects:
         """Those from ``start`` to ``stop``, for a segment whose first ``records_gone`` records are gone."""
-        if start >= min(stop, len(self)):
-            return Rejects(self.member)
-        at = slice(start, stop)
-        before = [number - records_gone for number in self.before[at]]
-        return Rejects(
-            self.member,
-            self.records[at],
-            self.lines[at],
-            self.byte_offsets[at],
-            self.reasons[at],
-            self.raws[at],
-            before,
-        )
+        sizes = self.column(codes.SIZE)
+        first, size = sum(sizes[:start]), sum(sizes[start:stop])
+        part = Rejects(self.member, self.table[start * _ROW_BYTES : stop * _ROW_BYTES], self.raw[first : first + size])
+        if not records_gone:
+            return part
+        return part.with_word(codes.BEFORE, [number - records_gone for number in part.before])
+
+    def with_word(self, word: int, values: Iterable[int]) -> Rejects:
+        """The same with other values for one word of each row of the table."""
+        table = array("q", bytes(self.table))
+        table[word :: codes.REJECT_WORDS] = array("q", values)
+        return replace(self, table=table.tobytes())
+
+
+def one_reject(position: Position, reason: int, raw: bytes) -> Rejects:
+    """A reject with no record before it; ``reason`` is a number of ``codes``."""
+    place = (0, position.record, position.line, position.byte_offset, len(raw), reason)
+    return Rejects(position.member, array("q", place).tobytes(), raw)
 
 
 @dataclass(frozen=True, slots=True)

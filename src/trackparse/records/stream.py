@@ -143,7 +143,7 @@ class SegmentStream:
                     if held[-1] is not segment:
                         raise record_error(held[-1].rejects[0])
                 # A batch is what one block completed. A longer block makes several batches, and so do many rejects: one
-                # of three bytes takes three hundred bytes as Python objects.
+                # of two bytes takes fifty bytes of memory.
                 full = size >= self._block_size or rejected >= MOST_REJECTS
                 if full or (segment is None and (size >= self._least_size() or not announced)):
                     if self._indexer.first_columns and (held or not announced):
@@ -166,7 +166,6 @@ class SegmentStream:
     def account(self, segments: Sequence[Segment]) -> None:
         """Count segments that are handed out, and hand on their rejects."""
         for segment in segments:
-            rejected = sum(map(len, segment.rejects.raws))
             if segment.rejects and self._on_rejects is not None:
                 self._on_rejects(segment.rejects, segment.columns)
             self._count(
@@ -174,7 +173,7 @@ class SegmentStream:
                 rejected=len(segment.rejects),
                 blank_lines=segment.blank_lines,
                 bytes_in_records=segment.record_bytes,
-                bytes_in_rejects=rejected,
+                bytes_in_rejects=len(segment.rejects.raw),
                 bytes_in_blank_lines=segment.blank_bytes,
                 bytes_in_headers=segment.header_bytes,
                 unresolved=segment.unresolved,
@@ -258,7 +257,7 @@ class SegmentStream:
     def _take(self, segment: Segment) -> Segment:
         """The segment; with ``on_error="raise"``, only up to its first reject, with that one."""
         rejects = segment.rejects
-        if self._on_error == "raise" and rejects and rejects.reasons[0] != Reason.TRUNCATED:
+        if self._on_error == "raise" and rejects and rejects[0].reason != Reason.TRUNCATED:
             return segment.until_reject()
         return segment
 

@@ -19,8 +19,10 @@ import pyarrow as pa
 from trackparse.atomic import name_errors_after
 from trackparse.errors import LimitError, OptionError, TrackparseError, one_line
 from trackparse.limits import Limits
+from trackparse.records.kernel.chooser import kernel
+from trackparse.records.kernel.codes import JsonColumn
 from trackparse.records.kernel.lines import BOM
-from trackparse.rejects.kept import BATCH_BYTES, BATCH_ROWS, SCHEMA, Write, array_of, batch_of
+from trackparse.rejects.kept import BATCH_BYTES, BATCH_ROWS, SCHEMA, Write, batch_of, repeated
 from trackparse.sources.opening import open_anywhere
 from trackparse.sources.source import Source
 from trackparse.sources.urls import name_of
@@ -29,6 +31,7 @@ _PARQUET: Final = b"PAR1"
 _BUFFER: Final = 1 << 20  # bytes
 _SHOWN: Final = 100  # characters of a wrong value in a message
 _TEXTS: Final = [field.name for field in SCHEMA if field.type != pa.int64()]
+_KINDS: Final = {pa.int64(): "q", pa.string(): "t", pa.binary(): "b"}  # of ``JsonColumn``
 _MOST: Final = (1 << 63) - 1
 _LONGEST_REPEATED_IN_FILES: Final = 128  # characters of a header: the headers of both generations are shorter
 
@@ -52,18 +55,16 @@ def _write_parquet(sink: pa.NativeFile, metadata: Mapping[str, str]) -> Iterator
 
 @contextmanager
 def _write_json_lines(sink: pa.NativeFile, _: Mapping[str, str]) -> Iterator[Write]:
-    yield lambda batch: sink.write(b"".join(map(_json_line, batch.to_pylist())))
+    yield lambda batch: sink.write(_json_lines(batch))
 
 
-def _json_line(row: dict[str, Any]) -> bytes:
-    raw = row["raw"]
-    try:
-        row["raw"] = raw.decode()
-    except UnicodeDecodeError:
-        # JSON is text: bytes that are not UTF-8 are written as base64, under another name.
-        row = {("raw_base64" if name == "raw" else name): value for name, value in row.items()}
-        row["raw_base64"] = base64.b64encode(raw).decode()
-    return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+def _json_lines(batch: pa.RecordBatch) -> bytes:
+    """A line for each row. JSON is text: bytes that are not UTF-8 are base64, in ``"raw_base64"``."""
+    columns = []
+    for field, column in zip(SCHEMA, batch.columns, strict=True):
+        validity, first, *data = column.buffers()
+        columns.append(JsonColumn(field.name, _KINDS[field.type], validity, first, *(data or (b"",))))
+    return kernel.json_lines(columns, batch.num_rows)
 
 
 def _parquet_batches(name: str, opened: BinaryIO, _: int) -> Iterator[pa.RecordBatch]:
@@ -208,13 +209,18 @@ def _with_headers_once(batch: pa.RecordBatch, last: str) -> tuple[pa.RecordBatch
 
     ``last`` is the header of the row above the batch.
     """
-    headers: list[str | None] = batch["header"].to_pylist()
-    for at, header in enumerate(headers):
-        if header and header == last and len(header) > _LONGEST_REPEATED_IN_FILES:
-            headers[at] = None
-        last = header or last
+    import pyarrow.compute as pc
+
+    runs = pc.run_end_encode(batch["header"])
+    texts: list[tuple[str | None, int]] = []
+    start = 0
+    for header, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
+        once = header is not None and len(header) > _LONGEST_REPEATED_IN_FILES
+        first = None if once and header == last else header
+        texts += (first, 1), (None if once else header, end - start - 1)
+        start, last = end, header or last
     at = SCHEMA.get_field_index("header")
-    return batch.set_column(at, SCHEMA.field(at), array_of(headers, pa.string())), last
+    return batch.set_column(at, SCHEMA.field(at), repeated(texts)), last
 
 
 def check_rejects_name(name: Path | str) -> None:

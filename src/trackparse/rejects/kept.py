@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import threading
 from array import array
-from collections.abc import Callable, Iterable, Sequence
-from itertools import accumulate
-from typing import Any, Final, TypeAlias
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate, chain, repeat
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import pyarrow as pa
 
 from trackparse.errors import LimitError, printable
 from trackparse.limits import Limits
 from trackparse.records.header import header_line
+from trackparse.records.kernel import codes
 from trackparse.records.kernel.chooser import kernel
-from trackparse.records.segments import Rejects
+from trackparse.records.segments import REASONS, Rejects
 
 SCHEMA: Final = pa.schema(
     [
@@ -34,6 +36,7 @@ _ROW_BYTES: Final = 40  # what three numbers and four offsets take
 # A name or a header of 64 KiB, repeated for each reject of twenty bytes, would take three thousand times the log.
 _LONGEST_NAME: Final = 255  # characters
 _LONGEST_REPEATED: Final = 1 << 10  # characters of a header
+_REASONS: Final = {code: reason.encode() for code, reason in REASONS.items()}
 
 Write: TypeAlias = Callable[[pa.RecordBatch], object]
 
@@ -47,8 +50,8 @@ class Quarantine:
         self._kept = 0  # bytes of ``_batches``
         self._lock = threading.RLock()  # one thread may read the log while another one asks for its rejects
         self._batches: list[pa.RecordBatch] = []
-        self._columns: list[list[Any]] = [[] for _ in SCHEMA]  # rejects that are not packed yet
-        self._bytes = 0  # bytes of these
+        self._held: list[_Held] = []  # what is not packed yet
+        self._rows = self._bytes = 0  # of these
         self._last_header: str | None = None  # of the row above
         self._last_member = ""
 
@@ -60,37 +63,29 @@ class Quarantine:
         first = header if header != self._last_header else repeated
         self._last_header = header
         each = len(member) + len(repeated or "") + _ROW_BYTES
-        more: tuple[Sequence[Any], ...] = (
-            [member] * len(rejects),
-            rejects.records,
-            rejects.lines,
-            rejects.byte_offsets,
-            rejects.reasons,
-            rejects.raws,
-            [first, *[repeated] * (len(rejects) - 1)],
-        )
+        ends = [*accumulate(rejects.column(codes.SIZE), initial=0)]
         with self._lock:
             self._bytes += len(first or "")
             start, count = 0, len(rejects)
-            last = BATCH_ROWS - len(self._columns[0])  # rejects up to here fit into the batch
-            for stop, raw in enumerate(rejects.raws, 1):
-                self._bytes += len(raw) + each
-                full = self._bytes >= BATCH_BYTES or stop >= last
-                if full or stop == count:
-                    for column, values in zip(self._columns, more, strict=True):
-                        column.extend(values[start:stop])
-                    start = stop
-                if full:
+            while start < count:
+                before = self._bytes - ends[start] - each * start
+                stops = range(start + 1, count + 1)
+                full = bisect_left(stops, BATCH_BYTES, key=lambda stop: before + ends[stop] + each * stop)
+                stop = min(start + 1 + full, start + BATCH_ROWS - self._rows, count)
+                self._held.append(_Held(rejects.part(start, stop), member, first, repeated))
+                self._rows += stop - start
+                self._bytes = before + ends[stop] + each * stop
+                if self._bytes >= BATCH_BYTES or self._rows == BATCH_ROWS:
                     self.flush()
-                    last = stop + BATCH_ROWS
+                start, first = stop, repeated
 
     def flush(self) -> None:
         """Make a batch of the rejects that came since the last batch."""
         with self._lock:
-            if not self._columns[0]:
+            if not self._held:
                 return
-            batch = batch_of(self._columns)
-            self._columns, self._bytes = [[] for _ in SCHEMA], 0
+            batch = _packed(self._held)
+            self._held, self._rows, self._bytes = [], 0, 0
             (self._write or self._keep)(batch)
 
     def _keep(self, batch: pa.RecordBatch) -> None:
@@ -114,6 +109,47 @@ class Quarantine:
         return pa.Table.from_batches(self._batches, schema=SCHEMA)
 
 
+class _Held(NamedTuple):
+    """Rejects of one member that stood under one header."""
+
+    rejects: Rejects
+    member: str
+    first: str | None  # the header for the first of them
+    others: str | None
+
+
+def _packed(held: Sequence[_Held]) -> pa.RecordBatch:
+    """A batch of rejects, with little done for each in Python: a log may hold nothing but rejects of two bytes."""
+    members = ((one.member, len(one.rejects)) for one in held)
+    headers = chain.from_iterable(((one.first, 1), (one.others, len(one.rejects) - 1)) for one in held)
+    reasons = [*map(_REASONS.__getitem__, _words(held, codes.REASON))]
+    arrays = [
+        repeated(members),
+        _numbers(held, codes.RECORD),
+        _numbers(held, codes.LINE),
+        _numbers(held, codes.BYTE_OFFSET),
+        _text_array(pa.string(), map(len, reasons), b"".join(reasons)),
+        _text_array(pa.binary(), _words(held, codes.SIZE), b"".join(one.rejects.raw for one in held)),
+        repeated(headers),
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
+
+
+def _words(held: Iterable[_Held], word: int) -> Iterator[int]:
+    """One word of each row of the tables of rejects."""
+    return chain.from_iterable(one.rejects.column(word) for one in held)
+
+
+def _numbers(held: Sequence[_Held], word: int) -> pa.Array:
+    """The column that is made of one word of the tables of rejects."""
+    # Rejects of one member and header all have such a number, or none of them has.
+    if any(one.rejects.column(word)[0] == codes.NO_PLACE for one in held):
+        numbers = [None if number == codes.NO_PLACE else number for number in _words(held, word)]
+        return array_of(numbers, pa.int64())
+    data = b"".join(one.rejects.column(word).tobytes() for one in held)
+    return pa.Array.from_buffers(pa.int64(), len(data) // 8, [None, pa.py_buffer(data)], 0)
+
+
 def batch_of(columns: Iterable[Sequence[Any]]) -> pa.RecordBatch:
     """A batch of rejects, from a sequence of values for each column of ``SCHEMA``."""
     arrays = [array_of(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)]
@@ -122,16 +158,35 @@ def batch_of(columns: Iterable[Sequence[Any]]) -> pa.RecordBatch:
 
 def array_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     """An array, made from buffers: pa.array would import pandas where that is installed, which takes a second."""
-    validity, nulls = None, 0
-    if None in values:
-        validity, nulls = kernel.validity_of(array("i", (-(value is None) for value in values)).tobytes())
-        empty = {pa.int64(): 0, pa.string(): "", pa.binary(): b""}[kind]
-        values = [empty if value is None else value for value in values]
-    first = None if validity is None else pa.py_buffer(validity)
+    validity, nulls = _validity(values)
     if kind == pa.int64():
-        return pa.Array.from_buffers(kind, len(values), [first, pa.py_buffer(array("q", values))], nulls)
-    # No Python loop over the values: a log may hold nothing but rejects of three bytes.
-    texts = [*map(str.encode, values)] if kind == pa.string() else values
-    offsets = array("i", accumulate(map(len, texts), initial=0))
-    buffers = [first, *map(pa.py_buffer, (offsets, b"".join(texts)))]
-    return pa.Array.from_buffers(kind, len(values), buffers, nulls)
+        buffers = [validity, pa.py_buffer(array("q", (value or 0 for value in values)))]
+        return pa.Array.from_buffers(kind, len(values), buffers, nulls)
+    texts = [value.encode() if isinstance(value, str) else value or b"" for value in values]
+    return _text_array(kind, map(len, texts), b"".join(texts), validity, nulls)
+
+
+def repeated(texts: Iterable[tuple[str | None, int]]) -> pa.Array:
+    """A column of text, from each text and how many times it stands there."""
+    runs = [(text, (text or "").encode(), count) for text, count in texts]
+    validity, nulls = None, 0
+    if None in (text for text, _, _ in runs):
+        validity, nulls = _validity([*chain.from_iterable(repeat(text, count) for text, _, count in runs)])
+    sizes = chain.from_iterable(repeat(len(encoded), count) for _, encoded, count in runs)
+    return _text_array(pa.string(), sizes, b"".join(encoded * count for _, encoded, count in runs), validity, nulls)
+
+
+def _validity(values: Sequence[Any]) -> tuple[pa.Buffer | None, int]:
+    """Arrow's validity bitmap, None if there are no nulls, and the number of nulls."""
+    if None not in values:
+        return None, 0
+    found, nulls = kernel.validity_of(array("i", (-(value is None) for value in values)).tobytes())
+    return pa.py_buffer(found), nulls
+
+
+def _text_array(
+    kind: pa.DataType, sizes: Iterable[int], data: bytes, validity: pa.Buffer | None = None, nulls: int = 0
+) -> pa.Array:
+    """An array of values that stand in ``data`` one behind the other, from their sizes."""
+    offsets = array("i", accumulate(sizes, initial=0))
+    return pa.Array.from_buffers(kind, len(offsets) - 1, [validity, pa.py_buffer(offsets), pa.py_buffer(data)], nulls)

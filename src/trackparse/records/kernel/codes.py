@@ -26,7 +26,8 @@ FIELD_COUNT: Final = 3
 BAD_UTF8: Final = 4
 BAD_TIMESTAMP: Final = 5
 TOO_LONG: Final = 6
-BAD_HEADER: Final = 7  # never given by the kernel: the indexer decides what a header is
+BAD_HEADER: Final = 7
+TRUNCATED: Final = 8  # never given by the kernel: the indexer knows where a member breaks off
 
 # In place of a reason or a position.
 NEEDS_MORE: Final = -1  # the answer depends on bytes that are not there yet
@@ -36,8 +37,10 @@ NOT_WITHIN_LIMIT: Final = -2  # no answer within max_record_bytes
 NO_COLUMN: Final = -1
 # In place of the code of a value: the value is null.
 NULL_CODE: Final = -1
+# In place of a number of a Position: it is not known.
+NO_PLACE: Final = -1
 
-# One call of ``index`` returns no more rejects than this: each is several Python objects, however short it is.
+# One call of ``index`` returns no more rejects than this: each takes 48 bytes, even if it has two in the log.
 MOST_REJECTS: Final = 4096
 # A line that is longer than this is not a header.
 HEADER_BYTES: Final = 1 << 16
@@ -47,6 +50,15 @@ MOST_NAMES: Final = 64
 # The first word of a row of the field table: where the record starts, and its dialect in the top bit.
 START_MASK: Final = 0x7FFFFFFF
 DIALECT_SHIFT: Final = 31
+
+# The words of a row of the reject table, int64.
+BEFORE: Final = 0  # good records found before it, by the same call
+RECORD: Final = 1  # the next three as in Position
+LINE: Final = 2
+BYTE_OFFSET: Final = 3
+SIZE: Final = 4  # of its bytes
+REASON: Final = 5
+REJECT_WORDS: Final = 6
 
 QUOTE: Final = 0x22
 BACKSLASH: Final = 0x5C
@@ -66,20 +78,15 @@ class Question(NamedTuple):
     timestamp: int  # number of the field with the timestamp
     payload: int  # number of the field with the payload, or NO_COLUMN
     names: bytes  # names of the known columns with ";" between them; the first two are those that each log has
+    trusted: bool  # False below a header that cannot be used: all records there are rejects
     automatic: bool  # whether a record may be in the other dialect
     dialect: int  # the dialect in force: that of the Indexed before this, or the one that a member starts with
     max_record_bytes: int
     credit: int  # that of the Indexed before this, or credit_limit; index.py says what credit is
-
-
-class BadRecord(NamedTuple):
-    """A record that ``index`` rejects."""
-
-    records: int  # good records found before it, by the same call
-    lines: int  # line feeds between `start` and it
-    start: int
-    end: int
-    reason: int
+    # Where `start` is in the member, as in Position.
+    record: int
+    line: int
+    byte_offset: int
 
 
 class Indexed(NamedTuple):
@@ -94,7 +101,8 @@ class Indexed(NamedTuple):
     # of each field.
     fields: bytes
     timestamps: bytes  # int64, one for each record: microseconds since 1970
-    rejects: list[BadRecord]
+    rejects: bytes  # the reject table. int64, rejects x REJECT_WORDS
+    raw: bytes  # the bytes of all rejects, one behind the other
     record_bytes: int  # of all records, with their line ends
     blank_bytes: int
     mark_bytes: int  # of byte order marks and separator lines
@@ -138,3 +146,13 @@ class PayloadBuffers(NamedTuple):
     validity: bytes | None  # the bitmap; None if there are no nulls
     nulls: int
     misfits: int  # nulls in place of a value that does not fit the column's kind
+
+
+class JsonColumn(NamedTuple):
+    """A column that ``json_lines`` takes: Arrow's buffers, from their first row on."""
+
+    name: str
+    kind: str  # "q" int64, "t" text, "b" bytes
+    validity: Buffer | None  # the bitmap; None if there are no nulls
+    first: Buffer  # the numbers; of text and bytes, int32 offsets
+    data: Buffer  # the text or the bytes

@@ -24,11 +24,9 @@
 #define SCAN_BYTES (32 << 10)
 #define LEAST_SCAN_BYTES 1024
 
-/* What Python's BadRecord holds. */
+/* A row of the reject table: in Python, the words from BEFORE to REASON. */
 typedef struct {
-    uint64_t records, lines; /* before it */
-    size_t start, end;
-    int reason;
+    int64_t before, record, line, byte_offset, size, reason;
 } reject_t;
 
 /* What was found so far: Python's Indexed. */
@@ -38,6 +36,7 @@ typedef struct {
     size_t records, capacity;
     reject_t *rejects;
     size_t reject_count, reject_capacity;
+    size_t raw_bytes; /* of all rejects */
     uint64_t blank_lines;
     uint64_t record_bytes, blank_bytes, mark_bytes;
     uint64_t lines; /* line feeds */
@@ -48,7 +47,7 @@ typedef struct {
 typedef struct {
     const uint8_t *data;
     size_t size, stop;
-    int final, automatic, dialect;
+    int final, trusted, automatic, dialect;
     uint32_t width, timestamp;
     int32_t payload;
     name_t names[MOST_NAMES]; /* of the known columns */
@@ -56,6 +55,8 @@ typedef struct {
     uint64_t name_sizes; /* of sizes_of */
     size_t max_record_bytes;
     int64_t credit;
+    size_t start;
+    int64_t record, line, byte_offset; /* where `start` is in the member */
     const isa_t *isa;
     uint32_t *separators; /* SCAN_BYTES + 64 of them */
     weighed_t weighed;
@@ -121,20 +122,6 @@ static int reserve(found_t *f, size_t more, uint32_t width)
     return 1;
 }
 
-static int add_reject(found_t *f, size_t start, size_t end, int reason)
-{
-    if (f->reject_count == f->reject_capacity) {
-        size_t capacity = f->reject_capacity ? f->reject_capacity * 2 : 16;
-        reject_t *rejects = realloc(f->rejects, capacity * sizeof *rejects);
-        if (!rejects)
-            return 0;
-        f->rejects = rejects;
-        f->reject_capacity = capacity;
-    }
-    f->rejects[f->reject_count++] = (reject_t){f->records, f->lines, start, end, reason};
-    return 1;
-}
-
 /* Pay for `spent` bytes that were read for nothing, with what `size` bytes of the log earn. */
 static void earn(indexer_t *x, uint64_t spent, size_t size)
 {
@@ -143,18 +130,47 @@ static void earn(indexer_t *x, uint64_t spent, size_t size)
     x->credit = credit < most ? credit : most;
 }
 
-/* Take the record at `start` as it was read; 0 without memory. */
+/* Take the bytes from `start` to `end` as a reject; 0 without memory. */
+static int add_reject(indexer_t *x, size_t start, size_t end, uint64_t bytes_read, found_t *f)
+{
+    int reason = x->weighed.reason;
+    if (!x->trusted && (!reason || reason == BAD_TIMESTAMP))
+        /* The timestamp may stand in another field: the name of its column may be the damaged one. */
+        reason = BAD_HEADER;
+    if (f->reject_count == f->reject_capacity) {
+        size_t capacity = f->reject_capacity ? f->reject_capacity * 2 : 16;
+        reject_t *rejects = realloc(f->rejects, capacity * sizeof *rejects);
+        if (!rejects)
+            return 0;
+        f->rejects = rejects;
+        f->reject_capacity = capacity;
+    }
+    f->rejects[f->reject_count] =
+        (reject_t){(int64_t)f->records,         x->record + (int64_t)(f->records + f->reject_count),
+                   x->line + (int64_t)f->lines, x->byte_offset + (int64_t)(start - x->start),
+                   (int64_t)(end - start),      reason};
+    f->reject_count++;
+    f->raw_bytes += end - start;
+    f->unresolved += (uint64_t)x->weighed.unresolved;
+    earn(x, bytes_read, end - start);
+    f->lines += x->isa->count_lines(x->data + start, end - start);
+    return 1;
+}
+
+/* Take the record at `start` as it was read; as a reject, if the columns are not known. 0 without memory. */
 static int add_record(indexer_t *x, const window_t *w, size_t start, uint64_t bytes_read, found_t *f)
 {
     const reading_t *r = x->weighed.reading;
     size_t size = r->end - start;
+    if (r->sided)
+        x->dialect = r->dialect;
+    if (!x->trusted)
+        return add_reject(x, start, r->end, bytes_read - size, f);
     if (!reserve(f, 1, x->width))
         return 0;
     f->unresolved += (uint64_t)x->weighed.unresolved;
     /* The reading that was taken is free: the scan would have read those bytes as well. */
     earn(x, bytes_read - size, size);
-    if (r->sided)
-        x->dialect = r->dialect;
     uint32_t *row = f->fields + f->records * (x->width + 1);
     row[0] = (uint32_t)start | (uint32_t)r->dialect << DIALECT_SHIFT;
     memcpy(row + 1, r->ends, x->width * sizeof *row);
@@ -174,7 +190,7 @@ static inline size_t more_scan_bytes(size_t scan_bytes, size_t at_least)
 /* Index until `stop`; returns the status, or NO_MEMORY. */
 static int index_records(indexer_t *x, size_t *position, found_t *f)
 {
-    size_t at = *position;
+    size_t at = x->start;
     size_t scan_bytes = SCAN_BYTES;
     int status = DONE;
     while (status == DONE && at < x->stop && at < x->size && f->reject_count < MOST_REJECTS) {
@@ -210,7 +226,7 @@ static int index_records(indexer_t *x, size_t *position, found_t *f)
             continue;
         }
         /* Without credit a record may not be read beyond its line, however plain it is. */
-        long long past = x->credit > 0 ? index_plain(x, at, &scan_bytes, f) : (long long)at;
+        long long past = x->credit > 0 && x->trusted ? index_plain(x, at, &scan_bytes, f) : (long long)at;
         if (past == NO_MEMORY)
             return NO_MEMORY;
         if ((size_t)past > at)
@@ -273,11 +289,8 @@ static int index_one(indexer_t *x, size_t *position, size_t *scan_bytes, found_t
                 return NO_MEMORY;
         }
         if (weighed->reason) {
-            if (!add_reject(f, at, (size_t)end, weighed->reason))
+            if (!add_reject(x, at, (size_t)end, bytes_read, f))
                 return NO_MEMORY;
-            f->unresolved += (uint64_t)weighed->unresolved;
-            earn(x, bytes_read, (size_t)end - at);
-            f->lines += x->isa->count_lines(x->data + at, (size_t)end - at);
             *position = (size_t)end;
             *scan_bytes = LEAST_SCAN_BYTES;
             return DONE;

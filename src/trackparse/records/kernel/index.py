@@ -13,6 +13,7 @@ from array import array
 from typing import Final
 
 from trackparse.records.kernel.codes import (
+    BAD_HEADER,
     BAD_TIMESTAMP,
     BAD_UTF8,
     DIALECT_SHIFT,
@@ -24,7 +25,6 @@ from trackparse.records.kernel.codes import (
     MOST_REJECTS,
     NEEDS_MORE,
     TOO_LONG,
-    BadRecord,
     Indexed,
     Question,
 )
@@ -55,7 +55,8 @@ class _Indexer:
         self.record_bytes = self.blank_bytes = self.mark_bytes = 0
         self.fields = array("I")
         self.timestamps = array("q")
-        self.rejects: list[BadRecord] = []
+        self.rejects = array("q")
+        self.raws: list[bytes] = []
 
     def window(self) -> Window:
         """What the record at ``position`` may take."""
@@ -74,8 +75,15 @@ class _Indexer:
 
     def add_reject(self, end: int, weighed: Weighed, bytes_read: int) -> None:
         """Take the bytes from ``position`` to ``end`` as a reject."""
-        before = count_lines(self.data, self.question.start, self.position)
-        self.rejects.append(BadRecord(self.records, before, self.position, end, weighed.reason))
+        question, raw, reason = self.question, self.data[self.position : end], weighed.reason
+        if not question.trusted and reason in (0, BAD_TIMESTAMP):
+            # The timestamp may stand in another field: the name of its column may be the damaged one.
+            reason = BAD_HEADER
+        record = question.record + self.records + len(self.raws)
+        line = question.line + count_lines(self.data, question.start, self.position)
+        byte_offset = question.byte_offset + self.position - question.start
+        self.rejects.extend((self.records, record, line, byte_offset, len(raw), reason))
+        self.raws.append(raw)
         self.unresolved += weighed.unresolved
         self.earn(bytes_read, end - self.position)
         self.position = end
@@ -86,14 +94,17 @@ class _Indexer:
         self.credit = min(most, self.credit - spent + CREDIT_PER_BYTE * size)
 
     def add_record(self, window: Window, weighed: Weighed, bytes_read: int) -> None:
-        """Take the record at ``position`` as it was read."""
+        """Take the record at ``position`` as it was read; as a reject, if the columns are not known."""
         reading, start = weighed.reading, self.position
         size = reading.end - start
+        if reading.sided:
+            self.dialect = reading.dialect
+        if not self.question.trusted:
+            self.add_reject(reading.end, weighed, bytes_read - size)
+            return
         self.unresolved += weighed.unresolved
         # The reading that was taken is free: the scan would have read those bytes as well.
         self.earn(bytes_read - size, size)
-        if reading.sided:
-            self.dialect = reading.dialect
         self.fields.append(start | reading.dialect << DIALECT_SHIFT)
         self.fields.extend(reading.ends)
         self.timestamps.append(record_time(window, start, reading.ends) or 0)
@@ -111,7 +122,8 @@ class _Indexer:
             self.blank_lines,
             self.fields.tobytes(),
             self.timestamps.tobytes(),
-            self.rejects,
+            self.rejects.tobytes(),
+            b"".join(self.raws),
             self.record_bytes,
             self.blank_bytes,
             self.mark_bytes,
@@ -133,7 +145,7 @@ def index(question: Question) -> Indexed:
 def index_records(x: _Indexer) -> int:
     """Index until ``stop``; returns the status."""
     data, final, limit = x.data, x.question.final, x.question.max_record_bytes
-    while x.position < min(x.question.stop, len(data)) and len(x.rejects) < MOST_REJECTS:
+    while x.position < min(x.question.stop, len(data)) and len(x.raws) < MOST_REJECTS:
         end = blank_line(data, x.position, final, limit)
         if end == NEEDS_MORE:
             return MORE

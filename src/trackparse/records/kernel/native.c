@@ -10,6 +10,7 @@
 #include "native_dictionary.h"
 #include "native_events.h"
 #include "native_index.h"
+#include "native_jsonl.h"
 #include "native_parts.h"
 #include "native_payload.h"
 #include "native_values.h"
@@ -81,6 +82,7 @@ static PyMethodDef kernel_methods[] = {
     {"count_lines", kernel_count_lines, METH_VARARGS, NULL},
     {"parse_timestamp", kernel_parse_timestamp, METH_O, NULL},
     {"is_json", kernel_is_json, METH_O, NULL},
+    {"json_lines", kernel_json_lines, METH_VARARGS, NULL},
     {"unescape", kernel_unescape, METH_VARARGS, NULL},
     {"instruction_sets", kernel_instruction_sets, METH_NOARGS, "The instruction sets that run here, best first."},
     {"select", kernel_select, METH_VARARGS, "Use this instruction set from now on."},
@@ -96,12 +98,11 @@ static int kernel_exec(PyObject *module)
     PyObject *codes = PyImport_ImportModule("trackparse.records.kernel.codes");
     if (!codes)
         return -1;
-    state->bad_record = PyObject_GetAttrString(codes, "BadRecord");
     state->indexed = PyObject_GetAttrString(codes, "Indexed");
     state->text_buffers = PyObject_GetAttrString(codes, "TextBuffers");
     state->payload_buffers = PyObject_GetAttrString(codes, "PayloadBuffers");
     Py_DECREF(codes);
-    if (!state->bad_record || !state->indexed || !state->text_buffers || !state->payload_buffers)
+    if (!state->indexed || !state->text_buffers || !state->payload_buffers)
         return -1;
     PyObject *dictionary = PyType_FromModuleAndSpec(module, &dictionary_spec, NULL);
     state->field = PyType_FromModuleAndSpec(module, &field_spec, NULL);
@@ -117,7 +118,6 @@ static int kernel_traverse(PyObject *module, visitproc visit, void *arg)
 {
     state_t *state = PyModule_GetState(module);
     if (state) {
-        Py_VISIT(state->bad_record);
         Py_VISIT(state->indexed);
         Py_VISIT(state->text_buffers);
         Py_VISIT(state->payload_buffers);
@@ -131,7 +131,6 @@ static int kernel_clear(PyObject *module)
 {
     state_t *state = PyModule_GetState(module);
     if (state) {
-        Py_CLEAR(state->bad_record);
         Py_CLEAR(state->indexed);
         Py_CLEAR(state->text_buffers);
         Py_CLEAR(state->payload_buffers);

@@ -10,8 +10,8 @@
 
 /* The state of the module. */
 typedef struct {
-    const isa_t *isa;                                                                 /* which runs */
-    PyObject *bad_record, *indexed, *text_buffers, *payload_buffers, *field, *memory; /* types */
+    const isa_t *isa;                                                    /* which runs */
+    PyObject *indexed, *text_buffers, *payload_buffers, *field, *memory; /* types */
 } state_t;
 
 static inline state_t *state_of(PyObject *module)

@@ -8,6 +8,7 @@ from trackparse.records.kernel.dictionary import Dictionary
 from trackparse.records.kernel.events import Field, events
 from trackparse.records.kernel.index import index
 from trackparse.records.kernel.json import is_json
+from trackparse.records.kernel.jsonl import json_lines
 from trackparse.records.kernel.parts import days, parted
 from trackparse.records.kernel.payload import payload_columns
 from trackparse.records.kernel.timestamp import parse_timestamp
@@ -21,6 +22,7 @@ __all__ = [
     "events",
     "index",
     "is_json",
+    "json_lines",
     "parse_timestamp",
     "parted",
     "payload_columns",
