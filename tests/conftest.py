@@ -45,10 +45,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=tiers.order)
 
 
+# Ten thousand tests and their data stay to the end: no collection of garbage has to look through them, neither while they
+# are made nor later.
+def pytest_collection() -> None:
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
-    """Ten thousand tests and their data stay to the end: no collection of garbage has to look through them."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
