@@ -45,8 +45,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=tiers.order)
 
 
-# Ten thousand tests and their data stay to the end: no collection of garbage has to look through them, neither while they
-# are made nor later.
+# Ten thousand tests and their data stay to the end: no collection of garbage has to look through them, neither while
+# they are made nor later.
 def pytest_collection() -> None:
     gc.disable()
 
