@@ -64,6 +64,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _a_collection_looks_at_this_file_only() -> None:
+    """What the files before it have imported stays, too: tests that collect garbage took ten seconds to look at it."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def _a_process_for_small_logs_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """Logs of tests are small: without this nothing that tests do with ``jobs=2`` would start a process."""
