@@ -294,7 +294,7 @@ def test_a_folder_or_a_glob_of_a_file_system_is_the_logs_in_it() -> None:
     for place, said in {"none/": "no log is there", "in/*.zip": "no file matches this pattern"}.items():
         with pytest.raises(FileNotFoundError, match=said):
             trackparse.dataset(place, filesystem=memory)
-    with pytest.raises(FileNotFoundError, match="No such file or directory: 'in/none.csv'"):
+    with pytest.raises(FileNotFoundError, match=r"No such file or directory: 'in/none\.csv'"):
         trackparse.read_log("in/none.csv", filesystem=memory)
     assert trackparse.read_log("memory://in/b.csv", filesystem=memory).num_rows == 1
     with pytest.raises(trackparse.OptionError, match="not a path in the file system that filesystem= names"):
