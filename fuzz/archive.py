@@ -10,7 +10,8 @@ import zipfile
 from collections import Counter
 from typing import IO, Any, Final
 
-from harness import MAX, Knobs, fuzz, trackparse
+from harness import MAX, Knobs, fuzz
+from library import trackparse
 
 from trackparse import Limits, TrackparseError
 from trackparse.archive.opening import open_archive

@@ -1,44 +1,14 @@
-"""What the Python targets share: an input whose first bytes choose, and the library with its branches counted."""
+"""What the Python targets share: an input whose first bytes choose, and modules with their branches counted."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import atheris
 
-with atheris.instrument_imports(include=["trackparse"]):
-    import trackparse
-    import trackparse.reader
-    import trackparse.testing.sample
-    from trackparse.archive.opening import Archive
-    from trackparse.archive.readahead import Item, items_of
-
-
-class SameThread:
-    """A ``ReadAhead`` without its thread, which would take most of the time: blocks here are tiny."""
-
-    def __init__(self, archive: Archive, block_size: int) -> None:
-        self._archive = archive
-        self._items = items_of(archive, block_size)
-
-    @property
-    def left_out(self) -> int:
-        return self._archive.left_out
-
-    def __iter__(self) -> Iterator[Item]:
-        return self._items
-
-    def __next__(self) -> Item:
-        return next(self._items)
-
-    def close(self, wait: float | None = None) -> None:
-        self._items.close()
-        self._archive.close()
-
-
-trackparse.reader.ReadAhead = SameThread  # type: ignore[assignment, misc]
 KNOBS: Final = 32  # bytes of an input that choose
 MAX: Final = 1 << 20
 
@@ -80,6 +50,15 @@ class Knobs:
         return found
 
 
+def counted() -> AbstractContextManager[None]:
+    """Modules of the library that are imported in it have their branches counted.
+
+    That takes most of the time of a short run: a target imports what it tries.
+    """
+    found: AbstractContextManager[None] = atheris.instrument_imports(include=["trackparse"])
+    return found
+
+
 def fuzz(check: Callable[[bytes, Knobs], None]) -> None:
     """Try the check until libFuzzer's arguments say that it is enough. What it raises is a finding."""
 
@@ -88,6 +67,3 @@ def fuzz(check: Callable[[bytes, Knobs], None]) -> None:
 
     atheris.Setup(sys.argv, one)
     atheris.Fuzz()
-
-
-__all__ = ["MAX", "Knobs", "fuzz", "trackparse"]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from harness import MAX, Knobs, fuzz
+from harness import MAX, Knobs, counted, fuzz
 
-from trackparse.records.kernel import codes, native, reference
-from trackparse.records.kernel.codes import Question, Run
-from trackparse.records.kernel.index import credit_limit
-from trackparse.schema import COLUMNS
+with counted():
+    from trackparse.records.kernel import codes, native, reference
+    from trackparse.records.kernel.codes import Question, Run
+    from trackparse.records.kernel.index import credit_limit
+    from trackparse.schema import COLUMNS
 
 SETS: Final = native.instruction_sets()
 KNOWN: Final = ";".join(COLUMNS).encode()

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
-from harness import MAX, Knobs, fuzz, trackparse
+from harness import MAX, Knobs, fuzz
+from library import trackparse
 
 from trackparse import Limits, PayloadError, TrackparseError
 from trackparse.records.indexer import Indexer

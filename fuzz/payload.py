@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from harness import Knobs, fuzz
-
-from trackparse.records.kernel import native, reference
-from trackparse.records.kernel.codes import Run, Wanted
+from harness import Knobs, counted, fuzz
 
 sys.path.append(str(Path(__file__).parent.parent / "tests"))
 
-from support.payloads import KEYS, KINDS, expected, looked_up, payload_run, same, values_of
+with counted():
+    from support.payloads import KEYS, KINDS, expected, looked_up, payload_run, same, values_of
+    from trackparse.records.kernel import native, reference
+    from trackparse.records.kernel.codes import Run, Wanted
 
 SETS = native.instruction_sets()
 

@@ -7,7 +7,8 @@ import re
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from harness import MAX, Knobs, fuzz, trackparse
+from harness import MAX, Knobs, fuzz
+from library import trackparse
 
 from trackparse.schema import COLUMNS
 from trackparse.testing.sample import encode_row

@@ -45,10 +45,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=tiers.order)
 
 
+# Ten thousand tests and their data stay to the end: no collection of garbage has to look through them, neither while
+# they are made nor later.
+def pytest_collection() -> None:
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
-    """Ten thousand tests and their data stay to the end: no collection of garbage has to look through them."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -56,6 +62,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if config.option.markexpr == "quick" and collection_path.is_file() and not tiers.has_quick_tests(collection_path):
         return True
     return None
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _a_collection_looks_at_this_file_only() -> None:
+    """What the files before it have imported stays, too: tests that collect garbage took ten seconds to look at it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

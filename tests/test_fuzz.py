@@ -60,7 +60,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def fuzz(*arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "CFLAGS": "-O0"}
+    environment = {**os.environ, "CFLAGS": "-O0 -g0"}
     return subprocess.run(
         [sys.executable, str(FUZZ / "run.py"), *arguments], env=environment, capture_output=True, text=True, check=False
     )

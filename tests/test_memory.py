@@ -138,7 +138,7 @@ def peak_of(*command: object) -> int:
         capture_output=True,
         text=True,
         timeout=300,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent), "PYTHONDEVMODE": ""},
     )
     return int(run.stderr.strip().splitlines()[-1])
 

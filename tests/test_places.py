@@ -270,6 +270,38 @@ def test_a_file_url_is_a_path(tmp_path: Path, small: bytes) -> None:
         trackparse.convert_log(url, tmp_path / "a b.zip")
 
 
+def test_a_folder_by_its_file_url_is_that_folder(tmp_path: Path, small: bytes) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "in" / f"{name}.zip").write_bytes(small)
+    url = f"file://{tmp_path}"
+    good("convert", f"{url}/in/", f"{url}/in/a.z*", "--to", f"{url}/out", "--quiet")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.parquet", "b.parquet"]
+
+
+def test_a_folder_or_a_glob_of_a_file_system_is_the_logs_in_it() -> None:
+    memory = fsspec.filesystem("memory", skip_instance_cache=True)
+    memory.store.clear()
+    for name in ("b.csv", "sub/a.csv", "sub/.hidden.csv", "notes.txt"):
+        memory.pipe(f"/in/{name}", H8 + line())
+    for place, files in {
+        "in": ["/in/b.csv", "/in/sub/a.csv"],
+        "in/*.csv": ["/in/b.csv"],
+        "in/**/*.csv": ["/in/b.csv", "/in/sub/.hidden.csv", "/in/sub/a.csv"],
+    }.items():
+        logs = trackparse.dataset(place, filesystem=memory)
+        assert logs.files == files
+        assert logs.count_rows() == len(files)
+    for place, said in {"none/": "no log is there", "in/*.zip": "no file matches this pattern"}.items():
+        with pytest.raises(FileNotFoundError, match=said):
+            trackparse.dataset(place, filesystem=memory)
+    with pytest.raises(FileNotFoundError, match=r"No such file or directory: 'in/none\.csv'"):
+        trackparse.read_log("in/none.csv", filesystem=memory)
+    assert trackparse.read_log("memory://in/b.csv", filesystem=memory).num_rows == 1
+    with pytest.raises(trackparse.OptionError, match="not a path in the file system that filesystem= names"):
+        trackparse.read_log("gs://in/b.csv", filesystem=memory)
+
+
 def test_a_colon_in_a_name_makes_no_url(tmp_path: Path, small: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("a:b.zip", "s3:x.zip", "C:\\logs.zip"):

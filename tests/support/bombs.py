@@ -222,6 +222,8 @@ def measure(shape: Shape, way: str, folder: Path, timeout: float = 300) -> tuple
         write(shape, path)
     run = subprocess.run(
         [sys.executable, __file__, json.dumps(asdict(shape)), way, path],
+        # As users have it: the allocators of development mode take more, of memory and of time.
+        env={**os.environ, "PYTHONDEVMODE": ""},
         capture_output=True,
         text=True,
         timeout=timeout,

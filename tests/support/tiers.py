@@ -32,6 +32,25 @@ _NOT_QUICK = frozenset(
     f"test_{name}"
     for name in (
         "a_case_reads_the_same_as_string_views_and_dictionaries",
+        "the_first_bad_record_is_raised_after_all_before_it",
+        "no_traceback_with_local_variables_shows_it",
+        "public_names_are_the_same_whatever_was_imported_before",
+        "logs_leave_no_connection_behind",
+        "several_logs_at_a_time_have_them_too",
+        "an_error_that_nobody_catches_does_not_print_it",
+        "without_urllib3_it_says_what_to_install",
+        "without_urllib3_one_line_says_what_to_install",
+        "without_rich_a_bar_is_an_error_that_says_how_to_get_it",
+        "filtering_does_not_wait_for_pandas",
+        "pandas_is_not_imported_for_them",
+        "a_conversion_imports_no_module_that_takes_tens_of_megabytes",
+        "writers_side_by_side_do_not_disturb_each_other",
+        "zlib_does_where_isal_is_too_old",
+        "too_many_row_groups_of_very_many_columns_are_a_limit",
+        "batches_are_those_of_the_log_whatever_the_chunks",
+        "all_chunks_of_a_table_have_the_same_dictionary",
+        "noise_in_a_header_raises_nothing_else",
+        "it_asks_waits_and_writes_a_day",
         "many_at_once_on_one_loop",
         "what_was_mended_is_a_row_again",
         "a_service_that_cannot_be_reached_failed_however_short_the_wait",
@@ -81,12 +100,13 @@ _NOT_QUICK = frozenset(
         "workers_end_with_a_first_process_that_is_killed",
     )
 )
-# Of other files, what touches modules that those leave out. Without ``test_``.
+# Of other files, what touches modules that those leave out. Without ``test_``; with parameters it is these alone.
 _ALSO_QUICK = {
     "archive_loss": {
         "signatures_by_chance_are_no_archive",
         "no_cut_hides_a_joined_archive",
     },
+    "cli_signals": {"a_signal_is_not_lost_where_python_drops_its_exception"},
     "cli_terminal": {
         "a_bar_has_rate_and_size_and_leaves_nothing_behind",
         "a_narrow_terminal_has_all_the_numbers",
@@ -96,6 +116,7 @@ _ALSO_QUICK = {
         "head_fits_the_terminal",
         "names_steer_it_as_little",
         "no_log_steers_the_terminal",
+        "stats_fits_the_terminal[80-message]",
         "the_funnel_is_drawn_with_bars_and_colours",
         "what_is_shown_as_json_is_json_all_the_same",
         "without_a_bar_nothing_is_drawn",
@@ -119,14 +140,19 @@ _ALSO_QUICK = {
         "fragments_are_the_logs_with_the_schema_of_all",
         "head_reads_no_more_than_it_takes",
         "its_text_says_what_it_is",
+        "paths_globs_and_lists",
+        "what_is_no_source_is_told",
         "nothing_but_bad_logs_is_an_error",
         "rejects_and_errors_name_log_and_member",
     },
+    "installing": {"the_other_package_of_this_name_beside_it_is_told_on_import"},
     "kernels": {
         "arguments_that_do_not_fit_parts_are_refused_by_the_reference_too",
         "payload_columns_of_texts_that_are_no_json_at_all",
         "records_in_the_order_of_their_parts",
         "runs_of_several_blocks",
+        "strings_that_were_made_already_are_encoded",
+        "what_was_taken_from_a_dictionary_stays_as_it_is",
     },
     "mend": {
         "a_bad_record_is_an_error_of_its_place_if_nothing_else_is_said",
@@ -154,23 +180,31 @@ _ALSO_QUICK = {
         "no_payload_columns",
         "parquet_has_them",
     },
+    # Those that need no S3 server: to start one, and to import its clients, takes seconds.
     "places": {
-        "a_bucket_that_does_not_exist_is_called_that",
+        "a_colon_in_a_name_makes_no_url",
+        "a_file_is_written_anywhere_and_alone[memory-small]",
+        "a_file_is_written_anywhere_and_alone[subtree-small]",
         "a_file_url_is_a_path",
-        "a_folder_of_a_store_is_known_without_a_slash",
-        "a_small_log_takes_one_request_for_its_size_and_one_for_its_bytes",
+        "a_folder_by_its_file_url_is_that_folder",
+        "a_folder_or_a_glob_of_a_file_system_is_the_logs_in_it",
+        "a_log_is_read_from_anywhere[memory-small]",
+        "a_log_is_read_from_anywhere[subtree-small]",
+        "a_path_that_lost_a_slash_of_a_url_is_told",
         "a_url_without_its_slashes_is_no_local_folder",
+        "after_an_error_all_is_as_it_was[memory-small-old]",
+        "after_an_error_all_is_as_it_was[subtree-small-old]",
+        "an_error_of_whatever_kind_from_a_store_names_the_file",
         "an_old_file_is_replaced_where_a_rename_does_not_do_it",
         "an_open_file_gets_the_bytes_and_stays_open",
         "an_unknown_scheme_is_refused_in_words",
         "any_bytes_of_a_file_in_a_store_are_what_they_are",
         "files_that_cannot_be_written_are_refused",
-        "logs_of_a_folder_that_were_converted_before_are_left_out",
-        "no_message_shows_a_key",
-        "no_output_is_the_log_whatever_reaches_it",
+        "https_is_downloaded",
+        "partitions_are_written_anywhere[memory]",
         "rejects_appear_with_their_file_or_not_at_all",
-        "two_places_of_a_file_are_read_by_turns_without_a_request_each",
-        "what_is_not_there_is_an_error_that_names_it",
+        "rejects_are_written_there_and_read_again[memory]",
+        "rejects_are_written_there_and_read_again[subtree]",
     },
     "sample": {
         "bad_arguments_are_named",
@@ -197,7 +231,8 @@ _LONG = (
 def is_quick(item: pytest.Item) -> bool:
     name = item.name.partition("[")[0]
     others = _ALSO_QUICK.get(item.path.stem.removeprefix("test_"), set())
-    return (item.path.name in _QUICK and name not in _NOT_QUICK) or name.removeprefix("test_") in others
+    named = {name.removeprefix("test_"), item.name.removeprefix("test_")}
+    return (item.path.name in _QUICK and name not in _NOT_QUICK) or not others.isdisjoint(named)
 
 
 def has_quick_tests(path: Path) -> bool:
