@@ -400,6 +400,62 @@ def test_a_store_that_is_busy_is_asked_to_delete_again(
         assert message.endswith("during HeadObject operation: timeout")
 
 
+class SlowOutput:
+    """An output that waits once before it has written, and notes whether it is closed meanwhile."""
+
+    closed = was_disturbed = False
+
+    def __init__(self) -> None:
+        self.is_busy = threading.Event()
+        self.go_on = threading.Event()
+
+    def write(self, data: bytes) -> int:
+        if len(data) > 1000 and not self.is_busy.is_set():
+            self.is_busy.set()
+            assert self.go_on.wait(20)
+            self.was_disturbed = self.closed
+        return len(data)
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class SlowStore(pafs.FSSpecHandler):  # type: ignore[misc]
+    output: SlowOutput
+
+    def open_output_stream(self, path: str, metadata: Any) -> Any:
+        return pa.PythonFile(self.output, mode="w")
+
+
+def test_ctrl_c_again_and_again_closes_no_stream_while_a_thread_writes_to_it(large: bytes) -> None:
+    """That ends the process with a crash, where the stream is one of pyarrow's to S3."""
+    files = pafs.PyFileSystem(SlowStore(fsspec.filesystem("memory", skip_instance_cache=True)))
+    files.handler.output = output = SlowOutput()
+
+    def press() -> None:
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.05)
+        output.go_on.set()
+
+    pressing = threading.Thread(target=press)
+
+    def stop(_: trackparse.Progress) -> None:
+        if output.is_busy.is_set():
+            pressing.start()
+            raise KeyboardInterrupt
+
+    options: Any = {"filesystem": files, "compression": "none", "row_group_size": 1000, "progress": stop}
+    with pytest.raises(KeyboardInterrupt):
+        trackparse.convert_log(large, "x/a.parquet", **options)
+    pressing.join()
+    assert output.closed
+    assert not output.was_disturbed
+
+
 class Hdfs(pafs.FSSpecHandler):  # type: ignore[misc]
     """A store whose rename replaces no file, as that of HDFS."""
 
