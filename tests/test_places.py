@@ -400,20 +400,18 @@ def test_a_store_that_is_busy_is_asked_to_delete_again(
         assert message.endswith("during HeadObject operation: timeout")
 
 
-class SlowOutput:
-    """An output that waits once before it has written, and notes whether it is closed meanwhile."""
+class Pressed:
+    """An output in whose first large write somebody presses Ctrl-C three times. It notes whether it is closed then."""
 
-    closed = was_disturbed = False
-
-    def __init__(self) -> None:
-        self.is_busy = threading.Event()
-        self.go_on = threading.Event()
+    closed = was_disturbed = is_pressed = is_writing = False
 
     def write(self, data: bytes) -> int:
-        if len(data) > 1000 and not self.is_busy.is_set():
-            self.is_busy.set()
-            assert self.go_on.wait(20)
-            self.was_disturbed = self.closed
+        if len(data) > 1000 and not self.is_pressed:
+            self.is_pressed = self.is_writing = True
+            for _ in range(3):
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.1)
+            self.is_writing = False
         return len(data)
 
     def flush(self) -> None:
@@ -421,10 +419,11 @@ class SlowOutput:
 
     def close(self) -> None:
         self.closed = True
+        self.was_disturbed = self.was_disturbed or self.is_writing
 
 
-class SlowStore(pafs.FSSpecHandler):  # type: ignore[misc]
-    output: SlowOutput
+class PressedStore(pafs.FSSpecHandler):  # type: ignore[misc]
+    output: Pressed
 
     def open_output_stream(self, path: str, metadata: Any) -> Any:
         return pa.PythonFile(self.output, mode="w")
@@ -432,26 +431,10 @@ class SlowStore(pafs.FSSpecHandler):  # type: ignore[misc]
 
 def test_ctrl_c_again_and_again_closes_no_stream_while_a_thread_writes_to_it(large: bytes) -> None:
     """That ends the process with a crash, where the stream is one of pyarrow's to S3."""
-    files = pafs.PyFileSystem(SlowStore(fsspec.filesystem("memory", skip_instance_cache=True)))
-    files.handler.output = output = SlowOutput()
-
-    def press() -> None:
-        for _ in range(3):
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.05)
-        output.go_on.set()
-
-    pressing = threading.Thread(target=press)
-
-    def stop(_: trackparse.Progress) -> None:
-        if output.is_busy.is_set():
-            pressing.start()
-            raise KeyboardInterrupt
-
-    options: Any = {"filesystem": files, "compression": "none", "row_group_size": 1000, "progress": stop}
+    files = pafs.PyFileSystem(PressedStore(fsspec.filesystem("memory", skip_instance_cache=True)))
+    files.handler.output = output = Pressed()
     with pytest.raises(KeyboardInterrupt):
-        trackparse.convert_log(large, "x/a.parquet", **options)
-    pressing.join()
+        trackparse.convert_log(large, "x/a.parquet", filesystem=files, compression="none", row_group_size=1000)
     assert output.closed
     assert not output.was_disturbed
 
