@@ -444,6 +444,22 @@ class TestInterrupted:
                 assert numbers(pq.read_table(dest).to_batches()) == list(range(ROWS))
                 dest.unlink()
 
+    def test_twice_it_is_closed_all_the_same(self) -> None:
+        source = Blocking(LOG)
+
+        def use() -> None:
+            with trackparse.open_log(source, block_size=len(LOG) // 2) as log:
+                next(log)
+                assert source.asked.wait(20)
+                # While it is closed, and waits for the thread that reads.
+                signal.setitimer(signal.ITIMER_REAL, 0.1)
+                threading.Timer(0.3, source.answer.set).start()
+                raise KeyboardInterrupt
+
+        for _ in Interrupter(1, 20):
+            interrupted(20, use)
+        assert not threads()
+
     def test_a_thread_that_its_executor_does_not_know(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Ctrl-C while it was started: the next thing to do gets a second thread, beside the first."""
         start = threading.Thread.start

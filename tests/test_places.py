@@ -432,6 +432,45 @@ def test_a_store_that_is_busy_is_asked_to_delete_again(
         assert message.endswith("during HeadObject operation: timeout")
 
 
+class Pressed:
+    """An output in whose first large write somebody presses Ctrl-C three times. It notes whether it is closed then."""
+
+    closed = was_disturbed = is_pressed = is_writing = False
+
+    def write(self, data: bytes) -> int:
+        if len(data) > 1000 and not self.is_pressed:
+            self.is_pressed = self.is_writing = True
+            for _ in range(3):
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.1)
+            self.is_writing = False
+        return len(data)
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed = True
+        self.was_disturbed = self.was_disturbed or self.is_writing
+
+
+class PressedStore(pafs.FSSpecHandler):  # type: ignore[misc]
+    output: Pressed
+
+    def open_output_stream(self, path: str, metadata: Any) -> Any:
+        return pa.PythonFile(self.output, mode="w")
+
+
+def test_ctrl_c_again_and_again_closes_no_stream_while_a_thread_writes_to_it(large: bytes) -> None:
+    """That ends the process with a crash, where the stream is one of pyarrow's to S3."""
+    files = pafs.PyFileSystem(PressedStore(fsspec.filesystem("memory", skip_instance_cache=True)))
+    files.handler.output = output = Pressed()
+    with pytest.raises(KeyboardInterrupt):
+        trackparse.convert_log(large, "x/a.parquet", filesystem=files, compression="none", row_group_size=1000)
+    assert output.closed
+    assert not output.was_disturbed
+
+
 class Hdfs(pafs.FSSpecHandler):  # type: ignore[misc]
     """A store whose rename replaces no file, as that of HDFS."""
 

@@ -175,9 +175,9 @@ def all_or_none(files: list[_Pending]) -> Iterator[list[_Pending]]:
             # One rename, which no signal divides: a thread would only take time.
             _put_in_place(files)
         else:
-            _uninterrupted(partial(_put_in_place, files))
+            uninterrupted(partial(_put_in_place, files))
     except BaseException:
-        _uninterrupted(partial(_discard, files))
+        uninterrupted(partial(_discard, files))
         raise
     finally:
         for file in files:
@@ -384,7 +384,7 @@ def _discard(files: Sequence[Pending]) -> None:
         file.discard()
 
 
-def _uninterrupted(work: Callable[[], object]) -> None:
+def uninterrupted(work: Callable[[], object]) -> None:
     """Do the work to its end, whatever signals come meanwhile; what their handlers raise is raised afterwards.
 
     Handlers run in the main thread only, so another thread does the work.

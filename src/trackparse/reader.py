@@ -13,6 +13,7 @@ from typing import Final, NoReturn, TypeVar, Unpack
 import pyarrow as pa
 
 from trackparse.archive.readahead import INFLATING_MOST
+from trackparse.atomic import uninterrupted
 from trackparse.columns.builder import ColumnBuilder, with_last_dictionaries
 from trackparse.columns.payload import PayloadBuilder
 from trackparse.display import html_line, html_page
@@ -231,7 +232,11 @@ class LogReader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        if error is None:
+            self.close()
+        else:
+            # Ctrl-C may come again. The thread that reads ahead would be left, and keep the process from ending.
+            uninterrupted(self.close)
 
     # ---- what happens inside ----------------------------------------------------------------------------
 

@@ -48,13 +48,18 @@ else:
 print(time.perf_counter() - start, time.process_time() - before)
 """
 _ENDED = """
-import os, signal, sys
+import os, signal, sys, threading, time
 import trackparse
 how, via, source, dest, address, share = sys.argv[1:]
 options = {}
 if via == "s3fs":
     import s3fs
     options["filesystem"] = s3fs.S3FileSystem(endpoint_url=f"http://{address}")
+
+def press():
+    for _ in range(4):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.02)
 
 def progress(told):
     if told.bytes_read < float(share) * told.bytes_total:
@@ -63,11 +68,20 @@ def progress(told):
         raise ValueError("in the middle")
     if how == "exit":
         sys.exit(3)
+    if how == "SIGINT again":
+        threading.Thread(target=press).start()
+        time.sleep(20)
     os.kill(os.getpid(), getattr(signal, how))
 
 trackparse.convert_log(source, dest, compression="none", row_group_size=20_000, progress=progress, **options)
 """
-_CODES = {"exception": 1, "exit": 3, "SIGINT": -signal.SIGINT, "SIGTERM": -signal.SIGTERM}
+_CODES = {
+    "exception": 1,
+    "exit": 3,
+    "SIGINT": -signal.SIGINT,
+    "SIGINT again": -signal.SIGINT,
+    "SIGTERM": -signal.SIGTERM,
+}
 
 
 def limited() -> None:

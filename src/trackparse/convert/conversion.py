@@ -17,7 +17,7 @@ from typing import IO, Any, Final, Protocol, TypeAlias, Unpack
 import pyarrow as pa
 
 from trackparse.archive.readahead import INFLATING_MOST
-from trackparse.atomic import all_or_none, identity, is_read_here, kept
+from trackparse.atomic import all_or_none, identity, is_read_here, kept, uninterrupted
 from trackparse.columns.builder import ColumnBuilder
 from trackparse.convert.parquet import ParquetSink
 from trackparse.convert.places import LocalPlace, Place, is_source, place_of
@@ -429,9 +429,14 @@ def _write(segments: _Segments, sink: Sink, output: Place, known_at_the_end: Cal
             sink.write(group)
         sink.close(known_at_the_end())
     except BaseException:
-        output.abandon()
-        sink.abort()
+        # Ctrl-C may come again. A thread may be writing still, and nobody else may close the file under it.
+        uninterrupted(partial(_abort, sink, output))
         raise
+
+
+def _abort(sink: Sink, output: Place) -> None:
+    output.abandon()
+    sink.abort()
 
 
 def _check_is_other(output: Place, source: object, filesystem: object, what: str) -> None:

@@ -8,7 +8,6 @@ of them are there.
 
 from __future__ import annotations
 
-import sys
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -16,7 +15,7 @@ from functools import partial
 from itertools import chain, groupby, repeat
 from typing import Any, Final
 
-from trackparse.atomic import all_or_none, name_errors_after
+from trackparse.atomic import all_or_none, name_errors_after, uninterrupted
 from trackparse.columns.builder import ColumnBuilder
 from trackparse.convert.conversion import PARTIAL
 from trackparse.convert.lake import FileList, Lake
@@ -36,6 +35,10 @@ HELD_BYTES: Final = 96 << 20
 _CHUNKS: Final = 24
 # Files that get their names together. Each holds up to two open files, and some systems allow 256.
 _TOGETHER: Final = 96
+
+
+class _AbortedError(Exception):
+    """Tells what was opened that it ends with an error. Nobody sees it."""
 
 
 class _PartitionFile:
@@ -151,12 +154,12 @@ class PartitionSink:
 
     def abort(self) -> None:
         """Forget all records, after an error."""
-        error = sys.exc_info()
+        error = _AbortedError()
         if self._main is not None:
             self._main.abort()
         for opened in (self._main_pending, self._opened):
             with suppress(Exception):
-                opened.__exit__(*error)
+                opened.__exit__(_AbortedError, error, None)
 
     # ---- what happens inside ----------------------------------------------------------------------------
 
@@ -254,7 +257,7 @@ class PartitionSink:
                     file.write(segments)
             file.close(metadata)
         except BaseException:
-            file.abort()
+            uninterrupted(file.abort)
             raise
         return file.rows, file.place
 
