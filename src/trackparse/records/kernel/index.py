@@ -73,6 +73,11 @@ class _Indexer:
             self.names,
         )
 
+    def earn(self, spent: int, size: int) -> None:
+        """Pay for ``spent`` bytes that were read for nothing, with what ``size`` bytes of the log earn."""
+        most = credit_limit(self.question.max_record_bytes)
+        self.credit = min(most, self.credit - spent + CREDIT_PER_BYTE * size)
+
     def add_reject(self, end: int, weighed: Weighed, bytes_read: int) -> None:
         """Take the bytes from ``position`` to ``end`` as a reject."""
         question, raw, reason = self.question, self.data[self.position : end], weighed.reason
@@ -87,11 +92,6 @@ class _Indexer:
         self.unresolved += weighed.unresolved
         self.earn(bytes_read, end - self.position)
         self.position = end
-
-    def earn(self, spent: int, size: int) -> None:
-        """Pay for ``spent`` bytes that were read for nothing, with what ``size`` bytes of the log earn."""
-        most = credit_limit(self.question.max_record_bytes)
-        self.credit = min(most, self.credit - spent + CREDIT_PER_BYTE * size)
 
     def add_record(self, window: Window, weighed: Weighed, bytes_read: int) -> None:
         """Take the record at ``position`` as it was read; as a reject, if the columns are not known."""
