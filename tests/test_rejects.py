@@ -281,8 +281,15 @@ class TestFiles:
         for name in FORMATS:
             report = converted(path, tmp_path, name)
             (bad,) = trackparse.read_rejects(tmp_path / name).to_pylist()
-            assert bad["member"] == rf"{tmp_path}/day\udcff.csv"
+            assert bad["member"].endswith(r"/day\udcff.csv")
             assert report.rejected == 1
+
+    def test_of_a_long_name_the_beginning_and_the_end(self, tmp_path: Path) -> None:
+        (tmp_path / "day.zip").write_bytes(python_zip({"n" * 300 + "/tracking_log.csv": H8 + line() + b"x\n"}))
+        (bad,) = quarantined(tmp_path / "day.zip").to_pylist()
+        assert bad["member"].startswith(str(tmp_path)[:63])
+        assert bad["member"].endswith("nnn/tracking_log.csv'")
+        assert len(bad["member"]) == 127
 
 
 class TestReading:

@@ -34,7 +34,7 @@ BATCH_ROWS: Final = 1 << 14
 BATCH_BYTES: Final = 4 << 20
 _ROW_BYTES: Final = 40  # what three numbers and four offsets take
 # A name or a header of 64 KiB, repeated for each reject of twenty bytes, would take three thousand times the log.
-_LONGEST_NAME: Final = 255  # characters
+_LONGEST_NAME: Final = 127  # characters
 _LONGEST_REPEATED: Final = 1 << 10  # characters of a header
 _REASONS: Final = {code: reason.encode() for code, reason in REASONS.items()}
 
@@ -57,7 +57,7 @@ class Quarantine:
 
     def add(self, rejects: Rejects, columns: tuple[str, ...]) -> None:
         """Take rejects that stood under one header, whose ``columns`` these are."""
-        self._last_member = member = printable(rejects.member)[:_LONGEST_NAME]
+        self._last_member = member = _shortened(printable(rejects.member))
         header = header_line(columns) if columns else None
         repeated = header if header is None or len(header) <= _LONGEST_REPEATED else None
         first = header if header != self._last_header else repeated
@@ -107,6 +107,12 @@ class Quarantine:
         """All rejects that are kept."""
         self.flush()
         return pa.Table.from_batches(self._batches, schema=SCHEMA)
+
+
+def _shortened(name: str) -> str:
+    """The name, or its beginning and its end: the log stands there, and the member."""
+    half = _LONGEST_NAME // 2
+    return name if len(name) <= _LONGEST_NAME else f"{name[:half]}…{name[-half:]}"
 
 
 class _Held(NamedTuple):
