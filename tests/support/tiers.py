@@ -166,11 +166,8 @@ _ALSO_QUICK = {
         "nothing_of_a_log_is_markup",
         "a_report_shows_what_was_written",
     },
-    "outputs": {
-        "a_log_inside_of_another_object_is_refused",
-        "an_object_that_holds_itself_is_asked_in_vain",
-    },
     "partitions": {
+        "a_wrong_value",
         "partitions",
         "what_does_not_fit_gives_the_same_files",
         "a_second_run_does_nothing",
