@@ -167,6 +167,7 @@ _ALSO_QUICK = {
         "a_report_shows_what_was_written",
     },
     "partitions": {
+        "a_wrong_value",
         "partitions",
         "what_does_not_fit_gives_the_same_files",
         "a_second_run_does_nothing",
