@@ -170,8 +170,8 @@ FAULTS = (
     Fault(
         "the line of a bad record is one too high",
         "records/indexer.py",
-        "[*map(add, lines, repeat(self._line))]",
-        "[*map(add, lines, repeat(self._line + 1))]",
+        "line=self._line,",
+        "line=self._line + 1,",
         "cases",
     ),
     Fault(
@@ -183,7 +183,7 @@ FAULTS = (
     ),
     Fault(
         "two bad reasons are swapped",
-        "records/indexer.py",
+        "records/segments.py",
         "codes.BAD_UTF8: Reason.BAD_UTF8,\n    codes.BAD_TIMESTAMP: Reason.BAD_TIMESTAMP",
         "codes.BAD_UTF8: Reason.BAD_TIMESTAMP,\n    codes.BAD_TIMESTAMP: Reason.BAD_UTF8",
         "cases",
@@ -321,8 +321,8 @@ FAULTS = (
     Fault(
         "the bytes of a reject that are not UTF-8 are lost",
         "rejects/files.py",
-        'row["raw_base64"] = base64.b64encode(raw).decode()',
-        'row["raw_base64"] = base64.b64encode(raw[:-1]).decode()',
+        'pa.binary(): "b"',
+        'pa.binary(): "t"',
         "rejects",
     ),
     Fault(
