@@ -350,8 +350,8 @@ FAULTS = (
     Fault(
         "an error of the writing thread is not raised",
         "convert/parquet.py",
-        "            self._writing.result()\n        self._file.add_metadata(metadata)",
-        "            pass\n        self._file.add_metadata(metadata)",
+        "            self._writing.result()\n        elif len(self._groups)",
+        "            pass\n        elif len(self._groups)",
         "parquet outputs system_faults",
     ),
     # files
