@@ -176,6 +176,19 @@ class TestExisting:
         (report,) = trackparse.convert_logs(other, lake, existing="replace")
         assert (report.error, report.records) == (None, 1)
 
+    def test_a_log_of_the_same_name_size_and_time_in_another_folder_is_another_log(
+        self, days: Path, lake: Path, tmp_path: Path
+    ) -> None:
+        other = tmp_path / "other" / "b.csv"
+        other.parent.mkdir()
+        other.write_bytes((days / "b.csv").read_bytes().replace(b"T-", b"X-"))
+        time = (days / "b.csv").stat().st_mtime_ns
+        os.utime(other, ns=(time, time))
+        trackparse.convert_logs(days, lake)
+        (report,) = trackparse.convert_logs(other, lake)
+        assert not report.skipped
+        assert f"made of another log, {days / 'b.csv'}; write to another folder" in str(report.error)
+
     @pytest.mark.parametrize("told", ["[" * 100_000, '["name"]', '{"name": 1}', '"name"', '{"name": "\\u0000"}'])
     def test_a_file_whose_metadata_are_odd_is_kept(self, told: str, days: Path, lake: Path) -> None:
         lake.mkdir()
