@@ -438,6 +438,25 @@ def test_a_store_that_is_busy_is_asked_to_delete_again(
         assert message.endswith("during HeadObject operation: timeout")
 
 
+class Full(pafs.FSSpecHandler):  # type: ignore[misc]
+    """A store that begins an upload and takes no byte of it."""
+
+    def get_type_name(self) -> str:
+        return "s3"
+
+    def open_output_stream(self, path: str, metadata: object) -> pa.NativeFile:
+        return pa.PythonFile(Path("/dev/full").open("wb", buffering=0), mode="w")
+
+
+def test_an_upload_that_the_store_refused_is_named(small: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    files = pafs.PyFileSystem(Full(fsspec.filesystem("memory", skip_instance_cache=True)))
+    with pytest.raises(OSError, match="No space left"):
+        trackparse.convert_log(small, "x/full.parquet", filesystem=files)
+    (message,) = caplog.messages
+    assert message.startswith("x/full.parquet: an unfinished upload of .full.parquet.")
+    assert message.endswith(".trackparse.tmp may still be there: abort it")
+
+
 class Hdfs(pafs.FSSpecHandler):  # type: ignore[misc]
     """A store whose rename replaces no file, as that of HDFS."""
 
