@@ -63,6 +63,17 @@ def change(log: Path, data: bytes) -> None:
     os.utime(log, ns=(0, log.stat().st_mtime_ns + 10**9))
 
 
+def test_an_empty_name_is_not_the_current_folder(days: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(trackparse.OptionError, match="an empty name of a folder"):
+        trackparse.convert_logs(days, "")
+    assert "an empty name: name a place" in failed(2, "convert", "days", "--to", "")
+    for command in ("sync", "fetch"):
+        told = failed(2, command, "--to", "", "--base-url", "http://127.0.0.1:9", "--allow-http")
+        assert "an empty name: name a place" in told
+    assert [*tmp_path.iterdir()] == [days]
+
+
 @jobs
 def test_each_log_becomes_a_file(jobs: int, days: Path, lake: Path) -> None:
     told: list[trackparse.ConversionReport] = []

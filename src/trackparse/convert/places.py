@@ -384,6 +384,8 @@ class Folder:
     """
 
     def __init__(self, dest: str | os.PathLike[str], filesystem: Any = None) -> None:
+        if filesystem is None and not os.fspath(dest):
+            raise OptionError("an empty name of a folder: name one; the current folder is '.'")
         self._files, self._path = resolve(dest, filesystem)
         self.local_path = self._path if is_local(self._files) else None
         self.dest: PathOrUrl = os.fspath(dest) if self.local_path is None else Path(self.local_path)
