@@ -63,6 +63,17 @@ def change(log: Path, data: bytes) -> None:
     os.utime(log, ns=(0, log.stat().st_mtime_ns + 10**9))
 
 
+def test_an_empty_name_is_not_the_current_folder(days: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(trackparse.OptionError, match="an empty name of a folder"):
+        trackparse.convert_logs(days, "")
+    assert "an empty name: name a place" in failed(2, "convert", "days", "--to", "")
+    for command in ("sync", "fetch"):
+        told = failed(2, command, "--to", "", "--base-url", "http://127.0.0.1:9", "--allow-http")
+        assert "an empty name: name a place" in told
+    assert [*tmp_path.iterdir()] == [days]
+
+
 @jobs
 def test_each_log_becomes_a_file(jobs: int, days: Path, lake: Path) -> None:
     told: list[trackparse.ConversionReport] = []
@@ -175,6 +186,19 @@ class TestExisting:
         assert content(lake) == before
         (report,) = trackparse.convert_logs(other, lake, existing="replace")
         assert (report.error, report.records) == (None, 1)
+
+    def test_a_log_of_the_same_name_size_and_time_in_another_folder_is_another_log(
+        self, days: Path, lake: Path, tmp_path: Path
+    ) -> None:
+        other = tmp_path / "other" / "b.csv"
+        other.parent.mkdir()
+        other.write_bytes((days / "b.csv").read_bytes().replace(b"T-", b"X-"))
+        time = (days / "b.csv").stat().st_mtime_ns
+        os.utime(other, ns=(time, time))
+        trackparse.convert_logs(days, lake)
+        (report,) = trackparse.convert_logs(other, lake)
+        assert not report.skipped
+        assert f"made of another log, {days / 'b.csv'}; write to another folder" in str(report.error)
 
     @pytest.mark.parametrize("told", ["[" * 100_000, '["name"]', '{"name": 1}', '"name"', '{"name": "\\u0000"}'])
     def test_a_file_whose_metadata_are_odd_is_kept(self, told: str, days: Path, lake: Path) -> None:

@@ -151,6 +151,12 @@ def test_converting_tells_the_same_and_writes_nothing(
     assert not list(tmp_path.iterdir())
 
 
+def test_an_option_that_other_libraries_have_is_told_by_its_name_here() -> None:
+    with pytest.raises(TypeError) as caught:
+        trackparse.dataset(H8).count_rows(filter=None)  # type: ignore[call-arg]
+    assert str(caught.value) == "unknown option 'filter': did you mean where=trackparse.Filter(...)?"
+
+
 def test_every_option_has_a_case() -> None:
     cases = {name for options, *_ in (*WRONG, *WRONG_FOR_CONVERT) for name in options}
     assert cases == {*READ_DEFAULTS, *CONVERT_DEFAULTS, "colums"}

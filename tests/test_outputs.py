@@ -21,7 +21,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pyarrow.fs import LocalFileSystem
+from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 import trackparse
 from support.cli import BAD, ROW, csv_of, ended, good, run, with_bad
@@ -138,6 +138,21 @@ def code_of(*words: object) -> object:
     with pytest.raises(SystemExit) as end:
         cli([str(word) for word in words], prog_name="trackparse")
     return end.value.code
+
+
+def test_a_question_mark_in_a_path_is_a_character_of_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.csv").write_bytes(H8 + line() + b"bad\n")
+    options: Any = {"on_error": "quarantine", "filesystem": SubTreeFileSystem(".", LocalFileSystem())}
+    trackparse.convert_logs("a.csv", "what?", **options)
+    trackparse.convert_logs("a.csv", "all?.parquet", **options)
+    del options["filesystem"]
+    trackparse.convert_logs("a.csv", "every?.parquet", **options)
+    found = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
+    assert found == [
+        *("a.csv", "all?.parquet", "all?.rejects.jsonl", "every?.parquet", "every?.rejects.jsonl"),
+        *("what?/a.parquet", "what?/a.rejects.jsonl"),
+    ]
 
 
 class TestTheLibrary:

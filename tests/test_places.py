@@ -161,6 +161,44 @@ def test_a_report_of_what_was_converted_before_shows_no_query(bucket: Bucket, sm
         assert report.files == (report.path,) == ("s3://lake/out/1.parquet",)
 
 
+@pytest.mark.parametrize("partition_by", [(), ("date",)])
+@pytest.mark.parametrize("kind", ["pyarrow", "s3fs", "memory"])
+def test_a_file_system_tells_what_was_converted_before(
+    kind: str, partition_by: tuple[str, ...], bucket: Bucket, small: bytes
+) -> None:
+    memory = fsspec.filesystem("memory", skip_instance_cache=True)
+    memory.store.clear()
+    files = memory if kind == "memory" else getattr(bucket, kind)
+    for log in ("1.zip", "2.zip"):
+        bucket.put(f"in/{log}", small)
+        memory.pipe(f"/{BUCKET}/in/{log}", small)
+    options: Any = {"filesystem": files, "partition_by": partition_by}
+    for sources, skipped in (("in", False), ("in", True), ("in/1.zip", True), ("in/*.zip", True)):
+        reports = trackparse.convert_logs(f"{BUCKET}/{sources}", f"{BUCKET}/out", **options)
+        assert {(report.error, report.skipped, report.records) for report in reports} == {(None, skipped, 500)}
+    bucket.put("in/2.zip", small + b"later")
+    memory.pipe(f"/{BUCKET}/in/2.zip", small + b"later")
+    reports = trackparse.convert_logs(f"{BUCKET}/in", f"{BUCKET}/out", **options)
+    assert [report.skipped for report in reports] == [True, False]
+
+
+@pytest.mark.parametrize("spelling", ["a%20b.zip", "a b.zip"])
+def test_a_log_with_two_spellings_is_read_once(spelling: str, bucket: Bucket, small: bytes) -> None:
+    bucket.put("in/a b.zip", small)
+    query = bucket.url("")[len(f"s3://{BUCKET}/") :]
+    logs = trackparse.dataset([f"S3://{BUCKET}/in/{spelling}{query}", bucket.url("in/"), bucket.url("in/*.zip")])
+    assert (logs.files, logs.count_rows()) == ([f"s3://{BUCKET}/in/a b.zip"], 500)
+
+
+@pytest.mark.parametrize("kind", ["pyarrow", "s3fs"])
+def test_a_path_and_a_url_in_a_file_system_are_one_log(kind: str, bucket: Bucket, small: bytes) -> None:
+    for name in ("a.zip", "a%20b.zip"):
+        bucket.put(f"in/{name}", small)
+    named = [f"{BUCKET}/in/a.zip", f"s3://{BUCKET}/in/a.zip", f"s3://{BUCKET}/in/"]
+    logs = trackparse.dataset(named, filesystem=getattr(bucket, kind))
+    assert (logs.files, logs.count_rows()) == ([f"{BUCKET}/in/a%20b.zip", f"{BUCKET}/in/a.zip"], 1000)
+
+
 def test_logs_of_a_folder_that_were_converted_before_are_left_out(bucket: Bucket, small: bytes) -> None:
     bucket.put("in/1.zip", small)
     command = ("convert", bucket.url("in/"), "--to", bucket.url("out/"), "--existing", "skip")
@@ -469,6 +507,25 @@ def test_ctrl_c_again_and_again_closes_no_stream_while_a_thread_writes_to_it(lar
         trackparse.convert_log(large, "x/a.parquet", filesystem=files, compression="none", row_group_size=1000)
     assert output.closed
     assert not output.was_disturbed
+
+
+class Full(pafs.FSSpecHandler):  # type: ignore[misc]
+    """A store that begins an upload and takes no byte of it."""
+
+    def get_type_name(self) -> str:
+        return "s3"
+
+    def open_output_stream(self, path: str, metadata: object) -> pa.NativeFile:
+        return pa.PythonFile(Path("/dev/full").open("wb", buffering=0), mode="w")
+
+
+def test_an_upload_that_the_store_refused_is_named(small: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    files = pafs.PyFileSystem(Full(fsspec.filesystem("memory", skip_instance_cache=True)))
+    with pytest.raises(OSError, match="No space left"):
+        trackparse.convert_log(small, "x/full.parquet", filesystem=files)
+    (message,) = caplog.messages
+    assert message.startswith("x/full.parquet: an unfinished upload of .full.parquet.")
+    assert message.endswith(".trackparse.tmp may still be there: abort it")
 
 
 class Hdfs(pafs.FSSpecHandler):  # type: ignore[misc]

@@ -124,6 +124,8 @@ CONVERT_DEFAULTS: Final[ConvertOptions] = {
     "on_damage": "raise",
     "threads": None,
 }
+# What other libraries call an option, and what it is here.
+_CALLED_ELSEWHERE: Final = {"filter": "where=trackparse.Filter(...)"}
 # What each check takes: the name of an option and the value given. It returns the value to use.
 _Check: TypeAlias = Callable[[str, Any], Any]
 
@@ -262,4 +264,6 @@ def check_names(given: Mapping[str, object], known: Iterable[str]) -> None:
     """TypeError for an unknown option."""
     for name in given:
         if name not in known:
-            raise TypeError(f"unknown option {name!r}{suggestion(name, known)}")
+            meant = _CALLED_ELSEWHERE.get(name, "")
+            hint = f": did you mean {meant}?" if meant else suggestion(name, known)
+            raise TypeError(f"unknown option {name!r}{hint}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ class PlaceType(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """A ``Path``, or for a URL a str."""
+        if not os.fspath(value):
+            # A variable of the shell that is not set, say. For pathlib it is the current folder.
+            self.fail("an empty name: name a place; the current folder is .", param, ctx)
         scheme = scheme_of(value)
         if scheme in ("http", "https"):
             self.fail(f"{redacted_url(value)}: nothing can be written to a web server: name another place", param, ctx)

@@ -100,11 +100,20 @@ def _is_same(before: Mapping[str, Any], made_of: Mapping[str, str], place: PathO
     if not isinstance(before.get("name"), str):
         raise _in_the_way(place, "the file exists, and does not say of which log it was made")
     # It may have been moved, or be named from another folder.
-    if {**before, "name": ""} == {**now, "name": ""} and Path(before["name"]).name == Path(now["name"]).name:
+    is_like_it = {**before, "name": ""} == {**now, "name": ""} and Path(before["name"]).name == Path(now["name"]).name
+    if is_like_it and not _are_two(before["name"], now["name"]):
         return True
     if before["name"] != now["name"]:
         raise _in_the_way(place, f"the file was made of another log, {before['name']}")
     return False
+
+
+def _are_two(before: str, now: str) -> bool:
+    """Whether two names of logs are those of two files of this machine: the first one was not moved then."""
+    try:
+        return before != now and not Path(before).samefile(now)
+    except (OSError, ValueError):
+        return False
 
 
 def _read_made_of(file: Any) -> tuple[dict[str, Any], int, int, ArchiveError | None]:

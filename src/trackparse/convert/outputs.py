@@ -43,15 +43,20 @@ def in_folder(folder: PathOrUrl, name: str) -> PathOrUrl:
         return folder / name
     if scheme_of(folder):
         name = name.replace("%", "%25").replace("?", "%3F")
-    base, mark, query = folder.partition("?")
+    base, mark, query = _parts(folder)
     return f"{base if base.endswith('://') else base.rstrip('/')}/{name}{mark}{query}"
+
+
+def _parts(place: str) -> tuple[str, str, str]:
+    """What stands before the query, the question mark, and the query of a URL. In a path it is a character as any."""
+    return place.partition("?") if scheme_of(place) else (place, "", "")
 
 
 def beside(file: PathOrUrl, name: str) -> PathOrUrl:
     """Another file in the folder of this one, by its name from the folder on."""
     if isinstance(file, Path):
         return file.parent / name
-    base, mark, query = file.partition("?") if scheme_of(file) else (file, "", "")
+    base, mark, query = _parts(file)
     return in_folder(f"{base.rpartition('/')[0]}{mark}{query}", name)
 
 
@@ -59,9 +64,9 @@ def with_suffix(file: PathOrUrl, suffix: str) -> PathOrUrl:
     """The file beside this one that has another suffix."""
     if isinstance(file, Path):
         return file.with_suffix(suffix)
-    base, mark, query = file.partition("?")
-    folder, _, name = base.rpartition("/")
-    return f"{folder}/{PurePosixPath(name).with_suffix(suffix)}{mark}{query}"
+    base, mark, query = _parts(file)
+    folder, slash, name = base.rpartition("/")
+    return f"{folder}{slash}{PurePosixPath(name).with_suffix(suffix)}{mark}{query}"
 
 
 def named_after(log: Path, folder: PathOrUrl | None) -> PathOrUrl:
@@ -72,7 +77,7 @@ def named_after(log: Path, folder: PathOrUrl | None) -> PathOrUrl:
 
 def is_file(dest: PathOrUrl) -> bool:
     """Whether a destination of several logs names one file for all of them, and no folder."""
-    name = os.fspath(dest).partition("?")[0]
+    name = dest.name if isinstance(dest, Path) else _parts(dest)[0]
     return name.lower().endswith(".parquet") and not (isinstance(dest, Path) and dest.is_dir())
 
 

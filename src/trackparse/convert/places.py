@@ -179,6 +179,7 @@ class StagedObject(_Stored):
         super().__init__(files, path, name)
         self._staging = _beside(path)
         self._is_staged = False  # there may be a file of that name
+        self._is_moving = False  # it may have its own name by now
 
     def open(self) -> pa.NativeFile:
         # Before the stream is opened: an interruption in there loses the stream, and so makes an empty file.
@@ -205,12 +206,23 @@ class StagedObject(_Stored):
             # A stream that is open when the interpreter ends keeps the process from ending.
             with suppress(Exception):
                 self._stream.close()
+            self._warn_of_upload()
         self._delete(self._staging)
+
+    def _warn_of_upload(self) -> None:
+        """A stream that is closed has made a file, unless the store refused it. pyarrow does not abort the upload."""
+        if self.key[0] not in ("s3", "gs") or self._is_moving:
+            return
+        with suppress(Exception):
+            if self._files.get_file_info(self._staging).type == pafs.FileType.NotFound:
+                hidden = self._staging.rpartition("/")[2]
+                logger.warning("%s: an unfinished upload of %s may still be there: abort it", self.name, hidden)
 
     def _publish(self) -> None:
         if self.key[0] == "hdfs" and self.exists():
             # A rename there replaces no file.
             self._files.delete_file(self._path)
+        self._is_moving = True
         self._files.move(self._staging, self._path)
         self._is_staged = False
 
@@ -372,6 +384,8 @@ class Folder:
     """
 
     def __init__(self, dest: str | os.PathLike[str], filesystem: Any = None) -> None:
+        if filesystem is None and not os.fspath(dest):
+            raise OptionError("an empty name of a folder: name one; the current folder is '.'")
         self._files, self._path = resolve(dest, filesystem)
         self.local_path = self._path if is_local(self._files) else None
         self.dest: PathOrUrl = os.fspath(dest) if self.local_path is None else Path(self.local_path)

@@ -11,7 +11,8 @@ import fnmatch
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -33,6 +34,7 @@ _SAFE_IN_PATH: Final = "/%:@!$&'()*+,;=~"
 _SAFE_IN_QUERY: Final = _SAFE_IN_PATH + "?"
 # How file systems call themselves, and what URLs call them.
 _TYPES: Final = {"s3": "s3", "s3a": "s3", "gcs": "gs", "gs": "gs", "hdfs": "hdfs", "local": "file", "file": "file"}
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ERRNOS: Final = {FileNotFoundError: errno.ENOENT, PermissionError: errno.EACCES, FileExistsError: errno.EEXIST}
 
 
@@ -135,7 +137,8 @@ def listed(
         forget_listing(files, path)
         info = files.get_file_info(path)
     if info.is_file:
-        return [(os.fspath(place), info.size, info.mtime_ns)]
+        # Named as a listing of its folder names it: of two spellings of one file a dataset reads one.
+        return [(_with_path(os.fspath(place), info.path), info.size, _time_of(files, info))]
     magic = _MAGIC.search(path)
     folder = path[: magic.start()].rpartition("/")[0] if magic else path.rstrip("/")
     with errors_named(name):
@@ -145,11 +148,23 @@ def listed(
         below = one.path.removeprefix(folder).strip("/").split("/")
         hidden = any(part.startswith(passed_over) for part in below)
         if one.is_file and (_matches(one.path, path) if magic else is_log(below[-1]) and not hidden):
-            kept.append((_with_path(os.fspath(place), one.path), one.size, one.mtime_ns))
+            kept.append((_with_path(os.fspath(place), one.path), one.size, _time_of(files, one)))
     if not kept:
         why = "no file matches this pattern" if magic else "no log is there"
         raise _not_found(files, path, name, why)
     return kept
+
+
+def _time_of(files: pafs.FileSystem, info: pafs.FileInfo) -> int | None:
+    """When a file was last changed, in nanoseconds since 1970; None if the file system does not tell."""
+    inner = fsspec_of(files)
+    if info.mtime_ns is not None or inner is None:
+        return info.mtime_ns  # type: ignore[no-any-return]
+    # pyarrow does not ask fsspec for it; fsspec has it from the listing.
+    with suppress(Exception):
+        time: datetime = inner.modified(info.path)
+        return (time.replace(tzinfo=time.tzinfo or UTC) - _EPOCH) // timedelta(microseconds=1) * 1000
+    return None
 
 
 def _not_found(files: pafs.FileSystem, path: str, name: str, why: str) -> OSError:

@@ -109,7 +109,8 @@ def _named(place: str | os.PathLike[str], filesystem: Any) -> list[Log]:
 
         files, inside = resolve(place, filesystem)
         if not is_local(files):
-            stored = listed(place, files, inside, is_log, _PASSED_OVER)
+            # All are paths in the file system of the caller, so that a log with two spellings is read once.
+            stored = listed(place if filesystem is None else inside, files, inside, is_log, _PASSED_OVER)
             return [
                 Log(name_of(one), partial(open_anywhere, one, filesystem), size, one, time)
                 for one, size, time in stored
