@@ -13,6 +13,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from traceback import TracebackException
 from typing import Any, Literal, get_args
 
 import duckdb
@@ -562,6 +563,12 @@ class TestRepr:
             read = next(log).num_rows
             assert repr(log) == f"<LogReader '{path}': columns status, hwid; {read} records so far>"
         assert repr(log).endswith(" records so far, closed>")
+
+    def test_a_reader_that_could_not_be_made_is_shown_in_a_traceback_with_local_variables(self) -> None:
+        with pytest.raises(trackparse.HeaderError) as caught:
+            trackparse.open_log(b"no log")
+        told = TracebackException.from_exception(caught.value, capture_locals=True)
+        assert "<LogReader '<bytes>': columns ; 0 records so far, closed>" in "".join(told.format())
 
     def test_of_many_columns_the_first_are_shown(self) -> None:
         header = H8.strip() + b"".join(b";column%d" % number for number in range(500)) + b"\n"

@@ -11,6 +11,7 @@ import logging
 import os
 import pickle
 import random
+import re
 import subprocess
 import sys
 import traceback
@@ -24,7 +25,7 @@ import pytest
 from rich.traceback import Traceback
 
 import trackparse
-from support.raw_server import Raw, RawServer
+from support.raw_server import Raw, RawServer, head
 from support.service import QUICK, client_of, sample
 from trackparse.client import TrackingLogClient
 from trackparse.testing import FakeService, Reply
@@ -58,7 +59,7 @@ def logged() -> Iterator[Callable[[], str]]:
 
 def shows(text: str) -> bool:
     """Whether as much as eight characters of it can be read."""
-    plain = unquote(text).replace("\\", "").lower()
+    plain = unquote(re.sub(r"\\+x(?=[0-9A-Fa-f]{2})", "%", text)).replace("\\", "").lower()
     # UTF-16 and UTF-32 have a NUL between the letters, or what is shown instead of it.
     dense = plain.replace("\0", "").replace("x00", "").replace("?", "")
     return any(piece in plain or piece in dense for piece in PIECES)
@@ -260,6 +261,7 @@ RAW_ECHOES = {
     "key": b'HTTP/1.1 200 OK\r\n\r\n{"TOKEN": {"TOKEN": ["TOKEN"]}}',
     "message": b'HTTP/1.1 200 OK\r\n\r\n{"status_code": 210, "status_message": "no TOKEN", "TOKEN": 1}',
     "escaped": b'HTTP/1.1 200 OK\r\n\r\n{"status_code": 210, "status_message": "no ESCAPED"}',
+    "escaped by its bytes": b"HTTP/1.1 404 HEX\r\n\r\n",
     "escaped in HTML": b'HTTP/1.1 200 OK\r\n\r\n{"status_code": 210, "status_message": "<b>ENTITIES</b>"}',
     "code": b'HTTP/1.1 200 OK\r\n\r\n{"status_code": "TOKEN", "status_message": "OK"}',
     "request": b'HTTP/1.1 200 OK\r\n\r\n{"status_code": 200, "response": {"TOKEN": "TOKEN"}}',
@@ -282,6 +284,7 @@ def test_no_place_of_an_answer_shows_it(name: str, logged: Callable[[], str]) ->
         "PERCENT": "".join(f"%{ord(letter):02x}" for letter in TOKEN),
         "SMALL": TOKEN.lower(),
         "ESCAPED": "".join(f"\\u{ord(letter):04x}" for letter in TOKEN),
+        "HEX": "".join(f"\\x{ord(letter):02X}" for letter in TOKEN),
         "ENTITIES": "".join(f"&#{ord(letter)};" for letter in TOKEN),
     }.items():
         answer = answer.replace(word.encode(), form.encode())
@@ -405,6 +408,20 @@ def test_a_part_of_another_file_does_not_show_it(service: FakeService) -> None:
     ):
         log.read_all()
     assert not any(shows(text) for text in texts_of(caught.value))
+
+
+@pytest.mark.parametrize("at", [1, len(TOKEN) // 2])
+def test_a_file_that_shows_it_in_two_pieces_is_an_error(at: int) -> None:
+    answer = Raw(head() + TOKEN[:at].encode(), drip=TOKEN[at:].encode() + b"\n", every=0.3)
+    with (
+        RawServer({"file": [answer]}) as server,
+        TrackingLogClient(TOKEN, base_url=server.url(""), allow_http=True, retries=0, timeout=5) as client,
+        client.open_link(server.url("file")) as download,
+        pytest.raises(trackparse.DownloadError, match="the file holds the token") as caught,
+    ):
+        trackparse.read_log(download)
+    for text in (*texts_of(caught.value), locals_of(caught.value), as_rich_prints(caught.value)):
+        assert not shows(text)
 
 
 def test_a_run_without_faults_does_not_show_it(

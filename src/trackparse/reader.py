@@ -204,7 +204,8 @@ class LogReader:
         self._logs.close(_INTERRUPTED_WAIT if self._error is self._interrupted else None)
 
     def __repr__(self) -> str:
-        names = self.schema.names
+        # A reader that could not be made has no schema, and a traceback with local variables shows it all the same.
+        names = self.schema.names if hasattr(self, "builder") else []
         shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
         closed = ", closed" if self._closed else ""
         return f"<LogReader {self.name!r}: columns {shown}; {self.stats.records:,} records so far{closed}>"

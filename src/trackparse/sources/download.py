@@ -33,6 +33,7 @@ _READ_MOST: Final = 256 << 10
 _CONTENT_RANGE: Final = re.compile(r"bytes\s+(\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII | re.IGNORECASE)
 _GOOD_ANSWER: Final = 64 << 10  # bytes of an answer after which the next attempt needs no pause
 _START: Final = 64 << 10  # bytes of the start of a file, from which errors may quote: it must not hold the token
+_TOKEN_MOST: Final = 2 << 10  # bytes that the token may take there, however it is escaped
 _UNSATISFIED: Final = re.compile(r"bytes\s+\*/(\d{1,18})", re.ASCII | re.IGNORECASE)
 
 
@@ -97,6 +98,7 @@ class Download(Source):
         self._is_chunked = False  # the current answer says itself where it ends
         self._ended = False
         self._is_closed = False
+        self._last = ""  # of the start of the file, what came last
         self.complete = False  # whether this was the end of the file, as far as HTTP can tell
         try:
             self._open()
@@ -130,7 +132,7 @@ class Download(Source):
                 self._drop()
                 self._resume(data)
             elif data:
-                if not self._received and self._http.shows(str(data[:_START], "latin-1")):
+                if self._received < _START and self._http.shows(self._with_last(data)):
                     # A traceback shows local variables, too.
                     del data
                     raise self._error("the file holds the token, and is not a log")
@@ -142,6 +144,12 @@ class Download(Source):
             else:
                 self._end_of_answer()
         return b""
+
+    def _with_last(self, data: bytes) -> str:
+        """What came last of the start of the file, and the next bytes: the token may come in pieces."""
+        text = self._last + str(data[: _START - self._received], "latin-1")
+        self._last = text[-_TOKEN_MOST:]
+        return text
 
     # ---- one answer -------------------------------------------------------------------------------------
 

@@ -40,7 +40,7 @@ _URL_MOST: Final = 8 << 10  # characters
 _WAIT_MOST: Final = 1e6  # seconds; clocks and sockets do not take any number
 # Characters of a token that is searched for in texts: a shorter one cannot be told from words.
 _SECRET_LEAST: Final = 8
-_JSON_ESCAPE: Final = re.compile(r"\\u([0-9A-Fa-f]{4})")
+_ESCAPE: Final = re.compile(r"\\(?:u00|x)([0-9A-Fa-f]{2})")  # of JSON, and of more languages; tokens are ASCII
 _HEADERS: Final = {
     # Offsets of a range count bytes as they are sent, so they must not be compressed on the way.
     "Accept-Encoding": "identity",
@@ -79,8 +79,8 @@ class Secret:
             return False
         # UTF-16 read as UTF-8 has a NUL beside each letter, and people can still read it.
         text = "".join(filter(str.isprintable, text))
-        as_json = _JSON_ESCAPE.sub(lambda escape: chr(int(escape[1], 16)), text)
-        forms = (text, unquote(text), as_json, text.replace("\\", ""), html.unescape(text))
+        unescaped = _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)), text)
+        forms = (text, unquote(text), unescaped, text.replace("\\", ""), html.unescape(text))
         return any(self._pattern.search(form) for form in forms)
 
     def __repr__(self) -> str:
