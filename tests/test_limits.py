@@ -218,6 +218,10 @@ HOSTILE = {
     "names of columns on each line": (H8, b"hwid;status\n"),
     "names of columns, and a header": (H8, b"hwid;status\n" + H8),
     "shortest headers": (H8, b"timestamp;tracking_code\n"),
+    "headers by turns, a bad line below each": (
+        b"//timestamp;tracking_code\n",
+        b"x\n//tracking_code;timestamp\ny\n//timestamp;tracking_code\n",
+    ),
     "byte order marks before bad lines": (H8, b"\xef\xbb\xbfx\n"),
     "64 columns, lines that open a quote": (WIDE64, b'//;x\\";"y\n'),
     "64 columns, quotes that may close": (WIDE64, b'"x\\";"y\\"\n'),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, chain, repeat
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -36,6 +37,7 @@ _ROW_BYTES: Final = 40  # what three numbers and four offsets take
 # A name or a header of 64 KiB, repeated for each reject of twenty bytes, would take three thousand times the log.
 _LONGEST_NAME: Final = 127  # characters
 _LONGEST_REPEATED: Final = 1 << 10  # characters of a header
+_NO_PLACE: Final = codes.NO_PLACE.to_bytes(8, sys.byteorder, signed=True)
 _REASONS: Final = {code: reason.encode() for code, reason in REASONS.items()}
 
 Write: TypeAlias = Callable[[pa.RecordBatch], object]
@@ -63,21 +65,31 @@ class Quarantine:
         first = header if header != self._last_header else repeated
         self._last_header = header
         each = len(member) + len(repeated or "") + _ROW_BYTES
-        ends = [*accumulate(rejects.column(codes.SIZE), initial=0)]
         with self._lock:
             self._bytes += len(first or "")
+            if self._rows + len(rejects) < BATCH_ROWS and self._bytes + self._size(rejects, each) < BATCH_BYTES:
+                self._hold(_Held(rejects, member, first, repeated), each)
+                return
+            ends = [*accumulate(rejects.column(codes.SIZE), initial=0)]
             start, count = 0, len(rejects)
             while start < count:
                 before = self._bytes - ends[start] - each * start
                 stops = range(start + 1, count + 1)
                 full = bisect_left(stops, BATCH_BYTES, key=lambda stop: before + ends[stop] + each * stop)
                 stop = min(start + 1 + full, start + BATCH_ROWS - self._rows, count)
-                self._held.append(_Held(rejects.part(start, stop), member, first, repeated))
-                self._rows += stop - start
-                self._bytes = before + ends[stop] + each * stop
+                self._hold(_Held(rejects.part(start, stop), member, first, repeated), each)
                 if self._bytes >= BATCH_BYTES or self._rows == BATCH_ROWS:
                     self.flush()
                 start, first = stop, repeated
+
+    @staticmethod
+    def _size(rejects: Rejects, each: int) -> int:
+        return len(rejects.raw) + each * len(rejects)
+
+    def _hold(self, held: _Held, each: int) -> None:
+        self._held.append(held)
+        self._rows += len(held.rejects)
+        self._bytes += self._size(held.rejects, each)
 
     def flush(self) -> None:
         """Make a batch of the rejects that came since the last batch."""
@@ -126,34 +138,30 @@ class _Held(NamedTuple):
 
 def _packed(held: Sequence[_Held]) -> pa.RecordBatch:
     """A batch of rejects, with little done for each in Python: a log may hold nothing but rejects of two bytes."""
+    raw = b"".join(one.rejects.raw for one in held)
+    found = Rejects("", b"".join(one.rejects.table for one in held), raw)
     members = ((one.member, len(one.rejects)) for one in held)
     headers = chain.from_iterable(((one.first, 1), (one.others, len(one.rejects) - 1)) for one in held)
-    reasons = [*map(_REASONS.__getitem__, _words(held, codes.REASON))]
+    reasons = [*map(_REASONS.__getitem__, found.column(codes.REASON))]
     arrays = [
         repeated(members),
-        _numbers(held, codes.RECORD),
-        _numbers(held, codes.LINE),
-        _numbers(held, codes.BYTE_OFFSET),
+        _numbers(found.column(codes.RECORD)),
+        _numbers(found.column(codes.LINE)),
+        _numbers(found.column(codes.BYTE_OFFSET)),
         _text_array(pa.string(), map(len, reasons), b"".join(reasons)),
-        _text_array(pa.binary(), _words(held, codes.SIZE), b"".join(one.rejects.raw for one in held)),
+        _text_array(pa.binary(), found.column(codes.SIZE), raw),
         repeated(headers),
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
 
 
-def _words(held: Iterable[_Held], word: int) -> Iterator[int]:
-    """One word of each row of the tables of rejects."""
-    return chain.from_iterable(one.rejects.column(word) for one in held)
-
-
-def _numbers(held: Sequence[_Held], word: int) -> pa.Array:
-    """The column that is made of one word of the tables of rejects."""
-    # Rejects of one member and header all have such a number, or none of them has.
-    if any(one.rejects.column(word)[0] == codes.NO_PLACE for one in held):
-        numbers = [None if number == codes.NO_PLACE else number for number in _words(held, word)]
-        return array_of(numbers, pa.int64())
-    data = b"".join(one.rejects.column(word).tobytes() for one in held)
-    return pa.Array.from_buffers(pa.int64(), len(data) // 8, [None, pa.py_buffer(data)], 0)
+def _numbers(words: memoryview) -> pa.Array:
+    """The column that is made of one word of the table of rejects."""
+    data = words.tobytes()
+    # The bytes may also stand across two numbers.
+    if _NO_PLACE in data:
+        return array_of([None if number == codes.NO_PLACE else number for number in words], pa.int64())
+    return pa.Array.from_buffers(pa.int64(), len(words), [None, pa.py_buffer(data)], 0)
 
 
 def batch_of(columns: Iterable[Sequence[Any]]) -> pa.RecordBatch:
