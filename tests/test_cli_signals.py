@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -61,6 +62,21 @@ def test_ctrl_c_again_and_again_while_workers_start_and_stop_is_one_end(moment: 
             os.killpg(process.pid, 0)
         assert process.communicate()[1] == b""
     assert sorted(path.name for path in pipes[0].parent.iterdir()) == ["one.csv", "two.csv"]
+
+
+def test_a_timer_that_runs_when_the_work_is_done_does_not_end_the_process() -> None:
+    code = """
+        import signal, time
+        from trackparse.signals import ended, listen
+        class Slow:
+            def __del__(self, sleep=time.sleep):
+                sleep(0.2)
+        slow = Slow()  # deleted after Python has given its handlers back
+        listen()
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        ended()
+    """
+    assert subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("ignored", [signal.SIGHUP, signal.SIGINT])

@@ -66,6 +66,8 @@ def ended() -> None:
     for number in _CODES:
         # Not back to the default: while the interpreter exits, only ignored signals do no harm.
         signal.signal(number, signal.SIG_IGN)
+    if _HAS_TIMER:  # it may run still
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
 
 
 @contextmanager
