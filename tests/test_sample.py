@@ -266,7 +266,7 @@ def test_memory_does_not_grow_with_rows(columns: Any) -> None:
 
 def test_an_interruption_while_the_member_is_opened_stays_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = zipfile.ZipFile.open
-    members = []
+    members: list[Any] = []
 
     def interrupted(*arguments: Any, **options: Any) -> None:
         members.append(opened(*arguments, **options))
@@ -276,3 +276,8 @@ def test_an_interruption_while_the_member_is_opened_stays_one(tmp_path: Path, mo
     with pytest.raises(KeyboardInterrupt):
         write_sample(tmp_path / "sample.zip", rows=1)
     assert not list(tmp_path.iterdir())
+    # In whatever order the garbage collector ends them, no error is printed.
+    archive = members[0]._zipfile
+    archive.fp.close()
+    members[0].close()
+    archive.close()

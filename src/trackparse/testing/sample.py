@@ -119,6 +119,13 @@ def write_sample(
         _pack(file, header, lines, large=rows > _ZIP64_ROWS)
 
 
+class _Nowhere(io.BytesIO):
+    """Cannot be closed: the garbage collector may do that before it ends those who write here."""
+
+    def close(self) -> None:
+        pass
+
+
 def _pack(file: IO[bytes], header: str, lines: Iterator[str], *, large: bool) -> None:
     info = zipfile.ZipInfo(_MEMBER, _MEMBER_TIME)
     info.compress_type = zipfile.ZIP_DEFLATED
@@ -134,7 +141,7 @@ def _pack(file: IO[bytes], header: str, lines: Iterator[str], *, large: bool) ->
     except BaseException:
         # It stays unfinished: closing it after a signal within ``open`` raises an error in place of this one. What the
         # garbage collector ends goes nowhere.
-        archive.fp = io.BytesIO()
+        archive.fp = _Nowhere()
         raise
 
 
