@@ -35,7 +35,7 @@ BATCH_ROWS: Final = 1 << 14
 BATCH_BYTES: Final = 4 << 20
 _ROW_BYTES: Final = 40  # what three numbers and four offsets take
 # A name or a header of 64 KiB, repeated for each reject of twenty bytes, would take three thousand times the log.
-_LONGEST_NAME: Final = 127  # characters
+_LONGEST_NAME: Final = 95  # characters
 _LONGEST_REPEATED: Final = 1 << 10  # characters of a header
 _NO_PLACE: Final = codes.NO_PLACE.to_bytes(8, sys.byteorder, signed=True)
 _REASONS: Final = {code: reason.encode() for code, reason in REASONS.items()}
