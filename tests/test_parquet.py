@@ -622,32 +622,29 @@ class TestThreads:
         assert all(dest.users) == writes_here
         assert max(found) == inflating
 
-    def test_a_small_log_needs_none(self, archive: Path, dest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        started: list[str] = []
+    @pytest.fixture
+    def started(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """The names of the threads that are started."""
+        names: list[str] = []
         start = threading.Thread.start
 
         def noted(thread: threading.Thread) -> None:
-            started.append(thread.name)
+            names.append(thread.name)
             start(thread)
 
         monkeypatch.setattr(threading.Thread, "start", noted)
+        return names
+
+    def test_a_small_log_needs_none(
+        self, archive: Path, dest: Path, started: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(conversion, "SMALL_LOG", archive.stat().st_size)
         trackparse.convert_log(archive, dest)
         trackparse.convert_log(archive.read_bytes(), dest)
         assert not started
         assert pq.read_metadata(dest).num_rows == 6000
 
-    def test_several_logs_in_one_file_need_no_more(
-        self, archive: Path, dest: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        started: list[str] = []
-        start = threading.Thread.start
-
-        def noted(thread: threading.Thread) -> None:
-            started.append(thread.name)
-            start(thread)
-
-        monkeypatch.setattr(threading.Thread, "start", noted)
+    def test_several_logs_in_one_file_need_no_more(self, archive: Path, dest: Path, started: list[str]) -> None:
         other = archive.with_name("other.zip")
         other.write_bytes(archive.read_bytes())
         (report,) = trackparse.convert_logs([archive, other], dest, threads=1, row_group_size=900)

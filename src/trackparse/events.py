@@ -18,7 +18,7 @@ from trackparse.records.segments import Segment
 from trackparse.schema import KNOWN, Status
 
 # Events made at once. 700 new objects start Python's garbage collector; with fewer it does not run for a caller who
-# keeps no events. A million events take 0.52 s of CPU; made a block at a time they take 0.73 s.
+# keeps no events: made a block at a time, a million events took 0.2 s of CPU more.
 _AT_ONCE: Final = 256
 
 _SHOWN: Final = 60  # characters of a payload in its repr
