@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from support.archives import python_zip
 from support.cli import BAD, HEADER, ROW, csv_of, ended, good, run, with_bad, with_text
 from support.kernels import SLOW
-from trackparse.cli import findings, output
+from trackparse import Position
+from trackparse.cli import findings
 from trackparse.testing.sample import encode_row, write_sample
 
 
@@ -46,22 +49,31 @@ def test_bad_records_are_told_by_reason_with_the_places_of_the_first(tmp_path: P
 def test_only_the_first_of_very_many_bad_records_are_looked_at(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looked: list[str] = []
+    looked: list[Position] = []
 
-    def of_log(log: str, text: str) -> str:
-        looked.append(text)
-        return output.of_log(log, text)
+    def position(*place: Any) -> Position:
+        looked.append(Position(*place))
+        return looked[-1]
 
-    monkeypatch.setattr(findings, "of_log", of_log)
+    monkeypatch.setattr(findings, "Position", position)
     path = tmp_path / "log.csv"
     path.write_bytes(HEADER + (b"//\n" * 2 + encode_row(with_text(hwid="\0")).replace(b"\0", b"\xe9")) * 10_000)
     facts = json.loads(ended(3 if command == "check" else 0, command, path, "--json").stdout)
     assert facts["reasons"] == {"field_count": 20_000, "bad_utf8": 10_000}
-    assert [text.split("record ")[1].split(",")[0] for text in looked] == ["0", "1", "3", "2", "5", "8"]
+    assert [place.record for place in looked] == [0, 1, 3, 2, 5, 8]
     if command == "check":
-        assert [place for places in facts["first"].values() for place in places] == [
-            output.of_log(str(path), text) for text in looked
-        ]
+        assert [place for places in facts["first"].values() for place in places] == [*map(str, looked)]
+
+
+@pytest.mark.parametrize("form", ["csv", "zip"])
+def test_the_place_of_a_bad_record_names_its_log_once_however_long_its_name_is(form: str, tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 100) / f"log.{form}"
+    path.parent.mkdir()
+    data = HEADER + BAD
+    path.write_bytes(data if form == "csv" else python_zip({"day.csv": data}))
+    place = ended(3, "check", path).stdout.splitlines()[2]
+    member = "" if form == "csv" else ": member 'day.csv'"
+    assert place == f"    {str(path)[:47]}…{f'{path}{member}'[-47:]}: record 0, line 2 (byte {len(HEADER)})"
 
 
 def places(count: int) -> list[int]:

@@ -405,17 +405,15 @@ class TestBadLogs:
             with pytest.raises(trackparse.HeaderError, match=r"a\.csv"):
                 ds.to_table(columns=columns)
 
-    def test_rejects_and_errors_name_log_and_member(self, days: Path) -> None:
+    def test_rejects_and_errors_name_log_and_member(self, days: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(days.parent)  # rejects shorten long names
         bad = H8 + line() + b"x\n"
         for name in ("b", "c"):
             (days / f"{name}.zip").write_bytes(python_zip({"tracking_log.csv": bad}))
         (days / "d.csv").write_bytes(bad)
         (days / "e.csv.gz").write_bytes(gzip.compress(bad))
-        ds = trackparse.dataset(days)
-        named = [f"{days}/{name}.zip: member 'tracking_log.csv'" for name in "bc"] + [
-            f"{days}/d.csv",
-            f"{days}/e.csv.gz",
-        ]
+        ds = trackparse.dataset("days")
+        named = [f"days/{name}.zip: member 'tracking_log.csv'" for name in "bc"] + ["days/d.csv", "days/e.csv.gz"]
         with pytest.raises(trackparse.RecordError) as caught:
             ds.to_table()
         assert caught.value.position.member == named[0]

@@ -55,6 +55,8 @@ INSIDE_FOR_CLI = {
     *(("convert.outputs", name) for name in ("NULL_VALUE", "named_after", "rejects_beside", "shown")),
     ("convert.running", "run_jobs"),
     ("options", "convert_options"),
+    # Rejects shorten long names.
+    ("rejects.kept", "names_log"),
     # What day it is, in UTC.
     ("client.calendar", "date_of"),
     # One way to draw how far things are, and to escape what a log says.

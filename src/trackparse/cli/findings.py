@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from trackparse import Position
-from trackparse.cli.output import of_log
+from trackparse.rejects.kept import names_log
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,8 +38,9 @@ class Findings:
             at = -1
             for _ in range(min(count, _PLACES - len(places))):
                 at = reasons.index(reason, at + 1)
-                place = (rejects[name][at].as_py() for name in ("member", "record", "line", "byte_offset"))
-                places.append(of_log(log, str(Position(*place))))
+                member, *place = (rejects[name][at].as_py() for name in ("member", "record", "line", "byte_offset"))
+                text = str(Position(member, *place))
+                places.append(text if names_log(member, log) else f"{log}: {text}")
 
     def ranked(self) -> dict[str, int]:
         """The count of each reason, the largest first."""

@@ -174,7 +174,7 @@ def warnings_printed() -> Iterator[None]:
 
 def of_log(name: str, text: str) -> str:
     """The text with the name of its log in front, once."""
-    # Bytes of the name that are not UTF-8 are escapes in rejects.
+    # Bytes of the name that are not UTF-8 are escapes in errors.
     shown = name.encode(errors="backslashreplace").decode()
     return text if text.startswith((f"{name}:", f"{shown}:")) else f"{name}: {text}"
 

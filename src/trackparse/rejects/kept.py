@@ -36,6 +36,7 @@ BATCH_BYTES: Final = 4 << 20
 _ROW_BYTES: Final = 40  # what three numbers and four offsets take
 # A name or a header of 64 KiB, repeated for each reject of twenty bytes, would take three thousand times the log.
 _LONGEST_NAME: Final = 95  # characters
+_HALF_NAME: Final = _LONGEST_NAME // 2
 _LONGEST_REPEATED: Final = 1 << 10  # characters of a header
 _NO_PLACE: Final = codes.NO_PLACE.to_bytes(8, sys.byteorder, signed=True)
 _REASONS: Final = {code: reason.encode() for code, reason in REASONS.items()}
@@ -59,7 +60,8 @@ class Quarantine:
 
     def add(self, rejects: Rejects, columns: tuple[str, ...]) -> None:
         """Take rejects that stood under one header, whose ``columns`` these are."""
-        self._last_member = member = _shortened(printable(rejects.member))
+        self._last_member = printable(rejects.member)
+        member = _shortened(self._last_member)
         header = header_line(columns) if columns else None
         repeated = header if header is None or len(header) <= _LONGEST_REPEATED else None
         first = header if header != self._last_header else repeated
@@ -123,8 +125,13 @@ class Quarantine:
 
 def _shortened(name: str) -> str:
     """The name, or its beginning and its end: the log stands there, and the member."""
-    half = _LONGEST_NAME // 2
-    return name if len(name) <= _LONGEST_NAME else f"{name[:half]}…{name[-half:]}"
+    return name if len(name) <= _LONGEST_NAME else f"{name[:_HALF_NAME]}…{name[-_HALF_NAME:]}"
+
+
+def names_log(member: str, log: str) -> bool:
+    """Whether the ``member`` of a reject, which may be shortened, begins with the name of this log."""
+    name = printable(log)
+    return member == name or member.startswith((f"{name}: ", f"{name[:_HALF_NAME]}…"))
 
 
 class _Held(NamedTuple):
