@@ -33,8 +33,9 @@ from support.service import NOON, SetClock, client_of, stored
 from test_destinations import room
 from trackparse.client import MANIFEST
 from trackparse.convert import places
+from trackparse.sources import filesystem
 from trackparse.sources.filesystem import PIECE, open_stored, resolve
-from trackparse.sources.urls import redacted_url
+from trackparse.sources.urls import name_of, redacted_url
 from trackparse.testing import TOKEN, FakeService
 from trackparse.testing.sample import encode_row, write_sample
 
@@ -212,13 +213,15 @@ def test_logs_of_a_folder_that_were_converted_before_are_left_out(bucket: Bucket
     assert "out/2.parquet: 500 rows" in good(*command).stdout
 
 
-def test_a_log_of_some_pieces_takes_as_many_requests_and_two(bucket: Bucket, large: bytes) -> None:
+def test_a_log_of_some_pieces_takes_two_requests_for_each(bucket: Bucket, large: bytes) -> None:
     bucket.put("in.zip", large)
     bucket.asked()
     trackparse.read_log(bucket.url("in.zip"), columns=["status"])
-    asked = [request for request in bucket.asked() if "/in.zip" in request]
-    # Its size, its end with the directory, and its pieces.
-    assert len(asked) == 2 + -(-len(large) // (8 << 20))
+    asked = [request.split()[0] for request in bucket.asked() if "/in.zip" in request]
+    # Its size; its first piece, its end with the directory, the other pieces; and behind each but the first one the
+    # question whether it is still the same.
+    pieces = -(-len(large) // PIECE)
+    assert asked == ["HEAD", "GET", *["GET", "HEAD"] * pieces]
 
 
 def test_a_small_log_takes_one_request_for_its_size_and_one_for_its_bytes(bucket: Bucket, small: bytes) -> None:
@@ -234,8 +237,9 @@ def test_members_that_are_not_asked_for_are_not_fetched(bucket: Bucket) -> None:
     bucket.asked()
     table = trackparse.read_log(bucket.url("in.zip"), columns=["status"], members=["2.csv"])
     assert table.num_rows == 9000
-    # Its size, its first piece, its end, the headers of three members behind that piece, and two pieces of the member.
-    assert len([request for request in bucket.asked() if "/in.zip" in request]) == 8
+    # Its first piece, its end, the headers of three members behind that piece, and two pieces of the member.
+    asked = [request.split()[0] for request in bucket.asked() if "/in.zip" in request]
+    assert (asked.count("GET"), asked.count("HEAD")) == (7, 7)
 
 
 @pytest.mark.parametrize("cut", [0, 1, 100, PIECE - 1, PIECE, PIECE + 1, -1])
@@ -264,7 +268,38 @@ def test_two_places_of_a_file_are_read_by_turns_without_a_request_each(bucket: B
             source.seek(at)
             assert source.read_exactly(100_000) == large[at : at + 100_000]
     source.close()
-    assert len(bucket.asked()) == 2 * -(-half // (8 << 20))
+    asked = [request.split()[0] for request in bucket.asked()]
+    assert asked == ["GET", *["GET", "HEAD"] * (2 * -(-half // PIECE) - 1)]
+
+
+@pytest.mark.parametrize("size", ["as large", "smaller", "larger"])
+def test_a_log_that_is_written_over_while_it_is_read_is_an_error(
+    kind: Kind, size: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of both versions the bytes are a log, and would be rows of two days in one."""
+    monkeypatch.setattr(filesystem, "PIECE", 500_000)
+    old, new = (H8 + line(text * 1000) * 700 for text in (b"old", b"new"))  # 2 MB
+    new = new * 2 if size == "larger" else new[:100_000] if size == "smaller" else new
+    kind.put("day.csv", old)
+    place, options = kind.place("day.csv")
+    batches = []
+    with trackparse.open_log(place, columns=["payload"], block_size=20_000, **options) as log:
+        batches.append(next(log))
+        kind.put("day.csv", new)
+        with pytest.raises(OSError, match="the file was written over while it was read; read it again") as caught:
+            batches.extend(log)
+    assert caught.value.filename == name_of(place)
+    assert {text[:3] for batch in batches for text in batch["payload"].to_pylist()} == {"old"}
+    assert trackparse.read_log(place, on_error="skip", **options)["payload"][0].as_py()[:3] == "new"
+
+
+def test_a_log_that_is_removed_while_it_is_read_is_an_error(bucket: Bucket, large: bytes) -> None:
+    bucket.put("in.zip", large)
+    with trackparse.open_log(bucket.url("in.zip"), columns=["status"]) as log:
+        next(log)
+        bucket.empty()
+        with pytest.raises(FileNotFoundError, match=r"No such file or directory: 's3://lake/in\.zip'"):
+            list(log)
 
 
 def test_an_error_of_whatever_kind_from_a_store_names_the_file() -> None:

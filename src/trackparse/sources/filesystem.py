@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -38,8 +39,16 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ERRNOS: Final = {FileNotFoundError: errno.ENOENT, PermissionError: errno.EACCES, FileExistsError: errno.EEXIST}
 
 
+# What differs between two versions of a file in ``info`` of some file system of fsspec; small letters only.
+_OF_A_VERSION: Final = {
+    *("size", "etag", "generation", "versionid", "created", "updated", "modified", "lastmodified", "mtime"),
+    *("modificationtime", "lastwritetime", "modify"),
+}
+_NO_LETTER: Final = re.compile("[^a-z]")
+
 _NOT_A_FILE: Final = "Not a regular file"  # pyarrow, of a bucket
 _NO_FILE: Final = os.strerror(errno.ENOENT)
+_CHANGED: Final = "the file was written over while it was read; read it again"
 _NO_BUCKET: Final = re.compile("NO_SUCH_BUCKET|NoSuchBucket|bucket does not exist")
 _NO_BUCKET_TEXT: Final = "its bucket does not exist: make it, or correct its name"
 
@@ -225,30 +234,83 @@ def _open(files: pafs.FileSystem, path: str, name: str) -> Source:
         inner = fsspec_of(files)
         if inner is None:
             file = files.open_input_file(path)
-            return StoredSource(name, file.size(), lambda at, n: file.read_at(n, at), file.close)
-        forget_listing(files, path)
-        size = inner.info(path)["size"]
+            return StoredSource(
+                name,
+                file.size(),
+                lambda at, n: file.read_at(n, at),
+                file.close,
+                partial(_version_of, files, path),
+                file.metadata(),
+            )
+        info = _fresh_info(inner, path)
+        size = info["size"]
         if size is None:
             return StreamSource(inner.open(path, "rb"), name, owned=True)
         # Not through an open file of it: that reads ahead as much as it likes, 50 MiB for S3, and keeps it.
-        return StoredSource(name, size, lambda at, n: inner.cat_file(path, start=at, end=at + n), lambda: None)
+        return StoredSource(
+            name,
+            size,
+            lambda at, n: inner.cat_file(path, start=at, end=at + n),
+            lambda: None,
+            lambda: _version_in(_fresh_info(inner, path)),
+            _version_in(info),
+        )
+
+
+def _version_of(files: pafs.FileSystem, path: str) -> object:
+    """What tells one version of a file from the next. On S3 it is one request, as the size and the time alone would be:
+    the time has seconds only, and the metadata of an open file have the ETag.
+    """
+    with files.open_input_file(path) as file:
+        if told := file.metadata():
+            return told
+    info = files.get_file_info(path)
+    return info.size, info.mtime_ns
+
+
+def _fresh_info(inner: Any, path: str) -> dict[str, Any]:
+    """What a file system of fsspec tells of a file as it is now."""
+    inner.invalidate_cache(path)
+    info: dict[str, Any] = inner.info(path)
+    return info
+
+
+def _version_in(info: dict[str, Any]) -> object:
+    """What of it tells one version of the file from the next."""
+    return {name: value for name, value in info.items() if _NO_LETTER.sub("", name.lower()) in _OF_A_VERSION}
 
 
 class StoredSource(Source):
     """A file in an object store, read in pieces of 8 MiB, each with one request.
 
     A smaller file is one request. Of a larger one, what is looked at out of order (the directory of a ZIP, headers of
-    members) are requests of 64 KiB or a little more.
+    members) are requests of 64 KiB or a little more. After each request but the first one the store is asked whether
+    the file is still the same: parts of two versions never go together.
     """
 
     seekable = True
 
-    def __init__(self, name: str, size: int, read: Callable[[int, int], bytes], close: Callable[[], object]) -> None:
-        """``read`` is called with a position and a number of bytes, and may give fewer at the end only."""
+    def __init__(
+        self,
+        name: str,
+        size: int,
+        read: Callable[[int, int], bytes],
+        close: Callable[[], object],
+        ask_version: Callable[[], object],
+        version: object,
+    ) -> None:
+        """``read`` is called with a position and a number of bytes, and may give fewer at the end only.
+
+        ``ask_version`` gives what tells one version of the file from the next, as it is now. ``version`` is that of
+        the file that was opened; if it says nothing, the store is asked now, unless one request is enough.
+        """
         super().__init__(name, size)
         self._end = size
         self._read = read
         self._close = close
+        self._ask_version = ask_version
+        self._version = version or (ask_version() if size > PIECE else None)
+        self._is_read = False  # a part of it
         self._pieces: list[tuple[int, bytes]] = []  # where each begins, and its bytes; the one used last is the last
         self._seen: tuple[int, bytes] = (0, b"")  # looked at last
 
@@ -290,8 +352,23 @@ class StoredSource(Source):
         return memoryview(b"")
 
     def _fetched(self, start: int, stop: int) -> tuple[int, bytes]:
+        try:
+            with errors_named(self.name):
+                data = bytes(self._read(start, stop - start))
+        except OSError:
+            self._check_version()  # it may have no byte there any more
+            raise
+        if self._is_read:
+            self._check_version()
+        self._is_read = True
+        return start, data
+
+    def _check_version(self) -> None:
+        """OSError if the file is another one than that which was opened."""
         with errors_named(self.name):
-            return start, bytes(self._read(start, stop - start))
+            is_same = self._version is None or self._ask_version() == self._version
+        if not is_same:
+            raise OSError(errno.ESTALE, _CHANGED, self.name)
 
 
 def _wrapped(filesystem: Any) -> pafs.FileSystem:
