@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from support.cli import csv_of, ended, good, with_bad, with_text
+from support.cli import HEADER, ROW, csv_of, ended, good, with_bad, with_text
 from trackparse.cli.devices import Devices
 from trackparse.cli.groups import Groups
 from trackparse.cli.tally import Tally, Totals
-from trackparse.testing.sample import sample_rows, write_sample
+from trackparse.testing.sample import encode_row, sample_rows, write_sample
 
 TRUTH = list(sample_rows(3_000))
 
@@ -272,6 +272,35 @@ def test_a_log_beside_its_parquet_gets_a_note(log: Path, tmp_path: Path) -> None
     assert good("stats", log, table.parent).stderr == said
     table.rename(table.with_name("another.parquet"))
     assert good("stats", log, table.parent).stderr == ""
+
+
+@pytest.mark.parametrize("others", ["its log's own file", "its log", "partitions of its log", "another of several"])
+def test_a_file_of_several_logs_beside_another_with_one_of_them_gets_a_note(others: str, tmp_path: Path) -> None:
+    logs, lake = tmp_path / "logs", tmp_path / "lake"
+    logs.mkdir()
+    lake.mkdir()
+    for name in "abc":
+        (logs / f"{name}.csv").write_bytes(HEADER + encode_row(ROW) + encode_row((*ROW[:4], "opened", *ROW[5:])))
+    good("convert", logs / "a.csv", logs / "b.csv", "-o", lake / "all.parquet")
+    another = lake / "b.parquet"
+    if others == "its log's own file":
+        good("convert", logs / "b.csv", "--to", lake)
+    elif others == "its log":
+        another = logs / "b.csv"
+    elif others == "partitions of its log":
+        good("convert", logs / "b.csv", "--to", lake, "--partition-by", "status")
+        another = lake / "status=opened" / "b.parquet"
+    else:
+        another = lake / "b and c.parquet"
+        good("convert", logs / "b.csv", logs / "c.csv", "-o", another)
+    for inputs in ((lake / "all.parquet", another), (another, lake / "all.parquet")):
+        said = f"{inputs[0]} and {inputs[1]}: both were made of b.csv, whose records are perhaps counted twice"
+        assert good("stats", *inputs).stderr == f"trackparse: {said}: name one of them\n"
+    if another.parent != logs:
+        assert ": both were made of b.csv, whose records" in good("stats", lake).stderr
+    # Files of other logs, and the partitions of one log.
+    good("convert", logs / "c.csv", "--to", tmp_path / "c", "--partition-by", "status")
+    assert good("stats", lake / "all.parquet", tmp_path / "c").stderr == ""
 
 
 @pytest.mark.parametrize("content", [b"PAR1", b"PAR1 and nothing that is Parquet PAR1"])

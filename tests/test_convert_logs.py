@@ -8,6 +8,7 @@ import logging
 import os
 import pickle
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -199,6 +200,20 @@ class TestExisting:
         (report,) = trackparse.convert_logs(other, lake)
         assert not report.skipped
         assert f"made of another log, {days / 'b.csv'}; write to another folder" in str(report.error)
+
+    def test_other_logs_of_the_same_names_sizes_and_times_become_a_new_file_of_all(
+        self, days: Path, tmp_path: Path
+    ) -> None:
+        trackparse.convert_logs(days, tmp_path / "all.parquet")
+        others = shutil.copytree(days, tmp_path / "others")
+        for path in others.iterdir():
+            time = path.stat().st_mtime_ns
+            path.write_bytes(path.read_bytes().replace(b"T-", b"X-"))
+            os.utime(path, ns=(time, time))
+        assert not trackparse.convert_logs(others, tmp_path / "all.parquet")[0].skipped
+        assert all(code[0] == "X" for code in pq.read_table(tmp_path / "all.parquet")["tracking_code"].to_pylist())
+        others = others.rename(tmp_path / "moved")
+        assert trackparse.convert_logs(others, tmp_path / "all.parquet")[0].skipped
 
     @pytest.mark.parametrize("told", ["[" * 100_000, '["name"]', '{"name": 1}', '"name"', '{"name": "\\u0000"}'])
     def test_a_file_whose_metadata_are_odd_is_kept(self, told: str, days: Path, lake: Path) -> None:

@@ -54,6 +54,8 @@ INSIDE_FOR_CLI = {
     ),
     *(("convert.outputs", name) for name in ("NULL_VALUE", "named_after", "rejects_beside", "shown")),
     ("convert.running", "run_jobs"),
+    # A Parquet file says of which logs it was made.
+    *(("convert.existing", name) for name in ("logs_in", "made_of_in")),
     ("options", "convert_options"),
     # Rejects shorten long names.
     ("rejects.kept", "names_log"),

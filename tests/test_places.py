@@ -183,6 +183,47 @@ def test_a_file_system_tells_what_was_converted_before(
     assert [report.skipped for report in reports] == [True, False]
 
 
+@pytest.mark.parametrize("partition_by", [(), ("date",)])
+@pytest.mark.parametrize("kind", ["url", "pyarrow", "s3fs"])
+def test_two_logs_of_the_same_name_size_and_second_are_two(
+    kind: str, partition_by: tuple[str, ...], bucket: Bucket, small: bytes
+) -> None:
+    """Whether the first one is still there or not: a store gives each file that is moved a new time."""
+    options: Any = {"partition_by": partition_by}
+    if kind != "url":
+        options["filesystem"] = getattr(bucket, kind)
+
+    def converted(prefix: str) -> trackparse.ConversionReport:
+        sources, dest = (bucket.url(key) if kind == "url" else f"{BUCKET}/{key}" for key in (f"{prefix}/", "out"))
+        (report,) = trackparse.convert_logs(sources, dest, **options)
+        return report
+
+    while time.time() % 1 > 0.5:
+        time.sleep(0.05)
+    for app in ("a", "b"):
+        bucket.put(f"{app}/day.zip", small)
+    heads = [bucket.client.head_object(Bucket=BUCKET, Key=f"{app}/day.zip") for app in ("a", "b")]
+    assert heads[0]["LastModified"] == heads[1]["LastModified"]
+    assert (converted("a").error, converted("a").skipped) == (None, True)
+    bucket.client.delete_object(Bucket=BUCKET, Key="a/day.zip")
+    report = converted("b")
+    assert not report.skipped
+    assert "made of another log, " in str(report.error)
+    assert "a/day.zip; write to another folder" in str(report.error)
+
+
+def test_other_logs_of_the_same_names_sizes_and_seconds_become_a_new_file_of_all(bucket: Bucket) -> None:
+    while time.time() % 1 > 0.5:
+        time.sleep(0.05)
+    for app in (b"A", b"B"):
+        for name in ("1", "2"):
+            bucket.put(f"{app.decode()}/{name}.csv", H8 + line(app=app))
+    for app in ("A", "B"):
+        (report,) = trackparse.convert_logs(bucket.url(f"{app}/"), bucket.url("all.parquet"))
+        assert not report.skipped
+        assert pq.read_table(io.BytesIO(bucket.get("all.parquet")))["appCode"].to_pylist() == [app] * 2
+
+
 @pytest.mark.parametrize("spelling", ["a%20b.zip", "a b.zip"])
 def test_a_log_with_two_spellings_is_read_once(spelling: str, bucket: Bucket, small: bytes) -> None:
     bucket.put("in/a b.zip", small)

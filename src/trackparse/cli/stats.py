@@ -13,7 +13,7 @@ from trackparse.cli.options import Dialect, dialect_option, filter_options, json
 from trackparse.cli.output import Command, put_json, warn
 from trackparse.cli.progress import Bar
 from trackparse.cli.runner import for_each, open_log
-from trackparse.cli.tables import counted_twice, files_of, is_table, open_table
+from trackparse.cli.tables import Overlaps, counted_twice, files_of, is_table, open_table
 
 if TYPE_CHECKING:
     from trackparse import Filter, LogReader
@@ -88,6 +88,7 @@ def stats(
         log, table = twice
         warn(f"{log.name} and {table.name}: perhaps the same records, which are counted twice: name one of them")
     numbers: dict[str, int] = dict.fromkeys(_OF_TABLES if len(tables) == len(inputs) else _NUMBERS, 0)
+    overlaps = Overlaps()
     columns = [*Totals.columns]
     if by and grouped not in columns:
         columns.append(grouped)
@@ -98,6 +99,7 @@ def stats(
         return open_table(log, columns, [grouped] if by else [], where, options["progress"])
 
     def count(log: Input, reader: LogReader, bar: Bar) -> Exit:
+        overlaps.add(log, reader)
         try:
             for batch in reader:
                 totals.add(batch)
@@ -107,6 +109,12 @@ def stats(
         return Exit.DONE
 
     code = for_each("counting", inputs, count, shown=not quiet, findings=lambda _: findings, opened=opened)
+    if overlaps.found:
+        first, second, name = overlaps.found
+        warn(
+            f"{first.name} and {second.name}: both were made of {name}, whose records are perhaps counted twice: name "
+            "one of them"
+        )
     if numbers["bytes_read"]:
         _show(numbers, totals, findings, by, as_json, top)
     return code

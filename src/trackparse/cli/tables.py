@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 import click
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from trackparse import Filter, Progress, Stats
+    from trackparse import Filter, LogReader, Progress, Stats
 
 _BATCH_ROWS: Final = 1 << 14
 _PIECE_BYTES: Final = 16 << 20  # of text in the rows that are counted at once
@@ -108,6 +108,34 @@ def counted_twice(logs: Iterable[Input], tables: Iterable[Input]) -> tuple[Input
     return next(((log, table) for log, table in pairs if log), None)
 
 
+class Overlaps:
+    """Whether a file that was made of several logs is counted together with another one that has one of these logs.
+
+    found: the first two such files, and the name of the log.
+    """
+
+    def __init__(self) -> None:
+        self.found: tuple[Input, Input, str] | None = None
+        self._files: dict[object, tuple[Input, bool]] = {}  # by the logs in them; whether there are several in it
+
+    def add(self, file: Input, reader: TableReader | LogReader) -> None:
+        """``file`` is a Parquet file, or a log itself."""
+        from trackparse.convert.existing import logs_in
+
+        if isinstance(reader, TableReader):
+            of_several, logs = "logs" in reader.made_of, logs_in(reader.made_of)
+        else:
+            name = file.name if file.path is None else str(file.path.absolute())
+            of_several, logs = False, [(name, file.size or 0, file.time or 0)]
+        for name, size, time in logs:
+            # A log may be moved, or fetched again.
+            for key in (name, (Path(name).name, size, time)):
+                earlier, was_of_several = self._files.setdefault(key, (file, of_several))
+                # Two files of one log alone are two of its partitions, say.
+                if earlier != file and (of_several or was_of_several):
+                    self.found = self.found or (earlier, file, Path(name).name)
+
+
 def is_table(file: Input) -> bool:
     """Whether it is a Parquet file of records: by its first bytes on this machine, by its name in an object store."""
     if file.text.partition("?")[0].endswith(_REJECTS):
@@ -154,6 +182,13 @@ class TableReader:
         rows = self._file.metadata.num_rows
         read = (self._size or 0) * self._rows // rows if rows else self._size or 0
         return Stats(self._rows, self._filtered, bytes_read=read, bytes_total=self._size)
+
+    @property
+    def made_of(self) -> dict[str, Any]:
+        """What the file says that it was made of."""
+        from trackparse.convert.existing import made_of_in
+
+        return made_of_in(self._file.metadata)
 
     def check(self, needed: Sequence[str]) -> None:
         """ClickException if it lacks one of the columns, or if it is not a file of records."""

@@ -6,6 +6,7 @@ The metadata of a file say what it was made of. Nothing is replaced that was mad
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -13,8 +14,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+import pyarrow.parquet as pq
+
 from trackparse.convert.conversion import PARTIAL, ConversionReport
-from trackparse.convert.jobs import Job, lake_of, partitions_told, report_of, sha256_of
+from trackparse.convert.jobs import Job, lake_of, partitions_told, report_of
 from trackparse.convert.lake import Lake
 from trackparse.convert.outputs import PathOrUrl, shown
 from trackparse.convert.parquet import read_footer
@@ -22,7 +25,8 @@ from trackparse.convert.places import place_of
 from trackparse.errors import ArchiveError, TrackparseError, printable
 from trackparse.sources.urls import name_of, scheme_of
 
-# The metadata that says what a file was made of: JSON of the log's name, size and time, and a digest of the options.
+# The metadata that says what a file was made of: JSON of the log's name, size and time, and a digest of the options. A
+# file of several logs says it of each, and has a name, a size and a time of its own.
 MADE_OF: Final = "trackparse.made_of"
 # Options that say nothing about what is in the file.
 _NOT_IN_FILE: Final = (
@@ -36,18 +40,45 @@ def origin_of(job: Job) -> dict[str, str]:
     if job.size is None or job.time is None:
         return {}
     # Of several logs it is the file that has a name.
-    place = name_of(job.dest) if job.logs_digest else job.name
-    stored = scheme_of(place) or job.options["filesystem"] is not None
-    name = printable(place if stored else os.path.abspath(place))  # noqa: PTH100
+    name = _full_name(job, name_of(job.dest) if job.logs else job.name)
     options = {**job.options, **({"partition_by": job.partition_by} if job.partition_by else {})}
-    log: dict[str, Any] = {"name": name, "size": job.size, "time": job.time, "options": options_digest(options)}
-    return {MADE_OF: json.dumps({**log, **({"logs": job.logs_digest} if job.logs_digest else {})}, sort_keys=True)}
+    told: dict[str, Any] = {"name": name, "size": job.size, "time": job.time, "options": options_digest(options)}
+    if job.logs:
+        told["logs"] = [(_full_name(job, log), size, time) for log, size, time in job.logs]
+    return {MADE_OF: json.dumps(told, sort_keys=True)}
+
+
+def _full_name(job: Job, place: Path | str) -> str:
+    return printable(str(place) if _is_stored(job, place) else os.path.abspath(place))  # noqa: PTH100
+
+
+def _is_stored(job: Job, place: Path | str) -> bool:
+    """Whether a place of a job is one in a store, as far as its name tells."""
+    return bool(scheme_of(place)) or job.options["filesystem"] is not None
+
+
+def made_of_in(metadata: pq.FileMetaData) -> dict[str, Any]:
+    """What the metadata of a Parquet file say that it was made of; empty if others made it."""
+    try:
+        return dict(json.loads((metadata.metadata or {})[MADE_OF.encode()]))
+    except (KeyError, ValueError, TypeError, RecursionError):
+        return {}
+
+
+def logs_in(made_of: Mapping[str, Any]) -> list[tuple[str, int, int]]:
+    """The logs that a file was made of, each with its size and its time; empty if that cannot be read."""
+    try:
+        found = made_of.get("logs", [(made_of["name"], made_of["size"], made_of["time"])])
+        return [(str(name), int(size), int(time)) for name, size, time in found]
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return []
 
 
 def options_digest(options: Mapping[str, Any]) -> str:
     """What tells whether two files were made with the same options."""
+    told = {name: _plain(value) for name, value in options.items() if name not in _NOT_IN_FILE}
     # A filter may name a hundred thousand codes.
-    return sha256_of({name: _plain(value) for name, value in options.items() if name not in _NOT_IN_FILE})
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def _plain(value: Any) -> Any:
@@ -83,13 +114,13 @@ def earlier_report(job: Job) -> ConversionReport | None:
         if job.existing == "error":
             raise _in_the_way(job.dest, "the file exists")
         before, records, size, damage = _read_made_of(old)
-    if not _is_same(before, made_of, job.dest):
+    if not _is_same(before, job, made_of, job.dest):
         return None
     report = report_of(job, records=records, bytes_out=size, damage=damage, skipped=True)
     return dataclasses.replace(report, files=(report.path,))
 
 
-def _is_same(before: Mapping[str, Any], made_of: Mapping[str, str], place: PathOrUrl) -> bool:
+def _is_same(before: Mapping[str, Any], job: Job, made_of: Mapping[str, str], place: PathOrUrl) -> bool:
     """Whether what stands in the place was made of this log, with these options, as it is now.
 
     TrackparseError if it was made of another log, or if nobody knows.
@@ -99,19 +130,27 @@ def _is_same(before: Mapping[str, Any], made_of: Mapping[str, str], place: PathO
         raise _in_the_way(place, "the file exists, and the size or the time of the log is not known")
     if not isinstance(before.get("name"), str):
         raise _in_the_way(place, "the file exists, and does not say of which log it was made")
-    # It may have been moved, or be named from another folder.
-    is_like_it = {**before, "name": ""} == {**now, "name": ""} and Path(before["name"]).name == Path(now["name"]).name
-    if is_like_it and not _are_two(before["name"], now["name"]):
-        return True
+    if before.get("options") == now["options"] and ("logs" in before) == ("logs" in now):
+        then, there = logs_in(before), logs_in(now)
+        if len(then) == len(there) and all(_is_same_log(*pair, job) for pair in zip(then, there, strict=True)):
+            return True
     if before["name"] != now["name"]:
         raise _in_the_way(place, f"the file was made of another log, {before['name']}")
     return False
 
 
-def _are_two(before: str, now: str) -> bool:
-    """Whether two names of logs are those of two files of this machine: the first one was not moved then."""
+def _is_same_log(before: tuple[str, int, int], now: tuple[str, int, int], job: Job) -> bool:
+    """Whether it is the log as it was. On this machine it may have been moved, or be named from another folder."""
+    if before == now:
+        return True
+    (old, *seen), (new, *seen_now) = before, now
+    # In a store a file that is moved gets another time; two files with the same second are two.
+    if seen != seen_now or Path(old).name != Path(new).name or scheme_of(old) or _is_stored(job, new):
+        return False
     try:
-        return before != now and not Path(before).samefile(now)
+        return Path(old).samefile(new)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
     except (OSError, ValueError):
         return False
 
@@ -121,14 +160,9 @@ def _read_made_of(file: Any) -> tuple[dict[str, Any], int, int, ArchiveError | N
     metadata = read_footer(file)
     if metadata is None:
         return {}, 0, 0, None
-    try:
-        pairs = metadata.metadata or {}
-        told = json.loads(pairs[MADE_OF.encode()])
-        partial_of = pairs.get(PARTIAL.encode(), b"").decode()
-        damage = ArchiveError(partial_of) if partial_of else None
-        return dict(told), metadata.num_rows, file.seek(0, os.SEEK_END), damage
-    except (KeyError, ValueError, TypeError, RecursionError):
-        return {}, 0, 0, None
+    partial_of = (metadata.metadata or {}).get(PARTIAL.encode(), b"").decode(errors="replace")
+    damage = ArchiveError(partial_of) if partial_of else None
+    return made_of_in(metadata), metadata.num_rows, file.seek(0, os.SEEK_END), damage
 
 
 def _in_the_way(place: PathOrUrl, why: str) -> TrackparseError:
@@ -146,7 +180,7 @@ def _found_partitions(job: Job, lake: Lake, made_of: Mapping[str, str]) -> Conve
     name = lake.folder.shown(lake.list_name)
     if job.existing == "error" and old.whole:
         raise _in_the_way(name, "the log was converted before: this is the list of its files")
-    if not _is_same(old.made_of, made_of, name) or not old.whole:
+    if not _is_same(old.made_of, job, made_of, name) or not old.whole:
         return None
     lost, changed = lake.lost_or_changed(old)
     if changed:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -41,7 +39,7 @@ class Job:
     existing: what to do if the Parquet file exists.
     expected: whether an error ends this job only.
     partition_by: the columns to partition by. lake: the folder of the partitions; ``dest`` has the name of their files.
-    logs_digest: of several logs, what tells whether one of them has changed.
+    logs: of several logs, the name, the size and the time of each.
     """
 
     name: str
@@ -55,7 +53,7 @@ class Job:
     expected: Callable[[Exception], bool] = is_expected
     partition_by: tuple[str, ...] = ()
     lake: PathOrUrl | None = None
-    logs_digest: str = ""
+    logs: tuple[tuple[str, int | None, int | None], ...] = ()
 
 
 def joined_job(
@@ -72,8 +70,6 @@ def joined_job(
     outputs = {"name another file": dest, "name another file for the rejects": rejects}
     check_places([(log.name, log.place, outputs if log is logs[0] else {}) for log in logs])
     sizes = [log.size or 0 for log in logs]
-    # A folder that was moved has the same logs.
-    told = [(Path(log.name).name, log.size, log.time) for log in logs]
     are_known = all(log.size is not None and log.time is not None for log in logs)
     return Job(
         name_of_all([log.name for log in logs]),
@@ -85,7 +81,7 @@ def joined_job(
         asked,
         existing,
         expected,
-        logs_digest=sha256_of(told),
+        logs=tuple((log.name, log.size, log.time) for log in logs),
     )
 
 
@@ -130,8 +126,3 @@ def partitions_told(lake: Lake, files: FileList) -> dict[str, Any]:
     """What a report says of the files of a log."""
     names = tuple(map(lake.folder.shown, files.files))
     return {"path": lake.folder.shown(), "bytes_out": files.size, "files": names}
-
-
-def sha256_of(value: object) -> str:
-    """A digest of what JSON takes, the same for the same value."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
