@@ -373,7 +373,7 @@ class TestRepeated:
         foreign.parent.mkdir(parents=True)
         foreign.write_bytes(b"mine")
         reports = trackparse.convert_logs(days, lake, partition_by=("date",))
-        assert "a.parquet: the file exists, and no conversion of this log made it" in str(reports[0].error)
+        assert "a.parquet: the file exists, and no list of a conversion of this log has it" in str(reports[0].error)
         assert reports[1].error is None
         assert foreign.read_bytes() == b"mine"
         assert files(lake) == ["date=2021-04-01/a.parquet", "date=2021-04-02/b.parquet", "date=2021-04-03/b.parquet"]
@@ -391,6 +391,37 @@ class TestRepeated:
         (report,) = trackparse.convert_logs(days / "a.csv", lake, partition_by=("date",), existing="error")
         assert "converted before" in str(report.error)
         assert by_pyarrow(lake, ("date",)) == expected(days, ("date",))
+
+    @pytest.mark.parametrize("removed", ["all lists", "one list"])
+    @pytest.mark.parametrize(
+        ("before", "now"),
+        [
+            (("date",), ("appCode",)),
+            (("date",), ("date", "appCode")),
+            (("date", "appCode"), ("date",)),
+            (("date", "appCode"), ("appCode", "date")),
+            (("date", "status"), ("date", "appCode")),
+            (("date",), ("date",)),
+        ],
+        ids=str,
+    )
+    def test_files_whose_list_was_removed_are_not_joined_by_others_of_the_same_log(
+        self, before: tuple[str, ...], now: tuple[str, ...], removed: str, days: Path, lake: Path
+    ) -> None:
+        trackparse.convert_logs(days, lake, partition_by=before)
+        was = {name: data for name, data in content(lake).items() if name.endswith("a.parquet")}
+        for path in (lake / "_trackparse").glob("*" if removed == "all lists" else "a.json"):
+            path.unlink()
+        (days / "c.csv").write_bytes(day(3))  # a new one
+        reports = trackparse.convert_logs(days, lake, partition_by=now)
+        told = "a.parquet: the file exists, and no list of a conversion of this log has it; write to another folder"
+        assert told in str(reports[0].error)
+        assert (reports[1].error is None) == (removed == "one list")
+        assert reports[2].error is None
+        assert {name: data for name, data in content(lake).items() if name.endswith("a.parquet")} == was
+        reports = trackparse.convert_logs(days, lake, partition_by=now, existing="replace")
+        assert [report.error for report in reports] == [None] * 3
+        assert by_pyarrow(lake, now) == expected(days, now)
 
     def test_after_a_damaged_list_replace_leaves_no_row_twice(self, days: Path, lake: Path) -> None:
         trackparse.convert_logs(days, lake, partition_by=("date",))

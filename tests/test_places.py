@@ -215,9 +215,9 @@ def test_two_logs_of_the_same_name_size_and_second_are_two(
 def test_other_logs_of_the_same_names_sizes_and_seconds_become_a_new_file_of_all(bucket: Bucket) -> None:
     while time.time() % 1 > 0.5:
         time.sleep(0.05)
-    for app in (b"A", b"B"):
+    for app in ("A", "B"):
         for name in ("1", "2"):
-            bucket.put(f"{app.decode()}/{name}.csv", H8 + line(app=app))
+            bucket.put(f"{app}/{name}.csv", H8 + line(app=app.encode()))
     for app in ("A", "B"):
         (report,) = trackparse.convert_logs(bucket.url(f"{app}/"), bucket.url("all.parquet"))
         assert not report.skipped

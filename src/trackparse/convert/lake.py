@@ -107,8 +107,7 @@ class Lake:
         with file:
             found = file_list_of(file.read(), self.name)
         if found is None and anew:
-            names = (name for name in self.folder.named(self.name) if "=" in name.partition("/")[0])
-            return FileList({}, dict.fromkeys(names, (-1, -1)), whole=False)
+            return FileList({}, dict.fromkeys(self._all_files(), (-1, -1)), whole=False)
         if found is None:
             raise TrackparseError(
                 f"{place.name}: not a list of the files of a log",
@@ -116,6 +115,21 @@ class Lake:
                 option="existing",
             )
         return found
+
+    def unlisted(self, names: Iterable[str]) -> list[str]:
+        """The files of this name, where somebody removed their list, and the new ones are to be ``names``.
+
+        There may be thousands of folders, so all are looked into only if there is one such file in the first of the new
+        ones: the log had records there before, too. Folders of another column are there if a log was partitioned
+        otherwise.
+        """
+        first = sorted(name.partition("/")[0] for name in names)[:1]
+        others = [name for name in self.folder.folders() if "=" in name and not name.startswith(f"{self.by[0]}=")]
+        return self._all_files() if any(self.folder.named(self.name, below) for below in (*first, *others)) else []
+
+    def _all_files(self) -> list[str]:
+        """The files of this name in all partitions."""
+        return [name for name in self.folder.named(self.name) if "=" in name.partition("/")[0]]
 
     def lost_or_changed(self, found: FileList) -> tuple[list[str], list[str]]:
         """The files of the list that are missing, and those whose size has changed."""

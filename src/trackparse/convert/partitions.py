@@ -9,7 +9,7 @@ of them are there.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import chain, groupby, repeat
@@ -121,9 +121,7 @@ class PartitionSink:
         if self._spilled is not None:
             self._relieve()
         parts = self._parts_by_file()
-        old = self._lake.old_list(anew=self._replace)
-        before: Mapping[str, object] = {} if old is None else old.files
-        self._check_others([name for name in parts if name not in before])
+        before = self._files_before(parts)
         # From here on a run that is killed leaves no file that is not in the list.
         known = dict.fromkeys((*before, *parts), (-1, -1))
         with all_or_none([self._lake.folder.place(self._lake.list_name)]) as [place]:
@@ -239,15 +237,25 @@ class PartitionSink:
             found.setdefault(self._lake.file_name(values), []).append(part)
         return found
 
-    def _check_others(self, names: Sequence[str]) -> None:
-        """TrackparseError if one of the files is there already."""
-        for name, size in zip(names, [] if self._replace else self._lake.folder.sizes(names), strict=False):
-            if size is not None:
-                raise TrackparseError(
-                    f"{self._lake.folder.shown(name)}: the file exists, and no conversion of this log made it",
-                    advice="write to another folder, or write over it with existing='replace'",
-                    option="existing",
-                )
+    def _files_before(self, parts: Mapping[str, object]) -> Collection[str]:
+        """The files that the new ones replace. TrackparseError if there are some that no list names."""
+        old = self._lake.old_list(anew=self._replace)
+        before = self._lake.unlisted(parts) if old is None else [*old.files]
+        if self._replace:
+            return before
+        names = [name for name in parts if name not in before]
+        sizes = self._lake.folder.sizes(names)
+        unlisted = [name for name, size in zip(names, sizes, strict=True) if size is not None]
+        if old is None:
+            unlisted += before
+        if unlisted:
+            raise TrackparseError(
+                f"{self._lake.folder.shown(unlisted[0])}: the file exists, and no list of a conversion of this log "
+                "has it",
+                advice="write to another folder, or write over it with existing='replace'",
+                option="existing",
+            )
+        return before
 
     def _write_file(self, file: _PartitionFile, parts: Sequence[int], metadata: Mapping[str, str]) -> tuple[int, Place]:
         """Write what is left of partitions, and end their file. Its rows and its place."""

@@ -415,12 +415,20 @@ class Folder:
             with suppress(OSError):
                 (Path(self.local_path) / name).rmdir()
 
-    def named(self, name: str) -> list[str]:
-        """All files of this name in folders below it, by their names from the folder on."""
+    def folders(self) -> list[str]:
+        """The names of the folders in it."""
+        return [path for path, info in self._listed("", recursive=False) if not info.is_file]
+
+    def named(self, name: str, below: str = "") -> list[str]:
+        """All files of this name in folders below it, or below a folder in it, by their names from the folder on."""
+        return [path for path, info in self._listed(below, recursive=True) if info.is_file and info.base_name == name]
+
+    def _listed(self, below: str, *, recursive: bool) -> list[tuple[str, pafs.FileInfo]]:
+        base = self._path.rstrip("/")
         with errors_named(str(self.shown())):
-            below = pafs.FileSelector(self._path, allow_not_found=True, recursive=True)
-            found = [one.path for one in self._files.get_file_info(below) if one.is_file and one.base_name == name]
-        return [path.removeprefix(self._path.rstrip("/") + "/") for path in found]
+            forget_listing(self._files, f"{base}/{below}".rstrip("/"))
+            selector = pafs.FileSelector(f"{base}/{below}".rstrip("/"), allow_not_found=True, recursive=recursive)
+            return [(one.path.removeprefix(f"{base}/"), one) for one in self._files.get_file_info(selector)]
 
     def sizes(self, names: Iterable[str]) -> list[int | None]:
         """The bytes of each file, None for a file that is not there."""
