@@ -20,6 +20,7 @@ import duckdb
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import pytest
 
@@ -346,6 +347,25 @@ class TestColumns:
         assert ds.to_table().column_names == ["status"]
         with pytest.raises(TypeError, match="unknown option 'colums'"):
             ds.to_table(colums=["hwid"])  # type: ignore[call-arg]
+
+    def test_filters_narrow_it_one_after_the_other(self, days: Path) -> None:
+        logs = trackparse.dataset(days, columns=["status", "appCode"])
+        table = logs.to_table()
+        status, app = table["status"][0].as_py(), table["appCode"][0].as_py()
+        expected = table.filter((pc.field("status") == status) & (pc.field("appCode") == app))
+        assert 0 < expected.num_rows < table.filter(pc.field("status") == status).num_rows
+        by_status, by_app = trackparse.Filter(statuses=[status]), trackparse.Filter(app_codes=[app])
+        for narrowed in (
+            logs.filter(by_status).filter(by_app),
+            logs.filter(by_app).filter(trackparse.Filter()).filter(by_status),
+            trackparse.dataset(days, columns=["status", "appCode"], where=by_status).filter(by_app),
+        ):
+            assert narrowed.to_table().equals(expected)
+            assert narrowed.count_rows() == len([*narrowed.events()]) == expected.num_rows
+            assert pl.DataFrame(narrowed).height == expected.num_rows
+        assert logs.count_rows() == table.num_rows
+        with pytest.raises(TypeError, match=r"not Expression; an expression of pyarrow filters batches: batch\.filter"):
+            logs.filter(pc.field("status") == status)
 
     def test_head_reads_no_more_than_it_takes(self, days: Path) -> None:
         (days / "2021-04-09.csv").write_bytes(b"no log")

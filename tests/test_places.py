@@ -402,6 +402,8 @@ def test_a_folder_or_a_glob_of_a_file_system_is_the_logs_in_it() -> None:
         "in": ["/in/b.csv", "/in/sub/a.csv"],
         "in/*.csv": ["/in/b.csv"],
         "in/**/*.csv": ["/in/b.csv", "/in/sub/.hidden.csv", "/in/sub/a.csv"],
+        "memory://in/": ["/in/b.csv", "/in/sub/a.csv"],
+        "memory://in/*.csv": ["/in/b.csv"],
     }.items():
         logs = trackparse.dataset(place, filesystem=memory)
         assert logs.files == files
@@ -412,6 +414,8 @@ def test_a_folder_or_a_glob_of_a_file_system_is_the_logs_in_it() -> None:
     with pytest.raises(FileNotFoundError, match=r"No such file or directory: 'in/none\.csv'"):
         trackparse.read_log("in/none.csv", filesystem=memory)
     assert trackparse.read_log("memory://in/b.csv", filesystem=memory).num_rows == 1
+    with pytest.raises(trackparse.OptionError, match="hand over its file system as filesystem=, and the path in it"):
+        trackparse.dataset("memory://in/")
     with pytest.raises(trackparse.OptionError, match="not a path in the file system that filesystem= names"):
         trackparse.read_log("gs://in/b.csv", filesystem=memory)
 

@@ -103,6 +103,8 @@ def test_a_filter_of_ours_and_one_of_polars_are_both_met(path: Path, full: pl.Da
     found = frame.filter(pl.col("hwid") > "8").select("tracking_code").collect()
     expected = full.filter(pl.col("status").is_in(["sent", "opened"]) & (pl.col("hwid") > "8"))
     assert_frame_equal(found, expected.select("tracking_code"))
+    found = scan_log(path, where=trackparse.Filter()).filter(pl.col("hwid") > "8").collect()
+    assert_frame_equal(found, full.filter(pl.col("hwid") > "8"))
 
 
 INSIDE: Any = {"alert": "/aps/alert", "uid": ("/md/uid", pa.int64())}

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from trackparse.archive.readahead import INFLATING_MOST
 from trackparse.columns.builder import ColumnBuilder, with_last_dictionaries
-from trackparse.columns.filters import Selection
+from trackparse.columns.filters import Selection, both
 from trackparse.columns.payload import PayloadBuilder, PayloadColumns
 from trackparse.display import counted, html_line, html_page
 from trackparse.errors import ArchiveError, HeaderError, OptionError, TrackparseError, suggestion
@@ -98,6 +98,23 @@ class LogDataset:
         ...     print(log.rejects["member"], log.damage)
         """
         return open_all(self, options)
+
+    def filter(self, where: Selection) -> LogDataset:
+        """A dataset of those records that meet one more ``Filter``: for an engine, which gives no options.
+
+        TypeError for anything else. An expression of pyarrow filters batches: ``batch.filter(expression)``.
+
+        >>> failed = days.filter(trackparse.Filter(statuses=["failed"]))
+        >>> duckdb.sql("SELECT log, count(*) FROM failed GROUP BY log").show()
+        """
+        if not isinstance(where, Selection):
+            raise TypeError(
+                f"filter: expected a trackparse.Filter, such as Filter(statuses=['opened']), not {type(where).__name__}"
+                "; an expression of pyarrow filters batches: batch.filter(expression)"
+            )
+        filtered = LogDataset(self._logs, {**self._options, "where": both(where, self.where)})
+        filtered._found = self._found
+        return filtered
 
     def get_fragments(self) -> Iterator[LogDataset]:
         """A dataset for each log, all with the schema of this one: for an engine that reads logs side by side.

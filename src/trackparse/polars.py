@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 from polars.io.plugins import register_io_source
 
-from trackparse.columns.filters import Selection
+from trackparse.columns.filters import Selection, both
 from trackparse.datasets import DatasetSource, LogDataset, dataset
 from trackparse.errors import OptionError
 from trackparse.schema import COLUMNS
@@ -82,7 +82,7 @@ def _frames(logs: LogDataset, columns: list[str] | None, predicate: pl.Expr | No
     # One that looks at no column, such as pl.lit(False), and one that looks at a payload column with the name of a
     # column of the log, are for the frames.
     if predicate is not None and looked_at and not any(name in inside and name in COLUMNS for name in looked_at):
-        asked["where"] = _Meeting(predicate, logs.where)
+        asked["where"] = both(_Meeting(predicate), logs.where)
         predicate = None
         looked_at = [name for name in looked_at if name not in COLUMNS]  # those that the dataset has to find
         at_once = _FILTERED_AT_ONCE
@@ -104,28 +104,19 @@ def _asked_for(frame: pl.DataFrame, columns: list[str] | None, predicate: pl.Exp
 
 
 class _Meeting(Selection):
-    """The rows that meet an expression of Polars and, if there is one, another selection."""
+    """The rows that meet an expression of Polars."""
 
-    def __init__(self, predicate: pl.Expr, also: Selection | None) -> None:
+    def __init__(self, predicate: pl.Expr) -> None:
         self._predicate = predicate
-        self._also = also
-        names = () if also is None else also.columns
-        self._columns = tuple(dict.fromkeys((*predicate.meta.root_names(), *names)))
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that are looked at."""
-        return self._columns
+        return tuple(dict.fromkeys(self._predicate.meta.root_names()))
 
     def mask(self, batch: pa.RecordBatch) -> pa.BooleanArray:
-        """True for each row that meets both."""
-        frame = _frame([batch])
-        met = frame.select(met=self._predicate)["met"].to_arrow()
-        if self._also is None:
-            return met
-        import pyarrow.compute as pc
-
-        return pc.and_kleene(met, self._also.mask(batch))
+        """True for each row that meets it."""
+        return _frame([batch]).select(met=self._predicate)["met"].to_arrow()
 
 
 def _empty(schema: pa.Schema) -> pl.DataFrame:

@@ -156,6 +156,32 @@ class Filter(Selection):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Both(Selection):
+    """The records that meet two selections."""
+
+    first: Selection
+    second: Selection
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that one of them looks at."""
+        return tuple(dict.fromkeys((*self.first.columns, *self.second.columns)))
+
+    def mask(self, batch: pa.RecordBatch) -> pa.BooleanArray:
+        """True for each row that meets both."""
+        import pyarrow.compute as pc
+
+        return pc.and_kleene(self.first.mask(batch), self.second.mask(batch))
+
+
+def both(first: Selection, second: Selection | None) -> Selection:
+    """The records that meet both. One without a condition, and None, let all through."""
+    if second is None or not second.columns:
+        return first
+    return _Both(first, second) if first.columns else second
+
+
 def _among(column: pa.Array, values: frozenset[str]) -> pa.Array:
     """True where the value is one of ``values``. pc.is_in would hash all of these again for each batch."""
     if pa.types.is_dictionary(column.type):
