@@ -46,6 +46,11 @@ PACKAGES = (
 @pytest.mark.parametrize("page", ["start", "mending"])
 def test_each_step_prints_what_stands_behind_it(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    check_steps(page, monkeypatch)
+
+
+def check_steps(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step of a page, in the current folder, prints what stands behind it."""
     monkeypatch.delenv("PYTHONDEVMODE", raising=False)  # the commands are run as a user runs them
     shell = f'set -euo pipefail\ntrackparse() {{ "{sys.executable}" -m trackparse.cli "$@"; }}\n'
     steps = [step for step in BLOCK.findall(DOCS[page]) if step[0] in ("sh", "python")]

@@ -31,6 +31,7 @@ from support.logs import H8, line
 from support.s3 import BUCKET, KEYS, Bucket, served
 from support.service import NOON, SetClock, client_of, stored
 from test_destinations import room
+from test_docs import check_steps
 from trackparse.client import MANIFEST
 from trackparse.convert import places
 from trackparse.sources import filesystem
@@ -1191,3 +1192,14 @@ def test_partitions_are_written_anywhere(kind: Kind, tmp_path: Path) -> None:
     assert pq.read_table(io.BytesIO(kind.get("lake/status=sent/täg 1%.parquet")))["appCode"].to_pylist() == [
         "A-1", "a/b c%", ""
     ]  # fmt: skip
+
+
+def test_a_lake_on_s3_is_asked_as_the_page_says(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("duckdb")
+    pytest.importorskip("polars")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{bucket.address}")
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    check_steps("s3", monkeypatch)
