@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import contextlib
 import inspect
@@ -17,6 +18,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import trackparse
+from support.cli import ended, good
+from support.logs import H8, line
+from trackparse import options
+from trackparse.cli import cli
 from trackparse.testing.sample import write_sample
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -156,3 +161,31 @@ def test_limits_are_as_the_table_says() -> None:
         value = getattr(trackparse.Limits(), name)
         shown = "none" if value is None else f"{value:,}" if value % (1 << 20) else f"{value >> 20} MiB"
         assert told == shown, name
+
+
+def test_defaults_are_as_the_table_says(tmp_path: Path) -> None:
+    table = USAGE[USAGE.index("<!-- defaults -->") : USAGE.index("<!-- /defaults -->")]
+    library, command_line = zip(
+        *re.findall(r"^\| [^|]+ \| ([^|]+) \| ([^|]+) \|$", table, re.MULTILINE)[1:], strict=True
+    )
+    many = inspect.signature(trackparse.convert_logs).parameters
+    known = {**options.CONVERT_DEFAULTS, **{name: one.default for name, one in many.items()}}
+    told = re.findall(r"`(\w+)=([^`]+)`", " ".join(library))
+    assert {name for name, _ in told} == {"on_error", "on_damage", "existing", "jobs"}
+    for name, value in told:
+        assert known[name] == ast.literal_eval(value), name
+    defaults = {name: parameter.default for parameter in cli.commands["convert"].params for name in parameter.opts}
+    told = [pair for pair in re.findall(r"`(--\w+) (\w+)`", " ".join(command_line)) if pair[0] in defaults]
+    assert told == [("--existing", "replace"), ("--existing", "replace"), ("--existing", "replace"), ("--jobs", "1")]
+    assert {name: str(defaults[name]) for name, _ in told} == dict(told)
+    bad = tmp_path / "bad.csv"
+    bad.write_bytes(H8 + line() + b"x\n")
+    for words, code, said in (
+        (("convert",), 0, "1 bad record set aside in"), (("convert", "--strict"), 3, "field_count"),
+        (("cat",), 0, "1 bad record left out"), (("cat", "--strict"), 3, "field_count"),
+        (("head",), 0, "1 bad record found and left out"),
+    ):  # fmt: skip
+        assert said in ended(code, *words, bad).stderr
+    good("convert", bad)
+    (tmp_path / "bad.mended.parquet").touch()
+    assert "the file exists" in ended(1, "mend", tmp_path / "bad.rejects.jsonl").stderr
