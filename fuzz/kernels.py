@@ -72,8 +72,7 @@ def made(kernel: Any, runs: list[Run], empty_is_null: bool) -> list[Any]:
     dictionary = kernel.Dictionary()
     codes = dictionary.encode(runs, empty_is_null)
     found += (codes, kernel.validity_of(codes), dictionary.strings(), len(dictionary), dictionary.size)
-    offsets, data = dictionary.take()
-    return [*found, offsets, bytes(data), dictionary.encode(runs[::-1], empty_is_null)]
+    return [*found, dictionary.encode(runs[::-1], empty_is_null), dictionary.strings()]
 
 
 def values_of(kernel: Any, data: bytes, dialect: int) -> list[Any]:

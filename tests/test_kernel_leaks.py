@@ -97,7 +97,6 @@ def calls(kernel: Any) -> Iterator[tuple[str, Callable[[], object]]]:
         yield f"{name}: a short table", partial(make, [run(1), run(1, b"")], True)
     yield "dictionary", lambda: encoded(kernel, [run(4), run(7), run(-1)])
     yield "dictionary: a bad run", lambda: encoded(kernel, [run(4), run(9)])
-    yield "dictionary: taken with something", lambda: kernel.Dictionary().take(1)
     offsets = bytes(4) + (1).to_bytes(4, sys.byteorder) * 2
     yield "dictionary: strings", lambda: kernel.Dictionary().encode_strings(2, b"\1", offsets, b"x")
     yield "dictionary: strings that do not fit", lambda: kernel.Dictionary().encode_strings(2, None, offsets, None)
@@ -165,7 +164,7 @@ def encoded(kernel: Any, runs: list[Any]) -> object:
     dictionary = kernel.Dictionary()
     codes: list[object] = [dictionary.encode(runs, True), dictionary.encode(runs, False), dictionary.strings()]
     for _ in range(2):
-        codes += (dictionary.take(), dictionary.size, dictionary.strings(), dictionary.encode(runs, True))
+        codes += (dictionary.size, dictionary.strings(), dictionary.encode(runs, True))
     return codes
 
 

@@ -351,7 +351,7 @@ def test_no_payload_columns() -> None:
 
 def test_other_libraries_take_them() -> None:
     with trackparse.open_log(LOG, columns=["status"], payload_columns=SAMPLE) as log:
-        found = duckdb.execute("SELECT count(DISTINCT alert), max(badge) FROM log").fetchone()
+        [found] = duckdb.execute("SELECT count(DISTINCT alert), max(badge) FROM log").fetchall()
     alerts = {payload["aps"]["alert"] for payload in PAYLOADS if payload}
     assert found == (len(alerts), max(payload.get("aps", {}).get("badge", 0) for payload in PAYLOADS))
     with trackparse.open_log(LOG, columns=["status"], payload_columns=SAMPLE) as log:
@@ -372,8 +372,8 @@ def test_parquet_has_them(size: int, tmp_path: Path) -> None:
 
 
 def test_their_text_ends_a_row_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(row_groups, "_STEP", 10_000)
-    monkeypatch.setattr(row_groups, "TEXT_BYTES", 1 << 20)
+    monkeypatch.setattr(row_groups, "_BATCH_BYTES", 10_000)
+    monkeypatch.setattr(row_groups, "GROUP_BYTES", 1 << 20)
     log = log_of([json.dumps({"a": f"{number:0900}"}) for number in range(2000)])
     options: Any = {"columns": ["status"], "payload_columns": {"all": "", "a": "/a"}}
     trackparse.convert_log(log, tmp_path / "log.parquet", **options)

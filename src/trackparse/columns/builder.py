@@ -61,6 +61,11 @@ class ColumnBuilder:
         self.payload = payload
         self.schema = pa.schema([*((name, self._type(name)) for name in names), *payload.fields])
 
+    @property
+    def dictionary_bytes(self) -> int:
+        """What the dictionaries of all columns hold."""
+        return sum(map(_cost, self._dictionaries.values()))
+
     def _type(self, name: str) -> pa.DataType:
         if name == "timestamp":
             return pa.timestamp("us")
@@ -135,7 +140,7 @@ class ColumnBuilder:
                 f"{member}: column {name!r}: {fault}", advice="leave it out of dictionary=", option="dictionary"
             ) from None
         most = self._limits.max_dictionary_bytes
-        if most is not None and len(dictionary) > before and sum(map(_cost, self._dictionaries.values())) > most:
+        if most is not None and len(dictionary) > before and self.dictionary_bytes > most:
             raise LimitError(
                 f"{member}: column {name!r} has too many distinct values: all dictionaries together fill more than "
                 f"{most} bytes",

@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 from trackparse.atomic import name_errors_after
 from trackparse.columns.builder import ColumnBuilder
 from trackparse.convert.places import Place
-from trackparse.convert.row_groups import CODES, RowGroups
+from trackparse.convert.row_groups import RowGroups
 from trackparse.errors import OptionError, suggestion
 from trackparse.options import ConvertOptions
+from trackparse.records.kernel.chooser import kernel
 from trackparse.records.segments import Segment
 
 # What readers filter by. The bounds of random device names, or of JSON, exclude nothing.
@@ -27,6 +28,9 @@ STATISTICS_COLUMNS: Final = ("timestamp", "tracking_code", "status", "appCode")
 # Of a hundred row groups that lack a value, so many are read for nothing. A filter takes about ten bits a value then.
 _FALSE_HITS: Final = 0.01
 _ROWS_A_VALUE: Final = 32
+# A column of a row group with more text in its distinct values is written plain from there on: look-ups of values that
+# hardly repeat cost more than they save. The devices of a row group of an ordinary log have 3 MiB.
+_DICTIONARY_BYTES: Final = 4 << 20
 _BLOOM_FILTERS: Final = "bloom_filter_options"  # of pyarrow's writer, in newer versions only
 
 
@@ -44,13 +48,23 @@ def check_bloom_filters(names: Iterable[str], schema: pa.Schema) -> None:
             )
 
 
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_dictionary(kind))
+
+
 def _values_of(column: pa.ChunkedArray) -> int:
     """For how many different values a row group's filter is made: those of this one, the first, or a few more.
 
     A day may begin with few messages: the other row groups have the same number, whatever they hold.
     """
-    rows = max(1, len(column))
-    values = rows if column.type != CODES else sum(len(chunk.dictionary) for chunk in column.chunks)
+    values = rows = max(1, len(column))
+    if pa.types.is_dictionary(column.type):
+        values = len(column.chunk(0).dictionary)
+    elif column.type == pa.string():
+        distinct = kernel.Dictionary()
+        for chunk in column.chunks:
+            distinct.encode_strings(len(chunk), *chunk.buffers())
+        values = len(distinct)
     return min(rows, max(values, rows // _ROWS_A_VALUE, 1))
 
 
@@ -177,7 +191,8 @@ class _NewFile:
                 schema,
                 compression=self._options["compression"],
                 # Timestamps come in order: their differences take two or three bits, and no look-up.
-                use_dictionary=[field.name for field in schema if field.type == CODES] or False,
+                use_dictionary=[field.name for field in schema if _is_text(field.type)] or False,
+                dictionary_pagesize_limit=_DICTIONARY_BYTES,
                 column_encoding=deltas or None,
                 write_statistics=[name for name in schema.names if name in STATISTICS_COLUMNS] or False,
                 # Both together cost less than can be measured. A checksum tells of a damaged page; by the bounds in the

@@ -14,9 +14,8 @@
 #include "values.h"
 
 #define CACHED_VALUES 1024 /* the table of fewer values stays in the cache */
-/* Above LARGE_BYTES, memory for values is taken RESERVED_BYTES at once. That is the text of a row group, and too much
- * for malloc to keep when it is freed; what is not touched costs nothing, and growing in steps would leave holes
- * behind. */
+/* Above LARGE_BYTES, memory for values is taken RESERVED_BYTES at once. That is too much for malloc to keep when it is
+ * freed; what is not touched costs nothing, and growing in steps would leave holes behind. */
 #define LARGE_BYTES ((size_t)2 << 20)
 #define RESERVED_BYTES ((size_t)40 << 20)
 
@@ -31,7 +30,6 @@ typedef struct {
     pile_t bytes;   /* the values, end to end */
     pile_t offsets; /* int32: value i stands between offsets i and i + 1 */
     size_t size, count;
-    uint64_t total;    /* bytes of all values, each counted as often as it was encoded */
     uint64_t *slots;   /* a value's tag above its code + 1; open addressing */
     size_t slot_count; /* a power of two */
     uint64_t seed;     /* of the hash, so that nobody can write a log whose values all collide */
@@ -217,7 +215,6 @@ static int fill_group(values_t *d, const uint8_t *const *at, const size_t *sizes
         int64_t code = at[i] ? code_of_tag(d, tags[i], at[i], sizes[i]) : NULL_CODE;
         if (code < 0 && at[i])
             return (int)code;
-        d->total += at[i] ? sizes[i] : 0;
         codes[i] = (int32_t)code;
     }
     return 0;

@@ -18,7 +18,6 @@ class Dictionary:
     def __init__(self) -> None:
         self._codes: dict[bytes, int] = {}
         self.size = 0  # bytes of all values
-        self.total = 0  # the same, with each value counted as often as it was encoded
 
     def __len__(self) -> int:
         return len(self._codes)
@@ -49,7 +48,6 @@ class Dictionary:
                     raise OverflowError("Dictionary: more than 2 GiB of distinct values")
                 self._codes[value] = len(self._codes)
                 self.size += len(value)
-            self.total += len(value)
             codes.append(self._codes[value])
         return codes.tobytes()
 
@@ -59,9 +57,3 @@ class Dictionary:
         In C these are views, not copies, and stay as they are when the dictionary grows.
         """
         return array("i", accumulate(map(len, self._codes), initial=0)).tobytes(), b"".join(self._codes)
-
-    def take(self) -> tuple[Buffer, Buffer]:
-        """The same, and the dictionary is empty afterwards."""
-        taken = self.strings()
-        self._codes, self.size, self.total = {}, 0, 0
-        return taken

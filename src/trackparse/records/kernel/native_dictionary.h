@@ -223,38 +223,10 @@ static PyObject *dictionary_strings(PyObject *self, PyObject *unused)
     return Py_BuildValue("NN", offsets, bytes);
 }
 
-static PyObject *dictionary_take(PyObject *self, PyObject *unused)
-{
-    dictionary_t *dictionary = (dictionary_t *)self;
-    PyObject *taken = dictionary_strings(self, unused);
-    if (!taken)
-        return NULL;
-    values_t *d = &dictionary->values;
-    d->total = 0;
-    if (d->count) {
-        /* The memory belongs to the views now. */
-        Py_CLEAR(dictionary->bytes);
-        Py_CLEAR(dictionary->offsets);
-        d->bytes = d->offsets = (pile_t){0};
-        d->size = d->count = 0;
-        /* Of a thousand columns each may have many values once: none of them keeps its table. */
-        free(d->slots);
-        d->slots = NULL;
-        d->slot_count = 0;
-    }
-    return taken;
-}
-
 static PyObject *dictionary_size(PyObject *self, void *unused)
 {
     (void)unused;
     return PyLong_FromSize_t(((dictionary_t *)self)->values.size);
-}
-
-static PyObject *dictionary_total(PyObject *self, void *unused)
-{
-    (void)unused;
-    return PyLong_FromUnsignedLongLong(((dictionary_t *)self)->values.total);
 }
 
 static void dictionary_dealloc(PyObject *self)
@@ -275,13 +247,11 @@ static PyMethodDef dictionary_methods[] = {
     {"encode", dictionary_encode, METH_VARARGS, NULL},
     {"encode_strings", dictionary_encode_strings, METH_VARARGS, NULL},
     {"strings", dictionary_strings, METH_NOARGS, NULL},
-    {"take", dictionary_take, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef dictionary_properties[] = {
     {"size", dictionary_size, NULL, NULL, NULL},
-    {"total", dictionary_total, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
