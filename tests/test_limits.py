@@ -135,7 +135,7 @@ def test_a_bomb_of_one_field_stops_behind_the_good_rows_in_little_memory(kind: s
 
 
 class Work:
-    """How many bytes were looked at. Kept in an object: whenever an attribute of a class changes, its methods get slow."""
+    """How many bytes were looked at. An object: whenever an attribute of a class changes, its methods get slow."""
 
     def __init__(self) -> None:
         self.bytes = 0
