@@ -6,7 +6,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -35,6 +35,16 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # The same for Ctrl-C in the background of a shell.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> Generator[None, int, int]:
+    """One more than cores for the whole suite: now and then a worker waits, for a process, a deadline or a disk.
+
+    With a worker for each of two cores these were idle for a sixth of the time. The quick tests hardly wait.
+    """
+    cores = yield
+    return cores if config.option.markexpr == "quick" else cores + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -71,17 +81,14 @@ def _a_collection_looks_at_this_file_only() -> None:
     gc.freeze()
 
 
-@pytest.fixture(autouse=True)
-def _a_process_for_small_logs_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Logs of tests are small: without this nothing that tests do with ``jobs=2`` would start a process."""
-    monkeypatch.setattr(cores, "WORTH_A_PROCESS", 1)
-    monkeypatch.setattr(cores, "_cores", lambda: 4)
-
-
-@pytest.fixture(autouse=True)
-def _a_thread_for_small_logs_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without this no thread would inflate in tests of ``convert_log``."""
-    monkeypatch.setattr(conversion, "SMALL_LOG", 0)
+@pytest.fixture(autouse=True, scope="session")
+def _small_logs_are_worth_what_large_ones_are() -> Iterator[None]:
+    """Logs of tests are small: without this ``jobs=2`` would start no process, and no thread would inflate."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cores, "WORTH_A_PROCESS", 1)
+        patch.setattr(cores, "_cores", lambda: 4)
+        patch.setattr(conversion, "SMALL_LOG", 0)
+        yield
 
 
 @pytest.fixture(params=KERNELS)

@@ -12,15 +12,16 @@ import pytest
 from support.archives import python_zip
 from support.cli import BAD, HEADER, ROW, csv_of, ended, good, run, with_bad, with_text
 from support.kernels import SLOW
+from support.service import sample
 from trackparse import Position
 from trackparse.cli import findings
-from trackparse.testing.sample import encode_row, write_sample
+from trackparse.testing.sample import encode_row
 
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
     path = tmp_path / "log.zip"
-    write_sample(path, rows=3_000)
+    path.write_bytes(sample(3_000))
     return path
 
 

@@ -18,13 +18,14 @@ import pytest
 
 import trackparse
 from support.cli import BAD, HEADER, PLAIN, PROGRAM, ROW, csv_of, ended, failed, good, with_bad, with_text
+from support.service import sample
 from trackparse.testing.sample import COLUMNS, encode_row, sample_rows, write_sample
 
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
     path = tmp_path / "log.zip"
-    write_sample(path, rows=3_000)
+    path.write_bytes(sample(3_000))
     return path
 
 

@@ -13,6 +13,7 @@ import pytest
 
 import trackparse
 from support.cli import ROW, csv_of, ended, good, with_bad, with_text
+from support.service import sample
 from trackparse import Event
 from trackparse.cli.head import _lines
 from trackparse.testing.sample import COLUMNS, sample_rows, write_sample
@@ -21,7 +22,7 @@ from trackparse.testing.sample import COLUMNS, sample_rows, write_sample
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
     path = tmp_path / "log.zip"
-    write_sample(path, rows=3_000)
+    path.write_bytes(sample(3_000))
     return path
 
 

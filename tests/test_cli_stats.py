@@ -14,10 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from support.cli import HEADER, ROW, csv_of, ended, good, with_bad, with_text
+from support.service import sample
 from trackparse.cli.devices import Devices
 from trackparse.cli.groups import Groups
 from trackparse.cli.tally import Tally, Totals
-from trackparse.testing.sample import encode_row, sample_rows, write_sample
+from trackparse.testing.sample import encode_row, sample_rows
 
 TRUTH = list(sample_rows(3_000))
 
@@ -25,7 +26,7 @@ TRUTH = list(sample_rows(3_000))
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
     path = tmp_path / "log.zip"
-    write_sample(path, rows=3_000)
+    path.write_bytes(sample(3_000))
     return path
 
 

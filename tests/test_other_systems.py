@@ -12,7 +12,7 @@ from trackparse.testing.sample import write_sample
 
 # Other packages first: on Windows they are others. Then everything of ours, and a command that would have two workers.
 _WITHOUT_POSIX = """
-import os, pkgutil, signal, sys
+import builtins, os, pkgutil, signal, sys
 from importlib import import_module
 for name in ("asyncio", "http.server", "multiprocessing.connection", "multiprocessing.popen_spawn_posix", "tempfile",
              "click", "isal.igzip_lib", "orjson", "polars", "pyarrow.dataset", "pyarrow.fs", "pyarrow.parquet",
@@ -24,6 +24,11 @@ def flush(descriptor, flags=fcntl.fcntl, get=fcntl.F_GETFL, flush=os.fsync):
         raise OSError(9, "Windows brings only files that are open for writing to the disk")
     flush(descriptor)
 os.fsync = flush
+def opened(path, *more, open=open, **named):
+    if str(path).startswith("/proc/"):
+        raise FileNotFoundError(2, "Windows has no /proc", path)
+    return open(path, *more, **named)
+builtins.open = opened
 for name in ("fcntl", "grp", "pwd", "resource", "termios"):
     sys.modules[name] = None
 for module, names in (
@@ -43,6 +48,8 @@ for module in pkgutil.walk_packages(trackparse.__path__, "trackparse."):
 from trackparse.cli import main
 from trackparse.convert import running
 running._HAS_WORKERS = False
+from trackparse import atomic
+atomic._SEARCH_INTERVAL = 0  # of what killed processes left: before each file, not only on a slow machine
 main()
 """
 

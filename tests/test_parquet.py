@@ -28,8 +28,9 @@ import trackparse
 from support.archives import Unseekable, python_zip
 from support.kernels import SLOW
 from support.logs import H6, H8, NAMES, Row, line, line6
+from support.service import sample
 from trackparse.convert import conversion, parquet, row_groups
-from trackparse.testing.sample import sample_rows, write_sample
+from trackparse.testing.sample import sample_rows
 
 ROWS = 5000 // SLOW
 TRUTH: list[Row] = [
@@ -42,7 +43,7 @@ def log(tmp_path: Path) -> Path:
     """A sample, alone in a folder."""
     folder = tmp_path / "in"
     folder.mkdir()
-    write_sample(folder / "log.zip", rows=ROWS)
+    (folder / "log.zip").write_bytes(sample(ROWS))
     return folder / "log.zip"
 
 

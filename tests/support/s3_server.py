@@ -30,7 +30,7 @@ def recorded(app: Callable[..., Iterable[bytes]], requests: Path) -> Callable[..
 
 
 def main() -> None:
-    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+    from moto.moto_server.werkzeug_app import create_backend_app
     from werkzeug.serving import WSGIRequestHandler, make_server
 
     class Handler(WSGIRequestHandler):
@@ -39,7 +39,7 @@ def main() -> None:
         def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002
             """Nothing."""
 
-    app = recorded(DomainDispatcherApplication(create_backend_app), Path(sys.argv[1]))
+    app = recorded(create_backend_app("s3"), Path(sys.argv[1]))
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(f"127.0.0.1:{server.server_port}", flush=True)
