@@ -12,6 +12,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 import trackparse
@@ -141,6 +142,21 @@ def peak_of(*command: object) -> int:
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parent), "PYTHONDEVMODE": ""},
     )
     return int(run.stderr.strip().splitlines()[-1])
+
+
+@pytest.mark.parametrize("between", ["left out", "bad", "blank"])
+@pytest.mark.parametrize("to", [["-o", "day.parquet"], ["--to", "lake", "--partition-by", "date"]], ids=" ".join)
+def test_a_few_records_do_not_keep_their_blocks(between: str, to: list[str], tmp_path: Path) -> None:
+    others = {"left out": line6(b"x" * 1000) * 1000, "bad": b"x" * (1 << 20) + b"\n", "blank": b"\n" * (1 << 20)}
+    with gzip.open(tmp_path / "log.csv.gz", "wb", 1) as log:
+        log.write(H6)
+        for number in range(250):
+            log.write(line6(b"%d" % number).replace(b"created", b"opened") + others[between])
+    option, name, *more = to
+    command = ["convert", tmp_path / "log.csv.gz", option, tmp_path / name, *more, "--status", "opened"]
+    assert peak_of(*command) <= 120
+    [path] = tmp_path.rglob("*.parquet")
+    assert pq.ParquetFile(path).read()["description"].to_pylist() == [str(number) for number in range(250)]
 
 
 @pytest.mark.parametrize(("value_bytes", "rows"), [(5_000_000, 40), (50_000, 4_000)])

@@ -29,7 +29,7 @@ from support.archives import Unseekable, python_zip
 from support.kernels import SLOW
 from support.logs import H6, H8, NAMES, Row, line, line6
 from support.service import sample
-from trackparse.convert import conversion, parquet, row_groups
+from trackparse.convert import conversion, parquet, partitioner, row_groups
 from trackparse.testing.sample import sample_rows
 
 ROWS = 5000 // SLOW
@@ -220,6 +220,24 @@ def test_where_a_row_group_ends_depends_on_the_log_alone(
         found.append(rows_of_groups(dest))
     assert len(found[0]) >= 3
     assert found == [found[0]] * 5
+
+
+@pytest.mark.parametrize("block_bytes", [0, 3_000])
+def test_records_that_were_copied_out_of_their_blocks_give_the_same_file(
+    log: Path, dest: Path, block_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_groups, "GROUP_BYTES", 100_000)
+    monkeypatch.setattr(row_groups, "_BATCH_BYTES", 5_000)
+    with zipfile.ZipFile(log) as archive:
+        text = archive.read(archive.namelist()[0])
+    text += H6 + line6() * 50 + b"bad\n" + H8 + line(b'{""a"":1}') * 50 + b"bad\n" + H6 + line6() * 3
+    files = []
+    for most in (partitioner.BLOCK_BYTES, block_bytes):
+        monkeypatch.setattr(row_groups, "BLOCK_BYTES", most)
+        trackparse.convert_log(text, dest, block_size=777, on_error="skip")
+        files.append(dest.read_bytes())
+    assert rows_of(dest)[:ROWS] == TRUTH
+    assert files[0] == files[1]
 
 
 def test_too_many_row_groups_of_very_many_columns_are_a_limit(dest: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,9 +6,9 @@ import os
 import tempfile
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from itertools import accumulate
+from itertools import accumulate, groupby
 from typing import IO, Any, Final
 
 from trackparse.columns.builder import runs_of
@@ -18,6 +18,9 @@ from trackparse.records.kernel.codes import Buffer, Run
 from trackparse.records.segments import Rejects, Segment
 from trackparse.schema import EPOCH
 
+# Of blocks that stay in memory for records that wait. Where most of a log is left out, or bad, each has few of these:
+# then the records are copied out of them.
+BLOCK_BYTES: Final = 8 << 20
 _CHUNK_BYTES: Final = 1 << 10  # the objects of a chunk
 
 
@@ -63,6 +66,17 @@ def sorted_by(segments: Sequence[Segment], codes: Buffer, parts: int) -> Chunk:
     times = b"".join(memoryview(one.timestamps)[: one.records * 8] for one in segments)
     data, fields, timestamps, counts = kernel.parted(runs, times, codes, parts)
     return Chunk(columns, data, fields, timestamps, array("I", accumulate(array("I", counts), initial=0)))
+
+
+def copied(segments: Sequence[Segment]) -> list[Segment]:
+    """The records of the segments without the blocks that they stand in; neighbours that are alike become one."""
+    found = []
+    for (_, log), group in groupby(segments, lambda one: (one.columns, one.log)):
+        alike = [*group]
+        records = sum(one.records for one in alike)
+        chunk = sorted_by(alike, bytes(4 * records), 1)
+        found.append(replace(chunk.segment(0), member=alike[0].member, log=log))
+    return found
 
 
 class Partitioner:

@@ -21,7 +21,7 @@ from trackparse.convert.conversion import PARTIAL
 from trackparse.convert.lake import FileList, Lake
 from trackparse.convert.outputs import DATE
 from trackparse.convert.parquet import ParquetSink
-from trackparse.convert.partitioner import Chunk, Partitioner, Spilled, sorted_by
+from trackparse.convert.partitioner import BLOCK_BYTES, Chunk, Partitioner, Spilled, copied, sorted_by
 from trackparse.convert.places import Place
 from trackparse.errors import LimitError, OptionError, TrackparseError
 from trackparse.limits import Limits
@@ -91,7 +91,7 @@ class PartitionSink:
         self._replace = replace
         self._partitioner = Partitioner(lake.by)
         self._waiting: list[Segment] = []  # for a chunk, with the same columns
-        self._waiting_bytes = 0
+        self._waiting_bytes = self._block_bytes = 0
         self._held: list[Chunk] = []
         self._held_bytes = 0
         self._opened = ExitStack()
@@ -108,10 +108,16 @@ class PartitionSink:
             alike = [*group]
             if self._waiting and self._waiting[0].columns != alike[0].columns:
                 self._make_chunk()
-            self._waiting += alike
+            for one in alike:
+                if not self._waiting or self._waiting[-1].data is not one.data:
+                    self._block_bytes += len(one.data)
+                self._waiting.append(one)
             self._waiting_bytes += sum(one.record_bytes for one in alike)
             if self._waiting_bytes * _CHUNKS > HELD_BYTES:
                 self._make_chunk()
+            elif self._block_bytes > BLOCK_BYTES:
+                self._waiting = copied(self._waiting)
+                self._block_bytes = sum(len(one.data) for one in self._waiting)
         if self._held_bytes > HELD_BYTES:
             self._relieve()
 
@@ -174,7 +180,8 @@ class PartitionSink:
                 option="partition_by",
             )
         chunk = sorted_by(self._waiting, codes, parts)
-        self._waiting, self._waiting_bytes = [], 0
+        self._waiting = []
+        self._waiting_bytes = self._block_bytes = 0
         self._hold(chunk)
 
     def _hold(self, chunk: Chunk) -> None:

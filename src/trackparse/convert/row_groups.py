@@ -18,6 +18,7 @@ from typing import Final
 import pyarrow as pa
 
 from trackparse.columns.builder import ColumnBuilder, encoded, with_last_dictionaries
+from trackparse.convert.partitioner import BLOCK_BYTES, copied
 from trackparse.errors import LimitError
 from trackparse.limits import Limits
 from trackparse.records.kernel.chooser import kernel
@@ -60,6 +61,7 @@ class RowGroups:
         self._batch_rows = max(1, _CELL_BYTES // max(1, row))
         self._waiting: list[Segment] = []  # for a batch
         self._waiting_rows = self._waiting_bytes = 0
+        self._block_bytes = 0  # of their blocks
         self._batches: list[pa.RecordBatch] = []
         self._held = 0  # rows of these
         self._plain_bytes = 0  # of these, dictionaries apart
@@ -102,10 +104,17 @@ class RowGroups:
         self._wait_for_batch(taken, size)
         if self._waiting_bytes >= _BATCH_BYTES or self._waiting_rows == self._batch_rows or len(self) == self._rows:
             self._make_batch()
+        elif self._block_bytes > BLOCK_BYTES:
+            self._waiting = copied(self._waiting)
+            self._block_bytes = self._waiting_bytes
         return rest
 
     def _wait_for_batch(self, segments: Sequence[Segment], size: int) -> None:
-        self._waiting += (segment for segment in segments if segment.records)
+        for segment in segments:
+            if segment.records:
+                if not self._waiting or self._waiting[-1].data is not segment.data:
+                    self._block_bytes += len(segment.data)
+                self._waiting.append(segment)
         self._waiting_rows += sum(segment.records for segment in segments)
         self._waiting_bytes += size
 
@@ -117,7 +126,8 @@ class RowGroups:
             self._batches.append(batch)
             self._plain_bytes += sum(map(_bytes_of, batch.columns))
         self._held += self._waiting_rows
-        self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
+        self._waiting = []
+        self._waiting_rows = self._waiting_bytes = self._block_bytes = 0
         if self._held == self._rows or self._bytes >= GROUP_BYTES:
             self._end()
 
