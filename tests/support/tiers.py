@@ -148,6 +148,8 @@ _ALSO_QUICK = {
     "installing": {"the_other_package_of_this_name_beside_it_is_told_on_import"},
     "kernels": {
         "arguments_that_do_not_fit_parts_are_refused_by_the_reference_too",
+        "columns_that_do_not_fit_are_not_made_lines_of_json",
+        "lines_of_json_are_those_of_others",
         "payload_columns_of_texts_that_are_no_json_at_all",
         "records_in_the_order_of_their_parts",
         "runs_of_several_blocks",

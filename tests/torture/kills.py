@@ -34,8 +34,11 @@ from trackparse.options import convert_options
 from trackparse.testing import TOKEN, FakeService
 from trackparse.testing.sample import COLUMNS, encode_row, sample_rows, write_sample
 
-# With a process for each log, however small it is.
-CODE = "from trackparse.convert import cores; cores.WORTH_A_PROCESS = 1; from trackparse.cli import main; main()"
+# With a process for each log, however small it is. It fails where the number has moved.
+CODE = (
+    "from trackparse.convert import cores; assert cores.WORTH_A_PROCESS; cores.WORTH_A_PROCESS = 1; "
+    "from trackparse.cli import main; main()"
+)
 PROGRAM = [sys.executable, "-c", CODE]
 SIGNALS = [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 CODES = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGHUP: 143}
