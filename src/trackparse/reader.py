@@ -347,7 +347,12 @@ class LogReader:
         self._logs.close(0)
 
     def _next_batch(self) -> pa.RecordBatch:
-        return self.builder.build(self._next_segments())
+        try:
+            segments = self._next_segments()
+        except StopIteration:
+            tell_of_empty_columns(self.name, self.builder.payload)
+            raise
+        return self.builder.build(segments)
 
     def _next_segments(self) -> list[Segment]:
         if not self._parts:
@@ -374,18 +379,19 @@ class LogReader:
         self._quarantine.check()
         try:
             return next(self._groups)
-        except StopIteration:
-            self._quarantine.flush()
-            for name, pointer in self.builder.payload.empty_columns.items():
-                key, _, kind = pointer.rpartition(":")
-                factory = {"bool": "bool_"}.get(kind, kind)
-                hint = f"; with a type it is ({key!r}, pyarrow.{factory}())" if kind in PAYLOAD_TYPES else ""
-                said = "%s: the payload column %r is null in all records: none has a value at %r%s"
-                logger.warning(said, self.name, name, pointer, hint)
-            raise
-        except Exception:
+        except Exception:  # also the end
             self._quarantine.flush()
             raise
+
+
+def tell_of_empty_columns(log: str, payload: PayloadBuilder) -> None:
+    """Warn of payload columns without any value, when all of them are built; ``log`` is the name of the log."""
+    for name, pointer in payload.empty_columns.items():
+        key, _, kind = pointer.rpartition(":")
+        factory = {"bool": "bool_"}.get(kind, kind)
+        hint = f"; with a type it is ({key!r}, pyarrow.{factory}())" if kind in PAYLOAD_TYPES else ""
+        said = "%s: the payload column %r is null in all records: none has a value at %r%s"
+        logger.warning(said, log, name, pointer, hint)
 
 
 def _records_of(segments: Iterable[Segment]) -> int:

@@ -34,7 +34,7 @@ from trackparse.options import (
     read_options,
     read_part,
 )
-from trackparse.reader import LogReader
+from trackparse.reader import LogReader, tell_of_empty_columns
 from trackparse.records.segments import Segment
 from trackparse.records.stream import Stats
 from trackparse.rejects.files import check_old_rejects, check_rejects_name, rejects_writer
@@ -318,6 +318,7 @@ def convert(
 
             new_sink = new_sink or _SINKS.get(PurePath(output.name).suffix.lower(), ParquetSink)
             _write(segments, new_sink(log.builder, output, asked, metadata), output, known_at_the_end)
+            tell_of_empty_columns(name, log.builder.payload)
         if rejects:
             # Once more: reading takes long.
             check_old_rejects(rejects.name, rejects.open_old())
