@@ -294,8 +294,8 @@ def test_long_text_ends_a_row_group_before_its_rows_are_full(dest: Path) -> None
     assert [row[7].encode() for row in rows_of(dest)] == text
     metadata = pq.ParquetFile(dest).metadata
     sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-    # The record that would make it more than 29 MiB is the next one's.
-    assert sizes == [7] * 7 + [1]
+    # The record that would make it more than 27 MiB is the next one's.
+    assert sizes == [6] * 8 + [2]
 
 
 def test_a_conversion_imports_no_module_that_takes_tens_of_megabytes(dest: Path) -> None:

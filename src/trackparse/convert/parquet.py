@@ -29,8 +29,8 @@ STATISTICS_COLUMNS: Final = ("timestamp", "tracking_code", "status", "appCode")
 _FALSE_HITS: Final = 0.01
 _ROWS_A_VALUE: Final = 32
 # A column of a row group with more text in its distinct values is written plain from there on: look-ups of values that
-# hardly repeat cost more than they save. The devices of a row group of an ordinary log have 3 MiB.
-_DICTIONARY_BYTES: Final = 4 << 20
+# hardly repeat cost more than they save. The devices of a row group of an ordinary log fit.
+_DICTIONARY_BYTES: Final = 3 << 20
 _BLOOM_FILTERS: Final = "bloom_filter_options"  # of pyarrow's writer, in newer versions only
 
 

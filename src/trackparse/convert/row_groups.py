@@ -24,9 +24,9 @@ from trackparse.limits import Limits
 from trackparse.records.kernel.chooser import kernel
 from trackparse.records.segments import Segment
 
-# Bytes of one row group; with longer values than usual it ends before its rows are full. Two are in memory: 29 MiB
+# Bytes of one row group; with longer values than usual it ends before its rows are full. Two are in memory: 27 MiB
 # keep an ordinary conversion below 200 MiB, pyarrow itself included.
-GROUP_BYTES: Final = 29 << 20
+GROUP_BYTES: Final = 27 << 20
 # With more distinct values, for each row, text is held as it is.
 _DISTINCT_SHARE: Final = 0.3
 # Bytes of records for one batch. A page of the writer holds at most a batch.
