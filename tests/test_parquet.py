@@ -203,7 +203,7 @@ def rows_of_groups(path: Path) -> list[int]:
 def test_where_a_row_group_ends_depends_on_the_log_alone(
     log: Path, dest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(row_groups, "GROUP_BYTES", 100_000)
+    monkeypatch.setattr(row_groups, "GROUP_BYTES", 40_000)
     monkeypatch.setattr(row_groups, "_BATCH_BYTES", 5_000)
     with zipfile.ZipFile(log) as archive:
         text = archive.read(archive.namelist()[0])
@@ -226,7 +226,7 @@ def test_where_a_row_group_ends_depends_on_the_log_alone(
 def test_records_that_were_copied_out_of_their_blocks_give_the_same_file(
     log: Path, dest: Path, block_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(row_groups, "GROUP_BYTES", 100_000)
+    monkeypatch.setattr(row_groups, "GROUP_BYTES", 40_000)
     monkeypatch.setattr(row_groups, "_BATCH_BYTES", 5_000)
     with zipfile.ZipFile(log) as archive:
         text = archive.read(archive.namelist()[0])
