@@ -185,6 +185,7 @@ class SegmentStream:
         inside = others = False
         refused: HeaderError | LimitError | None = None  # of this member, whose end says whether it is damaged
         no_log: HeaderError | None = None  # of the first member that is no log; raised behind the others
+        told = 0  # bytes
         while True:
             try:
                 item = next(self._ahead, None)
@@ -201,6 +202,9 @@ class SegmentStream:
                     finally:
                         # The error's traceback refers to this frame, which must not refer to the error.
                         no_log = None
+                # The thread that inflates counts what stands behind the last member, the directory say, later than it.
+                if self._progress is not None and told < self.stats.bytes_read:
+                    self._progress(self.stats)
                 return
             if isinstance(item, MemberStart):
                 inside, others, refused = True, item.others, None
@@ -244,7 +248,9 @@ class SegmentStream:
                 inside = False
             yield None
             if self._progress is not None:
-                self._progress(self.stats)
+                stats = self.stats
+                told = stats.bytes_read
+                self._progress(stats)
 
     def _abandon(self) -> Iterator[Segment]:
         """The segments of what is left of a damaged member.
