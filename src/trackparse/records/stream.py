@@ -185,7 +185,7 @@ class SegmentStream:
         inside = others = False
         refused: HeaderError | LimitError | None = None  # of this member, whose end says whether it is damaged
         no_log: HeaderError | None = None  # of the first member that is no log; raised behind the others
-        told = 0  # bytes
+        ended = False  # a member, of which nobody was told
         while True:
             try:
                 item = next(self._ahead, None)
@@ -195,6 +195,10 @@ class SegmentStream:
                 if inside and refused is None:
                     yield from self._abandon()
                 raise
+            if ended:
+                # Only now: the thread that inflates counts what stands behind the last member later than its end.
+                ended = False
+                self._tell()
             if item is None:
                 if no_log:
                     try:
@@ -202,9 +206,6 @@ class SegmentStream:
                     finally:
                         # The error's traceback refers to this frame, which must not refer to the error.
                         no_log = None
-                # The thread that inflates counts what stands behind the last member, the directory say, later than it.
-                if self._progress is not None and told < self.stats.bytes_read:
-                    self._progress(self.stats)
                 return
             if isinstance(item, MemberStart):
                 inside, others, refused = True, item.others, None
@@ -245,12 +246,14 @@ class SegmentStream:
                 else:
                     raise
             if isinstance(item, MemberEnd):
-                inside = False
+                inside, ended = False, True
             yield None
-            if self._progress is not None:
-                stats = self.stats
-                told = stats.bytes_read
-                self._progress(stats)
+            if not ended:
+                self._tell()
+
+    def _tell(self) -> None:
+        if self._progress is not None:
+            self._progress(self.stats)
 
     def _abandon(self) -> Iterator[Segment]:
         """The segments of what is left of a damaged member.
