@@ -193,17 +193,18 @@ static size_t header_within(const uint8_t *data, size_t start, size_t end)
 
 /* Whether a header stands behind other bytes of its line.
  * Logs look like that which were joined where the first had no line end. The last fields are names, two or more, and the
- * field before them ends with a name, or the first two of `names` are among them. A header that find_header finds is not
- * meant. In Python: the names. */
+ * field before them ends with a name, or the first two of `names` are among them. A line that begins with a name is a
+ * header itself, so there only those two show that another one follows. A header that find_header finds is not meant. In
+ * Python: the names. */
 static int names_behind(const uint8_t *data, size_t start, size_t end, const name_t *names, uint32_t name_count)
 {
     if (name_count <= 2 || find_header(data, start, end, NULL))
         return 0;
     uint64_t count = 0, found = 0;
-    int behind_name = 0, behind_other = 0;
+    int begins_with_name = 0, behind_name = 0, behind_other = 0;
     for (size_t at = start; at <= end; at++) {
         const uint8_t *delimiter = at < end ? memchr(data + at, ';', end - at) : NULL;
-        size_t first = at, last = at = delimiter ? (size_t)(delimiter - data) : end;
+        size_t field = at, first = at, last = at = delimiter ? (size_t)(delimiter - data) : end;
         strip_around(data, &first, &last);
         uint64_t same = 0;
         int ends_in_name = 0;
@@ -215,6 +216,8 @@ static int names_behind(const uint8_t *data, size_t start, size_t end, const nam
             if (last - first == size)
                 same |= (uint64_t)1 << i;
         }
+        if (field == start)
+            begins_with_name = same != 0;
         if (same) {
             count++;
             found |= same;
@@ -224,7 +227,8 @@ static int names_behind(const uint8_t *data, size_t start, size_t end, const nam
             behind_other = 1;
         }
     }
-    return behind_other && count >= 2 && (behind_name || (found & 3) == 3);
+    int whole = (found & 3) == 3;
+    return behind_other && count >= 2 && (whole || (behind_name && !begins_with_name));
 }
 
 /* Whether a line is a header, or was one before it was damaged.

@@ -92,8 +92,9 @@ def names_behind(line: bytes, names: list[bytes]) -> list[bytes]:
     """The names of a header that stands behind other bytes of its line; empty without one.
 
     Logs look like that which were joined where the first had no line end. The last fields are names, two or more, and
-    the field before them ends with a name, or the first two of ``names`` are among them. ``names`` are in small
-    letters. A header that ``find_header`` finds is not meant.
+    the field before them ends with a name, or the first two of ``names`` are among them. A line that begins with a name
+    is a header itself, so there only those two show that another one follows. ``names`` are in small letters. A header
+    that ``find_header`` finds is not meant.
     """
     if len(names) <= 2 or find_header(line, 0, len(line)) is not None:
         return []
@@ -103,10 +104,13 @@ def names_behind(line: bytes, names: list[bytes]) -> list[bytes]:
         found.insert(0, fields.pop())
     if len(found) < 2 or not fields:
         return []
+    whole = set(names[:2]).issubset(found)
+    if not whole and fields[0] and fields[0] in names:
+        return []
     first = max((name for name in names if fields[-1].endswith(name)), key=len, default=b"")
     if first:
         return [first, *found]
-    return found if set(names[:2]).issubset(found) else []
+    return found if whole else []
 
 
 def names_columns(line: bytes, names: list[bytes], width: int) -> bool:
