@@ -379,6 +379,15 @@ HEADERS = [
     _refused("a header in the middle without its timestamp", _NAMELESS),
     _refused("a header in the middle that is not UTF-8", _LATIN),
     Case(
+        "a header in the middle with a slash too many and two of its names in one",
+        H6 + b"///timestamp;tracking_code;target_id;hwidstatus;description;appCode\n" + line6(),
+        (),
+        (
+            bad("bad_header", H6, b"///timestamp;tracking_code;target_id;hwidstatus;description;appCode\n"),
+            bad("bad_header", H6 + b"///timestamp;tracking_code;target_id;hwidstatus;description;appCode\n", line6()),
+        ),
+    ),
+    Case(
         "a damaged header, run into its record",
         H6 + line6() + _DAMAGED[:-1] + line6() + H6 + line6(),
         (row6(), row6()),
@@ -1166,6 +1175,30 @@ READINGS = [
         ((*row(), "eu"), (*row(), None)),
         (bad("field_count", H8[:-1] + b";region\n" + line()[:-1] + b";eu\n", b"2021-04-20 13:01:01;T-1"),),
         extra=("region",),
+    ),
+    *(
+        Case(
+            f"a record inside an open quote, between {name} and a header run in behind the next quote",
+            H8 + line() + start + line6(b"ok", end=b";A-1;\n") + b'";' + H6 + line6(),
+            (row(), (*row6("ok")[:6], "A-1", None), row6()),
+            (
+                bad("field_count", H8 + line(), start),
+                bad("unclosed_quote", H8 + line() + start + line6(b"ok", end=b";A-1;\n"), b'";'),
+            ),
+        )
+        for name, start in (
+            ("a timestamp", b'2021-04-20 13:01:00;"\n'),
+            ("a date in another format", b'20.04.2021 13:01:00;"\n'),
+        )
+    ),
+    Case(
+        "a record that no dialect reads is a bad record of its own, if its timestamp is in its place",
+        b"//tracking_code;timestamp;status\n" + b"x\n" + b'"a\\"b\\""";2021-04-20 13:01:01;sent\n',
+        (),
+        (
+            ("field_count", 2, 33, b"x\n"),
+            ("unclosed_quote", 3, 35, b'"a\\"b\\""";2021-04-20 13:01:01;sent\n'),
+        ),
     ),
 ]
 CASES = [

@@ -185,7 +185,10 @@ class Reader:
         fit = []
         for names in GENERATIONS:
             header = Header(names)
-            reading, end = self.up_to_header(header, self.choose(header, self.data))
+            whole = self.choose(header, self.data)
+            if whole.fault and self.header_here(first=False)[0]:
+                continue  # A damaged header, and no record.
+            reading, end = self.up_to_header(header, whole)
             if has_end(reading):
                 fit.append((end, header))
         if fit:
@@ -231,7 +234,9 @@ class Reader:
 
     def names_behind(self, text: bytes) -> tuple[bytes, ...]:
         """The names that end a line of something else: one at the end of a field, and at least two fields behind it."""
-        if self.header.damaged or HEADER_INSIDE.search(text, 1):
+        if self.header.damaged or any(
+            begins_inside(text[: found.start()], found) for found in HEADER_INSIDE.finditer(text, 1)
+        ):
             return ()
         known = self.known()
         fields = [name.strip(AROUND_NAMES).lower() for name in text.split(b";")]
@@ -241,6 +246,8 @@ class Reader:
         first = max((name for name in known if fields and fields[-1].endswith(name)), key=len, default=None)
         if len(behind) < 2 or not (fields and (first or is_header(behind))):
             return ()
+        if fields[0] in known and not is_header(behind):
+            return ()  # The header begins with the line.
         return (known[first], *behind) if first else tuple(behind)
 
     def names_columns(self, text: bytes) -> bool:
@@ -286,7 +293,11 @@ class Reader:
         inside = self.header_inside(header, whole)
         if inside is not None:
             # The header ends the record, as the end of the member would.
-            return self.choose(header, self.data[:inside]), inside
+            shorter = self.choose(header, self.data[:inside])
+            if has_end(whole) and not has_end(shorter):
+                # Nobody knows where a record with too few fields ends: the next one may begin before the header.
+                return self.up_to_header(header, shorter)
+            return shorter, inside
         if whole.fault is None and not self.may_follow(header, self.data, whole.end):
             inside = self.header_behind(header, self.at)
             if inside is not None:
@@ -304,8 +315,7 @@ class Reader:
         while at < len(self.data):
             end = next_line(self.data, at)
             for found in HEADER_INSIDE.finditer(self.data, at + 1, end):
-                before = self.data[at : found.start()]
-                if found[0].startswith(BOM) or before.strip(AROUND_NAMES) or before.count(QUOTE) % 2:
+                if begins_inside(self.data[at : found.start()], found):
                     return found.start()
             at = end
             if at < len(self.data) and self.plausible(header, self.data, at):
@@ -593,6 +603,11 @@ def without_slashes(text: bytes) -> bytes:
     return text
 
 
+def begins_inside(before: bytes, found: re.Match[bytes]) -> bool:
+    """Whether a header that was found on a line does not begin with it."""
+    return found[0].startswith(BOM) or bool(before.strip(AROUND_NAMES)) or before.count(QUOTE) % 2 == 1
+
+
 def before_inside(text: bytes) -> bytes:
     """What of a line is before a header that begins inside it."""
     for found in HEADER_INSIDE.finditer(text, 1):
@@ -632,9 +647,29 @@ def timestamp_in(header: Header, data: bytes, at: int) -> bool:
 def ends_of(data: bytes, start: int) -> set[int]:
     """Where a field before the timestamp may end."""
     if data.startswith(QUOTE, start):
-        return {end for dialect in ("php", "rfc4180") for _, end, _ in quoted(data, start + 1, False, dialect)[0]}
+        return quoted_ends(data, start + 1)
     end = end_of_bare(data, start)
     return set() if QUOTE in data[start:end] else {end}
+
+
+def quoted_ends(data: bytes, start: int) -> set[int]:
+    """Where the field whose content starts here may close before a `;`, with each \\" in either dialect."""
+    ends: set[int] = set()
+    todo = {start}
+    while todo:
+        at = min(todo)
+        todo.remove(at)
+        quote = data.find(QUOTE, at)
+        if quote < 0:
+            continue
+        behind = quote + 1
+        if data[start:quote].endswith(BACKSLASH):
+            todo.add(behind)
+        if data.startswith(QUOTE, behind):
+            todo.add(behind + 1)
+        elif data.startswith(b";", behind):
+            ends.add(behind)
+    return ends
 
 
 def end_of_bare(data: bytes, start: int) -> int:

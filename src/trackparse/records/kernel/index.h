@@ -63,6 +63,8 @@ typedef struct {
 } indexer_t;
 
 static int index_one(indexer_t *x, size_t *position, size_t *scan_bytes, found_t *f);
+static int ends_itself(int reason);
+static int read_up_to(indexer_t *x, window_t *w, size_t at, size_t end, uint64_t *bytes_read);
 static long long index_plain(indexer_t *x, size_t position, size_t *scan_bytes, found_t *f);
 
 /* The credit that a log starts with; it never has more. */
@@ -275,23 +277,25 @@ static int index_one(indexer_t *x, size_t *position, size_t *scan_bytes, found_t
         }
         if (end_of_line >= 0 && names_columns(x->data, at, (size_t)end_of_line, w.names, w.name_count, w.width))
             return HEADER;
-        int ends_itself = weighed->reason == BAD_UTF8 || weighed->reason == BAD_TIMESTAMP;
-        long long end = ends_itself ? (long long)own_end(&w, at, weighed->reading) : resynchronise(&w, at);
-        if (end < 0)
-            return end == NEEDS_MORE ? MORE : LIMIT;
-        if ((size_t)end < w.end && x->data[end - 1] != '\n') {
-            /* A header follows without a line end before it. The record ends there, and may be good up to there. */
-            w.end = (size_t)end;
-            w.at_end = 0;
-            resolve(&w, at, x->automatic, x->dialect, x->credit, weighed, x->isa);
-            bytes_read += weighed->bytes_read;
-            if (weighed->reason == NO_MEMORY)
+        size_t end = weighed->reading->end;
+        /* Where a header follows without a line end before it, the record ends there, and may be good up to there. */
+        if (ends_itself(weighed->reason)) {
+            end = own_end(&w, at, weighed->reading);
+            if (end < weighed->reading->end && !read_up_to(x, &w, at, end, &bytes_read))
+                return NO_MEMORY;
+        }
+        if (weighed->reason && !ends_itself(weighed->reason)) {
+            long long next = resynchronise(&w, at);
+            if (next < 0)
+                return next == NEEDS_MORE ? MORE : LIMIT;
+            end = (size_t)next;
+            if (end < w.end && x->data[end - 1] != '\n' && !read_up_to(x, &w, at, end, &bytes_read))
                 return NO_MEMORY;
         }
         if (weighed->reason) {
-            if (!add_reject(x, at, (size_t)end, bytes_read, f))
+            if (!add_reject(x, at, end, bytes_read, f))
                 return NO_MEMORY;
-            *position = (size_t)end;
+            *position = end;
             *scan_bytes = LEAST_SCAN_BYTES;
             return DONE;
         }
@@ -306,11 +310,7 @@ static int index_one(indexer_t *x, size_t *position, size_t *scan_bytes, found_t
         bytes_read += past - at;
         if (past < w.end && x->data[past - 1] != '\n') {
             window_t shorter = w;
-            shorter.end = past;
-            shorter.at_end = 0;
-            resolve(&shorter, at, x->automatic, x->dialect, x->credit, weighed, x->isa);
-            bytes_read += weighed->bytes_read;
-            if (weighed->reason == NO_MEMORY)
+            if (!read_up_to(x, &shorter, at, past, &bytes_read))
                 return NO_MEMORY;
             if (!weighed->reason && weighed->misses < misses) {
                 w = shorter;
@@ -326,6 +326,22 @@ static int index_one(indexer_t *x, size_t *position, size_t *scan_bytes, found_t
     /* Records as long as this one are to fit into the next scan. */
     *scan_bytes = more_scan_bytes(*scan_bytes, 2 * (*position - at));
     return add_record(x, &w, at, bytes_read, f) ? DONE : NO_MEMORY;
+}
+
+/* Whether a record that is bad for this reason ends where its reading does. */
+static int ends_itself(int reason)
+{
+    return reason == BAD_UTF8 || reason == BAD_TIMESTAMP;
+}
+
+/* Read the record at `at` again, up to the header at `end`, which has no line end before it. 0 without memory. */
+static int read_up_to(indexer_t *x, window_t *w, size_t at, size_t end, uint64_t *bytes_read)
+{
+    w->end = end;
+    w->at_end = 0;
+    resolve(w, at, x->automatic, x->dialect, x->credit, &x->weighed, x->isa);
+    *bytes_read += x->weighed.bytes_read;
+    return x->weighed.reason != NO_MEMORY;
 }
 
 /* Copy the ends of one record's fields; its line end, or 0 if the record has more or fewer fields. */
