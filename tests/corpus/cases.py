@@ -268,6 +268,38 @@ HEADERS = [
         H6 + line6() + b"//timestamp;tracking_code" + BOM + b"2021-04-20 13:01:01;T-1\n",
         (row6(), (datetime(2021, 4, 20, 13, 1, 1), "T-1", None, None, None, None, None, None)),
     ),
+    *(
+        Case(
+            f"a header of two names between two records on one line, {name}",
+            H6 + line6() + line6(end=header) + b"2021-04-20 13:01:01;T-1\n",
+            (row6(), row6(), (datetime(2021, 4, 20, 13, 1, 1), "T-1", *[None] * 6)),
+        )
+        for name, header in (
+            ("bare", b"//timestamp;tracking_code"),
+            ("with blanks and a mark", b"//timestamp; tracking_code " + BOM),
+        )
+    ),
+    Case(
+        "a header of two quoted names between two records on one line",
+        H6 + line6(b'"ok"', end=b'"//timestamp";"tracking_code"') + b'"2021-04-20 13:01:01";T-1\n',
+        (row6("ok"), (datetime(2021, 4, 20, 13, 1, 1), "T-1", *[None] * 6)),
+    ),
+    Case(
+        "a header in the middle of 64 KiB, and more of its line",
+        H6 + line6() + H6[:-1] + b";" * (1 << 16) + b"\n" + H6 + line6(),
+        (row6(), row6()),
+        (
+            bad("bad_header", H6 + line6(), (H6[:-1] + b";" * (1 << 16))[: 1 << 16]),
+            ("field_count", 3, len(H6 + line6()) + (1 << 16), b";" * (len(H6) - 1) + b"\n"),
+        ),
+    ),
+    Case(
+        "a bad record below a header that adds a column",
+        H6 + line6() + b"\n" + H6[:-1] + b";region\n\nx\n" + line6(end=b";eu\n"),
+        (row6(),),
+        blank_lines=1,
+        error=HeaderError,
+    ),
     Case(
         "a header in the middle in capital letters is a header, and cannot be used",
         H6 + line6() + b"TIMESTAMP;Tracking_Code;hwid;Target_Id;status;description\n" + line6(),
@@ -1190,6 +1222,18 @@ READINGS = [
             ("a timestamp", b'2021-04-20 13:01:00;"\n'),
             ("a date in another format", b'20.04.2021 13:01:00;"\n'),
         )
+    ),
+    Case(
+        "a bad timestamp, a line of text and a good record, where another quote ends at a header run in",
+        b"//timestamp;tracking_code;target_id;hwid;a;b\n"
+        b'20.4;T;"\\";;;\ntext\n2021-04-20 13:01:01;T-1;u;h;A;B\n";;//timestamp;tracking_code\n',
+        ((MOMENT, "T-1", "u", "h", *[None] * 4, "A", "B"),),
+        (
+            ("bad_timestamp", 2, 45, b'20.4;T;"\\";;;\n'),
+            ("field_count", 3, 59, b"text\n"),
+            ("unclosed_quote", 5, 96, b'";;'),
+        ),
+        extra=("a", "b"),
     ),
     Case(
         "a record that no dialect reads is a bad record of its own, if its timestamp is in its place",

@@ -20,6 +20,7 @@ BOM = b"\xef\xbb\xbf"
 QUOTE, BACKSLASH = b'"', b"\\"
 MOST_READINGS = 64  # of a record; with more the page leaves open what becomes of it
 LONG_HEADER = 1024  # for rejects
+LONGEST_HEADER = 64 << 10  # one of as many bytes cannot be used
 START_OF_RECORD = 16 << 10  # where its timestamp is
 BLANK_LINES = 16 << 10  # bytes of them between a record and what follows it
 
@@ -34,9 +35,6 @@ HEADER_INSIDE = re.compile(
     rb'[ \t]*(?:(?://)?tracking_code|"(?://)?tracking_code")[ \t]*'
     rb'(?=[;\r\n]|\Z|(?:\xef\xbb\xbf)?"?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)',
     re.ASCII,
-)
-HEADER_AND_RECORD = re.compile(
-    rb'[^\n]//timestamp;tracking_code[ \t]*(?:\xef\xbb\xbf)?"?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d', re.ASCII
 )
 AROUND_NAMES = b' \t\r\v\f"/'
 SEP = (b"sep=;", b'"sep=;"')
@@ -130,11 +128,10 @@ class Reader:
         self.header = Header(NAMES)  # in force
         self.usable = self.header  # the last one that could be used
         self.told = ""  # the last long header that a reject has
+        self.blank_lines = 0  # above the header in force
         self.log = Log()
 
     def read(self) -> Log:
-        if HEADER_AND_RECORD.search(self.data):
-            self.log.used.add("header of two names with something run into it on either side")
         self.start()
         while not self.log.error and self.at < len(self.data):
             if not self.skip():
@@ -148,7 +145,6 @@ class Reader:
         elif line(self.data, self.at) == b"":
             self.log.blank_lines += 1
             self.at = next_line(self.data, self.at)
-            self.note_new_column()
         # Page silent: wherever a record may start, before a header or not, and in quotes, too.
         elif line(self.data, self.at) in SEP:
             self.at = next_line(self.data, self.at)
@@ -186,9 +182,9 @@ class Reader:
         for names in GENERATIONS:
             header = Header(names)
             whole = self.choose(header, self.data)
-            if whole.fault and self.header_here(first=False)[0]:
-                continue  # A damaged header, and no record.
             reading, end = self.up_to_header(header, whole)
+            if (whole.fault or reading.fault) and self.header_here(first=False)[0]:
+                continue  # A damaged header, and no record.
             if has_end(reading):
                 fit.append((end, header))
         if fit:
@@ -201,14 +197,13 @@ class Reader:
         """The header that starts here, if one does, and where it ends. One that cannot be used is damaged."""
         text = line(self.data, self.at)
         end = next_line(self.data, self.at)
+        if len(text) >= LONGEST_HEADER:
+            text = text[:LONGEST_HEADER]
+            end = self.at + len(text)
         behind = () if first else self.names_behind(text)
         end_of_line = end
-        if before_inside(text) != text:
-            text = before_inside(text)
-            end = self.at + len(text)
-        run_in = LOOKS_LIKE_TIMESTAMP.search(text)
-        if run_in:
-            text = text[: run_in.start()].removesuffix(BOM)
+        if before_others(text) != text:
+            text = before_others(text)
             end = self.at + len(text)
         names = names_of(text)
         if not self.names_columns(text) and not behind:
@@ -216,21 +211,17 @@ class Reader:
         whole = is_header(names)
         if first and not whole:
             return None, end
-        sound = (
-            whole and len(set(names)) == len(names) and is_utf8(text) and len(text) <= 1 << 16 and len(names) <= 1024
-        )
-        if behind and not sound:
+        usable = whole and len(set(names)) == len(names) and is_utf8(text) and len(names) <= 1024
+        usable = usable and len(text) < LONGEST_HEADER
+        if behind and not usable:
             return Header(behind, damaged=True), end_of_line
-        usable = len(set(names)) == len(names) and is_utf8(text) and len(text) <= 1 << 16 and len(names) <= 1024
-        if not first and usable and whole:
+        if not first and usable:
             # Page silent: names that the first header added are known.
             unknown = set(names) - set(self.added) - set(NAMES) - set(self.usable.names)
             theirs = [them for them in (self.usable.names, *GENERATIONS) if len(them) == len(names)]
             usable = not (unknown and any(set(them) - set(names) for them in theirs))
             usable &= unknown.isdisjoint(map(name, filter(is_odd_name, text.split(b";"))))
-        if not first and len(text) > 1 << 16:
-            self.log.used.add("header in the middle of more than 64 KiB")
-        return Header(names, damaged=not (usable and whole)), end
+        return Header(names, damaged=not usable), end
 
     def names_behind(self, text: bytes) -> tuple[bytes, ...]:
         """The names that end a line of something else: one at the end of a field, and at least two fields behind it."""
@@ -269,8 +260,10 @@ class Reader:
         """The record or the header that starts here."""
         start = self.at
         whole = self.choose(self.header, self.data)
-        header, header_end = self.header_here(first=False) if whole.fault else (None, start)
         reading, end = self.up_to_header(self.header, whole)
+        header, header_end = self.header_here(first=False) if whole.fault or reading.fault else (None, start)
+        if header and (header.damaged or header != self.header):
+            self.blank_lines = self.log.blank_lines
         if header is None and reading.fault is None:
             self.good(reading, end)
         elif header is None:
@@ -294,10 +287,12 @@ class Reader:
         if inside is not None:
             # The header ends the record, as the end of the member would.
             shorter = self.choose(header, self.data[:inside])
-            if has_end(whole) and not has_end(shorter):
-                # Nobody knows where a record with too few fields ends: the next one may begin before the header.
-                return self.up_to_header(header, shorter)
-            return shorter, inside
+            if not has_end(whole):
+                return shorter, inside
+            if shorter.fault is None:
+                return shorter, shorter.end
+            # It may end before the header, or have no end that is known.
+            return self.up_to_header(header, shorter)
         if whole.fault is None and not self.may_follow(header, self.data, whole.end):
             inside = self.header_behind(header, self.at)
             if inside is not None:
@@ -416,9 +411,7 @@ class Reader:
         if text.startswith((BOM, b"//", b'"//', *SEP)):
             return before_inside(text) != QUOTE
         return (
-            timestamp_in(header, data, at)
-            or self.names_columns(before_run_in(before_inside(text)))
-            or bool(self.names_behind(text))
+            timestamp_in(header, data, at) or self.names_columns(before_others(text)) or bool(self.names_behind(text))
         )
 
     def readings(self, header: Header, data: bytes) -> list[Reading]:
@@ -446,24 +439,24 @@ class Reader:
         if self.header.damaged:
             self.reject(self.at, end, self.fault(reading))
             return
-        if self.adds_column(self.header):
-            # Page silent: the error comes with the first good record that would lose a column, not with the header.
-            self.log.error = "HeaderError"
+        if self.adds_column():
             return
         values = dict(zip(self.header.names, reading.fields, strict=True))
         row = (cell(column, values.get(column)) for column in self.columns)
         self.log.rows.append(tuple(row))
         self.at = end
 
-    def adds_column(self, header: Header) -> bool:
-        return self.all_columns and not set(header.names) <= set(self.columns)
-
-    def note_new_column(self) -> None:
-        if self.log.columns and not self.header.damaged and self.adds_column(self.header):
-            self.log.used.add("bad record or blank line below a header that adds a column")
+    def adds_column(self) -> bool:
+        """Whether the header names a column that has no place: an error at the first record below it."""
+        if not self.all_columns or self.header.damaged or set(self.header.names) <= set(self.columns):
+            return False
+        self.log.error = "HeaderError"
+        self.log.blank_lines = self.blank_lines
+        return True
 
     def reject(self, start: int, end: int, reason: str) -> None:
-        self.note_new_column()
+        if self.adds_column():
+            return
         number = len(self.log.rows) + len(self.log.rejects)
         lines = self.data.count(b"\n", 0, start) + 1
         header: str | None = self.header.text
@@ -620,10 +613,10 @@ def before_inside(text: bytes) -> bytes:
     return text
 
 
-def before_run_in(text: bytes) -> bytes:
-    """What of a line is before a record run into it."""
+def before_others(text: bytes) -> bytes:
+    """What of a line is before a record or a header run into it. A quote right before a timestamp belongs to that."""
     run_in = LOOKS_LIKE_TIMESTAMP.search(text)
-    return text[: run_in.start()].removesuffix(BOM) if run_in else text
+    return before_inside(text[: run_in.start()].removesuffix(BOM) if run_in else text)
 
 
 def names_of(text: bytes) -> tuple[bytes, ...]:

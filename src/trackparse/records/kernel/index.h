@@ -277,11 +277,13 @@ static int index_one(indexer_t *x, size_t *position, size_t *scan_bytes, found_t
         }
         if (end_of_line >= 0 && names_columns(x->data, at, (size_t)end_of_line, w.names, w.name_count, w.width))
             return HEADER;
-        size_t end = weighed->reading->end;
+        size_t end = 0;
         /* Where a header follows without a line end before it, the record ends there, and may be good up to there. */
-        if (ends_itself(weighed->reason)) {
+        while (ends_itself(weighed->reason)) {
             end = own_end(&w, at, weighed->reading);
-            if (end < weighed->reading->end && !read_up_to(x, &w, at, end, &bytes_read))
+            if (end == weighed->reading->end)
+                break;
+            if (!read_up_to(x, &w, at, end, &bytes_read))
                 return NO_MEMORY;
         }
         if (weighed->reason && !ends_itself(weighed->reason)) {
@@ -339,7 +341,7 @@ static int read_up_to(indexer_t *x, window_t *w, size_t at, size_t end, uint64_t
 {
     w->end = end;
     w->at_end = 0;
-    resolve(w, at, x->automatic, x->dialect, x->credit, &x->weighed, x->isa);
+    resolve(w, at, x->automatic, x->dialect, x->credit - (int64_t)*bytes_read, &x->weighed, x->isa);
     *bytes_read += x->weighed.bytes_read;
     return x->weighed.reason != NO_MEMORY;
 }

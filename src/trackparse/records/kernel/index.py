@@ -184,19 +184,20 @@ def index_one(x: _Indexer) -> int:
             return DONE
         if names_columns(line, window.names, window.width):
             return HEADER
-        end = weighed.reading.end
+        end = 0
         # Where a header follows without a line end before it, the record ends there, and may be good up to there.
-        if ends_itself(weighed.reason):
+        while ends_itself(weighed.reason):
             end = own_end(window, at, weighed.reading)
-            if end < weighed.reading.end:
-                window, weighed = read_up_to(x, window, end)
-                bytes_read += weighed.bytes_read
+            if end == weighed.reading.end:
+                break
+            window, weighed = read_up_to(x, window, end, bytes_read)
+            bytes_read += weighed.bytes_read
         if weighed.reason and not ends_itself(weighed.reason):
             end = resynchronise(window, at)
             if end < 0:
                 return MORE if end == NEEDS_MORE else LIMIT
             if end < window.end and data[end - 1] != LF:
-                window, weighed = read_up_to(x, window, end)
+                window, weighed = read_up_to(x, window, end, bytes_read)
                 bytes_read += weighed.bytes_read
         if weighed.reason:
             x.add_reject(end, weighed, bytes_read)
@@ -208,7 +209,7 @@ def index_one(x: _Indexer) -> int:
             return MORE
         bytes_read += (end if end > 0 else window.end) - at
         if 0 < end < window.end and data[end - 1] != LF:
-            shorter, again = read_up_to(x, window, end)
+            shorter, again = read_up_to(x, window, end, bytes_read)
             bytes_read += again.bytes_read
             if not again.reason and again.misses < weighed.misses:
                 window, weighed = shorter, again
@@ -221,7 +222,7 @@ def ends_itself(reason: int) -> bool:
     return reason in (BAD_UTF8, BAD_TIMESTAMP)
 
 
-def read_up_to(x: _Indexer, window: Window, end: int) -> tuple[Window, Weighed]:
+def read_up_to(x: _Indexer, window: Window, end: int, spent: int) -> tuple[Window, Weighed]:
     """The record at ``position`` again, up to the header at ``end``, which has no line end before it."""
     window = window._replace(end=end, at_end=0)
-    return window, resolve(window, x.position, x.question.automatic, x.dialect, x.credit)
+    return window, resolve(window, x.position, x.question.automatic, x.dialect, x.credit - spent)

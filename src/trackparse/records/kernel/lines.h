@@ -135,6 +135,14 @@ static size_t past_name(const uint8_t *data, size_t at, size_t end, const char *
     return at + quoted;
 }
 
+/* Whether a record starts at `at`, perhaps behind a byte order mark, whose first field is the timestamp. */
+static int record_starts(const uint8_t *data, size_t at, size_t end)
+{
+    at += end - at >= sizeof BOM && !memcmp(data + at, BOM, sizeof BOM) ? sizeof BOM : 0;
+    at += at < end && data[at] == '"';
+    return timestamp_shape(data, at, end) == TIMESTAMP_SIZE;
+}
+
 /* Where the first header inside a line begins, and where its first name ends; 0 without one.
  * A header at the line's beginning is not meant, even if blanks, quotes or slashes come before it: that is the line
  * itself. But a quote that nothing closes is the end of a value that began above. */
@@ -162,7 +170,8 @@ static size_t find_header(const uint8_t *data, size_t start, size_t end, size_t 
         if (!past)
             continue;
         past = past_blanks(data, past, end);
-        if (past < end && data[past] != ';' && data[past] != '\r' && data[past] != '\n')
+        if (past < end && data[past] != ';' && data[past] != '\r' && data[past] != '\n' &&
+            !record_starts(data, past, end))
             continue;
         size_t i = start, quotes = 0;
         for (; i < begin && is_around_name(data[i]); i++)

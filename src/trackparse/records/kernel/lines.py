@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 from trackparse.records.kernel.codes import CR, DELIMITER, LF, NEEDS_MORE
-from trackparse.records.kernel.timestamp import record_start
+from trackparse.records.kernel.timestamp import RECORD_START, record_start
 
 BOM: Final = b"\xef\xbb\xbf"
 SEPARATOR_LINES: Final = (b"sep=;", b'"sep=;"')
@@ -17,7 +17,8 @@ SEPARATOR_LINES: Final = (b"sep=;", b'"sep=;"')
 # The beginning of a header that stands in the middle of a line.
 _HEADER_START: Final = re.compile(
     rb'(?:"//[ \t]*timestamp"|//[ \t]*(?:"timestamp"|timestamp))[ \t]*(;)'
-    rb'[ \t]*(?:"(?://)?tracking_code"|(?://)?tracking_code)[ \t]*(?:[;\r\n]|\Z)'
+    rb'[ \t]*(?:"(?://)?tracking_code"|(?://)?tracking_code)[ \t]*'
+    rb"(?:[;\r\n]|\Z|(?:%b)?%b)" % (BOM, RECORD_START.pattern)
 )
 # Blanks, quotes and slashes: a real header has fewer of them around a name, so a damaged one is still known.
 _AROUND_NAME: Final = b' \t\n\r\v\f"/'
