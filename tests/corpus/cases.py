@@ -279,10 +279,49 @@ HEADERS = [
             ("with blanks and a mark", b"//timestamp; tracking_code " + BOM),
         )
     ),
+    *(
+        Case(
+            f"a header of two quoted names between two records on one line, {name}",
+            H6 + line6(b'"ok"', end=b'"//timestamp";"tracking_code"') + timestamp + b";T-1\n",
+            (row6("ok"), (datetime(2021, 4, 20, 13, 1, 1), "T-1", *[None] * 6)),
+        )
+        for name, timestamp in (
+            ("the second with a quoted timestamp", b'"2021-04-20 13:01:01"'),
+            ("the second with a bare timestamp", b"2021-04-20 13:01:01"),
+        )
+    ),
     Case(
-        "a header of two quoted names between two records on one line",
-        H6 + line6(b'"ok"', end=b'"//timestamp";"tracking_code"') + b'"2021-04-20 13:01:01";T-1\n',
-        (row6("ok"), (datetime(2021, 4, 20, 13, 1, 1), "T-1", *[None] * 6)),
+        "a header of quoted names run into a bare timestamp",
+        b'"' + H6[:-1].replace(b";", b'";"') + b'"' + line6() * 2,
+        (row6(),) * 2,
+    ),
+    *(
+        Case(
+            f"a header run into a record with a line that looks like a record, {name}",
+            H6 + record + header + line6(),
+            (row_before, row6()),
+        )
+        for name, record, row_before, header in (
+            ("bare", line6(b'"one\n2021-04-20 13:01:01;"', end=b""), row6("one\n2021-04-20 13:01:01;"), H6),
+            (
+                "quoted",
+                line6(b'"one\n2021-04-20 13:01:01;"', end=b""),
+                row6("one\n2021-04-20 13:01:01;"),
+                b'"' + H6[:-1].replace(b";", b'";"') + b'"\n',
+            ),
+            (
+                "behind a byte order mark",
+                line6(b'"one\n2021-04-20 13:01:01;"', end=BOM),
+                row6("one\n2021-04-20 13:01:01;"),
+                H6,
+            ),
+            (
+                "behind a bare field",
+                line6(b"two", hwid=b'"one\n2021-04-20 13:01:01;"', end=b""),
+                row6("two", hwid="one\n2021-04-20 13:01:01;"),
+                H6,
+            ),
+        )
     ),
     Case(
         "a header in the middle of 64 KiB, and more of its line",

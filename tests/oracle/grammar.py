@@ -91,7 +91,6 @@ class Log:
     blank_lines: int = 0
     error: str | None = None
     most_readings: int = 1  # of one record
-    used: set[str] = field(default_factory=set)  # rules of the page that few logs need
 
 
 Order = Callable[["Reading"], tuple[Any, ...]]
@@ -324,24 +323,33 @@ class Reader:
 
     def header_inside(self, header: Header, reading: Reading) -> int | None:
         """Where a header begins that ends the record."""
+        if not has_end(reading):
+            return self.header_in_bad(header, reading)
         for found in HEADER_INSIDE.finditer(self.data, self.at + 1):
             start = found.start()
-            if has_end(reading):
-                if start >= reading.end:
-                    return None
-                # Page silent: a record that was cut, and a header run into it, may have as many fields as it takes.
-                # Then it is told by its last name.
-                named = reading.fields[-1].strip(AROUND_NAMES).lower() in self.known()
-                field_start = max((end + 1 for end in reading.ends if end < start), default=self.at)
-                if not self.data.startswith(QUOTE, field_start) and (reading.fault or named):
-                    return start
-                continue
-            end = self.end_of_bad(header)
-            if start <= reading.end and self.choose(header, self.data[:start]).fault is None:
-                if start >= end:
-                    self.log.used.add("header run into a record that has lines like a record's")
+            if start >= reading.end:
+                return None
+            # Page silent: a record that was cut, and a header run into it, may have as many fields as it takes.
+            # Then it is told by its last name.
+            named = reading.fields[-1].strip(AROUND_NAMES).lower() in self.known()
+            field_start = max((end + 1 for end in reading.ends if end < start), default=self.at)
+            if not self.data.startswith(QUOTE, field_start) and (reading.fault or named):
                 return start
-            return start if start < end else None
+        return None
+
+    def header_in_bad(self, header: Header, reading: Reading) -> int | None:
+        """Where a header begins that ends a record without an end of its own."""
+        found = HEADER_INSIDE.search(self.data, self.at + 1)
+        if found and found.start() < self.end_of_bad(header):
+            return found.start()
+        # A line of a good record may look like the start of one: the header stands where the record breaks a rule.
+        if reading.fault == "unclosed_quote":
+            return None
+        start = max(self.at, self.data.rfind(b"\n", 0, reading.reached) + 1)
+        for found in HEADER_INSIDE.finditer(self.data, start + 1, next_line(self.data, reading.reached)):
+            if begins_inside(self.data[start : found.start()], found):
+                good = self.choose(header, self.data[: found.start()]).fault is None
+                return found.start() if good else None
         return None
 
     def choose(self, header: Header, data: bytes) -> Reading:
@@ -614,9 +622,12 @@ def before_inside(text: bytes) -> bytes:
 
 
 def before_others(text: bytes) -> bytes:
-    """What of a line is before a record or a header run into it. A quote right before a timestamp belongs to that."""
+    """What of a line is before a record or a header run into it."""
     run_in = LOOKS_LIKE_TIMESTAMP.search(text)
-    return before_inside(text[: run_in.start()].removesuffix(BOM) if run_in else text)
+    if run_in:
+        closes_name = run_in[0].startswith(QUOTE) and text.count(QUOTE, 0, run_in.start()) % 2
+        text = text[: run_in.start() + closes_name].removesuffix(BOM)
+    return before_inside(text)
 
 
 def names_of(text: bytes) -> tuple[bytes, ...]:

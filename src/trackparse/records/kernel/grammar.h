@@ -22,6 +22,8 @@
 /* Bounds of the work on one record: this many readings are weighed, in logs of at most this many columns. */
 #define READINGS 64
 #define SANE_WIDTH 64
+/* Where a reading breaks a rule, the names with which a header begins are looked for in so many bytes. */
+#define NAMES_BYTES 1024
 
 /* What may follow a record. */
 #define RECORD_STARTS 1 /* or a blank line, a byte order mark, the end of the member */
@@ -243,6 +245,22 @@ static size_t own_end(const window_t *w, size_t start, const reading_t *r)
             if (r->ends[i] == name_end && data[i ? r->ends[i - 1] + 1 : start] != '"')
                 return before_mark(data, start, at);
     return r->end;
+}
+
+/* Where a header begins in the line in which a reading breaks a rule; 0 without one, or NEEDS_MORE.
+ * The rule is that text stands behind a closing quote, or that the record has a field too many. */
+static long long header_at_fault(const window_t *w, size_t start, const reading_t *r)
+{
+    if ((r->reason != TEXT_AFTER_QUOTE && r->reason != FIELD_COUNT) || r->end)
+        return 0;
+    size_t limit = w->end - r->reached < NAMES_BYTES ? w->end : r->reached + NAMES_BYTES;
+    size_t past = end_of_line(w->data, r->reached, limit), line = r->reached;
+    if (past == w->end && w->at_end == NEEDS_MORE)
+        return NEEDS_MORE;
+    while (line > start && w->data[line - 1] != '\n')
+        line--;
+    size_t header = find_header(w->data, line, past, NULL);
+    return header ? (long long)before_mark(w->data, start, header) : 0;
 }
 
 /* Where the line at `start` ends, without its line feed; or NEEDS_MORE. Only HEADER_BYTES are looked at. */

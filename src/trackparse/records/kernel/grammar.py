@@ -45,6 +45,9 @@ AHEAD_STEPS: Final = 128
 READINGS: Final = 64
 SANE_WIDTH: Final = 64
 
+# Where a reading breaks a rule, the names with which a header begins are looked for in so many bytes.
+NAMES_BYTES: Final = 1024
+
 # What may follow a record.
 RECORD_STARTS: Final = 1  # or a blank line, a byte order mark, the end of the member
 HEADER_STARTS: Final = 2
@@ -233,6 +236,23 @@ def own_end(window: Window, start: int, reading: Reading) -> int:
             field = reading.ends.index(name_end)
             if data[reading.ends[field - 1] + 1 if field else start] != QUOTE:
                 return before_mark(data, start, at)
+
+
+def header_at_fault(window: Window, start: int, reading: Reading) -> int:
+    """Where a header begins in the line in which a reading breaks a rule; 0 without one, or NEEDS_MORE.
+
+    The rule is that text stands behind a closing quote, or that the record has a field too many.
+    """
+    data, reached = window.data, reading.reached
+    if reading.reason not in (TEXT_AFTER_QUOTE, FIELD_COUNT) or reading.end:
+        return 0
+    limit = min(window.end, reached + NAMES_BYTES)
+    past = end_of_line(data, reached, limit)
+    if past == window.end and window.at_end == NEEDS_MORE:
+        return NEEDS_MORE
+    line = max(start, data.rfind(b"\n", start, reached) + 1)
+    header = find_header(data, line, past)
+    return before_mark(data, start, header[0]) if header else 0
 
 
 def line_end(window: Window, start: int) -> int:

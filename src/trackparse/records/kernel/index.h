@@ -95,8 +95,8 @@ static int take_names(indexer_t *x, const char *text, size_t size)
 static int new_workspace(indexer_t *x)
 {
     x->separators = malloc((SCAN_BYTES + 64) * sizeof *x->separators);
-    uint32_t *ends = malloc(3 * (size_t)x->width * sizeof *ends);
-    for (int i = 0; ends && i < 3; i++)
+    uint32_t *ends = malloc(READINGS_KEPT * (size_t)x->width * sizeof *ends);
+    for (int i = 0; ends && i < READINGS_KEPT; i++)
         x->weighed.readings[i].ends = ends + (size_t)i * x->width;
     return x->separators && ends;
 }
@@ -279,7 +279,7 @@ static int index_one(indexer_t *x, size_t *position, size_t *scan_bytes, found_t
             return HEADER;
         size_t end = 0;
         /* Where a header follows without a line end before it, the record ends there, and may be good up to there. */
-        while (ends_itself(weighed->reason)) {
+        while (weighed->reason && !weighed->reading->reason) {
             end = own_end(&w, at, weighed->reading);
             if (end == weighed->reading->end)
                 break;
@@ -291,8 +291,27 @@ static int index_one(indexer_t *x, size_t *position, size_t *scan_bytes, found_t
             if (next < 0)
                 return next == NEEDS_MORE ? MORE : LIMIT;
             end = (size_t)next;
-            if (end < w.end && x->data[end - 1] != '\n' && !read_up_to(x, &w, at, end, &bytes_read))
-                return NO_MEMORY;
+            if (end < w.end && x->data[end - 1] != '\n') {
+                if (!read_up_to(x, &w, at, end, &bytes_read))
+                    return NO_MEMORY;
+            } else if (end < weighed->reading->reached) {
+                /* A line inside a good record may look like the start of one. The header is below it then. */
+                long long header = header_at_fault(&w, at, weighed->reading);
+                if (header == NEEDS_MORE)
+                    return MORE;
+                if (header) {
+                    int reason = weighed->reason, unresolved = weighed->unresolved;
+                    window_t shorter = w;
+                    if (!read_up_to(x, &shorter, at, (size_t)header, &bytes_read))
+                        return NO_MEMORY;
+                    if (weighed->reason) {
+                        weighed->reason = reason;
+                        weighed->unresolved = unresolved;
+                    } else {
+                        w = shorter;
+                    }
+                }
+            }
         }
         if (weighed->reason) {
             if (!add_reject(x, at, end, bytes_read, f))

@@ -29,7 +29,7 @@ from trackparse.records.kernel.codes import (
     Question,
 )
 from trackparse.records.kernel.dialect import NOTHING_FOLLOWS, Weighed, resolve
-from trackparse.records.kernel.grammar import Window, line_end, own_end, record_time, resynchronise
+from trackparse.records.kernel.grammar import Window, header_at_fault, line_end, own_end, record_time, resynchronise
 from trackparse.records.kernel.lines import blank_line, is_separator_line, mark_size, names_columns
 from trackparse.records.kernel.values import count_lines
 
@@ -186,7 +186,7 @@ def index_one(x: _Indexer) -> int:
             return HEADER
         end = 0
         # Where a header follows without a line end before it, the record ends there, and may be good up to there.
-        while ends_itself(weighed.reason):
+        while weighed.reason and not weighed.reading.reason:
             end = own_end(window, at, weighed.reading)
             if end == weighed.reading.end:
                 break
@@ -199,6 +199,16 @@ def index_one(x: _Indexer) -> int:
             if end < window.end and data[end - 1] != LF:
                 window, weighed = read_up_to(x, window, end, bytes_read)
                 bytes_read += weighed.bytes_read
+            elif end < weighed.reading.reached:
+                # A line inside a good record may look like the start of one. The header is below it then.
+                header = header_at_fault(window, at, weighed.reading)
+                if header == NEEDS_MORE:
+                    return MORE
+                if header:
+                    shorter, again = read_up_to(x, window, header, bytes_read)
+                    bytes_read += again.bytes_read
+                    if not again.reason:
+                        window, weighed = shorter, again
         if weighed.reason:
             x.add_reject(end, weighed, bytes_read)
             return DONE

@@ -55,6 +55,10 @@ def timestamp_shape(data: bytes, at: int, end: int) -> int:
 
 
 def record_start(line: bytes) -> int:
-    """Where the first timestamp of a line begins, or the quote before it; the line's end if it has no timestamp."""
+    """Where the first timestamp of a line begins, or its opening quote; the line's end if it has no timestamp."""
     found = RECORD_START.search(line)
-    return found.start() if found else len(line)
+    if found is None:
+        return len(line)
+    start = found.start()
+    # Behind an odd number of quotes, another one closes a name of the header that the record is run into.
+    return start + (line.startswith(b'"', start) and line.count(b'"', 0, start) % 2)
