@@ -291,6 +291,13 @@ HEADERS = [
         )
     ),
     Case(
+        "a name that two columns have, but for a capital letter, is one name of a line",
+        b"//timestamp;tracking_code;Status;d\nstatus;\n2021-04-20 13:01:01;T-1;S;D\n",
+        ((MOMENT, "T-1", *[None] * 6, "S", "D"),),
+        (("field_count", 2, 35, b"status;\n"),),
+        extra=("Status", "d"),
+    ),
+    Case(
         "a header of quoted names run into a bare timestamp",
         b'"' + H6[:-1].replace(b";", b'";"') + b'"' + line6() * 2,
         (row6(),) * 2,

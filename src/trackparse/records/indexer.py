@@ -442,8 +442,9 @@ class Indexer:
     def _set_columns(self, columns: tuple[str, ...]) -> None:
         self.columns = self._last_columns = columns
         self._trusted = True
-        names = (*COLUMNS, *(name for name in columns if name not in COLUMNS and ";" not in name))
-        self._names = ";".join(names[: codes.MOST_NAMES]).encode()
+        # The kernel counts the names that a line has, and capital letters make no difference.
+        names = {name.lower(): name for name in (name.encode() for name in (*COLUMNS, *columns)) if b";" not in name}
+        self._names = b";".join([*names.values()][: codes.MOST_NAMES])
         self.first_columns = self.first_columns or columns
 
 
