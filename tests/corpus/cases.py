@@ -291,6 +291,18 @@ HEADERS = [
         )
     ),
     Case(
+        "two headers of two names, the second behind a byte order mark, run into text",
+        H6 + line6() + b"text//timestamp;tracking_code" + BOM + b"//timestamp;tracking_code\n2021-04-20 13:01:01;T-1\n",
+        (row6(), (MOMENT, "T-1", *[None] * 6)),
+        (bad("field_count", H6 + line6(), b"text"),),
+    ),
+    Case(
+        "a quote and a header on one line, and behind a byte order mark a record",
+        H6 + line6() + b'"//timestamp;tracking_code' + BOM + b"2021-04-20 13:01:01;T-1\n",
+        (row6(), (MOMENT, "T-1", *[None] * 6)),
+        (bad("unclosed_quote", H6 + line6(), b'"'),),
+    ),
+    Case(
         "a name that two columns have, but for a capital letter, is one name of a line",
         b"//timestamp;tracking_code;Status;d\nstatus;\n2021-04-20 13:01:01;T-1;S;D\n",
         ((MOMENT, "T-1", *[None] * 6, "S", "D"),),
@@ -320,6 +332,12 @@ HEADERS = [
                 "behind a byte order mark",
                 line6(b'"one\n2021-04-20 13:01:01;"', end=BOM),
                 row6("one\n2021-04-20 13:01:01;"),
+                H6,
+            ),
+            (
+                "where the other dialect ends it sooner",
+                line6(b'"ok"', end=b"").replace(b"created", b'"\n2021-04-20 13:01:01;\\""\n"'),
+                (*row6()[:4], '\n2021-04-20 13:01:01;\\"\n', "ok", None, None),
                 H6,
             ),
             (
@@ -1280,6 +1298,12 @@ READINGS = [
             ("unclosed_quote", 5, 96, b'";;'),
         ),
         extra=("a", "b"),
+    ),
+    Case(
+        "a line of names that ends with the header at which a reading of the record before it ends",
+        H6 + b'2021-04-20 13:01:00;T-1;"\n\\"";;//timestamp;tracking_code\n2021-04-20 13:01:01;T-1\n',
+        ((MOMENT, "T-1", *[None] * 6),),
+        (bad("field_count", H6, b'2021-04-20 13:01:00;T-1;"\n\\"";;'),),
     ),
     Case(
         "a record that no dialect reads is a bad record of its own, if its timestamp is in its place",

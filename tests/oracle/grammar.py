@@ -33,7 +33,7 @@ HEADER_INSIDE = re.compile(
     rb'(?://[ \t]*(?:timestamp|"timestamp")|"//[ \t]*timestamp")[ \t]*;'
     # Page silent: slashes may stand before the second name, and blanks behind the first ones.
     rb'[ \t]*(?:(?://)?tracking_code|"(?://)?tracking_code")[ \t]*'
-    rb'(?=[;\r\n]|\Z|(?:\xef\xbb\xbf)?"?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)',
+    rb'(?=[;\r\n]|\Z|(?:\xef\xbb\xbf)?"?(?://|\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d))',
     re.ASCII,
 )
 AROUND_NAMES = b' \t\r\v\f"/'
@@ -181,7 +181,7 @@ class Reader:
         for names in GENERATIONS:
             header = Header(names)
             whole = self.choose(header, self.data)
-            reading, end = self.up_to_header(header, whole)
+            reading, end = self.up_to_header(header, self.data, whole)
             if (whole.fault or reading.fault) and self.header_here(first=False)[0]:
                 continue  # A damaged header, and no record.
             if has_end(reading):
@@ -259,7 +259,7 @@ class Reader:
         """The record or the header that starts here."""
         start = self.at
         whole = self.choose(self.header, self.data)
-        reading, end = self.up_to_header(self.header, whole)
+        reading, end = self.up_to_header(self.header, self.data, whole)
         header, header_end = self.header_here(first=False) if whole.fault or reading.fault else (None, start)
         if header and (header.damaged or header != self.header):
             self.blank_lines = self.log.blank_lines
@@ -280,39 +280,39 @@ class Reader:
             return "bad_header"
         return reading.fault or ""
 
-    def up_to_header(self, header: Header, whole: Reading) -> tuple[Reading, int]:
-        """The reading, of what is before a header run into the record if there is one; and where it ends."""
-        inside = self.header_inside(header, whole)
+    def up_to_header(self, header: Header, data: bytes, whole: Reading) -> tuple[Reading, int]:
+        """The reading, of what is before a header run into the record if there is one; and where it ends.
+
+        ``data`` is the log, or what is before such a header.
+        """
+        inside = self.header_inside(header, data, whole)
         if inside is not None:
             # The header ends the record, as the end of the member would.
-            shorter = self.choose(header, self.data[:inside])
+            shorter = self.choose(header, data[:inside])
             if not has_end(whole):
                 return shorter, inside
             if shorter.fault is None:
                 return shorter, shorter.end
             # It may end before the header, or have no end that is known.
-            return self.up_to_header(header, shorter)
-        if whole.fault is None and not self.may_follow(header, self.data, whole.end):
-            inside = self.header_behind(header, self.at)
+            return self.up_to_header(header, data[:inside], shorter)
+        if whole.fault is None and not self.may_follow(header, data, whole.end):
+            inside = self.header_behind(header, data, self.at)
             if inside is not None:
-                cut = self.data[:inside]
+                cut = data[:inside]
                 shorter = self.choose(header, cut)
-                if (
-                    shorter.fault is None
-                    and self.order(header, cut, shorter)[:4] < self.order(header, self.data, whole)[:4]
-                ):
+                if shorter.fault is None and self.order(header, cut, shorter)[:4] < self.order(header, data, whole)[:4]:
                     return shorter, shorter.end
-        return whole, whole.end if has_end(whole) else self.end_of_bad(header)
+        return whole, whole.end if has_end(whole) else self.end_of_bad(header, data)
 
-    def header_behind(self, header: Header, at: int) -> int | None:
+    def header_behind(self, header: Header, data: bytes, at: int) -> int | None:
         """Where a header begins inside one of the lines from this one on, before a line that may follow a record."""
-        while at < len(self.data):
-            end = next_line(self.data, at)
-            for found in HEADER_INSIDE.finditer(self.data, at + 1, end):
-                if begins_inside(self.data[at : found.start()], found):
+        while at < len(data):
+            end = next_line(data, at)
+            for found in HEADER_INSIDE.finditer(data, at + 1, end):
+                if begins_inside(data[at : found.start()], found):
                     return found.start()
             at = end
-            if at < len(self.data) and self.plausible(header, self.data, at):
+            if at < len(data) and self.plausible(header, data, at):
                 return None
         return None
 
@@ -321,11 +321,11 @@ class Reader:
         names = (b"timestamp", b"tracking_code") if self.header.damaged else (*NAMES, *self.usable.names)
         return {name.lower(): name for name in names if name}
 
-    def header_inside(self, header: Header, reading: Reading) -> int | None:
+    def header_inside(self, header: Header, data: bytes, reading: Reading) -> int | None:
         """Where a header begins that ends the record."""
         if not has_end(reading):
-            return self.header_in_bad(header, reading)
-        for found in HEADER_INSIDE.finditer(self.data, self.at + 1):
+            return self.header_in_bad(header, data)
+        for found in HEADER_INSIDE.finditer(data, self.at + 1):
             start = found.start()
             if start >= reading.end:
                 return None
@@ -333,22 +333,23 @@ class Reader:
             # Then it is told by its last name.
             named = reading.fields[-1].strip(AROUND_NAMES).lower() in self.known()
             field_start = max((end + 1 for end in reading.ends if end < start), default=self.at)
-            if not self.data.startswith(QUOTE, field_start) and (reading.fault or named):
+            if not data.startswith(QUOTE, field_start) and (reading.fault or named):
                 return start
         return None
 
-    def header_in_bad(self, header: Header, reading: Reading) -> int | None:
+    def header_in_bad(self, header: Header, data: bytes) -> int | None:
         """Where a header begins that ends a record without an end of its own."""
-        found = HEADER_INSIDE.search(self.data, self.at + 1)
-        if found and found.start() < self.end_of_bad(header):
+        found = HEADER_INSIDE.search(data, self.at + 1)
+        if found and found.start() < self.end_of_bad(header, data):
             return found.start()
         # A line of a good record may look like the start of one: the header stands where the record breaks a rule.
-        if reading.fault == "unclosed_quote":
-            return None
-        start = max(self.at, self.data.rfind(b"\n", 0, reading.reached) + 1)
-        for found in HEADER_INSIDE.finditer(self.data, start + 1, next_line(self.data, reading.reached)):
-            if begins_inside(self.data[start : found.start()], found):
-                good = self.choose(header, self.data[: found.start()]).fault is None
+        # Page silent: of several readings, where the last of them does.
+        faults = (it.reached for it in self.readings(header, data) if it.fault in ("text_after_quote", "field_count"))
+        fault = max(faults, default=self.at)
+        start = max(self.at, data.rfind(b"\n", 0, fault) + 1)
+        for found in HEADER_INSIDE.finditer(data, start + 1, next_line(data, fault)):
+            if begins_inside(data[start : found.start()], found):
+                good = self.choose(header, data[: found.start()]).fault is None
                 return found.start() if good else None
         return None
 
@@ -435,10 +436,10 @@ class Reader:
                     return list(found.values())
         return list(found.values())
 
-    def end_of_bad(self, header: Header) -> int:
-        at = next_line(self.data, self.at)
-        while at < len(self.data) and not self.plausible(header, self.data, at):
-            at = next_line(self.data, at)
+    def end_of_bad(self, header: Header, data: bytes) -> int:
+        at = next_line(data, self.at)
+        while at < len(data) and not self.plausible(header, data, at):
+            at = next_line(data, at)
         return at
 
     def good(self, reading: Reading, end: int) -> None:

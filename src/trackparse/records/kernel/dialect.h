@@ -26,6 +26,7 @@ typedef struct {
     uint64_t bytes_read; /* by all readings */
     int unresolved;      /* not all readings were weighed */
     int misses;          /* criteria that a good reading misses, if it was not the only one */
+    size_t fault; /* of a bad record: the furthest place inside a line where a reading breaks a rule; 0 without one */
 } weighed_t;
 
 /* Which reading comes next. */
@@ -79,6 +80,7 @@ static void resolve(const window_t *wide, size_t start, int automatic, int diale
     x->bytes_read = 0;
     x->unresolved = 0;
     x->misses = 0;
+    x->fault = 0;
     x->choices.made = 0;
     for (int number = 0; next_reading(&next, w, start, &x->choices, now); number++) {
         if (now->reason == NEEDS_MORE) {
@@ -119,6 +121,8 @@ static void resolve(const window_t *wide, size_t start, int automatic, int diale
         } else {
             size_t past = reason == UNCLOSED_QUOTE ? w->end : now->reached;
             reached = past > reached ? past : reached;
+            if ((now->reason == TEXT_AFTER_QUOTE || now->reason == FIELD_COUNT) && !now->end && now->reached > x->fault)
+                x->fault = now->reached;
             if (!furthest_reason || now->count > furthest->count) {
                 reading_t *taken = now;
                 furthest_reason = reason;

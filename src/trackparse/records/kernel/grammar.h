@@ -247,14 +247,11 @@ static size_t own_end(const window_t *w, size_t start, const reading_t *r)
     return r->end;
 }
 
-/* Where a header begins in the line in which a reading breaks a rule; 0 without one, or NEEDS_MORE.
- * The rule is that text stands behind a closing quote, or that the record has a field too many. */
-static long long header_at_fault(const window_t *w, size_t start, const reading_t *r)
+/* Where a header begins in the line where a reading breaks a rule, at `fault`; 0 without one, or NEEDS_MORE. */
+static long long header_at_fault(const window_t *w, size_t start, size_t fault)
 {
-    if ((r->reason != TEXT_AFTER_QUOTE && r->reason != FIELD_COUNT) || r->end)
-        return 0;
-    size_t limit = w->end - r->reached < NAMES_BYTES ? w->end : r->reached + NAMES_BYTES;
-    size_t past = end_of_line(w->data, r->reached, limit), line = r->reached;
+    size_t limit = w->end - fault < NAMES_BYTES ? w->end : fault + NAMES_BYTES;
+    size_t past = end_of_line(w->data, fault, limit), line = fault;
     if (past == w->end && w->at_end == NEEDS_MORE)
         return NEEDS_MORE;
     while (line > start && w->data[line - 1] != '\n')

@@ -238,19 +238,13 @@ def own_end(window: Window, start: int, reading: Reading) -> int:
                 return before_mark(data, start, at)
 
 
-def header_at_fault(window: Window, start: int, reading: Reading) -> int:
-    """Where a header begins in the line in which a reading breaks a rule; 0 without one, or NEEDS_MORE.
-
-    The rule is that text stands behind a closing quote, or that the record has a field too many.
-    """
-    data, reached = window.data, reading.reached
-    if reading.reason not in (TEXT_AFTER_QUOTE, FIELD_COUNT) or reading.end:
-        return 0
-    limit = min(window.end, reached + NAMES_BYTES)
-    past = end_of_line(data, reached, limit)
+def header_at_fault(window: Window, start: int, fault: int) -> int:
+    """Where a header begins in the line where a reading breaks a rule, at ``fault``; 0 without one, or NEEDS_MORE."""
+    data, limit = window.data, min(window.end, fault + NAMES_BYTES)
+    past = end_of_line(data, fault, limit)
     if past == window.end and window.at_end == NEEDS_MORE:
         return NEEDS_MORE
-    line = max(start, data.rfind(b"\n", start, reached) + 1)
+    line = max(start, data.rfind(b"\n", start, fault) + 1)
     header = find_header(data, line, past)
     return before_mark(data, start, header[0]) if header else 0
 

@@ -294,9 +294,9 @@ static int index_one(indexer_t *x, size_t *position, size_t *scan_bytes, found_t
             if (end < w.end && x->data[end - 1] != '\n') {
                 if (!read_up_to(x, &w, at, end, &bytes_read))
                     return NO_MEMORY;
-            } else if (end < weighed->reading->reached) {
+            } else if (end < weighed->fault) {
                 /* A line inside a good record may look like the start of one. The header is below it then. */
-                long long header = header_at_fault(&w, at, weighed->reading);
+                long long header = header_at_fault(&w, at, weighed->fault);
                 if (header == NEEDS_MORE)
                     return MORE;
                 if (header) {

@@ -199,9 +199,9 @@ def index_one(x: _Indexer) -> int:
             if end < window.end and data[end - 1] != LF:
                 window, weighed = read_up_to(x, window, end, bytes_read)
                 bytes_read += weighed.bytes_read
-            elif end < weighed.reading.reached:
+            elif end < weighed.fault:
                 # A line inside a good record may look like the start of one. The header is below it then.
-                header = header_at_fault(window, at, weighed.reading)
+                header = header_at_fault(window, at, weighed.fault)
                 if header == NEEDS_MORE:
                     return MORE
                 if header:

@@ -135,12 +135,13 @@ static size_t past_name(const uint8_t *data, size_t at, size_t end, const char *
     return at + quoted;
 }
 
-/* Whether a record starts at `at`, perhaps behind a byte order mark, whose first field is the timestamp. */
-static int record_starts(const uint8_t *data, size_t at, size_t end)
+/* Whether another header, or a record whose first field is the timestamp, starts at `at`, perhaps behind a byte order
+ * mark. */
+static int another_starts(const uint8_t *data, size_t at, size_t end)
 {
     at += end - at >= sizeof BOM && !memcmp(data + at, BOM, sizeof BOM) ? sizeof BOM : 0;
     at += at < end && data[at] == '"';
-    return timestamp_shape(data, at, end) == TIMESTAMP_SIZE;
+    return stands(data, at, end, "//") || timestamp_shape(data, at, end) == TIMESTAMP_SIZE;
 }
 
 /* Where the first header inside a line begins, and where its first name ends; 0 without one.
@@ -171,7 +172,7 @@ static size_t find_header(const uint8_t *data, size_t start, size_t end, size_t 
             continue;
         past = past_blanks(data, past, end);
         if (past < end && data[past] != ';' && data[past] != '\r' && data[past] != '\n' &&
-            !record_starts(data, past, end))
+            !another_starts(data, past, end))
             continue;
         size_t i = start, quotes = 0;
         for (; i < begin && is_around_name(data[i]); i++)
@@ -249,11 +250,11 @@ static int names_columns(const uint8_t *data, size_t start, size_t end, const na
     /* The first record may follow without a line end, and so may another header; a byte order mark may stand between. */
     size_t line_end = end;
     end = record_start(data, start, end);
-    size_t header = header_within(data, start, end);
-    if (header)
-        end = header;
     if (end < line_end)
         end = before_mark(data, start, end);
+    size_t header = header_within(data, start, end);
+    if (header)
+        end = before_mark(data, start, header);
     uint64_t found = 0, fields = 0;
     for (size_t at = start; at <= end; at++, fields++) {
         const uint8_t *delimiter = at < end ? memchr(data + at, ';', end - at) : NULL;

@@ -18,7 +18,7 @@ SEPARATOR_LINES: Final = (b"sep=;", b'"sep=;"')
 _HEADER_START: Final = re.compile(
     rb'(?:"//[ \t]*timestamp"|//[ \t]*(?:"timestamp"|timestamp))[ \t]*(;)'
     rb'[ \t]*(?:"(?://)?tracking_code"|(?://)?tracking_code)[ \t]*'
-    rb"(?:[;\r\n]|\Z|(?:%b)?%b)" % (BOM, RECORD_START.pattern)
+    rb'(?=[;\r\n]|\Z|(?:%b)?(?:"?//|%b))' % (BOM, RECORD_START.pattern)
 )
 # Blanks, quotes and slashes: a real header has fewer of them around a name, so a damaged one is still known.
 _AROUND_NAME: Final = b' \t\n\r\v\f"/'
@@ -121,10 +121,11 @@ def names_columns(line: bytes, names: list[bytes], width: int) -> bool:
     and at most two are not. ``names`` are in small letters.
     """
     # The first record may follow without a line end, and so may another header; a byte order mark may stand between.
-    header = line[: record_start(line)]
-    header = header[: header_within(header)]
-    if len(header) < len(line):
-        header = header[: before_mark(header, 0, len(header))]
+    end = record_start(line)
+    if end < len(line):
+        end = before_mark(line, 0, end)
+    another = header_within(line[:end])
+    header = line[: end if another is None else before_mark(line, 0, another)]
     # Capital letters make no difference: a header in capitals is a header, though no good one.
     fields = [field.strip(_AROUND_NAME).lower() for field in header.split(b";")]
     known = sum(name in fields for name in names)
