@@ -339,9 +339,9 @@ class Reader:
 
     def header_in_bad(self, header: Header, data: bytes) -> int | None:
         """Where a header begins that ends a record without an end of its own."""
-        found = HEADER_INSIDE.search(data, self.at + 1)
-        if found and found.start() < self.end_of_bad(header, data):
-            return found.start()
+        inside = self.header_behind(header, data, self.at)
+        if inside is not None:
+            return inside
         # A line of a good record may look like the start of one: the header stands where the record breaks a rule.
         # Page silent: of several readings, where the last of them does.
         faults = (it.reached for it in self.readings(header, data) if it.fault in ("text_after_quote", "field_count"))
