@@ -291,12 +291,6 @@ HEADERS = [
         )
     ),
     Case(
-        "two headers of two names, the second behind a byte order mark, run into text",
-        H6 + line6() + b"text//timestamp;tracking_code" + BOM + b"//timestamp;tracking_code\n2021-04-20 13:01:01;T-1\n",
-        (row6(), (MOMENT, "T-1", *[None] * 6)),
-        (bad("field_count", H6 + line6(), b"text"),),
-    ),
-    Case(
         "a quote and a header on one line, and behind a byte order mark a record",
         H6 + line6() + b'"//timestamp;tracking_code' + BOM + b"2021-04-20 13:01:01;T-1\n",
         (row6(), (MOMENT, "T-1", *[None] * 6)),

@@ -33,7 +33,7 @@ HEADER_INSIDE = re.compile(
     rb'(?://[ \t]*(?:timestamp|"timestamp")|"//[ \t]*timestamp")[ \t]*;'
     # Page silent: slashes may stand before the second name, and blanks behind the first ones.
     rb'[ \t]*(?:(?://)?tracking_code|"(?://)?tracking_code")[ \t]*'
-    rb'(?=[;\r\n]|\Z|(?:\xef\xbb\xbf)?"?(?://|\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d))',
+    rb'(?=[;\r\n]|\Z|(?:\xef\xbb\xbf)?"?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)',
     re.ASCII,
 )
 AROUND_NAMES = b' \t\r\v\f"/'

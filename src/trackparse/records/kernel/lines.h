@@ -135,13 +135,12 @@ static size_t past_name(const uint8_t *data, size_t at, size_t end, const char *
     return at + quoted;
 }
 
-/* Whether another header, or a record whose first field is the timestamp, starts at `at`, perhaps behind a byte order
- * mark. */
-static int another_starts(const uint8_t *data, size_t at, size_t end)
+/* Whether a record whose first field is the timestamp starts at `at`, perhaps behind a byte order mark. */
+static int record_starts(const uint8_t *data, size_t at, size_t end)
 {
     at += end - at >= sizeof BOM && !memcmp(data + at, BOM, sizeof BOM) ? sizeof BOM : 0;
     at += at < end && data[at] == '"';
-    return stands(data, at, end, "//") || timestamp_shape(data, at, end) == TIMESTAMP_SIZE;
+    return timestamp_shape(data, at, end) == TIMESTAMP_SIZE;
 }
 
 /* Where the first header inside a line begins, and where its first name ends; 0 without one.
@@ -172,7 +171,7 @@ static size_t find_header(const uint8_t *data, size_t start, size_t end, size_t 
             continue;
         past = past_blanks(data, past, end);
         if (past < end && data[past] != ';' && data[past] != '\r' && data[past] != '\n' &&
-            !another_starts(data, past, end))
+            !record_starts(data, past, end))
             continue;
         size_t i = start, quotes = 0;
         for (; i < begin && is_around_name(data[i]); i++)

@@ -18,7 +18,7 @@ SEPARATOR_LINES: Final = (b"sep=;", b'"sep=;"')
 _HEADER_START: Final = re.compile(
     rb'(?:"//[ \t]*timestamp"|//[ \t]*(?:"timestamp"|timestamp))[ \t]*(;)'
     rb'[ \t]*(?:"(?://)?tracking_code"|(?://)?tracking_code)[ \t]*'
-    rb'(?=[;\r\n]|\Z|(?:%b)?(?:"?//|%b))' % (BOM, RECORD_START.pattern)
+    rb"(?:[;\r\n]|\Z|(?:%b)?%b)" % (BOM, RECORD_START.pattern)
 )
 # Blanks, quotes and slashes: a real header has fewer of them around a name, so a damaged one is still known.
 _AROUND_NAME: Final = b' \t\n\r\v\f"/'
