@@ -288,13 +288,14 @@ class Reader:
         inside = self.header_inside(header, data, whole)
         if inside is not None:
             # The header ends the record, as the end of the member would.
-            shorter = self.choose(header, data[:inside])
-            if not has_end(whole):
-                return shorter, inside
-            if shorter.fault is None:
-                return shorter, shorter.end
-            # It may end before the header, or have no end that is known.
-            return self.up_to_header(header, data[:inside], shorter)
+            data = data[:inside]
+            shorter = self.choose(header, data)
+            if has_end(whole):
+                # It may end before the header, or have no end that is known.
+                return self.up_to_header(header, data, shorter)
+            if shorter.fault is None and self.header_inside(header, data, shorter) is not None:
+                shorter = replace(shorter, fault="field_count")
+            return shorter, inside
         if whole.fault is None and not self.may_follow(header, data, whole.end):
             inside = self.header_behind(header, data, self.at)
             if inside is not None:
