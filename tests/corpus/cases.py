@@ -1300,6 +1300,11 @@ READINGS = [
         (bad("field_count", H6, b'2021-04-20 13:01:00;T-1;"\n\\"";;'),),
     ),
     Case(
+        "a value that ends with a name on the line above two values that are names",
+        H6 + b'2021-04-20 13:01:01;T-1;u;"hwid\n";status;description\n',
+        ((MOMENT, "T-1", "u", "hwid\n", "status", "description", None, None),),
+    ),
+    Case(
         "a record that no dialect reads is a bad record of its own, if its timestamp is in its place",
         b"//tracking_code;timestamp;status\n" + b"x\n" + b'"a\\"b\\""";2021-04-20 13:01:01;sent\n',
         (),

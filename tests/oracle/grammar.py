@@ -350,7 +350,9 @@ class Reader:
         start = max(self.at, data.rfind(b"\n", 0, fault) + 1)
         for found in HEADER_INSIDE.finditer(data, start + 1, next_line(data, fault)):
             if begins_inside(data[start : found.start()], found):
-                good = self.choose(header, data[: found.start()]).fault is None
+                cut = data[: found.start()]
+                reading = self.choose(header, cut)
+                good = reading.fault is None and self.header_inside(header, cut, reading) is None
                 return found.start() if good else None
         return None
 
@@ -384,7 +386,7 @@ class Reader:
         """A record that was cut, with a header run into it that has as many fields as the record lacks."""
         if not has_end(reading) or reading.fields[-1].strip(AROUND_NAMES).lower() not in self.known():
             return reading
-        if reading.fault != "bad_timestamp" and self.names_behind(raw.rstrip(b"\r\n")):
+        if reading.fault != "bad_timestamp" and self.names_behind(raw.rstrip(b"\r\n").rpartition(b"\n")[2]):
             return replace(reading, fault="field_count")
         return reading
 
