@@ -69,7 +69,7 @@ static void resolve(const window_t *wide, size_t start, int automatic, int diale
      * others. */
     reading_t *now = &x->readings[0], *best = &x->readings[1], *whole = &x->readings[2], *furthest = &x->readings[3];
     int best_misses = NO_READING, whole_misses = NO_READING, whole_reason = 0, furthest_reason = 0;
-    size_t reached = 0; /* by one of the others */
+    size_t reached = 0, fault = 0; /* by one of the others */
     /* With too many columns or no credit, only the reading in force is weighed, in which no \" closes a field. */
     int bounded = w->width > SANE_WIDTH || credit <= 0;
     int fixed = !automatic && dialect == RFC4180;
@@ -80,7 +80,6 @@ static void resolve(const window_t *wide, size_t start, int automatic, int diale
     x->bytes_read = 0;
     x->unresolved = 0;
     x->misses = 0;
-    x->fault = 0;
     x->choices.made = 0;
     for (int number = 0; next_reading(&next, w, start, &x->choices, now); number++) {
         if (now->reason == NEEDS_MORE) {
@@ -121,8 +120,8 @@ static void resolve(const window_t *wide, size_t start, int automatic, int diale
         } else {
             size_t past = reason == UNCLOSED_QUOTE ? w->end : now->reached;
             reached = past > reached ? past : reached;
-            if ((now->reason == TEXT_AFTER_QUOTE || now->reason == FIELD_COUNT) && !now->end && now->reached > x->fault)
-                x->fault = now->reached;
+            if ((now->reason == TEXT_AFTER_QUOTE || now->reason == FIELD_COUNT) && !now->end && now->reached > fault)
+                fault = now->reached;
             if (!furthest_reason || now->count > furthest->count) {
                 reading_t *taken = now;
                 furthest_reason = reason;
@@ -148,6 +147,7 @@ static void resolve(const window_t *wide, size_t start, int automatic, int diale
     }
     x->reading = whole_misses != NO_READING ? whole : furthest;
     x->reason = whole_misses != NO_READING ? whole_reason : furthest_reason;
+    x->fault = fault;
     /* The line may be a header, and only the whole line tells. */
     if (line_end(w, start) == NEEDS_MORE)
         x->reason = NEEDS_MORE;
