@@ -1300,6 +1300,12 @@ READINGS = [
         (bad("field_count", H6, b'2021-04-20 13:01:00;T-1;"\n\\"";;'),),
     ),
     Case(
+        "a header inside a value of one reading, run into a record in the other, with text behind it",
+        H6 + b'2021-04-20 13:01:01;T-1;u;"\\";//timestamp;tracking_code\n";s;""\ntext\n' + line6(),
+        ((MOMENT, "T-1", "u", '\\";//timestamp;tracking_code\n', "s", "", None, None), row6()),
+        (bad("field_count", H6 + b'2021-04-20 13:01:01;T-1;u;"\\";//timestamp;tracking_code\n";s;""\n', b"text\n"),),
+    ),
+    Case(
         "a value that ends with a name on the line above two values that are names",
         H6 + b'2021-04-20 13:01:01;T-1;u;"hwid\n";status;description\n',
         ((MOMENT, "T-1", "u", "hwid\n", "status", "description", None, None),),

@@ -108,6 +108,7 @@ class Reading:
     fault: str | None
     ends: tuple[int, ...] = ()  # of its fields
     reached: int = 0  # where it breaks a rule
+    header: int | None = None  # where a header begins without which it has too few fields
 
 
 def read(data: bytes, dialect: str = "auto", columns: tuple[str, ...] = ()) -> Log:
@@ -290,11 +291,9 @@ class Reader:
             # The header ends the record, as the end of the member would.
             data = data[:inside]
             shorter = self.choose(header, data)
-            if has_end(whole):
+            if has_end(whole) or whole.header is not None:
                 # It may end before the header, or have no end that is known.
                 return self.up_to_header(header, data, shorter)
-            if shorter.fault is None and self.header_inside(header, data, shorter) is not None:
-                shorter = replace(shorter, fault="field_count")
             return shorter, inside
         if whole.fault is None and not self.may_follow(header, data, whole.end):
             inside = self.header_behind(header, data, self.at)
@@ -324,18 +323,18 @@ class Reader:
 
     def header_inside(self, header: Header, data: bytes, reading: Reading) -> int | None:
         """Where a header begins that ends the record."""
+        if reading.header is not None:
+            return reading.header
         if not has_end(reading):
             return self.header_in_bad(header, data)
-        for found in HEADER_INSIDE.finditer(data, self.at + 1):
-            start = found.start()
-            if start >= reading.end:
-                return None
-            # Page silent: a record that was cut, and a header run into it, may have as many fields as it takes.
-            # Then it is told by its last name.
-            named = reading.fields[-1].strip(AROUND_NAMES).lower() in self.known()
-            field_start = max((end + 1 for end in reading.ends if end < start), default=self.at)
-            if not data.startswith(QUOTE, field_start) and (reading.fault or named):
-                return start
+        return self.header_in_field(data, reading) if reading.fault else None
+
+    def header_in_field(self, data: bytes, reading: Reading) -> int | None:
+        """Where a header begins in a bare field of a reading."""
+        for found in HEADER_INSIDE.finditer(data, self.at + 1, reading.end):
+            start = max((end + 1 for end in reading.ends if end < found.start()), default=self.at)
+            if not data.startswith(QUOTE, start):
+                return found.start()
         return None
 
     def header_in_bad(self, header: Header, data: bytes) -> int | None:
@@ -350,9 +349,7 @@ class Reader:
         start = max(self.at, data.rfind(b"\n", 0, fault) + 1)
         for found in HEADER_INSIDE.finditer(data, start + 1, next_line(data, fault)):
             if begins_inside(data[start : found.start()], found):
-                cut = data[: found.start()]
-                reading = self.choose(header, cut)
-                good = reading.fault is None and self.header_inside(header, cut, reading) is None
+                good = self.choose(header, data[: found.start()]).fault is None
                 return found.start() if good else None
         return None
 
@@ -360,10 +357,7 @@ class Reader:
         """The rule of the writer."""
         all_readings = self.readings(header, data)
         self.log.most_readings = max(self.log.most_readings, len(all_readings))
-        judged = [
-            self.cut(judge(reading, header, data[self.at : reading.end]), data[self.at : reading.end])
-            for reading in all_readings
-        ]
+        judged = [self.cut(judge(reading, header, data[self.at : reading.end]), data) for reading in all_readings]
         order = partial(self.order, header, data)
         good = [reading for reading in judged if reading.fault is None]
         whole = [reading for reading in judged if reading.fault and has_end(reading)]
@@ -382,13 +376,17 @@ class Reader:
         others = (reading.reached for reading in judged if not has_end(reading))
         return criteria[1:] == (True, True) and max(others, default=0) > best.end
 
-    def cut(self, reading: Reading, raw: bytes) -> Reading:
+    def cut(self, reading: Reading, data: bytes) -> Reading:
         """A record that was cut, with a header run into it that has as many fields as the record lacks."""
-        if not has_end(reading) or reading.fields[-1].strip(AROUND_NAMES).lower() not in self.known():
+        # Page silent: it is told by its last name.
+        named = has_end(reading) and reading.fields[-1].strip(AROUND_NAMES).lower() in self.known()
+        if not named or reading.fault == "bad_timestamp":
             return reading
-        if reading.fault != "bad_timestamp" and self.names_behind(raw.rstrip(b"\r\n").rpartition(b"\n")[2]):
-            return replace(reading, fault="field_count")
-        return reading
+        inside = self.header_in_field(data, reading)
+        last_line = data[self.at : reading.end].rstrip(b"\r\n").rpartition(b"\n")[2]
+        if inside is None and not self.names_behind(last_line):
+            return reading
+        return replace(reading, fault="field_count", header=inside)
 
     def order(self, header: Header, data: bytes, reading: Reading) -> tuple[Any, ...]:
         payload = header.payload
