@@ -216,6 +216,16 @@ HOSTILE = {
     "headers and records": (H6, H6 + SIX),
     "headers run into records": (H6, SIX[:-1] + H6 + H6[:-1] + SIX),
     "headers run into cut records": (H6, b"2021" + H6),
+    "headers of three names on one line": (H8, b"//timestamp;tracking_code;status"),
+    "headers of two names, and records, on one line": (TWO, b"//timestamp;tracking_code2021-04-20 13:01:01;T"),
+    "good records with a line like a record's, and headers run into them": (
+        H6,
+        b'2021-04-20 13:01:01;T;u;h;s;"\n2021-04-20 13:01:01;"' + H6,
+    ),
+    "records with a bad time, and a header in each of their readings": (
+        H6,
+        b'x;"' + b'\\";y//timestamp;tracking_code;"' * 3 + b'\\";\n',
+    ),
     "beginnings of headers": (H8, b"//timestamp;tracking_cod;"),
     "beginnings of headers in one record": (H8 + BARE[:-3] + b'"', b"//timestamp;tracking_code;"),
     "beginnings of headers in records without a time": (H8, b";;;;;;;" + b"//timestamp;tracking_code" * 20 + b"\n"),

@@ -12,9 +12,11 @@ from types import ModuleType
 
 import pytest
 
+from corpus.cases import CASES, Case
 from oracle import grammar, logs
-from oracle.compare import BLOCKS, CHUNKS, KNOWN, Campaign, Known, Way, compare, described
+from oracle.compare import Campaign, described
 from support.kernels import KERNELS
+from trackparse.limits import Limits
 
 # Together about 1,500 logs, in parts that pytest-xdist can share out.
 PARTS = range(10)
@@ -26,21 +28,21 @@ def test_logs_are_read_as_the_page_says(part: int) -> None:
     campaign = Campaign(most_ways=2)
     for seed in range(part * LOGS, (part + 1) * LOGS):
         campaign.log(seed)
-    new = [it for it in campaign.differences if it.known is None]
-    assert not new, f"{len(new)} logs are read in another way, such as\n{described(new[0])}"
+    found = campaign.differences
+    assert not found, f"{len(found)} logs are read in another way, such as\n{described(found[0])}"
     # It compares what is worth comparing.
     assert campaign.counts["times read"] > 1.9 * LOGS
     assert campaign.counts["of them with rejects"] > LOGS / 4
     assert campaign.counts["of them with a record of more than one reading"] > LOGS / 20
 
 
-@pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.rule)
-def test_what_is_known_to_differ_still_does(known: Known) -> None:
-    """If this fails, the fault is mended: take the entry out of KNOWN."""
-    log = grammar.read(known.example)
-    assert known.rule in log.used
-    ways = [Way(kernel, chunk, block) for kernel in KERNELS for chunk in CHUNKS for block in (BLOCKS[0], BLOCKS[-1])]
-    assert any(compare(known.example, way, log)[0] for way in ways)
+@pytest.mark.parametrize("case", [case for case in CASES if case.limits == Limits()], ids=str)
+def test_the_oracle_finds_in_a_case_what_is_in_it(case: Case) -> None:
+    log = grammar.read(case.data, case.dialect)
+    assert bool(log.error) == bool(case.error)
+    assert log.rows == list(case.rows)
+    assert [(it.reason, it.line, it.byte_offset, it.raw) for it in log.rejects] == list(case.rejects)
+    assert log.blank_lines == case.blank_lines
 
 
 @pytest.mark.parametrize("module", [grammar, logs], ids=["grammar", "logs"])

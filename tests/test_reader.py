@@ -727,6 +727,14 @@ class TestManyDamagedHeaders:
             assert all(row["target_id"] != "TARGET" for batch in log for row in batch.to_pylist())
 
 
+def test_too_many_headers_on_one_line_are_a_limit() -> None:
+    with (
+        trackparse.open_log(H8 + line() + (H6[:-1] + H8[:-1]) * 10_000, on_error="skip") as log,
+        pytest.raises(trackparse.LimitError, match="too many headers without a line end; look at"),
+    ):
+        log.read_all()
+
+
 def test_the_parts_of_a_split_log_have_the_columns_of_its_header() -> None:
     header = b"//timestamp;tracking_code;hwid;target_id;status;description;region\n"
     record = b"2021-04-20 13:01:01;T-1;device;user;sent;ok;eu\n"

@@ -268,6 +268,96 @@ HEADERS = [
         H6 + line6() + b"//timestamp;tracking_code" + BOM + b"2021-04-20 13:01:01;T-1\n",
         (row6(), (datetime(2021, 4, 20, 13, 1, 1), "T-1", None, None, None, None, None, None)),
     ),
+    *(
+        Case(
+            f"a header of two names between two records on one line, {name}",
+            H6 + line6() + line6(end=header) + b"2021-04-20 13:01:01;T-1\n",
+            (row6(), row6(), (datetime(2021, 4, 20, 13, 1, 1), "T-1", *[None] * 6)),
+        )
+        for name, header in (
+            ("bare", b"//timestamp;tracking_code"),
+            ("with blanks and a mark", b"//timestamp; tracking_code " + BOM),
+        )
+    ),
+    *(
+        Case(
+            f"a header of two quoted names between two records on one line, {name}",
+            H6 + line6(b'"ok"', end=b'"//timestamp";"tracking_code"') + timestamp + b";T-1\n",
+            (row6("ok"), (datetime(2021, 4, 20, 13, 1, 1), "T-1", *[None] * 6)),
+        )
+        for name, timestamp in (
+            ("the second with a quoted timestamp", b'"2021-04-20 13:01:01"'),
+            ("the second with a bare timestamp", b"2021-04-20 13:01:01"),
+        )
+    ),
+    Case(
+        "a quote and a header on one line, and behind a byte order mark a record",
+        H6 + line6() + b'"//timestamp;tracking_code' + BOM + b"2021-04-20 13:01:01;T-1\n",
+        (row6(), (MOMENT, "T-1", *[None] * 6)),
+        (bad("unclosed_quote", H6 + line6(), b'"'),),
+    ),
+    Case(
+        "a name that two columns have, but for a capital letter, is one name of a line",
+        b"//timestamp;tracking_code;Status;d\nstatus;\n2021-04-20 13:01:01;T-1;S;D\n",
+        ((MOMENT, "T-1", *[None] * 6, "S", "D"),),
+        (("field_count", 2, 35, b"status;\n"),),
+        extra=("Status", "d"),
+    ),
+    Case(
+        "a header of quoted names run into a bare timestamp",
+        b'"' + H6[:-1].replace(b";", b'";"') + b'"' + line6() * 2,
+        (row6(),) * 2,
+    ),
+    *(
+        Case(
+            f"a header run into a record with a line that looks like a record, {name}",
+            H6 + record + header + line6(),
+            (row_before, row6()),
+        )
+        for name, record, row_before, header in (
+            ("bare", line6(b'"one\n2021-04-20 13:01:01;"', end=b""), row6("one\n2021-04-20 13:01:01;"), H6),
+            (
+                "quoted",
+                line6(b'"one\n2021-04-20 13:01:01;"', end=b""),
+                row6("one\n2021-04-20 13:01:01;"),
+                b'"' + H6[:-1].replace(b";", b'";"') + b'"\n',
+            ),
+            (
+                "behind a byte order mark",
+                line6(b'"one\n2021-04-20 13:01:01;"', end=BOM),
+                row6("one\n2021-04-20 13:01:01;"),
+                H6,
+            ),
+            (
+                "where the other dialect ends it sooner",
+                line6(b'"ok"', end=b"").replace(b"created", b'"\n2021-04-20 13:01:01;\\""\n"'),
+                (*row6()[:4], '\n2021-04-20 13:01:01;\\"\n', "ok", None, None),
+                H6,
+            ),
+            (
+                "behind a bare field",
+                line6(b"two", hwid=b'"one\n2021-04-20 13:01:01;"', end=b""),
+                row6("two", hwid="one\n2021-04-20 13:01:01;"),
+                H6,
+            ),
+        )
+    ),
+    Case(
+        "a header in the middle of 64 KiB, and more of its line",
+        H6 + line6() + H6[:-1] + b";" * (1 << 16) + b"\n" + H6 + line6(),
+        (row6(), row6()),
+        (
+            bad("bad_header", H6 + line6(), (H6[:-1] + b";" * (1 << 16))[: 1 << 16]),
+            ("field_count", 3, len(H6 + line6()) + (1 << 16), b";" * (len(H6) - 1) + b"\n"),
+        ),
+    ),
+    Case(
+        "a bad record below a header that adds a column",
+        H6 + line6() + b"\n" + H6[:-1] + b";region\n\nx\n" + line6(end=b";eu\n"),
+        (row6(),),
+        blank_lines=1,
+        error=HeaderError,
+    ),
     Case(
         "a header in the middle in capital letters is a header, and cannot be used",
         H6 + line6() + b"TIMESTAMP;Tracking_Code;hwid;Target_Id;status;description\n" + line6(),
@@ -378,6 +468,15 @@ HEADERS = [
     _refused("a name twice in a header in the middle", _TWICE),
     _refused("a header in the middle without its timestamp", _NAMELESS),
     _refused("a header in the middle that is not UTF-8", _LATIN),
+    Case(
+        "a header in the middle with a slash too many and two of its names in one",
+        H6 + b"///timestamp;tracking_code;target_id;hwidstatus;description;appCode\n" + line6(),
+        (),
+        (
+            bad("bad_header", H6, b"///timestamp;tracking_code;target_id;hwidstatus;description;appCode\n"),
+            bad("bad_header", H6 + b"///timestamp;tracking_code;target_id;hwidstatus;description;appCode\n", line6()),
+        ),
+    ),
     Case(
         "a damaged header, run into its record",
         H6 + line6() + _DAMAGED[:-1] + line6() + H6 + line6(),
@@ -1166,6 +1265,59 @@ READINGS = [
         ((*row(), "eu"), (*row(), None)),
         (bad("field_count", H8[:-1] + b";region\n" + line()[:-1] + b";eu\n", b"2021-04-20 13:01:01;T-1"),),
         extra=("region",),
+    ),
+    *(
+        Case(
+            f"a record inside an open quote, between {name} and a header run in behind the next quote",
+            H8 + line() + start + line6(b"ok", end=b";A-1;\n") + b'";' + H6 + line6(),
+            (row(), (*row6("ok")[:6], "A-1", None), row6()),
+            (
+                bad("field_count", H8 + line(), start),
+                bad("unclosed_quote", H8 + line() + start + line6(b"ok", end=b";A-1;\n"), b'";'),
+            ),
+        )
+        for name, start in (
+            ("a timestamp", b'2021-04-20 13:01:00;"\n'),
+            ("a date in another format", b'20.04.2021 13:01:00;"\n'),
+        )
+    ),
+    Case(
+        "a bad timestamp, a line of text and a good record, where another quote ends at a header run in",
+        b"//timestamp;tracking_code;target_id;hwid;a;b\n"
+        b'20.4;T;"\\";;;\ntext\n2021-04-20 13:01:01;T-1;u;h;A;B\n";;//timestamp;tracking_code\n',
+        ((MOMENT, "T-1", "u", "h", *[None] * 4, "A", "B"),),
+        (
+            ("bad_timestamp", 2, 45, b'20.4;T;"\\";;;\n'),
+            ("field_count", 3, 59, b"text\n"),
+            ("unclosed_quote", 5, 96, b'";;'),
+        ),
+        extra=("a", "b"),
+    ),
+    Case(
+        "a line of names that ends with the header at which a reading of the record before it ends",
+        H6 + b'2021-04-20 13:01:00;T-1;"\n\\"";;//timestamp;tracking_code\n2021-04-20 13:01:01;T-1\n',
+        ((MOMENT, "T-1", *[None] * 6),),
+        (bad("field_count", H6, b'2021-04-20 13:01:00;T-1;"\n\\"";;'),),
+    ),
+    Case(
+        "a header inside a value of one reading, run into a record in the other, with text behind it",
+        H6 + b'2021-04-20 13:01:01;T-1;u;"\\";//timestamp;tracking_code\n";s;""\ntext\n' + line6(),
+        ((MOMENT, "T-1", "u", '\\";//timestamp;tracking_code\n', "s", "", None, None), row6()),
+        (bad("field_count", H6 + b'2021-04-20 13:01:01;T-1;u;"\\";//timestamp;tracking_code\n";s;""\n', b"text\n"),),
+    ),
+    Case(
+        "a value that ends with a name on the line above two values that are names",
+        H6 + b'2021-04-20 13:01:01;T-1;u;"hwid\n";status;description\n',
+        ((MOMENT, "T-1", "u", "hwid\n", "status", "description", None, None),),
+    ),
+    Case(
+        "a record that no dialect reads is a bad record of its own, if its timestamp is in its place",
+        b"//tracking_code;timestamp;status\n" + b"x\n" + b'"a\\"b\\""";2021-04-20 13:01:01;sent\n',
+        (),
+        (
+            ("field_count", 2, 33, b"x\n"),
+            ("unclosed_quote", 3, 35, b'"a\\"b\\""";2021-04-20 13:01:01;sent\n'),
+        ),
     ),
 ]
 CASES = [

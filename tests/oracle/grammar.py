@@ -20,6 +20,7 @@ BOM = b"\xef\xbb\xbf"
 QUOTE, BACKSLASH = b'"', b"\\"
 MOST_READINGS = 64  # of a record; with more the page leaves open what becomes of it
 LONG_HEADER = 1024  # for rejects
+LONGEST_HEADER = 64 << 10  # one of as many bytes cannot be used
 START_OF_RECORD = 16 << 10  # where its timestamp is
 BLANK_LINES = 16 << 10  # bytes of them between a record and what follows it
 
@@ -34,9 +35,6 @@ HEADER_INSIDE = re.compile(
     rb'[ \t]*(?:(?://)?tracking_code|"(?://)?tracking_code")[ \t]*'
     rb'(?=[;\r\n]|\Z|(?:\xef\xbb\xbf)?"?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)',
     re.ASCII,
-)
-HEADER_AND_RECORD = re.compile(
-    rb'[^\n]//timestamp;tracking_code[ \t]*(?:\xef\xbb\xbf)?"?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d', re.ASCII
 )
 AROUND_NAMES = b' \t\r\v\f"/'
 SEP = (b"sep=;", b'"sep=;"')
@@ -93,7 +91,6 @@ class Log:
     blank_lines: int = 0
     error: str | None = None
     most_readings: int = 1  # of one record
-    used: set[str] = field(default_factory=set)  # rules of the page that few logs need
 
 
 Order = Callable[["Reading"], tuple[Any, ...]]
@@ -111,6 +108,7 @@ class Reading:
     fault: str | None
     ends: tuple[int, ...] = ()  # of its fields
     reached: int = 0  # where it breaks a rule
+    header: int | None = None  # where a header begins without which it has too few fields
 
 
 def read(data: bytes, dialect: str = "auto", columns: tuple[str, ...] = ()) -> Log:
@@ -130,11 +128,10 @@ class Reader:
         self.header = Header(NAMES)  # in force
         self.usable = self.header  # the last one that could be used
         self.told = ""  # the last long header that a reject has
+        self.blank_lines = 0  # above the header in force
         self.log = Log()
 
     def read(self) -> Log:
-        if HEADER_AND_RECORD.search(self.data):
-            self.log.used.add("header of two names with something run into it on either side")
         self.start()
         while not self.log.error and self.at < len(self.data):
             if not self.skip():
@@ -148,7 +145,6 @@ class Reader:
         elif line(self.data, self.at) == b"":
             self.log.blank_lines += 1
             self.at = next_line(self.data, self.at)
-            self.note_new_column()
         # Page silent: wherever a record may start, before a header or not, and in quotes, too.
         elif line(self.data, self.at) in SEP:
             self.at = next_line(self.data, self.at)
@@ -185,7 +181,10 @@ class Reader:
         fit = []
         for names in GENERATIONS:
             header = Header(names)
-            reading, end = self.up_to_header(header, self.choose(header, self.data))
+            whole = self.choose(header, self.data)
+            reading, end = self.up_to_header(header, self.data, whole)
+            if (whole.fault or reading.fault) and self.header_here(first=False)[0]:
+                continue  # A damaged header, and no record.
             if has_end(reading):
                 fit.append((end, header))
         if fit:
@@ -198,14 +197,13 @@ class Reader:
         """The header that starts here, if one does, and where it ends. One that cannot be used is damaged."""
         text = line(self.data, self.at)
         end = next_line(self.data, self.at)
+        if len(text) >= LONGEST_HEADER:
+            text = text[:LONGEST_HEADER]
+            end = self.at + len(text)
         behind = () if first else self.names_behind(text)
         end_of_line = end
-        if before_inside(text) != text:
-            text = before_inside(text)
-            end = self.at + len(text)
-        run_in = LOOKS_LIKE_TIMESTAMP.search(text)
-        if run_in:
-            text = text[: run_in.start()].removesuffix(BOM)
+        if before_others(text) != text:
+            text = before_others(text)
             end = self.at + len(text)
         names = names_of(text)
         if not self.names_columns(text) and not behind:
@@ -213,25 +211,23 @@ class Reader:
         whole = is_header(names)
         if first and not whole:
             return None, end
-        sound = (
-            whole and len(set(names)) == len(names) and is_utf8(text) and len(text) <= 1 << 16 and len(names) <= 1024
-        )
-        if behind and not sound:
+        usable = whole and len(set(names)) == len(names) and is_utf8(text) and len(names) <= 1024
+        usable = usable and len(text) < LONGEST_HEADER
+        if behind and not usable:
             return Header(behind, damaged=True), end_of_line
-        usable = len(set(names)) == len(names) and is_utf8(text) and len(text) <= 1 << 16 and len(names) <= 1024
-        if not first and usable and whole:
+        if not first and usable:
             # Page silent: names that the first header added are known.
             unknown = set(names) - set(self.added) - set(NAMES) - set(self.usable.names)
             theirs = [them for them in (self.usable.names, *GENERATIONS) if len(them) == len(names)]
             usable = not (unknown and any(set(them) - set(names) for them in theirs))
             usable &= unknown.isdisjoint(map(name, filter(is_odd_name, text.split(b";"))))
-        if not first and len(text) > 1 << 16:
-            self.log.used.add("header in the middle of more than 64 KiB")
-        return Header(names, damaged=not (usable and whole)), end
+        return Header(names, damaged=not usable), end
 
     def names_behind(self, text: bytes) -> tuple[bytes, ...]:
         """The names that end a line of something else: one at the end of a field, and at least two fields behind it."""
-        if self.header.damaged or HEADER_INSIDE.search(text, 1):
+        if self.header.damaged or any(
+            begins_inside(text[: found.start()], found) for found in HEADER_INSIDE.finditer(text, 1)
+        ):
             return ()
         known = self.known()
         fields = [name.strip(AROUND_NAMES).lower() for name in text.split(b";")]
@@ -241,6 +237,8 @@ class Reader:
         first = max((name for name in known if fields and fields[-1].endswith(name)), key=len, default=None)
         if len(behind) < 2 or not (fields and (first or is_header(behind))):
             return ()
+        if fields[0] in known and not is_header(behind):
+            return ()  # The header begins with the line.
         return (known[first], *behind) if first else tuple(behind)
 
     def names_columns(self, text: bytes) -> bool:
@@ -262,8 +260,10 @@ class Reader:
         """The record or the header that starts here."""
         start = self.at
         whole = self.choose(self.header, self.data)
-        header, header_end = self.header_here(first=False) if whole.fault else (None, start)
-        reading, end = self.up_to_header(self.header, whole)
+        reading, end = self.up_to_header(self.header, self.data, whole)
+        header, header_end = self.header_here(first=False) if whole.fault or reading.fault else (None, start)
+        if header and (header.damaged or header != self.header):
+            self.blank_lines = self.log.blank_lines
         if header is None and reading.fault is None:
             self.good(reading, end)
         elif header is None:
@@ -281,34 +281,38 @@ class Reader:
             return "bad_header"
         return reading.fault or ""
 
-    def up_to_header(self, header: Header, whole: Reading) -> tuple[Reading, int]:
-        """The reading, of what is before a header run into the record if there is one; and where it ends."""
-        inside = self.header_inside(header, whole)
+    def up_to_header(self, header: Header, data: bytes, whole: Reading) -> tuple[Reading, int]:
+        """The reading, of what is before a header run into the record if there is one; and where it ends.
+
+        ``data`` is the log, or what is before such a header.
+        """
+        inside = self.header_inside(header, data, whole)
         if inside is not None:
             # The header ends the record, as the end of the member would.
-            return self.choose(header, self.data[:inside]), inside
-        if whole.fault is None and not self.may_follow(header, self.data, whole.end):
-            inside = self.header_behind(header, self.at)
+            data = data[:inside]
+            shorter = self.choose(header, data)
+            if has_end(whole) or whole.header is not None:
+                # It may end before the header, or have no end that is known.
+                return self.up_to_header(header, data, shorter)
+            return shorter, inside
+        if whole.fault is None and not self.may_follow(header, data, whole.end):
+            inside = self.header_behind(header, data, self.at)
             if inside is not None:
-                cut = self.data[:inside]
+                cut = data[:inside]
                 shorter = self.choose(header, cut)
-                if (
-                    shorter.fault is None
-                    and self.order(header, cut, shorter)[:4] < self.order(header, self.data, whole)[:4]
-                ):
+                if shorter.fault is None and self.order(header, cut, shorter)[:4] < self.order(header, data, whole)[:4]:
                     return shorter, shorter.end
-        return whole, whole.end if has_end(whole) else self.end_of_bad(header)
+        return whole, whole.end if has_end(whole) else self.end_of_bad(header, data)
 
-    def header_behind(self, header: Header, at: int) -> int | None:
+    def header_behind(self, header: Header, data: bytes, at: int) -> int | None:
         """Where a header begins inside one of the lines from this one on, before a line that may follow a record."""
-        while at < len(self.data):
-            end = next_line(self.data, at)
-            for found in HEADER_INSIDE.finditer(self.data, at + 1, end):
-                before = self.data[at : found.start()]
-                if found[0].startswith(BOM) or before.strip(AROUND_NAMES) or before.count(QUOTE) % 2:
+        while at < len(data):
+            end = next_line(data, at)
+            for found in HEADER_INSIDE.finditer(data, at + 1, end):
+                if begins_inside(data[at : found.start()], found):
                     return found.start()
             at = end
-            if at < len(self.data) and self.plausible(header, self.data, at):
+            if at < len(data) and self.plausible(header, data, at):
                 return None
         return None
 
@@ -317,36 +321,43 @@ class Reader:
         names = (b"timestamp", b"tracking_code") if self.header.damaged else (*NAMES, *self.usable.names)
         return {name.lower(): name for name in names if name}
 
-    def header_inside(self, header: Header, reading: Reading) -> int | None:
+    def header_inside(self, header: Header, data: bytes, reading: Reading) -> int | None:
         """Where a header begins that ends the record."""
-        for found in HEADER_INSIDE.finditer(self.data, self.at + 1):
-            start = found.start()
-            if has_end(reading):
-                if start >= reading.end:
-                    return None
-                # Page silent: a record that was cut, and a header run into it, may have as many fields as it takes.
-                # Then it is told by its last name.
-                named = reading.fields[-1].strip(AROUND_NAMES).lower() in self.known()
-                field_start = max((end + 1 for end in reading.ends if end < start), default=self.at)
-                if not self.data.startswith(QUOTE, field_start) and (reading.fault or named):
-                    return start
-                continue
-            end = self.end_of_bad(header)
-            if start <= reading.end and self.choose(header, self.data[:start]).fault is None:
-                if start >= end:
-                    self.log.used.add("header run into a record that has lines like a record's")
-                return start
-            return start if start < end else None
+        if reading.header is not None:
+            return reading.header
+        if not has_end(reading):
+            return self.header_in_bad(header, data)
+        return self.header_in_field(data, reading) if reading.fault else None
+
+    def header_in_field(self, data: bytes, reading: Reading) -> int | None:
+        """Where a header begins in a bare field of a reading."""
+        for found in HEADER_INSIDE.finditer(data, self.at + 1, reading.end):
+            start = max((end + 1 for end in reading.ends if end < found.start()), default=self.at)
+            if not data.startswith(QUOTE, start):
+                return found.start()
+        return None
+
+    def header_in_bad(self, header: Header, data: bytes) -> int | None:
+        """Where a header begins that ends a record without an end of its own."""
+        inside = self.header_behind(header, data, self.at)
+        if inside is not None:
+            return inside
+        # A line of a good record may look like the start of one: the header stands where the record breaks a rule.
+        # Page silent: of several readings, where the last of them does.
+        faults = (it.reached for it in self.readings(header, data) if it.fault in ("text_after_quote", "field_count"))
+        fault = max(faults, default=self.at)
+        start = max(self.at, data.rfind(b"\n", 0, fault) + 1)
+        for found in HEADER_INSIDE.finditer(data, start + 1, next_line(data, fault)):
+            if begins_inside(data[start : found.start()], found):
+                good = self.choose(header, data[: found.start()]).fault is None
+                return found.start() if good else None
         return None
 
     def choose(self, header: Header, data: bytes) -> Reading:
         """The rule of the writer."""
         all_readings = self.readings(header, data)
         self.log.most_readings = max(self.log.most_readings, len(all_readings))
-        judged = [
-            self.cut(judge(reading, header, data[self.at : reading.end]), data[self.at : reading.end])
-            for reading in all_readings
-        ]
+        judged = [self.cut(judge(reading, header, data[self.at : reading.end]), data) for reading in all_readings]
         order = partial(self.order, header, data)
         good = [reading for reading in judged if reading.fault is None]
         whole = [reading for reading in judged if reading.fault and has_end(reading)]
@@ -365,13 +376,17 @@ class Reader:
         others = (reading.reached for reading in judged if not has_end(reading))
         return criteria[1:] == (True, True) and max(others, default=0) > best.end
 
-    def cut(self, reading: Reading, raw: bytes) -> Reading:
+    def cut(self, reading: Reading, data: bytes) -> Reading:
         """A record that was cut, with a header run into it that has as many fields as the record lacks."""
-        if not has_end(reading) or reading.fields[-1].strip(AROUND_NAMES).lower() not in self.known():
+        # Page silent: it is told by its last name.
+        named = has_end(reading) and reading.fields[-1].strip(AROUND_NAMES).lower() in self.known()
+        if not named or reading.fault == "bad_timestamp":
             return reading
-        if reading.fault != "bad_timestamp" and self.names_behind(raw.rstrip(b"\r\n")):
-            return replace(reading, fault="field_count")
-        return reading
+        inside = self.header_in_field(data, reading)
+        last_line = data[self.at : reading.end].rstrip(b"\r\n").rpartition(b"\n")[2]
+        if inside is None and not self.names_behind(last_line):
+            return reading
+        return replace(reading, fault="field_count", header=inside)
 
     def order(self, header: Header, data: bytes, reading: Reading) -> tuple[Any, ...]:
         payload = header.payload
@@ -406,9 +421,7 @@ class Reader:
         if text.startswith((BOM, b"//", b'"//', *SEP)):
             return before_inside(text) != QUOTE
         return (
-            timestamp_in(header, data, at)
-            or self.names_columns(before_run_in(before_inside(text)))
-            or bool(self.names_behind(text))
+            timestamp_in(header, data, at) or self.names_columns(before_others(text)) or bool(self.names_behind(text))
         )
 
     def readings(self, header: Header, data: bytes) -> list[Reading]:
@@ -424,10 +437,10 @@ class Reader:
                     return list(found.values())
         return list(found.values())
 
-    def end_of_bad(self, header: Header) -> int:
-        at = next_line(self.data, self.at)
-        while at < len(self.data) and not self.plausible(header, self.data, at):
-            at = next_line(self.data, at)
+    def end_of_bad(self, header: Header, data: bytes) -> int:
+        at = next_line(data, self.at)
+        while at < len(data) and not self.plausible(header, data, at):
+            at = next_line(data, at)
         return at
 
     def good(self, reading: Reading, end: int) -> None:
@@ -436,24 +449,24 @@ class Reader:
         if self.header.damaged:
             self.reject(self.at, end, self.fault(reading))
             return
-        if self.adds_column(self.header):
-            # Page silent: the error comes with the first good record that would lose a column, not with the header.
-            self.log.error = "HeaderError"
+        if self.adds_column():
             return
         values = dict(zip(self.header.names, reading.fields, strict=True))
         row = (cell(column, values.get(column)) for column in self.columns)
         self.log.rows.append(tuple(row))
         self.at = end
 
-    def adds_column(self, header: Header) -> bool:
-        return self.all_columns and not set(header.names) <= set(self.columns)
-
-    def note_new_column(self) -> None:
-        if self.log.columns and not self.header.damaged and self.adds_column(self.header):
-            self.log.used.add("bad record or blank line below a header that adds a column")
+    def adds_column(self) -> bool:
+        """Whether the header names a column that has no place: an error at the first record below it."""
+        if not self.all_columns or self.header.damaged or set(self.header.names) <= set(self.columns):
+            return False
+        self.log.error = "HeaderError"
+        self.log.blank_lines = self.blank_lines
+        return True
 
     def reject(self, start: int, end: int, reason: str) -> None:
-        self.note_new_column()
+        if self.adds_column():
+            return
         number = len(self.log.rows) + len(self.log.rejects)
         lines = self.data.count(b"\n", 0, start) + 1
         header: str | None = self.header.text
@@ -593,6 +606,11 @@ def without_slashes(text: bytes) -> bytes:
     return text
 
 
+def begins_inside(before: bytes, found: re.Match[bytes]) -> bool:
+    """Whether a header that was found on a line does not begin with it."""
+    return found[0].startswith(BOM) or bool(before.strip(AROUND_NAMES)) or before.count(QUOTE) % 2 == 1
+
+
 def before_inside(text: bytes) -> bytes:
     """What of a line is before a header that begins inside it."""
     for found in HEADER_INSIDE.finditer(text, 1):
@@ -605,10 +623,13 @@ def before_inside(text: bytes) -> bytes:
     return text
 
 
-def before_run_in(text: bytes) -> bytes:
-    """What of a line is before a record run into it."""
+def before_others(text: bytes) -> bytes:
+    """What of a line is before a record or a header run into it."""
     run_in = LOOKS_LIKE_TIMESTAMP.search(text)
-    return text[: run_in.start()].removesuffix(BOM) if run_in else text
+    if run_in:
+        closes_name = run_in[0].startswith(QUOTE) and text.count(QUOTE, 0, run_in.start()) % 2
+        text = text[: run_in.start() + closes_name].removesuffix(BOM)
+    return before_inside(text)
 
 
 def names_of(text: bytes) -> tuple[bytes, ...]:
@@ -632,9 +653,29 @@ def timestamp_in(header: Header, data: bytes, at: int) -> bool:
 def ends_of(data: bytes, start: int) -> set[int]:
     """Where a field before the timestamp may end."""
     if data.startswith(QUOTE, start):
-        return {end for dialect in ("php", "rfc4180") for _, end, _ in quoted(data, start + 1, False, dialect)[0]}
+        return quoted_ends(data, start + 1)
     end = end_of_bare(data, start)
     return set() if QUOTE in data[start:end] else {end}
+
+
+def quoted_ends(data: bytes, start: int) -> set[int]:
+    """Where the field whose content starts here may close before a `;`, with each \\" in either dialect."""
+    ends: set[int] = set()
+    todo = {start}
+    while todo:
+        at = min(todo)
+        todo.remove(at)
+        quote = data.find(QUOTE, at)
+        if quote < 0:
+            continue
+        behind = quote + 1
+        if data[start:quote].endswith(BACKSLASH):
+            todo.add(behind)
+        if data.startswith(QUOTE, behind):
+            todo.add(behind + 1)
+        elif data.startswith(b";", behind):
+            ends.add(behind)
+    return ends
 
 
 def end_of_bare(data: bytes, start: int) -> int:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from trackparse.records.kernel.codes import HEADER_BYTES
-from trackparse.records.kernel.lines import BOM, header_within, names_behind
+from trackparse.records.kernel.lines import before_mark, header_within, names_behind
 from trackparse.records.kernel.timestamp import record_start
 from trackparse.schema import COLUMNS, GENERATIONS, REQUIRED
 
@@ -52,10 +52,10 @@ def parse_header(line: bytes) -> Header:
     """
     size = record_start(line)
     # Another header may follow without a line break as well, and a byte order mark may stand before it or the record.
+    if size < len(line):
+        size = before_mark(line, 0, size)
     another = header_within(line[:size])
-    size = size if another is None else another
-    if size < len(line) and line[:size].endswith(BOM):
-        size -= len(BOM)
+    size = size if another is None else before_mark(line, 0, another)
     fields = line[:size].split(b";")
     columns = tuple(_name(field).decode(errors="replace") for field in fields)
     strays = frozenset(name for name, field in zip(columns, fields, strict=True) if _is_stray(field))

@@ -25,6 +25,7 @@ from __future__ import annotations
 import re
 from collections.abc import Generator, Iterator
 from dataclasses import replace
+from functools import lru_cache
 from typing import Final
 
 from trackparse.errors import HeaderError, LimitError, Position
@@ -401,6 +402,14 @@ class Indexer:
         if header.problem:
             header = header_behind_record(line, self._known_names.split(b";")) or header
         size = _header_size(header, line, newline)
+        behind = len(line) - header.size
+        if behind and self._credit <= 0:
+            raise LimitError(
+                f"{self._position(self._record)}: too many headers without a line end",
+                advice="look at what joined them, or cut the log before this line",
+            )
+        # What stands behind it on its line is read again.
+        self._credit -= behind
         if not header.problem and self._trusted and header.columns == self.columns:
             return self._skip(data, at, at + size)
         # Blank lines before it belong to the columns that end here.
@@ -442,9 +451,15 @@ class Indexer:
     def _set_columns(self, columns: tuple[str, ...]) -> None:
         self.columns = self._last_columns = columns
         self._trusted = True
-        names = (*COLUMNS, *(name for name in columns if name not in COLUMNS and ";" not in name))
-        self._names = ";".join(names[: codes.MOST_NAMES]).encode()
+        self._names = _names_of(columns)
         self.first_columns = self.first_columns or columns
+
+
+@lru_cache(16)
+def _names_of(columns: tuple[str, ...]) -> bytes:
+    """The known columns and these, as the kernel takes them: each name once, and capital letters make no difference."""
+    names = {name.lower(): name for name in (name.encode() for name in (*COLUMNS, *columns)) if b";" not in name}
+    return b";".join([*names.values()][: codes.MOST_NAMES])
 
 
 def _bytes_of_line(data: Buffer, at: int) -> bytes:

@@ -14,15 +14,19 @@
 #include "json.h"
 #include "lines.h"
 
+/* The one being read, and the best of three kinds. */
+#define READINGS_KEPT 4
+
 /* What came of weighing the readings of a record, and the memory for that. */
 typedef struct {
-    reading_t readings[3]; /* the one being read, and the best of two kinds */
+    reading_t readings[READINGS_KEPT];
     choices_t choices;
     reading_t *reading;  /* the one that was taken; of a bad record, the one whose reason is given */
     int reason;          /* 0 if the record is good; or a reason, NEEDS_MORE or NO_MEMORY */
     uint64_t bytes_read; /* by all readings */
     int unresolved;      /* not all readings were weighed */
     int misses;          /* criteria that a good reading misses, if it was not the only one */
+    size_t fault; /* of a bad record: the furthest place inside a line where a reading breaks a rule; 0 without one */
 } weighed_t;
 
 /* Which reading comes next. */
@@ -45,7 +49,7 @@ typedef struct {
 
 /* Stages of readings_t. */
 enum { IN_FORCE, CHOOSING, OTHER, NO_OTHER };
-/* In place of a number of criteria or of fields: there was no such reading. */
+/* In place of a number of criteria: there was no such reading. */
 enum { NO_READING = -1 };
 
 static int comes_before(int misses, const reading_t *r, int other_misses, const reading_t *other);
@@ -61,12 +65,11 @@ static void resolve(const window_t *wide, size_t start, int automatic, int diale
 {
     window_t narrow = *wide;
     const window_t *w = &narrow;
-    reading_t *now = &x->readings[0], *best = &x->readings[1], *whole = &x->readings[2];
-    /* `best` of the readings that break no rule, `whole` of those that end where a record would. Of the others, how
-     * many fields the furthest had. */
+    /* `best` of the readings that break no rule, `whole` of those that end where a record would, `furthest` of the
+     * others. */
+    reading_t *now = &x->readings[0], *best = &x->readings[1], *whole = &x->readings[2], *furthest = &x->readings[3];
     int best_misses = NO_READING, whole_misses = NO_READING, whole_reason = 0, furthest_reason = 0;
-    int64_t furthest = NO_READING;
-    size_t reached = 0; /* by one of them */
+    size_t reached = 0, fault = 0; /* by one of the others */
     /* With too many columns or no credit, only the reading in force is weighed, in which no \" closes a field. */
     int bounded = w->width > SANE_WIDTH || credit <= 0;
     int fixed = !automatic && dialect == RFC4180;
@@ -117,9 +120,13 @@ static void resolve(const window_t *wide, size_t start, int automatic, int diale
         } else {
             size_t past = reason == UNCLOSED_QUOTE ? w->end : now->reached;
             reached = past > reached ? past : reached;
-            if ((int64_t)now->count > furthest) {
-                furthest = now->count;
+            if ((now->reason == TEXT_AFTER_QUOTE || now->reason == FIELD_COUNT) && !now->end && now->reached > fault)
+                fault = now->reached;
+            if (!furthest_reason || now->count > furthest->count) {
+                reading_t *taken = now;
                 furthest_reason = reason;
+                now = furthest;
+                furthest = taken;
             }
         }
         if (only)
@@ -138,8 +145,9 @@ static void resolve(const window_t *wide, size_t start, int automatic, int diale
             return;
         }
     }
-    x->reading = whole_misses != NO_READING ? whole : now;
+    x->reading = whole_misses != NO_READING ? whole : furthest;
     x->reason = whole_misses != NO_READING ? whole_reason : furthest_reason;
+    x->fault = fault;
     /* The line may be a header, and only the whole line tells. */
     if (line_end(w, start) == NEEDS_MORE)
         x->reason = NEEDS_MORE;

@@ -13,11 +13,13 @@ from typing import Final, NamedTuple, cast
 from trackparse.records.kernel.codes import (
     BAD_TIMESTAMP,
     BAD_UTF8,
+    FIELD_COUNT,
     HEADER_BYTES,
     NEEDS_MORE,
     NO_COLUMN,
     PHP,
     RFC4180,
+    TEXT_AFTER_QUOTE,
     UNCLOSED_QUOTE,
 )
 from trackparse.records.kernel.grammar import (
@@ -55,6 +57,7 @@ class Weighed(NamedTuple):
     bytes_read: int  # by all readings
     unresolved: bool  # not all readings were weighed
     misses: int = 0  # criteria that a good reading misses, if it was not the only one
+    fault: int = 0  # of a bad record: the furthest place inside a line where a reading breaks a rule; 0 without one
 
 
 def resolve(window: Window, start: int, automatic: bool, dialect: int, credit: int) -> Weighed:
@@ -62,7 +65,7 @@ def resolve(window: Window, start: int, automatic: bool, dialect: int, credit: i
     best: tuple[int, Reading] | None = None  # of the readings that break no rule
     whole: tuple[int, Reading, int] | None = None  # of those that end where a record would, with their reason
     furthest: tuple[int, Reading, int] | None = None  # of the others
-    reached = 0  # by one of the others
+    reached = fault = 0  # by one of the others
     bytes_read = 0
     unresolved = False
     # With too many columns or no credit, only the reading in force is weighed, in which no \" closes a field.
@@ -98,6 +101,8 @@ def resolve(window: Window, start: int, automatic: bool, dialect: int, credit: i
                     break
         else:
             reached = max(reached, window.end if reason == UNCLOSED_QUOTE else reading.reached)
+            if reading.reason in (TEXT_AFTER_QUOTE, FIELD_COUNT) and not reading.end:
+                fault = max(fault, reading.reached)
             if furthest is None or len(reading.ends) > furthest[0]:
                 furthest = len(reading.ends), reading, reason
         if only:
@@ -115,7 +120,7 @@ def resolve(window: Window, start: int, automatic: bool, dialect: int, credit: i
     if line_end(window, start) == NEEDS_MORE:
         # The line may be a header, and only the whole line tells.
         reason = NEEDS_MORE
-    return Weighed(told, reason, bytes_read, unresolved)
+    return Weighed(told, reason, bytes_read, unresolved, fault=fault)
 
 
 def comes_before(misses: int, reading: Reading, other_misses: int, other: Reading) -> bool:

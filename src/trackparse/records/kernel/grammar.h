@@ -22,6 +22,8 @@
 /* Bounds of the work on one record: this many readings are weighed, in logs of at most this many columns. */
 #define READINGS 64
 #define SANE_WIDTH 64
+/* Where a reading breaks a rule, the names with which a header begins are looked for in so many bytes. */
+#define NAMES_BYTES 1024
 
 /* What may follow a record. */
 #define RECORD_STARTS 1 /* or a blank line, a byte order mark, the end of the member */
@@ -75,6 +77,7 @@ typedef struct {
 static int settles(const window_t *w, size_t at, int dialect, int forked);
 static int follows(const window_t *w, size_t at);
 static size_t own_end(const window_t *w, size_t start, const reading_t *r);
+static size_t line_start(const uint8_t *data, size_t start, size_t at);
 static int what_starts(const window_t *w, size_t at, size_t end, int more);
 static size_t end_of_line(const uint8_t *data, size_t at, size_t end);
 static int has_timestamp(const window_t *w, size_t at, size_t end, int more);
@@ -228,7 +231,8 @@ static int judge(const window_t *w, size_t start, const reading_t *r, const isa_
      * of eight columns in its third field, and a header of six names. */
     if (w->width > 1 &&
         is_name(w->data, r->ends[w->width - 2] + 1, r->ends[w->width - 1], w->names, w->name_count, w->name_sizes) &&
-        (own_end(w, start, r) < r->end || names_behind(w->data, start, r->end, w->names, w->name_count)))
+        (own_end(w, start, r) < r->end ||
+         names_behind(w->data, line_start(w->data, start, r->ends[w->width - 1]), r->end, w->names, w->name_count)))
         return FIELD_COUNT;
     return isa->is_utf8(w->data + start, r->end - start) ? 0 : BAD_UTF8;
 }
@@ -243,6 +247,25 @@ static size_t own_end(const window_t *w, size_t start, const reading_t *r)
             if (r->ends[i] == name_end && data[i ? r->ends[i - 1] + 1 : start] != '"')
                 return before_mark(data, start, at);
     return r->end;
+}
+
+/* Where a header begins in the line where a reading breaks a rule, at `fault`; 0 without one, or NEEDS_MORE. */
+static long long header_at_fault(const window_t *w, size_t start, size_t fault)
+{
+    size_t limit = w->end - fault < NAMES_BYTES ? w->end : fault + NAMES_BYTES;
+    size_t past = end_of_line(w->data, fault, limit);
+    if (past == w->end && w->at_end == NEEDS_MORE)
+        return NEEDS_MORE;
+    size_t header = find_header(w->data, line_start(w->data, start, fault), past, NULL);
+    return header ? (long long)before_mark(w->data, start, header) : 0;
+}
+
+/* Where the line that `at` is in starts, but not before `start`. */
+static size_t line_start(const uint8_t *data, size_t start, size_t at)
+{
+    while (at > start && data[at - 1] != '\n')
+        at--;
+    return at;
 }
 
 /* Where the line at `start` ends, without its line feed; or NEEDS_MORE. Only HEADER_BYTES are looked at. */

@@ -45,6 +45,9 @@ AHEAD_STEPS: Final = 128
 READINGS: Final = 64
 SANE_WIDTH: Final = 64
 
+# Where a reading breaks a rule, the names with which a header begins are looked for in so many bytes.
+NAMES_BYTES: Final = 1024
+
 # What may follow a record.
 RECORD_STARTS: Final = 1  # or a blank line, a byte order mark, the end of the member
 HEADER_STARTS: Final = 2
@@ -206,8 +209,8 @@ def judge(window: Window, start: int, reading: Reading) -> int:
     # of eight columns in its third field, and a header of six names.
     last = window.data[reading.ends[-2] + 1 : reading.ends[-1]] if window.width > 1 else b""
     if is_name(last, window.names):
-        record = window.data[start : reading.end]
-        if own_end(window, start, reading) < reading.end or names_behind(record, window.names):
+        last_line = window.data[line_start(window.data, start, reading.ends[-1]) : reading.end]
+        if own_end(window, start, reading) < reading.end or names_behind(last_line, window.names):
             return FIELD_COUNT
     return 0 if is_utf8(window.data[start : reading.end]) else BAD_UTF8
 
@@ -233,6 +236,21 @@ def own_end(window: Window, start: int, reading: Reading) -> int:
             field = reading.ends.index(name_end)
             if data[reading.ends[field - 1] + 1 if field else start] != QUOTE:
                 return before_mark(data, start, at)
+
+
+def header_at_fault(window: Window, start: int, fault: int) -> int:
+    """Where a header begins in the line where a reading breaks a rule, at ``fault``; 0 without one, or NEEDS_MORE."""
+    data, limit = window.data, min(window.end, fault + NAMES_BYTES)
+    past = end_of_line(data, fault, limit)
+    if past == window.end and window.at_end == NEEDS_MORE:
+        return NEEDS_MORE
+    header = find_header(data, line_start(data, start, fault), past)
+    return before_mark(data, start, header[0]) if header else 0
+
+
+def line_start(data: bytes, start: int, at: int) -> int:
+    """Where the line that ``at`` is in starts, but not before ``start``."""
+    return max(start, data.rfind(b"\n", start, at) + 1)
 
 
 def line_end(window: Window, start: int) -> int:

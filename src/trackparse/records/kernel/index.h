@@ -63,6 +63,8 @@ typedef struct {
 } indexer_t;
 
 static int index_one(indexer_t *x, size_t *position, size_t *scan_bytes, found_t *f);
+static int ends_itself(int reason);
+static int read_up_to(indexer_t *x, window_t *w, size_t at, size_t end, uint64_t *bytes_read);
 static long long index_plain(indexer_t *x, size_t position, size_t *scan_bytes, found_t *f);
 
 /* The credit that a log starts with; it never has more. */
@@ -93,8 +95,8 @@ static int take_names(indexer_t *x, const char *text, size_t size)
 static int new_workspace(indexer_t *x)
 {
     x->separators = malloc((SCAN_BYTES + 64) * sizeof *x->separators);
-    uint32_t *ends = malloc(3 * (size_t)x->width * sizeof *ends);
-    for (int i = 0; ends && i < 3; i++)
+    uint32_t *ends = malloc(READINGS_KEPT * (size_t)x->width * sizeof *ends);
+    for (int i = 0; ends && i < READINGS_KEPT; i++)
         x->weighed.readings[i].ends = ends + (size_t)i * x->width;
     return x->separators && ends;
 }
@@ -275,23 +277,46 @@ static int index_one(indexer_t *x, size_t *position, size_t *scan_bytes, found_t
         }
         if (end_of_line >= 0 && names_columns(x->data, at, (size_t)end_of_line, w.names, w.name_count, w.width))
             return HEADER;
-        int ends_itself = weighed->reason == BAD_UTF8 || weighed->reason == BAD_TIMESTAMP;
-        long long end = ends_itself ? (long long)own_end(&w, at, weighed->reading) : resynchronise(&w, at);
-        if (end < 0)
-            return end == NEEDS_MORE ? MORE : LIMIT;
-        if ((size_t)end < w.end && x->data[end - 1] != '\n') {
-            /* A header follows without a line end before it. The record ends there, and may be good up to there. */
-            w.end = (size_t)end;
-            w.at_end = 0;
-            resolve(&w, at, x->automatic, x->dialect, x->credit, weighed, x->isa);
-            bytes_read += weighed->bytes_read;
-            if (weighed->reason == NO_MEMORY)
+        size_t end = 0;
+        /* Where a header follows without a line end before it, the record ends there, and may be good up to there. */
+        while (weighed->reason && !weighed->reading->reason) {
+            end = own_end(&w, at, weighed->reading);
+            if (end == weighed->reading->end)
+                break;
+            if (!read_up_to(x, &w, at, end, &bytes_read))
                 return NO_MEMORY;
         }
+        if (weighed->reason && !ends_itself(weighed->reason)) {
+            long long next = resynchronise(&w, at);
+            if (next < 0)
+                return next == NEEDS_MORE ? MORE : LIMIT;
+            end = (size_t)next;
+            if (end < w.end && x->data[end - 1] != '\n') {
+                if (!read_up_to(x, &w, at, end, &bytes_read))
+                    return NO_MEMORY;
+            } else if (end < weighed->fault) {
+                /* A line inside a good record may look like the start of one. The header is below it then. */
+                long long header = header_at_fault(&w, at, weighed->fault);
+                if (header == NEEDS_MORE)
+                    return MORE;
+                if (header) {
+                    int reason = weighed->reason, unresolved = weighed->unresolved;
+                    window_t shorter = w;
+                    if (!read_up_to(x, &shorter, at, (size_t)header, &bytes_read))
+                        return NO_MEMORY;
+                    if (weighed->reason) {
+                        weighed->reason = reason;
+                        weighed->unresolved = unresolved;
+                    } else {
+                        w = shorter;
+                    }
+                }
+            }
+        }
         if (weighed->reason) {
-            if (!add_reject(x, at, (size_t)end, bytes_read, f))
+            if (!add_reject(x, at, end, bytes_read, f))
                 return NO_MEMORY;
-            *position = (size_t)end;
+            *position = end;
             *scan_bytes = LEAST_SCAN_BYTES;
             return DONE;
         }
@@ -306,11 +331,7 @@ static int index_one(indexer_t *x, size_t *position, size_t *scan_bytes, found_t
         bytes_read += past - at;
         if (past < w.end && x->data[past - 1] != '\n') {
             window_t shorter = w;
-            shorter.end = past;
-            shorter.at_end = 0;
-            resolve(&shorter, at, x->automatic, x->dialect, x->credit, weighed, x->isa);
-            bytes_read += weighed->bytes_read;
-            if (weighed->reason == NO_MEMORY)
+            if (!read_up_to(x, &shorter, at, past, &bytes_read))
                 return NO_MEMORY;
             if (!weighed->reason && weighed->misses < misses) {
                 w = shorter;
@@ -326,6 +347,22 @@ static int index_one(indexer_t *x, size_t *position, size_t *scan_bytes, found_t
     /* Records as long as this one are to fit into the next scan. */
     *scan_bytes = more_scan_bytes(*scan_bytes, 2 * (*position - at));
     return add_record(x, &w, at, bytes_read, f) ? DONE : NO_MEMORY;
+}
+
+/* Whether a record that is bad for this reason ends where its reading does. */
+static int ends_itself(int reason)
+{
+    return reason == BAD_UTF8 || reason == BAD_TIMESTAMP;
+}
+
+/* Read the record at `at` again, up to the header at `end`, which has no line end before it. 0 without memory. */
+static int read_up_to(indexer_t *x, window_t *w, size_t at, size_t end, uint64_t *bytes_read)
+{
+    w->end = end;
+    w->at_end = 0;
+    resolve(w, at, x->automatic, x->dialect, x->credit - (int64_t)*bytes_read, &x->weighed, x->isa);
+    *bytes_read += x->weighed.bytes_read;
+    return x->weighed.reason != NO_MEMORY;
 }
 
 /* Copy the ends of one record's fields; its line end, or 0 if the record has more or fewer fields. */

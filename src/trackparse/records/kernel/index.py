@@ -29,7 +29,7 @@ from trackparse.records.kernel.codes import (
     Question,
 )
 from trackparse.records.kernel.dialect import NOTHING_FOLLOWS, Weighed, resolve
-from trackparse.records.kernel.grammar import Window, line_end, own_end, record_time, resynchronise
+from trackparse.records.kernel.grammar import Window, header_at_fault, line_end, own_end, record_time, resynchronise
 from trackparse.records.kernel.lines import blank_line, is_separator_line, mark_size, names_columns
 from trackparse.records.kernel.values import count_lines
 
@@ -184,15 +184,31 @@ def index_one(x: _Indexer) -> int:
             return DONE
         if names_columns(line, window.names, window.width):
             return HEADER
-        ends_itself = weighed.reason in (BAD_UTF8, BAD_TIMESTAMP)
-        end = own_end(window, at, weighed.reading) if ends_itself else resynchronise(window, at)
-        if end < 0:
-            return MORE if end == NEEDS_MORE else LIMIT
-        if end < window.end and data[end - 1] != LF:
-            # A header follows without a line end before it. The record ends there, and may be good up to there.
-            window = window._replace(end=end, at_end=0)
-            weighed = resolve(window, at, question.automatic, x.dialect, x.credit)
+        end = 0
+        # Where a header follows without a line end before it, the record ends there, and may be good up to there.
+        while weighed.reason and not weighed.reading.reason:
+            end = own_end(window, at, weighed.reading)
+            if end == weighed.reading.end:
+                break
+            window, weighed = read_up_to(x, window, end, bytes_read)
             bytes_read += weighed.bytes_read
+        if weighed.reason and not ends_itself(weighed.reason):
+            end = resynchronise(window, at)
+            if end < 0:
+                return MORE if end == NEEDS_MORE else LIMIT
+            if end < window.end and data[end - 1] != LF:
+                window, weighed = read_up_to(x, window, end, bytes_read)
+                bytes_read += weighed.bytes_read
+            elif end < weighed.fault:
+                # A line inside a good record may look like the start of one. The header is below it then.
+                header = header_at_fault(window, at, weighed.fault)
+                if header == NEEDS_MORE:
+                    return MORE
+                if header:
+                    shorter, again = read_up_to(x, window, header, bytes_read)
+                    bytes_read += again.bytes_read
+                    if not again.reason:
+                        window, weighed = shorter, again
         if weighed.reason:
             x.add_reject(end, weighed, bytes_read)
             return DONE
@@ -203,10 +219,20 @@ def index_one(x: _Indexer) -> int:
             return MORE
         bytes_read += (end if end > 0 else window.end) - at
         if 0 < end < window.end and data[end - 1] != LF:
-            shorter = window._replace(end=end, at_end=0)
-            again = resolve(shorter, at, question.automatic, x.dialect, x.credit)
+            shorter, again = read_up_to(x, window, end, bytes_read)
             bytes_read += again.bytes_read
             if not again.reason and again.misses < weighed.misses:
                 window, weighed = shorter, again
     x.add_record(window, weighed, bytes_read)
     return DONE
+
+
+def ends_itself(reason: int) -> bool:
+    """Whether a record that is bad for this reason ends where its reading does."""
+    return reason in (BAD_UTF8, BAD_TIMESTAMP)
+
+
+def read_up_to(x: _Indexer, window: Window, end: int, spent: int) -> tuple[Window, Weighed]:
+    """The record at ``position`` again, up to the header at ``end``, which has no line end before it."""
+    window = window._replace(end=end, at_end=0)
+    return window, resolve(window, x.position, x.question.automatic, x.dialect, x.credit - spent)

@@ -135,6 +135,14 @@ static size_t past_name(const uint8_t *data, size_t at, size_t end, const char *
     return at + quoted;
 }
 
+/* Whether a record whose first field is the timestamp starts at `at`, perhaps behind a byte order mark. */
+static int record_starts(const uint8_t *data, size_t at, size_t end)
+{
+    at += end - at >= sizeof BOM && !memcmp(data + at, BOM, sizeof BOM) ? sizeof BOM : 0;
+    at += at < end && data[at] == '"';
+    return timestamp_shape(data, at, end) == TIMESTAMP_SIZE;
+}
+
 /* Where the first header inside a line begins, and where its first name ends; 0 without one.
  * A header at the line's beginning is not meant, even if blanks, quotes or slashes come before it: that is the line
  * itself. But a quote that nothing closes is the end of a value that began above. */
@@ -162,7 +170,8 @@ static size_t find_header(const uint8_t *data, size_t start, size_t end, size_t 
         if (!past)
             continue;
         past = past_blanks(data, past, end);
-        if (past < end && data[past] != ';' && data[past] != '\r' && data[past] != '\n')
+        if (past < end && data[past] != ';' && data[past] != '\r' && data[past] != '\n' &&
+            !record_starts(data, past, end))
             continue;
         size_t i = start, quotes = 0;
         for (; i < begin && is_around_name(data[i]); i++)
@@ -193,17 +202,18 @@ static size_t header_within(const uint8_t *data, size_t start, size_t end)
 
 /* Whether a header stands behind other bytes of its line.
  * Logs look like that which were joined where the first had no line end. The last fields are names, two or more, and the
- * field before them ends with a name, or the first two of `names` are among them. A header that find_header finds is not
- * meant. In Python: the names. */
+ * field before them ends with a name, or the first two of `names` are among them. A line that begins with a name is a
+ * header itself, so there only those two show that another one follows. A header that find_header finds is not meant. In
+ * Python: the names. */
 static int names_behind(const uint8_t *data, size_t start, size_t end, const name_t *names, uint32_t name_count)
 {
     if (name_count <= 2 || find_header(data, start, end, NULL))
         return 0;
     uint64_t count = 0, found = 0;
-    int behind_name = 0, behind_other = 0;
+    int begins_with_name = 0, behind_name = 0, behind_other = 0;
     for (size_t at = start; at <= end; at++) {
         const uint8_t *delimiter = at < end ? memchr(data + at, ';', end - at) : NULL;
-        size_t first = at, last = at = delimiter ? (size_t)(delimiter - data) : end;
+        size_t field = at, first = at, last = at = delimiter ? (size_t)(delimiter - data) : end;
         strip_around(data, &first, &last);
         uint64_t same = 0;
         int ends_in_name = 0;
@@ -215,6 +225,8 @@ static int names_behind(const uint8_t *data, size_t start, size_t end, const nam
             if (last - first == size)
                 same |= (uint64_t)1 << i;
         }
+        if (field == start)
+            begins_with_name = same != 0;
         if (same) {
             count++;
             found |= same;
@@ -224,7 +236,8 @@ static int names_behind(const uint8_t *data, size_t start, size_t end, const nam
             behind_other = 1;
         }
     }
-    return behind_other && count >= 2 && (behind_name || (found & 3) == 3);
+    int whole = (found & 3) == 3;
+    return behind_other && count >= 2 && (whole || (behind_name && !begins_with_name));
 }
 
 /* Whether a line is a header, or was one before it was damaged.
@@ -236,11 +249,11 @@ static int names_columns(const uint8_t *data, size_t start, size_t end, const na
     /* The first record may follow without a line end, and so may another header; a byte order mark may stand between. */
     size_t line_end = end;
     end = record_start(data, start, end);
-    size_t header = header_within(data, start, end);
-    if (header)
-        end = header;
     if (end < line_end)
         end = before_mark(data, start, end);
+    size_t header = header_within(data, start, end);
+    if (header)
+        end = before_mark(data, start, header);
     uint64_t found = 0, fields = 0;
     for (size_t at = start; at <= end; at++, fields++) {
         const uint8_t *delimiter = at < end ? memchr(data + at, ';', end - at) : NULL;

@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 from trackparse.records.kernel.codes import CR, DELIMITER, LF, NEEDS_MORE
-from trackparse.records.kernel.timestamp import record_start
+from trackparse.records.kernel.timestamp import RECORD_START, record_start
 
 BOM: Final = b"\xef\xbb\xbf"
 SEPARATOR_LINES: Final = (b"sep=;", b'"sep=;"')
@@ -17,7 +17,8 @@ SEPARATOR_LINES: Final = (b"sep=;", b'"sep=;"')
 # The beginning of a header that stands in the middle of a line.
 _HEADER_START: Final = re.compile(
     rb'(?:"//[ \t]*timestamp"|//[ \t]*(?:"timestamp"|timestamp))[ \t]*(;)'
-    rb'[ \t]*(?:"(?://)?tracking_code"|(?://)?tracking_code)[ \t]*(?:[;\r\n]|\Z)'
+    rb'[ \t]*(?:"(?://)?tracking_code"|(?://)?tracking_code)[ \t]*'
+    rb"(?:[;\r\n]|\Z|(?:%b)?%b)" % (BOM, RECORD_START.pattern)
 )
 # Blanks, quotes and slashes: a real header has fewer of them around a name, so a damaged one is still known.
 _AROUND_NAME: Final = b' \t\n\r\v\f"/'
@@ -92,8 +93,9 @@ def names_behind(line: bytes, names: list[bytes]) -> list[bytes]:
     """The names of a header that stands behind other bytes of its line; empty without one.
 
     Logs look like that which were joined where the first had no line end. The last fields are names, two or more, and
-    the field before them ends with a name, or the first two of ``names`` are among them. ``names`` are in small
-    letters. A header that ``find_header`` finds is not meant.
+    the field before them ends with a name, or the first two of ``names`` are among them. A line that begins with a name
+    is a header itself, so there only those two show that another one follows. ``names`` are in small letters. A header
+    that ``find_header`` finds is not meant.
     """
     if len(names) <= 2 or find_header(line, 0, len(line)) is not None:
         return []
@@ -103,10 +105,13 @@ def names_behind(line: bytes, names: list[bytes]) -> list[bytes]:
         found.insert(0, fields.pop())
     if len(found) < 2 or not fields:
         return []
+    whole = set(names[:2]).issubset(found)
+    if not whole and fields[0] and fields[0] in names:
+        return []
     first = max((name for name in names if fields[-1].endswith(name)), key=len, default=b"")
     if first:
         return [first, *found]
-    return found if set(names[:2]).issubset(found) else []
+    return found if whole else []
 
 
 def names_columns(line: bytes, names: list[bytes], width: int) -> bool:
@@ -116,10 +121,11 @@ def names_columns(line: bytes, names: list[bytes], width: int) -> bool:
     and at most two are not. ``names`` are in small letters.
     """
     # The first record may follow without a line end, and so may another header; a byte order mark may stand between.
-    header = line[: record_start(line)]
-    header = header[: header_within(header)]
-    if len(header) < len(line):
-        header = header[: before_mark(header, 0, len(header))]
+    end = record_start(line)
+    if end < len(line):
+        end = before_mark(line, 0, end)
+    another = header_within(line[:end])
+    header = line[: end if another is None else before_mark(line, 0, another)]
     # Capital letters make no difference: a header in capitals is a header, though no good one.
     fields = [field.strip(_AROUND_NAME).lower() for field in header.split(b";")]
     known = sum(name in fields for name in names)

@@ -90,12 +90,16 @@ static size_t timestamp_shape(const uint8_t *data, size_t at, size_t end)
     return n;
 }
 
-/* Where the first timestamp of a line begins, or the quote before it; the line's end if it has no timestamp. */
+/* Where the first timestamp of a line begins, or its opening quote; the line's end if it has no timestamp. */
 static size_t record_start(const uint8_t *data, size_t start, size_t end)
 {
-    for (size_t at = start; at < end; at++)
+    size_t quotes = 0;
+    for (size_t at = start; at < end; at++) {
         if (timestamp_shape(data, at, end) == TIMESTAMP_SIZE)
-            return at > start && data[at - 1] == '"' ? at - 1 : at;
+            /* Behind an odd number of quotes, another one closes a name of the header that the record is run into. */
+            return at > start && data[at - 1] == '"' && quotes % 2 ? at - 1 : at;
+        quotes += data[at] == '"';
+    }
     return end;
 }
 

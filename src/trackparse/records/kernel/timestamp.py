@@ -11,7 +11,7 @@ from trackparse.records.kernel.codes import Buffer
 TIMESTAMP_SIZE: Final = 19  # bytes, without a fraction of a second
 
 _TIMESTAMP: Final = re.compile(rb"(\d{4})-(\d\d)-(\d\d)[ T](\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?", re.ASCII)
-_RECORD_START: Final = re.compile(rb'"?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d', re.ASCII)
+RECORD_START: Final = re.compile(rb'"?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d', re.ASCII)
 _SHAPE: Final = "0000-00-00 00:00:00"  # 0 stands for any digit, the space for a T, too
 _EPOCH: Final = datetime(1970, 1, 1)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -55,6 +55,10 @@ def timestamp_shape(data: bytes, at: int, end: int) -> int:
 
 
 def record_start(line: bytes) -> int:
-    """Where the first timestamp of a line begins, or the quote before it; the line's end if it has no timestamp."""
-    found = _RECORD_START.search(line)
-    return found.start() if found else len(line)
+    """Where the first timestamp of a line begins, or its opening quote; the line's end if it has no timestamp."""
+    found = RECORD_START.search(line)
+    if found is None:
+        return len(line)
+    start = found.start()
+    # Behind an odd number of quotes, another one closes a name of the header that the record is run into.
+    return start + (line.startswith(b'"', start) and line.count(b'"', 0, start) % 2)
