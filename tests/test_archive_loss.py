@@ -24,7 +24,7 @@ import trackparse
 from support.archives import python_zip, read_members
 from support.kernels import SLOW
 from support.tools import here, need
-from support.zips import CENTRAL, END, Member, archive, deflate, local_part
+from support.zips import CENTRAL, END, LOCAL, Member, archive, deflate, local_part
 from torture import large
 from torture.mutations import (
     FLIPPED,
@@ -41,6 +41,7 @@ from torture.mutations import (
     mutation,
     with_zip64_end,
 )
+from trackparse.archive.header_search import find_header
 from trackparse.errors import ArchiveError, HeaderError
 
 TESTS = Path(__file__).parent
@@ -936,3 +937,14 @@ def test_the_work_is_linear_and_small(construct: str) -> None:
                 break
         else:
             pytest.fail(f"{way}: {costs}")
+
+
+@pytest.mark.parametrize("kind", [LOCAL, CENTRAL, END])
+def test_a_header_is_found_wherever_the_pieces_that_are_searched_end(kind: bytes) -> None:
+    packed = archive(Member(b"a log"))
+    at = packed.index(kind)
+    header = packed[at : packed.index(b"log.csv", at) + 7] if kind != END else packed[at:]
+    before, behind = bytes(3000), bytes(3000)
+    data = before + header + behind
+    for end in range(len(before) - 1, len(before) + len(header) + 1):
+        assert find_header((data[:end], data[end:]), whole=True) == len(before), end

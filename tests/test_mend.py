@@ -109,6 +109,16 @@ class TestRecords:
         assert table["region"].to_pylist() == ["EU", None]
         assert table["hwid"].to_pylist() == [None, "H"]
 
+    def test_records_below_a_long_header_that_is_written_once_are_read_under_it(self, tmp_path: Path) -> None:
+        names = b";".join(b"a column of its own %04d" % number for number in range(50)) + b"\n"
+        first, other = b"//timestamp;tracking_code;" + names, b"//tracking_code;timestamp;" + names
+        path = rejected(tmp_path, first + b"2011-01-01T15:03:01;T-1;a\n" + other + b"T-2;2011-01-01T15:03:01;a\n" * 2)
+        assert [bool(header) for header in trackparse.read_rejects(path)["header"].to_pylist()] == [True, True, False]
+        edited(path, (";a\\n", ";a" + ";" * 49))
+        report = trackparse.convert_rejects(path, tmp_path / "m.parquet", **QUARANTINE)
+        assert report.rejected == 0
+        assert pq.read_table(tmp_path / "m.parquet")["tracking_code"].to_pylist() == ["T-1", "T-2", "T-2"]
+
     def test_the_options_are_those_of_a_conversion(self, tmp_path: Path) -> None:
         path = rejected(tmp_path, H8 + line() + line(b'{"a":1};') + line(b'{"a":2};', status=b"opened"))
         edited(path, ("};", "}"))
