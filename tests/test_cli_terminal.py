@@ -273,6 +273,14 @@ def test_the_funnel_is_drawn_with_bars_and_colours(folder: Path, monkeypatch: py
     assert plain(without) == plain(drawn)
 
 
+def test_a_number_has_a_bar_unless_it_is_0(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [with_text(status=status) for status in ("sent",) * 1000 + ("opened",)]
+    drawn = plain(shown_by(monkeypatch, "stats", csv_of(tmp_path / "log.csv", *rows), "-q")).decode()
+    lengths = {words[0]: line.count("█") for line in drawn.splitlines() if len(words := line.split()) > 1}
+    assert lengths["sent"] > lengths["opened"] == 1
+    assert lengths["delivered"] == 0
+
+
 def test_a_terminal_without_the_letters_gets_others(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     screen = shown_by(monkeypatch, "stats", folder / "log.zip", encoding="ascii")
     assert b"####" in screen

@@ -425,6 +425,18 @@ class TestBadLogs:
             with pytest.raises(trackparse.HeaderError, match=r"a\.csv"):
                 ds.to_table(columns=columns)
 
+    @pytest.mark.parametrize("names", ["a", "ab"])
+    def test_where_all_of_them_are_cut_their_records_are_kept(self, names: str, tmp_path: Path) -> None:
+        cut, _ = BAD["truncated"]
+        ds = trackparse.dataset(logs(tmp_path, **dict.fromkeys(names, cut)), on_damage="keep")
+        with ds.open() as log:
+            kept = log.read_all()["hwid"].to_pylist()
+        assert len(log.damage) == len(names)
+        good = trackparse.read_log(DAYS[0])["hwid"].to_pylist()
+        one = kept[: len(kept) // len(names)]
+        assert kept == one * len(names)
+        assert one == good[: len(one)] != []
+
     def test_rejects_and_errors_name_log_and_member(self, days: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(days.parent)  # rejects shorten long names
         bad = H8 + line() + b"x\n"

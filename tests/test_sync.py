@@ -423,6 +423,23 @@ def test_without_bad_records_changed_rejects_are_kept_as_well(
     assert "so it is kept; there are no bad records now" in caplog.text
 
 
+def test_rejects_that_another_run_writes_meanwhile_are_no_change(
+    client: TrackingLogClient, service: FakeService, clock: SetClock, folder: Path, tmp_path: Path
+) -> None:
+    """It was killed when its rejects had their name, and its Parquet file had not."""
+    rejects = folder / f"{YESTERDAY}.rejects.jsonl"
+    service._logs[YESTERDAY] = log_of(GOOD, BAD)
+    synced(client, folder, days=1)
+    clock.moment += 24 * HOUR
+    service._logs[YESTERDAY] = log_of(BAD, GOOD, BAD)
+    synced(client, tmp_path / "another", days=2)
+    theirs = (tmp_path / "another" / rejects.name).read_bytes()
+    assert theirs != rejects.read_bytes()
+    reports = client.sync(folder, days=2, on_error="quarantine", progress=lambda _: rejects.write_bytes(theirs))
+    report = reports[datetime.date.fromisoformat(YESTERDAY)]
+    assert (report.error, report.rejects_path, report.rejected) == (None, rejects, 2)
+
+
 def test_rejects_that_change_while_the_log_is_fetched_are_kept(
     client: TrackingLogClient, service: FakeService, clock: SetClock, folder: Path
 ) -> None:

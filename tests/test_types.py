@@ -13,7 +13,20 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
     "README.md",
-    *(f"docs/{name}.md" for name in ("usage", "client", "asyncio", "start", "comparison", "from-pandas", "hostile")),
+    *(
+        f"docs/{name}.md"
+        for name in (
+            "usage",
+            "client",
+            "asyncio",
+            "start",
+            "comparison",
+            "from-pandas",
+            "hostile",
+            "mending",
+            "stability",
+        )
+    ),
 ]
 # A type checker complains about exactly the lines that end with "# wrong".
 USES = """
