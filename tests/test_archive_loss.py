@@ -41,6 +41,7 @@ from torture.mutations import (
     mutation,
     with_zip64_end,
 )
+from trackparse.archive import zip_directory
 from trackparse.archive.header_search import find_header
 from trackparse.errors import ArchiveError, HeaderError
 
@@ -948,3 +949,13 @@ def test_a_header_is_found_wherever_the_pieces_that_are_searched_end(kind: bytes
     data = before + header + behind
     for end in range(len(before) - 1, len(before) + len(header) + 1):
         assert find_header((data[:end], data[end:]), whole=True) == len(before), end
+
+
+def test_a_header_in_the_middle_of_a_gap_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zip_directory, "_SEARCHED", 1000)
+    lost = local_part(Member(b"a log"))
+    found = Member(b"//timestamp;tracking_code\n2021-04-20 06:07:08;A-1\n")
+    for before in range(1000 - len(lost), 1001):
+        data = archive(found, prefix=bytes(before) + lost + bytes(700))
+        with pytest.raises(ArchiveError, match=f"byte {before}"):
+            trackparse.read_log(data)

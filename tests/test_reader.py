@@ -568,7 +568,7 @@ class TestRepr:
         with pytest.raises(trackparse.HeaderError) as caught:
             trackparse.open_log(b"no log")
         told = TracebackException.from_exception(caught.value, capture_locals=True)
-        assert "<LogReader '<bytes>': columns ; 0 records so far, closed>" in "".join(told.format())
+        assert "<LogReader '<bytes>': columns none; 0 records so far, closed>" in "".join(told.format())
 
     def test_of_many_columns_the_first_are_shown(self) -> None:
         header = H8.strip() + b"".join(b";column%d" % number for number in range(500)) + b"\n"

@@ -208,7 +208,7 @@ class LogReader:
         names = self.schema.names if hasattr(self, "builder") else []
         shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
         closed = ", closed" if self._closed else ""
-        return f"<LogReader {self.name!r}: columns {shown}; {self.stats.records:,} records so far{closed}>"
+        return f"<LogReader {self.name!r}: columns {shown or 'none'}; {self.stats.records:,} records so far{closed}>"
 
     def _repr_html_(self) -> str:
         """What a notebook shows. Nothing is read for it: a reader gives each record once."""

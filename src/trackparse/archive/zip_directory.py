@@ -144,7 +144,8 @@ def find_unlisted(source: Source, span: Span, members: list[Located]) -> int | N
     """
     for start, stop in _gaps(source, span, members):
         # Only near both ends of the gap: a sparse file may have a hole of terabytes.
-        for first, last in ((start, min(stop, start + _SEARCHED)), (max(start + _SEARCHED, stop - _SEARCHED), stop)):
+        ends = ((start, start + _SEARCHED), (stop - _SEARCHED, stop))
+        for first, last in ends if stop - start > 2 * _SEARCHED else ((start, stop),):
             pieces = (source.look(at, min(_PIECE, last - at)) for at in range(first, last, _PIECE))
             found = find_header(pieces, whole=last != source.size)
             if found is not None:
