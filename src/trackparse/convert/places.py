@@ -22,6 +22,7 @@ from trackparse.convert.outputs import PathOrUrl, in_folder
 from trackparse.errors import OptionError, one_line
 from trackparse.options import Destination
 from trackparse.sources.filesystem import errors_named, forget_listing, fsspec_of, is_local, key_of, resolve
+from trackparse.sources.opening import is_in_no_filesystem
 from trackparse.sources.urls import name_of, redacted_url, scheme_of
 
 logger: Final = logging.getLogger("trackparse")
@@ -455,7 +456,7 @@ class _Enough(Exception):  # noqa: N818 - nobody sees it
 
 def is_source(place: Place, source: object, filesystem: Any = None) -> bool:
     """Whether the file to write is the one that is read."""
-    if isinstance(source, str | os.PathLike) and scheme_of(source) not in ("http", "https"):
+    if isinstance(source, str | os.PathLike) and not is_in_no_filesystem(source):
         files, path = resolve(source, filesystem)
         if not is_local(files):
             return isinstance(place, _Stored) and key_of(files, path) == place.key
