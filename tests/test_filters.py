@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 import random
 import subprocess
@@ -195,3 +196,15 @@ def test_filtering_does_not_wait_for_pandas() -> None:
         "print('pandas' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_events_and_batches_look_at_each_condition_that_there_is() -> None:
+    """A condition that one of them forgets would let through all records there."""
+    log = HEADER + encode_row(ROWS[0])
+    batch, event = trackparse.read_log(log).to_batches()[0], next(trackparse.iter_events(log))
+    for field in dataclasses.fields(Filter):
+        nothing: Any = {"since": datetime.max, "until": datetime.min}.get(field.name, ["none of the log"])
+        condition = Filter(**{field.name: nothing})
+        assert condition.columns, field.name
+        assert condition.mask(batch).to_pylist() == [False], field.name
+        assert not condition.matches(event), field.name

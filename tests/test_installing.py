@@ -137,3 +137,14 @@ def test_hooks_run_the_tools_of_the_environment_and_fetch_none() -> None:
     hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
     assert hooks.count("- repo:") == hooks.count("- repo: local") > 0
     assert hooks.count("- id:") == hooks.count("language: system") == hooks.count("entry: .venv/bin/")
+
+
+@pytest.mark.parametrize(
+    ("module", "missing", "needs"), [("polars", "polars", "polars"), ("spark", "pyspark", "pyspark 4 or newer")]
+)
+def test_without_its_engine_a_module_says_what_to_install(module: str, missing: str, needs: str) -> None:
+    code = f"import sys; sys.modules[{missing!r}] = None; import trackparse; trackparse.{module}"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode
+    told = f"ImportError: trackparse.{module} needs {needs}: pip install 'trackparse-pushwoosh[{module}]'"
+    assert run.stderr.splitlines()[-1] == told

@@ -56,6 +56,12 @@ def test_functions_stand_in_the_same_order_in_python_and_c(concern: str) -> None
             assert ours == theirs, name
 
 
+def test_the_folder_says_what_each_file_of_python_is_for() -> None:
+    told = ast.get_docstring(ast.parse((KERNEL / "__init__.py").read_text())) or ""
+    for path in KERNEL.glob("[a-z]*.py"):
+        assert f"``{path.stem}``" in told, path.name
+
+
 def test_most_functions_of_the_grammar_are_in_both() -> None:
     """Or the comparison of their order would say little."""
     for concern, least in (

@@ -34,8 +34,9 @@ from test_destinations import room
 from test_docs import check_steps
 from trackparse.client import MANIFEST
 from trackparse.convert import places
-from trackparse.sources import filesystem
+from trackparse.sources import filesystem, opening
 from trackparse.sources.filesystem import PIECE, open_stored, resolve
+from trackparse.sources.source import open_source
 from trackparse.sources.urls import name_of, redacted_url
 from trackparse.testing import TOKEN, FakeService
 from trackparse.testing.sample import encode_row, write_sample
@@ -741,6 +742,22 @@ def test_no_output_is_the_log_whatever_reaches_it(bucket: Bucket, small: bytes) 
     with pytest.raises(trackparse.OptionError, match="that is the Parquet file itself"):
         trackparse.convert_log(small, bucket.url("a.parquet"), on_error="quarantine", rejects=bucket.url("/a.parquet"))
     assert bucket.get("in.parquet") == small
+
+
+def test_a_scheme_with_an_opener_of_its_own_is_read_everywhere(
+    tmp_path: Path, small: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(opening._OPENERS, "ftp", lambda url: open_source(small))
+    url = "ftp://me:word@example.com/log.zip"
+    rows = trackparse.read_log(small).num_rows
+    assert trackparse.read_log(url).num_rows == rows
+    assert trackparse.convert_log(url, "one.parquet").records == rows
+    assert trackparse.dataset(url).count_rows() == rows
+    assert [report.records for report in trackparse.convert_logs(url, "many")] == [rows]
+    assert good("cat", url).stdout.count("\n") == rows
+    good("convert", url, "--to", "more")
+    assert [pq.read_metadata(path).num_rows for path in Path("more").glob("*.parquet")] == [rows]
 
 
 @pytest.mark.parametrize("scheme", ["s4", "ftp", "S3X", "azure+blob", "nonsense.x"])

@@ -154,7 +154,9 @@ class LogDataset:
             return log.read_all()
 
     def head(self, num_rows: int, **options: Unpack[DatasetOptions]) -> pa.Table:
-        """The first records, as a ``pyarrow.Table``. No more of the logs is read than it takes.
+        """The first ``num_rows`` records, fewer if there are fewer, as a ``pyarrow.Table``.
+
+        No more of the logs is read than it takes. OptionError for a negative number.
 
         >>> days.head(5).to_pandas()
         """

@@ -43,7 +43,7 @@ class JoinedLogs:
         keep_damaged: bool,
         inflating: int = INFLATING_MOST,
     ) -> None:
-        """``alone``: there is one log, and its name has no place in its records.
+        """``alone``: there is one log, and its records have no column with its name.
 
         ``inflating``: how many threads inflate, at most; 0: the one that reads.
         """

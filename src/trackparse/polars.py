@@ -6,14 +6,19 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Unpack
 
-import polars as pl
 import pyarrow as pa
-from polars.io.plugins import register_io_source
 
 from trackparse.columns.filters import Selection, both
 from trackparse.datasets import DatasetSource, LogDataset, dataset
 from trackparse.errors import OptionError
 from trackparse.schema import COLUMNS
+
+try:
+    import polars as pl
+    from polars.io.plugins import register_io_source
+except ModuleNotFoundError as error:
+    told = "trackparse.polars needs polars: pip install 'trackparse-pushwoosh[polars]'"
+    raise ImportError(told, name="polars") from error
 
 if TYPE_CHECKING:
     from trackparse.options import DatasetOptions

@@ -75,7 +75,7 @@ class LogReader:
     ) -> None:
         """Open logs, as ``open_log`` and ``dataset`` say; ``options`` are complete.
 
-        alone: it is one log, whose name has no place in its records. found: what other columns there are than the
+        alone: it is one log, and its records have no column with its name. found: what other columns there are than the
         known ones; None to take those of the first header. keep_damaged: go on with the next log behind a damaged one.
         inflating: how many threads inflate, at most; 0: the one that reads, and then only one may use this reader.
         """

@@ -41,6 +41,8 @@ REQUIRED: Final = ("timestamp", "tracking_code")
 class Status(enum.StrEnum):
     """What happened to the notification; a value not listed comes as plain ``str``.
 
+    ``DELIVERED`` means that it was handed to the gateway. The others mean what their names say.
+
     Example::
 
         opened = trackparse.Filter(statuses=[trackparse.Status.OPENED])
@@ -48,7 +50,7 @@ class Status(enum.StrEnum):
 
     CREATED = "created"
     SENT = "sent"
-    DELIVERED = "delivered"  # handed to the gateway
+    DELIVERED = "delivered"
     FAILED = "failed"
     OPENED = "opened"
 

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import pyarrow as pa
-from pyspark.sql import types
-from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
 
 from trackparse.columns.payload import PayloadColumns, payload_columns_of
 from trackparse.datasets import LogDataset, dataset
@@ -25,6 +23,13 @@ from trackparse.reader import LogReader
 from trackparse.records.stream import Stats
 from trackparse.schema import COLUMNS, LOG
 from trackparse.sources.urls import check_is_no_collapsed_url, scheme_of
+
+try:
+    from pyspark.sql import types
+    from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
+except ModuleNotFoundError as error:
+    told = "trackparse.spark needs pyspark 4 or newer: pip install 'trackparse-pushwoosh[spark]'"
+    raise ImportError(told, name="pyspark") from error
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -19,6 +19,7 @@ from trackparse.schema import EPOCH
 if TYPE_CHECKING:
     from trackparse.events import Event
 
+# Conditions of ``Filter`` that are sets of values, and the column of each.
 _COLUMNS = {"statuses": "status", "app_codes": "appCode", "tracking_codes": "tracking_code"}
 
 

@@ -23,11 +23,10 @@ from trackparse.records.segments import Segment
 
 # What readers filter by. The bounds of random device names, or of JSON, exclude nothing.
 STATISTICS_COLUMNS: Final = ("timestamp", "tracking_code", "status", "appCode")
-
-
-# Of a hundred row groups that lack a value, so many are read for nothing. A filter takes about ten bits a value then.
+# The share of row groups that a query reads for nothing: they lack the value, and the filter does not say so. With one
+# in a hundred a filter takes about ten bits for each value.
 _FALSE_HITS: Final = 0.01
-_ROWS_A_VALUE: Final = 32
+_ROWS_A_VALUE: Final = 32  # a filter is made for at least one different value for so many rows
 # A column of a row group with more text in its distinct values is written plain from there on: look-ups of values that
 # hardly repeat cost more than they save. The devices of a row group of an ordinary log fit.
 _DICTIONARY_BYTES: Final = 3 << 20

@@ -22,11 +22,12 @@ from trackparse.convert.outputs import PathOrUrl, in_folder
 from trackparse.errors import OptionError, one_line
 from trackparse.options import Destination
 from trackparse.sources.filesystem import errors_named, forget_listing, fsspec_of, is_local, key_of, resolve
+from trackparse.sources.opening import is_in_no_filesystem
 from trackparse.sources.urls import name_of, redacted_url, scheme_of
 
 logger: Final = logging.getLogger("trackparse")
 
-# Bytes: the writer writes, and asks for its place, some fifty times for a small file.
+# Bytes that are collected before they are written: the writer of Parquet makes some fifty writes for a small file.
 _BUFFER: Final = 64 << 10
 # Bytes of a part of an upload by s3fs, whose own size is 50 MiB: S3 takes 10,000 parts.
 _PART: Final = 16 << 20
@@ -170,9 +171,9 @@ class _Stored:
 class StagedObject(_Stored):
     """A file in any store: written under a hidden name beside its own, and moved when it is whole.
 
-    Where there is no rename, as on S3, to move is to have the store copy it, and to delete the first one. Not under its
-    own name from the start: pyarrow cannot abort an upload. However its stream is closed, also by an error or by the
-    garbage collector, what was written so far becomes a file.
+    Where there is no rename, as on S3, the store copies it, and then the hidden file is deleted. It does not have its
+    own name from the start because pyarrow cannot abort an upload: however the stream is closed, also by an error or by
+    the garbage collector, what was written so far becomes a file.
     """
 
     def __init__(self, files: Any, path: str, name: str) -> None:
@@ -455,7 +456,7 @@ class _Enough(Exception):  # noqa: N818 - nobody sees it
 
 def is_source(place: Place, source: object, filesystem: Any = None) -> bool:
     """Whether the file to write is the one that is read."""
-    if isinstance(source, str | os.PathLike) and scheme_of(source) not in ("http", "https"):
+    if isinstance(source, str | os.PathLike) and not is_in_no_filesystem(source):
         files, path = resolve(source, filesystem)
         if not is_local(files):
             return isinstance(place, _Stored) and key_of(files, path) == place.key

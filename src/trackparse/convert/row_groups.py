@@ -38,11 +38,12 @@ _TEXT_CELL: Final = 5
 # What the table that is written, the one that is collected and the file's directory may have together. Where it would
 # be more, reading waits.
 _ALL_BYTES: Final = 112 << 20
-# For each column of each row group, until the file is closed; its name beside it, twice.
+# Bytes of the directory for each column of each row group, apart from its name, which is held twice. They stay in
+# memory until the file is closed.
 _DIRECTORY_ENTRY: Final = 1800
-# Of row groups that ended early: with a thousand columns nothing else in the file needs as much.
+# Bytes of the directory for row groups that ended early, at most. Only a log of very many columns gets there.
 DIRECTORY_BYTES: Final = 64 << 20
-# More than that, and as much as a quarter of the values: then memory without values in it is given back.
+# Unused bytes that a column of text may keep, beside a quarter of the bytes of its text. If it has more, all are freed.
 _UNUSED: Final = 2 << 10
 
 

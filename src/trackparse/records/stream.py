@@ -41,6 +41,12 @@ class Stats:
 
     When a log was read to its end, ``bytes_in_records + bytes_in_rejects + bytes_in_blank_lines + bytes_in_headers``
     is ``bytes_inflated``: every byte is accounted for.
+
+    >>> with trackparse.open_log("tracking_log.zip", on_error="skip") as log:
+    ...     for batch in log:
+    ...         pass
+    ...     print(log.stats.records, log.stats.rejected)
+    1000 0
     """
 
     records: int = 0

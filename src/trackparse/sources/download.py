@@ -334,9 +334,17 @@ def open_url(
 ) -> Download:
     """A file over HTTP as a source for ``open_log``, ``read_log`` and ``convert_log``, which close it.
 
-    No token is sent. A download whose connection breaks goes on where it stopped. ``stall`` is how many seconds may go
-    by without a byte of the file, with all ``retries``, whatever else the server sends. The other parameters as for
-    ``TrackingLogClient`` and ``poll``. DownloadError if the file cannot be had; ValueError if the URL is not one, or
+    No token is sent. A download whose connection breaks goes on where it stopped.
+
+    timeout: seconds that connecting may take, and each wait for bytes.
+    retries: how many attempts may fail in a row before an error is raised, not counting the first one.
+    stall: seconds that may go by without a byte of the file, with all ``retries``, whatever else the server sends.
+    allow_http: accept a URL without encryption.
+    pauses: how long to pause between attempts.
+    pool: a ``urllib3.PoolManager`` whose settings are used, for a proxy or for certificates.
+    cancel: a ``threading.Event``, say, that ends the download when it is set.
+
+    DownloadError if the file cannot be had, CancelledError if ``cancel`` is set; ValueError if the URL is not one, or
     not https.
 
     Example::

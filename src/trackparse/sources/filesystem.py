@@ -258,8 +258,10 @@ def _open(files: pafs.FileSystem, path: str, name: str) -> Source:
 
 
 def _version_of(files: pafs.FileSystem, path: str) -> object:
-    """What tells one version of a file from the next. On S3 it is one request, as the size and the time alone would be:
-    the time has seconds only, and the metadata of an open file have the ETag.
+    """What tells one version of a file from the next: its metadata, or else its size and its time.
+
+    On S3 the metadata have the ETag, at the cost of one request. Size and time would cost as much, and say less: the
+    time has whole seconds only.
     """
     with files.open_input_file(path) as file:
         if told := file.metadata():

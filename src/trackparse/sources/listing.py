@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn
 
 from trackparse.errors import OptionError
-from trackparse.sources.opening import open_anywhere
+from trackparse.sources.opening import is_in_no_filesystem, open_anywhere
 from trackparse.sources.source import Source, open_source
 from trackparse.sources.urls import check_is_no_collapsed_url, name_of, scheme_of
 
@@ -101,7 +101,7 @@ def _is_stored(place: str | os.PathLike[str], filesystem: Any) -> bool:
 def _named(place: str | os.PathLike[str], filesystem: Any) -> list[Log]:
     """The logs that a file, a directory or a glob stands for."""
     name = os.fsdecode(place)
-    if scheme_of(place) in ("http", "https"):
+    if is_in_no_filesystem(place):
         return [Log(name_of(name), partial(open_anywhere, name), None, name)]
     if _is_stored(place, filesystem):
         # pyarrow.fs takes a while to import, and most logs are local.

@@ -150,6 +150,8 @@ def sample_rows(
 ) -> Iterator[tuple[str, ...]]:
     """The records that ``write_sample`` writes, as fields in the order of ``COLUMNS``, without quotes around them.
 
+    ``rows``, ``seed``, ``columns``, ``date`` and errors are those of ``write_sample``.
+
     >>> codes = {fields[1] for fields in sample_rows(1_000)}
     """
     _check(rows, columns, date)

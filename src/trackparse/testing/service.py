@@ -91,7 +91,15 @@ class FakeService:
         return f"{self._files.url}/logs/tracking_log_{day}.zip?key=sesame"
 
     def reply(self, endpoint: Endpoint, *replies: Reply) -> None:
-        """Set the answers to the next requests of that kind, one for each request, instead of the usual ones."""
+        """Set the answers to the next requests of one kind, one for each request, instead of the usual ones.
+
+        ``endpoint`` is the kind: ``"createMessage"``, ``"getTrackingLog"``, ``"getResults"``, or ``"download"`` for
+        the file of a log.
+
+        Example::
+
+            service.reply("getResults", Reply(503), Reply(drop=True))
+        """
         with self._lock:
             self._replies.setdefault(endpoint, deque()).extend(replies)
 

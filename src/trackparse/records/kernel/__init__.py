@@ -8,6 +8,8 @@ two. A concern has a file of Python and one of C beside it, with the same functi
 - ``grammar``: one record, read byte by byte; ``dialect``: which of its readings is taken
 - ``index``: the loop over a block
 - ``values``, ``dictionary``, ``events``: what is made of the fields
+- ``payload``: columns of values inside payloads; ``jsonl``: columns as lines of JSON
+- ``parts``: a block of records divided by the values of some columns
 
 Only C: ``scan.inc`` looks at 64 bytes at a time, ``isa_*.h`` compile it for each instruction set, and ``native*`` bind
 all of it to Python. Imports nothing else of trackparse.
