@@ -21,9 +21,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from trackparse.client.calendar import KEPT_DAYS, date_of
+from trackparse.errors import OptionError, suggestion
 from trackparse.testing.sample import ROWS_OF_A_DAY_MOST, sample_rows, write_sample
 from trackparse.testing.server import API, Delivery, Reply, Request, Server
 
@@ -91,7 +92,12 @@ class FakeService:
         return f"{self._files.url}/logs/tracking_log_{day}.zip?key=sesame"
 
     def reply(self, endpoint: Endpoint, *replies: Reply) -> None:
-        """Set the answers to the next requests of that kind, one for each request, instead of the usual ones."""
+        """Set the answers to the next requests of that kind, one for each request, instead of the usual ones.
+
+        ValueError for another kind: its answers would never be given.
+        """
+        if endpoint not in get_args(Endpoint):
+            raise OptionError(f"endpoint={endpoint!r}{suggestion(str(endpoint), get_args(Endpoint))}")
         with self._lock:
             self._replies.setdefault(endpoint, deque()).extend(replies)
 
