@@ -337,7 +337,7 @@ def open_url(
     No token is sent. A download whose connection breaks goes on where it stopped. ``stall`` is how many seconds may go
     by without a byte of the file, with all ``retries``, whatever else the server sends. The other parameters as for
     ``TrackingLogClient`` and ``poll``. DownloadError if the file cannot be had; ValueError if the URL is not one, or
-    not https.
+    not https; TypeError for a wrong kind of value.
 
     Example::
 
@@ -346,12 +346,14 @@ def open_url(
     """
     check_url(url, "the URL", allow_http=allow_http)
     retries = checked_retries(retries)
-    budget = RetryBudget(pauses, retries, stall, Clock(), cancel)
+    budget = RetryBudget(pauses, retries, stall, Clock(), cancel, called="stall")
     return Download(Http(timeout=timeout, pool=pool, secret=None), url, budget, owned=True)
 
 
 def checked_retries(retries: int) -> int:
-    """The number. ValueError if it is negative."""
+    """The number. TypeError if it is not a whole number, ValueError if it is negative."""
+    if not isinstance(retries, int) or isinstance(retries, bool):
+        raise TypeError(f"retries={retries!r}: expected a whole number")
     if retries < 0:
         raise ValueError(f"retries={retries}: expected zero or more")
     return retries
