@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from trackparse.errors import CancelledError
+from trackparse.errors import CancelledError, OptionError
 
 POLL_INTERVAL: Final = 0.05  # seconds between two looks at whether a wait was cancelled, or its time is over
 # Seconds before the deadline at which the last attempt begins at the latest; a tenth of the deadline if that is less.
@@ -120,11 +120,11 @@ def raise_if_cancelled(cancel: Cancel | None) -> None:
 
 
 def checked_seconds(name: str, seconds: float) -> None:
-    """TypeError if it is not a number, ValueError if it is negative."""
+    """TypeError if it is not a number, OptionError if it is negative."""
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         raise TypeError(f"{name}={seconds!r}: expected a number of seconds")
     if not seconds >= 0:
-        raise ValueError(f"{name}={seconds!r}: expected a number of seconds, zero or more")
+        raise OptionError(f"{name}={seconds!r}: expected a number of seconds, zero or more")
 
 
 @dataclass(frozen=True, slots=True)
