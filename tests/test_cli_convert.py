@@ -329,3 +329,7 @@ def test_a_damaged_log_that_was_converted_before_is_still_told(tmp_path: Path) -
     for _ in range(2):
         found = ended(4, "convert", log, "--keep-partial", "--existing", "skip")
         assert "before the damage were kept" in found.stderr
+
+
+def test_a_url_without_a_name_is_wrong_usage(tmp_path: Path) -> None:
+    assert "name the file to write with -o" in failed(2, "convert", csv_of(tmp_path / "log.csv", ROW), "-o", "s3://")

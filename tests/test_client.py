@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from email.utils import formatdate
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -1027,4 +1028,39 @@ def test_the_package_lists_its_names_and_has_no_others() -> None:
 
     assert dir(trackparse.client) == sorted(trackparse.client.__all__)
     with pytest.raises(AttributeError, match=r"^module 'trackparse.client' has no attribute 'Client'$"):
-        trackparse.client.Client  # noqa: B018
+        getattr(trackparse.client, "Client")  # noqa: B009
+
+
+WRONG_KINDS: list[tuple[str, dict[str, Any], str]] = [
+    ("made", {"base_url": None}, "base_url is NoneType: expected str"),
+    ("made", {"timeout": "5"}, "timeout='5': expected a number of seconds"),
+    ("made", {"retries": 1.5}, "retries=1.5: expected a whole number"),
+    ("asked", {"deadline": True}, "deadline=True: expected a number of seconds"),
+    ("asked", {"cancel": True}, "cancel=True: expected a threading.Event, say"),
+    ("opened", {"link": None}, "the link is NoneType: expected str"),
+    ("opened", {"link": "https://127.0.0.1:9/x", "stall": "5"}, "stall='5': expected a number of seconds"),
+    ("planned", {"days": True}, "days=True: expected a whole number of days"),
+    ("planned", {"grace": None}, "grace=None: expected a number of seconds"),
+    ("synced", {"days": 1, "on_report": 5}, "on_report=5: expected a function that takes a day and its"),
+    ("url", {"url": 5}, "the URL is int: expected str"),
+    ("url", {"url": "https://127.0.0.1:9/x", "pauses": 5}, "pauses=5: expected a trackparse.client.Pauses"),
+]
+
+
+@pytest.mark.parametrize(("what", "arguments", "message"), WRONG_KINDS, ids=str)
+def test_a_wrong_kind_of_value_says_what_was_wanted(
+    what: str, arguments: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with FakeService(rows=1) as service, client_of(service) as client:
+        calls: dict[str, Callable[..., object]] = {
+            "made": partial(TrackingLogClient, TOKEN),
+            "asked": client.request_log,
+            "opened": client.open_link,
+            "planned": partial(client.days_to_sync, tmp_path),
+            "synced": partial(client.sync, tmp_path),
+            "url": open_url,
+        }
+        with pytest.raises(TypeError) as caught:
+            calls[what](**arguments)
+    assert message in str(caught.value)
+    assert not service.requests

@@ -426,7 +426,10 @@ class TestRefused:
         [
             ({"existing": "skp"}, trackparse.OptionError, "existing='skp': did you mean 'skip'?"),
             ({"jobs": 0}, trackparse.OptionError, "jobs=0: expected 1 or more processes"),
-            ({"jobs": "2"}, trackparse.OptionError, "jobs='2': expected"),
+            ({"jobs": "2"}, TypeError, "jobs='2': expected a whole number of processes"),
+            ({"jobs": True}, TypeError, "jobs=True: expected a whole number of processes"),
+            ({"existing": None}, TypeError, "existing=None: expected one of: skip, replace, error"),
+            ({"on_report": "a.txt"}, TypeError, "on_report='a.txt': expected a function that takes a ConversionReport"),
             ({"rejects": "x.jsonl", "on_error": "quarantine"}, trackparse.OptionError, "rejects: not for several logs"),
             ({"progress": print}, trackparse.OptionError, "progress: not for several logs: on_report"),
             ({"colums": []}, TypeError, "unknown option 'colums'"),

@@ -374,6 +374,14 @@ class TestColumns:
         assert ds.head(2, where=trackparse.Filter(statuses=["created"]))["status"].to_pylist() == ["created"] * 2
         with pytest.raises(trackparse.OptionError, match="num_rows=-1"):
             ds.head(-1)
+        for wrong in ("5", 1.5, True, None):
+            with pytest.raises(TypeError, match=r"num_rows=.*: expected a whole number of rows"):
+                ds.head(wrong)  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize("options", [{"columns": "status"}, {"payload_columns": 5}, {"dictionary": 5}], ids=str)
+    def test_counting_looks_at_options_that_do_not_matter_for_it(self, options: dict[str, Any]) -> None:
+        with pytest.raises(TypeError, match=f"{next(iter(options))}=.*: expected"):
+            trackparse.dataset(DAYS[0]).count_rows(**options)
 
 
 # What is no log, or not all of one; the class of its error.

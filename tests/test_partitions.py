@@ -23,6 +23,7 @@ from support.cli import failed, good
 from support.logs import H6, H8, line, line6
 from test_convert_logs import change
 from trackparse.convert import partitions
+from trackparse.schema import COLUMNS
 from trackparse.testing.sample import encode_row, sample_rows
 
 NULL = "__HIVE_DEFAULT_PARTITION__"
@@ -67,7 +68,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 def as_rows(table: pa.Table, by: tuple[str, ...]) -> list[tuple[Any, ...]]:
     """The rows in an order of their own, with the partition columns as text."""
-    names = [name for name in sorted({*trackparse.schema.COLUMNS, *by}) if name in table.column_names]
+    names = [name for name in sorted({*COLUMNS, *by}) if name in table.column_names]
     return sorted(zip(*(map(repr, table[name].to_pylist()) for name in names), strict=True))
 
 
@@ -116,7 +117,7 @@ class TestRead:
         for name in files(lake):
             schema = pq.read_schema(lake / name)
             assert not {*by} & {*schema.names}
-            assert schema.names == [column for column in trackparse.schema.COLUMNS if column not in by]
+            assert schema.names == [column for column in COLUMNS if column not in by]
 
     def test_a_file_for_each_log_and_partition_with_one_row_group(self, days: Path, lake: Path) -> None:
         trackparse.convert_logs(days, lake, partition_by=("date", "appCode"))
@@ -141,7 +142,7 @@ class TestRead:
         assert queried(f"SELECT hwid {query} AND appCode = 'A-1'").num_rows == 20
         scanned = pl.scan_parquet(f"{lake}/**/*.parquet", hive_partitioning=True, schema={
             name: pl.Datetime("us") if name == "timestamp" else pl.String
-            for name in trackparse.schema.COLUMNS if name != "appCode"
+            for name in COLUMNS if name != "appCode"
         }, hive_schema={"date": pl.String, "appCode": pl.String})  # fmt: skip
         scanned = scanned.filter(pl.col("date") == "2021-04-02", pl.col("appCode") == "A-1")
         assert scanned.select("hwid").collect().height == 20

@@ -1006,7 +1006,7 @@ def test_after_an_error_an_open_file_holds_nothing_that_looks_whole(size: str, r
 
 def test_files_that_cannot_be_written_are_refused(small: bytes, tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="is a text file: open it in binary mode"):
-        trackparse.convert_log(small, io.StringIO())
+        trackparse.convert_log(small, io.StringIO())  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="a destination is a path, a URL, or a binary file"):
         trackparse.convert_log(small, 3)  # type: ignore[arg-type]
     log = tmp_path / "log.zip"

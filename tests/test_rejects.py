@@ -551,3 +551,11 @@ def test_pandas_is_not_imported_for_them() -> None:
     code = f"import sys, trackparse; log = trackparse.open_log({H8 + line(b'{};')!r}, on_error='quarantine'); "
     code += "log.read_all(); assert log.rejects.num_rows == 1; assert 'pandas' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["day.rejects.jsonl", b"x", 5, None, [5], [{"line": 1}], pa.table({"a": [1]})], ids=str
+)
+def test_what_is_no_rejects_is_not_made_a_log_of(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="expected a table as read_rejects gives it, or its rows"):
+        trackparse.mended_log(wrong)

@@ -154,6 +154,17 @@ def test_the_rows_are_like_those_of_a_log() -> None:
     assert {"", "Success"} < {row[5] for row in rows}
 
 
+def test_a_dialect_that_is_not_known_is_not_taken_for_another_one() -> None:
+    with pytest.raises(ValueError, match="dialect is 'PHP': expected 'php' or 'rfc4180'"):
+        encode_row(("a", "b"), "PHP")  # type: ignore[arg-type]
+
+
+def test_too_many_rows_for_a_day_are_wrong_usage(tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli, ["sample", str(tmp_path / "x.zip"), "--rows", "1000001", "--date", "2021-04-20"])
+    assert result.exit_code == 2
+    assert result.stderr == "trackparse: rows is 1000001: expected 1,000,000 or fewer for one day\n"
+
+
 @pytest.mark.parametrize(
     ("field", "php", "rfc4180"),
     [

@@ -232,3 +232,8 @@ def test_it_leaves_no_thread_behind() -> None:
     client.close()
     assert set(threading.enumerate()) == before
     service.stop()
+
+
+def test_a_reply_for_no_kind_of_request_is_an_error() -> None:
+    with FakeService() as service, pytest.raises(ValueError, match="did you mean 'getTrackingLog'"):
+        service.reply("getTrackinglog", Reply(503))  # type: ignore[arg-type]

@@ -38,7 +38,9 @@ import trackparse
 from trackparse.client import TrackingLogClient
 
 trackparse.open_log(12345)  # wrong
+trackparse.opn_log("log.zip")  # wrong
 trackparse.open_log("log.zip")
+trackparse.open_log(io.StringIO())  # wrong
 trackparse.open_log(Path("log.zip"), columns=["status"], dialect="php")
 trackparse.open_log(b"", where=trackparse.Filter(statuses=["opened"]))
 trackparse.open_log(io.BytesIO(), on_error="quarantine", limits=trackparse.Limits(max_members=1))
@@ -82,7 +84,15 @@ days.head(5, colums=["status"])  # wrong
 report = trackparse.convert_log("log.zip", "log.parquet", compression="zstd", rejects=Path("x.jsonl"), on_damage="keep")
 facts: dict[str, str | int | float | list[str] | None] = report.to_dict()
 trackparse.convert_log("log.zip", 1)  # wrong
+trackparse.convert_log("log.zip", io.StringIO())  # wrong
+trackparse.convert_log(Path("log.zip").open("rb"), Path("log.parquet").open("wb"))
 trackparse.convert_log("log.zip", "log.parquet", on_damage="skip")  # wrong
+
+trackparse.client.TrackingLogClent("token")  # wrong
+trackparse.aio.batches(b"")  # wrong
+trackparse.polars.scan_log("days", colums=["status"])  # wrong
+trackparse.polars.scan_log("days", columns=["status"])
+trackparse.testing.FakeService(row=5)  # wrong
 
 with TrackingLogClient("token") as client:
     client.convert("2021-04-20", "log.parquet", on_error="skip")

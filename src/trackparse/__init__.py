@@ -28,6 +28,11 @@ from trackparse.limits import Limits
 from trackparse.version import __version__
 
 if TYPE_CHECKING:
+    from trackparse import aio as aio
+    from trackparse import client as client
+    from trackparse import polars as polars
+    from trackparse import spark as spark
+    from trackparse import testing as testing
     from trackparse.columns.filters import Filter
     from trackparse.convert.conversion import ConversionReport, convert_log
     from trackparse.convert.logs import convert_logs
@@ -109,17 +114,20 @@ _LAZY = {
 _PACKAGES = ("aio", "client", "polars", "spark", "testing")
 
 
-def __getattr__(name: str) -> Any:
-    if name in _PACKAGES:
-        return import_module(f"trackparse.{name}")
-    if name in _LAZY:
-        value = getattr(import_module(f"trackparse.{_LAZY[name]}"), name)
-    elif name == "kernel":
-        value = import_module("trackparse.records.kernel.chooser").name
-    else:
-        raise AttributeError(f"module 'trackparse' has no attribute {name!r}")
-    globals()[name] = value
-    return value
+# Type checkers take any name for an attribute of a module that has this function.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name in _PACKAGES:
+            return import_module(f"trackparse.{name}")
+        if name in _LAZY:
+            value = getattr(import_module(f"trackparse.{_LAZY[name]}"), name)
+        elif name == "kernel":
+            value = import_module("trackparse.records.kernel.chooser").name
+        else:
+            raise AttributeError(f"module 'trackparse' has no attribute {name!r}")
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

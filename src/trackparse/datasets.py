@@ -16,7 +16,7 @@ from trackparse.display import counted, html_line, html_page
 from trackparse.errors import ArchiveError, HeaderError, OptionError, TrackparseError, suggestion
 from trackparse.events import Event
 from trackparse.notebook import ROWS, records_line, rejects_html, rows_html, schema_html
-from trackparse.options import DatasetOptions, ReadOptions, dataset_options, read_part
+from trackparse.options import DatasetOptions, ReadOptions, dataset_options, read_part, whole_number
 from trackparse.progress import Progress
 from trackparse.reader import LogReader
 from trackparse.schema import COLUMNS, LOG
@@ -160,8 +160,7 @@ class LogDataset:
 
         >>> days.head(5).to_pandas()
         """
-        if num_rows < 0:
-            raise OptionError(f"num_rows={num_rows}: expected 0 or more rows")
+        whole_number("rows", least=0)("num_rows", num_rows)
         batches: list[pa.RecordBatch] = []
         left = num_rows
         with self.open(**options) as log:
@@ -176,6 +175,7 @@ class LogDataset:
         >>> days.count_rows(where=trackparse.Filter(statuses=["failed"]))
         24
         """
+        dataset_options(options)  # those that count for nothing here are checked, too
         asked: DatasetOptions = {**options, "columns": ["timestamp"], "dictionary": (), "payload_columns": None}
         with self.open(**asked) as log:
             return sum(segment.records for group in log.segments() for segment in group)

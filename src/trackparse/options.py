@@ -35,15 +35,15 @@ OnDamage: TypeAlias = Literal["raise", "keep"]
 class BinaryFile(Protocol):
     """A file open for reading bytes; it need not be able to seek."""
 
-    def read(self, size: int, /) -> Any:
+    def read(self, size: int, /) -> bytes | bytearray | memoryview | None:
         """At most ``size`` bytes; ``b""`` at the end of the file."""
 
 
 class WritableFile(Protocol):
     """A file open for writing bytes; it need not be able to seek."""
 
-    def write(self, data: Any, /) -> Any:
-        """Take the bytes of a buffer, or as many as its result says."""
+    def write(self, data: memoryview, /) -> Any:
+        """Take the bytes, or as many as the result says."""
 
 
 # What a log can be read from: a str is a path or a URL.
@@ -127,7 +127,7 @@ CONVERT_DEFAULTS: Final[ConvertOptions] = {
 # What other libraries call an option, and what it is here.
 _CALLED_ELSEWHERE: Final = {"filter": "where=trackparse.Filter(...)"}
 # What each check takes: the name of an option and the value given. It returns the value to use.
-_Check: TypeAlias = Callable[[str, Any], Any]
+Check: TypeAlias = Callable[[str, Any], Any]
 
 
 def _names(option: str, value: Any) -> tuple[str, ...]:
@@ -141,7 +141,9 @@ def _names(option: str, value: Any) -> tuple[str, ...]:
     return names
 
 
-def _one_of(*choices: str) -> _Check:
+def one_of(*choices: str) -> Check:
+    """A check of one of several words."""
+
     def check(option: str, value: Any) -> Any:
         if not isinstance(value, str):
             raise TypeError(f"{option}={_shown(value)}: expected one of: {', '.join(choices)}")
@@ -152,23 +154,25 @@ def _one_of(*choices: str) -> _Check:
     return check
 
 
-def _whole_number(unit: str, most: int | None = None) -> _Check:
+def whole_number(unit: str, *, least: int = 1, most: int | None = None) -> Check:
+    """A check of a number of ``unit``, such as bytes."""
+
     def check(option: str, value: Any) -> Any:
         if not isinstance(value, int) or isinstance(value, bool):
             raise TypeError(f"{option}={_shown(value)}: expected a whole number of {unit}")
-        if value < 1 or (most is not None and value > most):
+        if value < least or (most is not None and value > most):
             upper = " or more" if most is None else f" to {most:,}"
-            raise OptionError(f"{option}={value}: expected 1{upper} {unit}")
+            raise OptionError(f"{option}={value}: expected {least}{upper} {unit}")
         return value
 
     return check
 
 
-def _of_kind(kind: type | tuple[type, ...], wanted: str) -> _Check:
+def _of_kind(kind: type | tuple[type, ...], wanted: str) -> Check:
     return _that(lambda value: isinstance(value, kind), wanted)
 
 
-def _that(fits: Callable[[Any], bool], wanted: str) -> _Check:
+def _that(fits: Callable[[Any], bool], wanted: str) -> Check:
     def check(option: str, value: Any) -> Any:
         if not fits(value):
             raise TypeError(f"{option}={_shown(value)}: expected {wanted}")
@@ -177,8 +181,13 @@ def _that(fits: Callable[[Any], bool], wanted: str) -> _Check:
     return check
 
 
+def function(takes: str) -> Check:
+    """A check of a function; ``takes`` is what it is called with."""
+    return _that(callable, f"a function that takes {takes}")
+
+
 def _codec(option: str, value: Any) -> Any:
-    _one_of(*_CODECS)(option, value.lower() if isinstance(value, str) else value)
+    one_of(*_CODECS)(option, value.lower() if isinstance(value, str) else value)
     return value
 
 
@@ -201,26 +210,26 @@ def _shown(value: object) -> str:
 
 
 # Not called for None where None is the default.
-_CHECKS: Final[Mapping[str, _Check]] = {
+_CHECKS: Final[Mapping[str, Check]] = {
     "columns": _names,
     "payload_columns": check_payload_columns,
     "where": _of_kind(Selection, "a trackparse.Filter, such as Filter(statuses=['opened'])"),
-    "dialect": _one_of(*get_args(Dialect)),
-    "on_error": _one_of(*get_args(OnError)),
-    "on_rejects": _that(callable, "a function that takes a record batch"),
-    "string_type": _one_of(*get_args(StringType)),
+    "dialect": one_of(*get_args(Dialect)),
+    "on_error": one_of(*get_args(OnError)),
+    "on_rejects": function("a record batch"),
+    "string_type": one_of(*get_args(StringType)),
     "dictionary": _names,
-    "block_size": _whole_number("bytes", most=1 << 30),
+    "block_size": whole_number("bytes", most=1 << 30),
     "members": _names,
     "limits": _of_kind(Limits, "a trackparse.Limits, such as Limits(max_members=10)"),
     "progress": _progress,
     "filesystem": _filesystem,
     "compression": _codec,
-    "row_group_size": _whole_number("rows"),
+    "row_group_size": whole_number("rows"),
     "bloom_filters": _names,
     "rejects": _of_kind((str, os.PathLike), "a path or a URL"),
-    "on_damage": _one_of(*get_args(OnDamage)),
-    "threads": _whole_number("threads"),
+    "on_damage": one_of(*get_args(OnDamage)),
+    "threads": whole_number("threads"),
 }
 
 

@@ -25,6 +25,7 @@ import trackparse
 from support.pages import Example, examples
 from support.s3 import served
 from support.spark import spark_session
+from trackparse.schema import COLUMNS
 from trackparse.testing.sample import write_sample
 
 if importlib.util.find_spec("pyspark") is None:
@@ -119,7 +120,7 @@ def message_of(run: Callable[[], Any]) -> str:
 def test_four_logs_are_four_partitions_with_the_rows_of_a_dataset(here: Here) -> None:
     frame = here.read("logs/*.zip")
     assert frame.rdd.getNumPartitions() == 4
-    expected = trackparse.dataset(here.folder / "logs", columns=trackparse.schema.COLUMNS).to_table()
+    expected = trackparse.dataset(here.folder / "logs", columns=COLUMNS).to_table()
     assert frame.toArrow().equals(expected)
 
 
@@ -200,7 +201,7 @@ def test_a_frame_may_be_used_twice_and_loaded_again(here: Here) -> None:
 
 
 def test_the_schema_is_known_before_a_log_is_opened(here: Here) -> None:
-    assert here.read(here.put("page.zip", b"<html>")).columns == [*trackparse.schema.COLUMNS]
+    assert here.read(here.put("page.zip", b"<html>")).columns == [*COLUMNS]
 
 
 def test_a_column_of_some_logs_is_null_in_the_others(here: Here) -> None:
@@ -250,7 +251,7 @@ def test_permissive_keeps_bad_records_in_a_column(here: Here, bad: str) -> None:
     ]
     assert [row["status"] for row in rows if row["_corrupt_record"] is None] == ["created"] * 4
     renamed = here.read(bad, mode="PERMISSIVE", columnNameOfCorruptRecord="reject")
-    assert renamed.columns == [*trackparse.schema.COLUMNS, "reject"]
+    assert renamed.columns == [*COLUMNS, "reject"]
     assert renamed.filter("reject is not null").count() == 2
 
 

@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-import trackparse
 from support.spark import spark_session
+from trackparse.schema import COLUMNS
 
 
 class Engine(ABC):
@@ -231,7 +231,7 @@ FORMS: dict[str, Callable[[Any], Any]] = {
 
 def rows_of(table: pa.Table) -> Counter[tuple[Any, ...]]:
     """The rows, whatever their order and the types of Arrow that hold their values."""
-    names = list(trackparse.schema.COLUMNS)
+    names = list(COLUMNS)
     columns = [table.column(name).to_pylist() for name in names]
     return Counter(zip(*([_plain(value) for value in column] for column in columns), strict=True))
 

@@ -46,11 +46,14 @@ _LAZY = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module 'trackparse.client' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"trackparse.{_LAZY[name]}"), name)
-    return value
+# Type checkers take any name for an attribute of a module that has this function.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name not in _LAZY:
+            raise AttributeError(f"module 'trackparse.client' has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(f"trackparse.{_LAZY[name]}"), name)
+        return value
 
 
 def __dir__() -> list[str]:

@@ -25,7 +25,7 @@ from trackparse.client.sync import DayFolder, OnReport, PlannedDay, Run, convert
 from trackparse.convert.conversion import ConversionReport
 from trackparse.convert.places import check_place, place_of
 from trackparse.errors import ApiError, AuthError, DownloadError, NotReadyError, OptionError, TrackparseError, one_line
-from trackparse.options import ConvertOptions, Destination, ReadOptions, convert_options, read_options
+from trackparse.options import ConvertOptions, Destination, ReadOptions, convert_options, read_options, whole_number
 from trackparse.progress import Progress, ProgressOption, Reporter, reporter, reporting
 from trackparse.reader import LogReader, open_log
 from trackparse.sources.download import PAUSES, RETRIES, TIMEOUT, Download, checked_retries
@@ -42,7 +42,7 @@ from trackparse.sources.http import (
     retry_after,
     url_problem,
 )
-from trackparse.sources.retry import Cancel, Clock, FailedAttempt, Pauses, RetryBudget
+from trackparse.sources.retry import Cancel, Clock, FailedAttempt, Pauses, RetryBudget, checked_seconds
 from trackparse.sources.urls import name_of, redacted_url, scheme_of
 
 if TYPE_CHECKING:
@@ -113,7 +113,6 @@ class TrackingLogClient:
         self._retries = checked_retries(retries)
         self._pauses = pauses
         self._clock = Clock()
-        self._allow_http = allow_http
         self._allow_http_download = allow_http or allow_http_download
         self._http = Http(timeout=timeout, pool=pool, secret=self._token)
 
@@ -164,7 +163,7 @@ class TrackingLogClient:
         advice = ""
         if is_http(link) and not self._allow_http_download:
             link, advice = over_https(link), _HTTP_ADVICE
-        budget = RetryBudget(self._pauses, self._retries, stall, self._clock, cancel)
+        budget = RetryBudget(self._pauses, self._retries, stall, self._clock, cancel, called="stall")
         return Download(self._http, link, budget, advice=advice)
 
     def open_log(
@@ -397,10 +396,9 @@ class TrackingLogClient:
         return kept_day(date, self._today())
 
     def _planned(self, folder: DayFolder, number: int, grace: float, options: ConvertOptions) -> list[PlannedDay]:
-        if not isinstance(number, int) or not 1 <= number <= KEPT_DAYS:
+        if whole_number("days")("days", number) > KEPT_DAYS:
             raise OptionError(f"days={number!r}: expected 1 to {KEPT_DAYS}, since the service keeps no more")
-        if not grace >= 0:
-            raise OptionError(f"grace={grace!r}: expected a number of seconds, zero or more")
+        checked_seconds("grace", grace)
         return folder.plan(days_before(self._today(), number), digest_of(options), self._clock.time(), grace)
 
     def _download(self, date: Day | None, deadline: float, report: Reporter | None, cancel: Cancel | None) -> Download:

@@ -22,7 +22,7 @@ from trackparse.convert.jobs import is_expected
 from trackparse.convert.outputs import PathOrUrl, in_folder, rejects_beside, shown
 from trackparse.convert.places import Folder, check_place, place_of
 from trackparse.errors import AuthError, CancelledError, TrackparseError
-from trackparse.options import ConvertOptions, Destination
+from trackparse.options import ConvertOptions, Destination, function
 from trackparse.progress import Reporter, reporting
 from trackparse.sources.download import Download
 
@@ -180,6 +180,8 @@ class Run:
         self._options = options
         self._digest = digest_of(options)
         self._grace = grace
+        if on_report is not None:
+            function("a day and its ConversionReport")("on_report", on_report)
         self._on_report = on_report or (lambda day, report: None)
 
     def fetch(self, planned: Sequence[PlannedDay]) -> dict[datetime.date, ConversionReport]:

@@ -13,8 +13,8 @@ from trackparse.convert.outputs import check_partition_by, is_file, name_in, rej
 from trackparse.convert.places import Folder, place_of
 from trackparse.convert.running import run_jobs
 from trackparse.datasets import DatasetSource
-from trackparse.errors import OptionError, suggestion
-from trackparse.options import ConvertOptions, convert_options
+from trackparse.errors import OptionError
+from trackparse.options import ConvertOptions, convert_options, function, one_of, whole_number
 
 # What belongs to one log, or cannot be sent to another process.
 _NOT_FOR_MANY: Final = {
@@ -85,10 +85,10 @@ def convert_logs(
     for name, advice in _NOT_FOR_MANY.items():
         if asked[name] is not None:  # type: ignore[literal-required]
             raise OptionError(f"{name}: not for several logs: {advice}")
-    if existing not in get_args(Existing):
-        raise OptionError(f"existing={existing!r}{suggestion(str(existing), get_args(Existing))}")
-    if not isinstance(jobs, int) or jobs < 1:
-        raise OptionError(f"jobs={jobs!r}: expected 1 or more processes")
+    one_of(*get_args(Existing))("existing", existing)
+    whole_number("processes")("jobs", jobs)
+    if on_report is not None:
+        function("a ConversionReport")("on_report", on_report)
     by = check_partition_by(partition_by)
     filesystem = asked["filesystem"]
     quarantined = asked["on_error"] == "quarantine"

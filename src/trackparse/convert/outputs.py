@@ -33,8 +33,9 @@ def name_in(output: PathOrUrl) -> str:
         urlsplit(output)
     if isinstance(output, Path):
         return output.name
-    name = PurePosixPath(shown(output)).name
-    return unquote(name) if scheme_of(output) else name
+    scheme = scheme_of(output)
+    name = PurePosixPath(shown(output).removeprefix(f"{scheme}://")).name
+    return unquote(name) if scheme else name
 
 
 def in_folder(folder: PathOrUrl, name: str) -> PathOrUrl:

@@ -22,7 +22,8 @@ def mended_log(rejects: pa.Table | Iterable[Mapping[str, Any]]) -> bytes:
     has that of the row above: a header of more than 1 KiB is written once for many rejects.
 
     If the header itself was damaged (``bad_header``), mend it once, in the ``raw`` of its own row, or in the ``header``
-    of each row below it. Raises HeaderError if neither was done, because the values would come into wrong columns.
+    of each row below it. Raises HeaderError if neither was done, because the values would come into wrong columns,
+    and TypeError for what is no rejects, such as the path of a file.
 
     >>> rows = trackparse.read_rejects("tracking_log.rejects.jsonl").to_pylist()
     >>> rows[0]["raw"] = rows[0]["raw"].replace(b'"user', b"user")
@@ -31,6 +32,11 @@ def mended_log(rejects: pa.Table | Iterable[Mapping[str, Any]]) -> bytes:
     given: Any = rejects
     if isinstance(given, pa.Table):
         given = given.to_pylist()
+    elif isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
+        raise TypeError(f"rejects is {type(given).__name__}: expected a table as read_rejects gives it, or its rows")
+    given = [*given]
+    if not all(isinstance(row, Mapping) and "raw" in row for row in given):
+        raise TypeError("rejects: expected a table as read_rejects gives it, or its rows, each a dict with 'raw'")
     rows = [*map(_under_its_header, mended_rows(row for row in given if row["raw"] is not None))]
     headers = [*dict.fromkeys(header for header, _ in rows if header)]
     # The schema is that of the first header, so the first header has to name all columns.

@@ -345,7 +345,7 @@ def open_url(
     cancel: a ``threading.Event``, say, that ends the download when it is set.
 
     DownloadError if the file cannot be had, CancelledError if ``cancel`` is set; ValueError if the URL is not one, or
-    not https.
+    not https; TypeError for a wrong kind of value.
 
     Example::
 
@@ -354,12 +354,14 @@ def open_url(
     """
     check_url(url, "the URL", allow_http=allow_http)
     retries = checked_retries(retries)
-    budget = RetryBudget(pauses, retries, stall, Clock(), cancel)
+    budget = RetryBudget(pauses, retries, stall, Clock(), cancel, called="stall")
     return Download(Http(timeout=timeout, pool=pool, secret=None), url, budget, owned=True)
 
 
 def checked_retries(retries: int) -> int:
-    """The number. ValueError if it is negative."""
+    """The number. TypeError if it is not a whole number, ValueError if it is negative."""
+    if not isinstance(retries, int) or isinstance(retries, bool):
+        raise TypeError(f"retries={retries!r}: expected a whole number")
     if retries < 0:
         raise ValueError(f"retries={retries}: expected zero or more")
     return retries

@@ -20,7 +20,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from trackparse.errors import one_line
 from trackparse.sources.deadline import Watchdog
-from trackparse.sources.retry import FailedAttempt, RetryBudget
+from trackparse.sources.retry import FailedAttempt, RetryBudget, checked_seconds
 from trackparse.sources.urls import redacted_url
 from trackparse.version import __version__
 
@@ -127,7 +127,9 @@ def _shown(url: str) -> str:
 
 
 def check_url(url: str, what: str, *, allow_http: bool) -> None:
-    """ValueError if a request must not be sent to the URL."""
+    """ValueError if a request must not be sent to the URL, TypeError if it is not a text."""
+    if not isinstance(url, str):
+        raise TypeError(f"{what} is {type(url).__name__}: expected str")
     if problem := url_problem(url, what, allow_http=allow_http):
         raise ValueError(one_line(problem))
 
@@ -334,7 +336,8 @@ class Http:
     """Sends requests, over connections that it keeps. No cookies, no proxies from the environment."""
 
     def __init__(self, *, timeout: float, pool: urllib3.PoolManager | None, secret: Secret | None) -> None:
-        if not timeout > 0:
+        checked_seconds("timeout", timeout)
+        if timeout == 0:
             raise ValueError(f"timeout={timeout!r}: expected more than 0 seconds")
         self.timeout = timeout
         self._secret = secret

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from trackparse.errors import CancelledError
+from trackparse.errors import CancelledError, OptionError
 
 POLL_INTERVAL: Final = 0.05  # seconds between two looks at whether a wait was cancelled, or its time is over
 # Seconds before the deadline at which the last attempt begins at the latest; a tenth of the deadline if that is less.
@@ -119,6 +119,14 @@ def raise_if_cancelled(cancel: Cancel | None) -> None:
         raise CancelledError("cancelled by the caller")
 
 
+def checked_seconds(name: str, seconds: float) -> None:
+    """TypeError if it is not a number, OptionError if it is negative."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise TypeError(f"{name}={seconds!r}: expected a number of seconds")
+    if not seconds >= 0:
+        raise OptionError(f"{name}={seconds!r}: expected a number of seconds, zero or more")
+
+
 @dataclass(frozen=True, slots=True)
 class FailedAttempt:
     """What went wrong with an attempt. Not an exception, since exceptions would keep each other's frames alive.
@@ -146,9 +154,22 @@ class RetryBudget:
     one attempt, and gives it as much time as if there were no deadline.
     """
 
-    def __init__(self, pauses: Pauses, retries: int, seconds: float, clock: Clock, cancel: Cancel | None) -> None:
-        if not seconds >= 0:
-            raise ValueError(f"{seconds!r} is not a number of seconds: expected zero or more")
+    def __init__(
+        self,
+        pauses: Pauses,
+        retries: int,
+        seconds: float,
+        clock: Clock,
+        cancel: Cancel | None,
+        *,
+        called: str = "deadline",
+    ) -> None:
+        """TypeError or ValueError for a value that cannot be used; ``called`` is what the caller calls ``seconds``."""
+        checked_seconds(called, seconds)
+        if not isinstance(pauses, Pauses):
+            raise TypeError(f"pauses={pauses!r}: expected a trackparse.client.Pauses")
+        if cancel is not None and not (hasattr(cancel, "is_set") and hasattr(cancel, "wait")):
+            raise TypeError(f"cancel={cancel!r}: expected a threading.Event, say")
         self._pauses = pauses
         self._retries = retries
         self.seconds = seconds  # from the start to the deadline

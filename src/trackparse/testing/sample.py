@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, get_args
 
 from trackparse.atomic import atomic, name_errors_after
 from trackparse.errors import OptionError
@@ -103,8 +103,7 @@ def write_sample(
     _check(rows, columns, date)
     if scheme_of(dest):
         raise OptionError(f"{redacted_url(str(dest))}: a sample is written to this machine: name a path")
-    if dialect not in ("php", "rfc4180"):
-        raise ValueError(f"dialect is {dialect!r}: expected 'php' or 'rfc4180'")
+    _check_dialect(dialect)
     lines = _lines(rows, dialect, seed, columns, date)
     header = f"//{';'.join(COLUMNS[:columns])}\n"
     if not isinstance(dest, str | os.PathLike):
@@ -173,11 +172,13 @@ def sample_rows(
 def encode_row(fields: tuple[str, ...], dialect: Dialect = "php") -> bytes:
     """One record as the writer of the log writes it, with its line end.
 
-    ``"php"`` is ``fputcsv`` with ``;`` and its default escape character; ``"rfc4180"`` doubles every quote.
+    ``"php"`` is ``fputcsv`` with ``;`` and its default escape character; ``"rfc4180"`` doubles every quote. ValueError
+    for another dialect.
 
     >>> encode_row(("say hi", "x")).decode().strip()
     '"say hi";x'
     """
+    _check_dialect(dialect)
     return (";".join(_quoted(field, dialect) for field in fields) + "\n").encode()
 
 
@@ -189,12 +190,19 @@ def _quoted(field: str, dialect: Dialect) -> str:
 
 
 def _check(rows: int, columns: int, date: date | None) -> None:
+    if not isinstance(rows, int):
+        raise TypeError(f"rows is {rows!r}: expected a whole number")
     if rows < 0:
-        raise ValueError(f"rows is {rows}: expected zero or more")
+        raise OptionError(f"rows is {rows}: expected zero or more")
     if rows > ROWS_OF_A_DAY_MOST and date:
-        raise ValueError(f"rows is {rows}: expected {ROWS_OF_A_DAY_MOST:,} or fewer for one day")
+        raise OptionError(f"rows is {rows}: expected {ROWS_OF_A_DAY_MOST:,} or fewer for one day")
     if columns not in (6, 8):
-        raise ValueError(f"columns is {columns}: expected 8 or 6")
+        raise OptionError(f"columns is {columns}: expected 8 or 6")
+
+
+def _check_dialect(dialect: Dialect) -> None:
+    if dialect not in get_args(Dialect):
+        raise OptionError(f"dialect is {dialect!r}: expected 'php' or 'rfc4180'")
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from trackparse.client.calendar import KEPT_DAYS, date_of
+from trackparse.errors import OptionError, suggestion
 from trackparse.testing.sample import ROWS_OF_A_DAY_MOST, sample_rows, write_sample
 from trackparse.testing.server import API, Delivery, Reply, Request, Server
 
@@ -94,12 +95,14 @@ class FakeService:
         """Set the answers to the next requests of one kind, one for each request, instead of the usual ones.
 
         ``endpoint`` is the kind: ``"createMessage"``, ``"getTrackingLog"``, ``"getResults"``, or ``"download"`` for
-        the file of a log.
+        the file of a log. ValueError for another kind: its answers would never be given.
 
         Example::
 
             service.reply("getResults", Reply(503), Reply(drop=True))
         """
+        if endpoint not in get_args(Endpoint):
+            raise OptionError(f"endpoint={endpoint!r}{suggestion(str(endpoint), get_args(Endpoint))}")
         with self._lock:
             self._replies.setdefault(endpoint, deque()).extend(replies)
 
