@@ -194,8 +194,9 @@ def skipped(log: bytes, at: int, blank_lines: list[bytes], item: Item | None) ->
             headers += len(BOM)
             at += len(BOM)
         elif header and (b"sep=" in header[0] or (b"timestamp" in header[0] and b"tracking_code" in header[0])):
-            # Another header, a damaged one, may be run into it.
-            end = min(header.end(), item.position.byte_offset) if item and item.position else header.end()
+            # A record may be run into it, behind the quote that closes the last name, and so may a damaged header.
+            end = header.end() + (log.startswith(b'"', header.end()) and header[0].count(b'"') % 2)
+            end = min(end, item.position.byte_offset) if item and item.position else end
             headers += end - at
             at = end
         else:

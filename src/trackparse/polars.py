@@ -43,8 +43,9 @@ def scan_log(
     them. ``head`` and ``limit`` stop the read early. Rows are handed over batch by batch: a streaming query,
     ``sink_parquet`` for one, runs in flat memory.
 
-    An error while the frame is collected is ours, or a ``polars.exceptions.ComputeError`` with our message. TypeError
-    and OptionError for options, and FileNotFoundError for sources, are raised at once.
+    An error while the frame is collected is ours, or a ``polars.exceptions.ComputeError`` with our message: also that a
+    log has no column of a name that an option gives. TypeError and OptionError for options that no log could have, and
+    FileNotFoundError for sources, are raised at once.
 
     >>> opened = trackparse.polars.scan_log("days/*.zip").filter(pl.col("status") == "opened")
     >>> opened.select("hwid", "timestamp").collect()

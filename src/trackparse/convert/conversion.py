@@ -216,9 +216,9 @@ def convert_log(source: LogSource, dest: Destination, **options: Unpack[ConvertO
     ``filesystem`` all paths are looked for there: those of the source, of ``dest`` and of ``rejects``. More options:
 
     - ``compression``: the codec of the Parquet file: ``"zstd"`` (default), ``"snappy"``, ``"gzip"``, ``"brotli"``,
-      ``"lz4"`` or ``"none"``.
-    - ``row_group_size``: rows of a row group. Default: 131,072. A row group has fewer rows where their text, each
-      repeated value counted once, fills 11 MiB: that bounds memory.
+      ``"lz4"``, ``"lz4_raw"`` or ``"none"``.
+    - ``row_group_size``: rows of a row group. Default: 131,072. A row group has fewer rows where they fill 27 MiB in
+      memory: that bounds it.
     - ``bloom_filters``: names of columns to write Bloom filters of, such as ``("tracking_code", "hwid")``. A query for
       one value, in DuckDB, say, then passes over the row groups that lack it. Default: none. A filter takes about ten
       bits for each different value of a row group. OptionError if the installed pyarrow is too old to write them.
