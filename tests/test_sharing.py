@@ -79,9 +79,10 @@ def test_there_are_no_more_than_the_caller_allows(machine: Any) -> None:
     assert [useful_processes(logs, most) for most in (1, 2, 5, 8, 16)] == [1, 2, 4, 8, 16]
 
 
-def test_one_log_that_takes_as_long_as_all_others_needs_no_second_process() -> None:
-    assert useful_processes([job(MILLION), job(MILLION), job(9 * MILLION)], 2) == 1
-    assert useful_processes([job(MILLION, threads=1), job(MILLION), job(9 * MILLION)], 2) == 2
+def test_a_log_that_takes_longer_than_all_others_is_read_with_all_cores() -> None:
+    assert useful_processes([job(MILLION)] * 10 + [job(30 * MILLION)], 2) == 1
+    assert useful_processes([job(MILLION)] * 40, 2) == 2
+    assert useful_processes([job(MILLION, threads=1)] * 10 + [job(30 * MILLION, threads=1)], 2) == 2
 
 
 def test_a_bare_log_counts_as_if_it_were_packed() -> None:
