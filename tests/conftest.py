@@ -15,9 +15,10 @@ from hypothesis import HealthCheck, settings
 
 from support import tiers
 from support.kernels import INSTRUCTION_SETS, KERNELS, SLOW, chosen_set, kernel_named, native
+from support.workers import all_allowed
 from trackparse import events
 from trackparse.columns import builder, payload
-from trackparse.convert import conversion, cores
+from trackparse.convert import conversion, running, sharing
 from trackparse.records import indexer
 
 settings.register_profile("default", max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
@@ -85,8 +86,8 @@ def _a_collection_looks_at_this_file_only() -> None:
 def _small_logs_are_worth_what_large_ones_are() -> Iterator[None]:
     """Logs of tests are small: without this ``jobs=2`` would start no process, and no thread would inflate."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cores, "WORTH_A_PROCESS", 1)
-        patch.setattr(cores, "_cores", lambda: 4)
+        patch.setattr(running, "useful_processes", all_allowed)
+        patch.setattr(sharing, "usable_cores", lambda: 4)
         patch.setattr(conversion, "SMALL_LOG", 0)
         yield
 

@@ -15,6 +15,7 @@ import pytest
 
 import trackparse
 from support.cli import PROGRAM, ROW, csv_of, ended, failed, run, with_bad
+from support.workers import PROGRAM_WITH_WORKERS, START_ALL_ALLOWED
 from trackparse.cli.output import _ADVICE, expected, line_of
 from trackparse.convert import running
 from trackparse.options import CONVERT_DEFAULTS
@@ -35,8 +36,7 @@ def broken_at_start(folder: Path) -> dict[str, str]:
         "from trackparse.columns import builder\n"
         "def broken(*_): raise ValueError('a bug inside')\n"
         "builder.ColumnBuilder.column = broken\n"
-        "from trackparse.convert import cores\n"
-        "cores.WORTH_A_PROCESS = 1\n"
+        f"{START_ALL_ALLOWED}\n"
     )
     return {"PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin"}
 
@@ -86,7 +86,7 @@ def test_with_debug_an_expected_error_shows_its_traceback_and_its_line(
 ) -> None:
     environment = {"TRACKPARSE_DEBUG": value, "PATH": "/usr/bin:/bin"}
     done = subprocess.run(
-        [*PROGRAM, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        [*PROGRAM_WITH_WORKERS, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
     assert "trackparse: missing.zip: No such file or directory\n" in done.stderr
@@ -193,7 +193,11 @@ def test_a_warning_of_the_library_is_a_line_as_errors_are(more: list[str], tmp_p
             archive.writestr("day.csv", csv_of(tmp_path / "day.csv", ROW).read_bytes())
             archive.writestr("day.txt", csv_of(tmp_path / "day.csv", ROW).read_bytes())
     done = subprocess.run(
-        [*PROGRAM, "convert", "one.zip", "two.zip", *more], cwd=tmp_path, capture_output=True, text=True, check=False
+        [*PROGRAM_WITH_WORKERS, "convert", "one.zip", "two.zip", *more],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0
     assert sorted(done.stderr.splitlines()) == [

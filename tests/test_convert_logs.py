@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import logging
 import os
@@ -27,8 +26,10 @@ from support.cli import failed, good
 from support.kernels import SLOW
 from support.logs import H6, H8, line, line6
 from support.service import sample
-from trackparse.convert import cores as convert_cores
+from support.workers import START_ALL_ALLOWED
 from trackparse.convert import processes as convert_processes
+from trackparse.convert import running, sharing
+from trackparse.convert.sharing import useful_processes
 from trackparse.testing.sample import encode_row, sample_rows
 
 NAMES = ["a", "b", "c"]
@@ -263,40 +264,25 @@ class TestProcesses:
         monkeypatch.setattr(convert_processes, "_Worker", counted)
         return found
 
-    @pytest.mark.parametrize(("worth", "processes"), [(1 << 30, 0), (100, 0), (40, 2), (25, 3), (1, 3)])
-    def test_one_is_started_only_if_it_saves_more_time_than_it_takes(
-        self, worth: int, processes: int, days: Path, lake: Path, started: list[None], monkeypatch: pytest.MonkeyPatch
+    def test_logs_that_they_would_not_convert_sooner_are_converted_in_this_process(
+        self, days: Path, lake: Path, started: list[None], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        for name in NAMES:
-            (days / f"{name}.csv").unlink()
-            (days / f"{name}.csv.gz").write_bytes(gzip.compress(H8 + line())[:1000])
-        size = sum(path.stat().st_size for path in days.iterdir())
-        monkeypatch.setattr(convert_cores, "WORTH_A_PROCESS", (size + 3 * convert_cores._A_LOG) * worth // 100)
+        monkeypatch.setattr(running, "useful_processes", useful_processes)
         reports = trackparse.convert_logs(days, lake, jobs=3)
         assert [report.error for report in reports] == [None] * 3
-        assert len(started) == processes
+        assert started == []
 
-    @pytest.mark.parametrize(("cores", "processes"), [(1, 0), (2, 2), (4, 3)])
-    def test_there_are_no_more_than_cores(
-        self,
-        cores: int,
-        processes: int,
-        days: Path,
-        lake: Path,
-        started: list[None],
-        monkeypatch: pytest.MonkeyPatch,
-        tmp_path: Path,
+    def test_they_are_started_where_they_convert_sooner(
+        self, days: Path, lake: Path, started: list[None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        monkeypatch.setattr(convert_cores, "_cores", lambda: cores)
+        monkeypatch.setattr(running, "useful_processes", useful_processes)
+        monkeypatch.setattr(sharing, "_STARTS", 0)
+        monkeypatch.setattr(sharing, "SMALL_LOG", 0)
         reports = trackparse.convert_logs(days, lake, jobs=3)
         assert [report.error for report in reports] == [None] * 3
-        assert len(started) == processes
+        assert len(started) == 3
         trackparse.convert_logs(days, tmp_path / "other")
         assert content(lake) == content(tmp_path / "other")
-        started.clear()
-        files = pafs.SubTreeFileSystem(str(tmp_path), pafs.LocalFileSystem())
-        trackparse.convert_logs("days", "far", jobs=3, filesystem=files)  # time is spent with waiting, too
-        assert len(started) == 3
 
     @pytest.mark.parametrize(
         ("cores", "asked", "shares", "sizes"),
@@ -321,7 +307,7 @@ class TestProcesses:
         logs = [tmp_path / f"{name}.csv" for name in "abc"]
         for log, size in zip(logs, sizes, strict=True):
             log.write_bytes(H8 + line() * 1000 * size)
-        monkeypatch.setattr(convert_cores, "_cores", lambda: cores)
+        monkeypatch.setattr(sharing, "usable_cores", lambda: cores)
         found: list[int | None] = []
         begin = convert_processes._Worker.begin
 
@@ -492,7 +478,7 @@ def test_a_run_that_is_ended_and_repeated_has_every_row_once(how: signal.Signals
     data = H8 + b"".join(encode_row(fields) for fields in sample_rows(rows))
     for name in "defghi":
         (days / f"{name}.csv").write_bytes(data)
-    code = "import trackparse; from trackparse.convert import cores; cores.WORTH_A_PROCESS = 1; print(0, flush=True); "
+    code = f"import trackparse; {START_ALL_ALLOWED} print(0, flush=True); "
     code += f"trackparse.convert_logs({str(days)!r}, {str(lake)!r}, jobs=2)"
     dice = random.Random(how)
     for _ in range(1 + (how == signal.SIGKILL)):

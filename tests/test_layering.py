@@ -18,7 +18,7 @@ PACKAGE = Path(trackparse.__file__).parent
 # In the order in which data flows: a folder, or a module beside the folders, imports from itself and from what is above
 # it. What stands in one line knows nothing of each other.
 ORDER = [
-    ["schema", "errors", "limits", "version", "distribution", "atomic", "signals", "display"],
+    ["schema", "errors", "limits", "version", "distribution", "atomic", "signals", "display", "cores"],
     ["bars"],
     ["sources"],
     ["archive"],

@@ -597,7 +597,7 @@ class TestThreads:
     ) -> None:
         trackparse.convert_log(archive, dest, row_group_size=900)
         before = dest.read_bytes()
-        monkeypatch.setattr("trackparse.archive.readahead._cores", lambda: 4)
+        monkeypatch.setattr("trackparse.archive.readahead.usable_cores", lambda: 4)
         trackparse.convert_log(archive, dest, row_group_size=900, block_size=9973, threads=threads)
         assert dest.read_bytes() == before
 
@@ -614,7 +614,7 @@ class TestThreads:
         archive: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr("trackparse.archive.readahead._cores", lambda: 4)
+        monkeypatch.setattr("trackparse.archive.readahead.usable_cores", lambda: 4)
         here = threading.get_ident()
         found: list[int] = []
         packed = archive.read_bytes()

@@ -268,7 +268,7 @@ def content_of(items: list[Any]) -> dict[str, bytes]:
 
 @pytest.fixture
 def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trackparse.archive.readahead._cores", lambda: 2)
+    monkeypatch.setattr("trackparse.archive.readahead.usable_cores", lambda: 2)
 
 
 @pytest.mark.usefixtures("two_cores")

@@ -24,7 +24,18 @@ _QUICK = frozenset(
             "cli_stats",
         ),
         *("client", "columns", "destinations", "events", "files", "filters", "layering", "parquet"),
-        *("polars", "progress", "reader", "rejects", "salvage", "schema", "sources", "testing_service", "token"),
+        *(
+            "polars",
+            "progress",
+            "reader",
+            "rejects",
+            "salvage",
+            "schema",
+            "sharing",
+            "sources",
+            "testing_service",
+            "token",
+        ),
     )
 )
 # What takes longest in these files; each stands beside a quick test of the same code.

@@ -24,9 +24,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
 import pyarrow.parquet as pq
 
 import trackparse
+from support.workers import PROGRAM_WITH_WORKERS
 from trackparse.client.made import metadata_of
 from trackparse.client.manifest import MANIFEST
 from trackparse.convert.conversion import convert
@@ -34,12 +37,6 @@ from trackparse.options import convert_options
 from trackparse.testing import TOKEN, FakeService
 from trackparse.testing.sample import COLUMNS, encode_row, sample_rows, write_sample
 
-# With a process for each log, however small it is. It fails where the number has moved.
-CODE = (
-    "from trackparse.convert import cores; assert cores.WORTH_A_PROCESS; cores.WORTH_A_PROCESS = 1; "
-    "from trackparse.cli import main; main()"
-)
-PROGRAM = [sys.executable, "-c", CODE]
 SIGNALS = [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 CODES = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGHUP: 143}
 WAIT = 30.0  # seconds for all processes of a run to end
@@ -133,7 +130,7 @@ def begun(process: subprocess.Popen[bytes]) -> float:
 
 def run(scene: Scene) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [*PROGRAM, *scene.words],
+        [*PROGRAM_WITH_WORKERS, *scene.words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,

@@ -33,13 +33,13 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from support.s3 import Bucket, served
+from support.workers import START_ALL_ALLOWED
 from trackparse.testing.sample import COLUMNS, encode_row, sample_rows
 
 NAMES = ("a", "b", "c")
 BY = ("date", "appCode")
 PROGRAM = (
-    "import sys, trackparse, trackparse.convert.cores as cores; "
-    "assert cores.WORTH_A_PROCESS; cores.WORTH_A_PROCESS = 1; print(0, flush=True); "
+    f"import sys, trackparse; {START_ALL_ALLOWED} print(0, flush=True); "
     f"reports = trackparse.convert_logs(sys.argv[1], sys.argv[2], partition_by={BY}, jobs=int(sys.argv[3])); "
     "sys.exit(str([report.error for report in reports if report.error] or '') or None)"
 )

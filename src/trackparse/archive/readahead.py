@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Final, TypeAlias, TypeVar
 
 from trackparse.archive.opening import Archive, Member
+from trackparse.cores import usable_cores
 from trackparse.sources.source import Buffer
 
 _CLOSE_WAIT = 5.0  # seconds that ``close`` waits for a read that does not return
@@ -97,7 +98,7 @@ class _Shared:
         self.archive = archive
         self.block_size = block_size
         self.depth = depth
-        self.threads_most = min(threads, _cores())
+        self.threads_most = min(threads, usable_cores())
         self.lanes: list[_Lane] = []
         self.threads: list[threading.Thread] = []
         self.pid = 0  # process of the threads
@@ -323,10 +324,6 @@ def _wait_for(queue: SimpleQueue[_T]) -> _T:
             return queue.get(timeout=_SIGNAL_WAIT)
         except Empty:
             continue
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 _kept = 0  # bytes that were asked for

@@ -88,7 +88,7 @@ def _partition_columns(ctx: click.Context, param: click.Parameter, incomplete: s
     default=1,
     show_default=True,
     metavar="N",
-    help="Logs read at a time, at most: fewer where more processes would take longer.",
+    help="Logs read at a time, at most, each by a process: as many as take the least time, perhaps one.",
 )
 @click.option(
     "--existing",

@@ -40,10 +40,12 @@ def convert_logs(
     URL; it is made if it is missing. A file has the name of its log with ``.parquet`` in place of ``.zip``, ``.csv`` or
     ``.csv.gz``. If ``dest`` is the name of a file, ``*.parquet``, all logs go into that one, as below.
 
-    - ``jobs``: how many logs are converted at a time, at most, each in a process of its own. There are fewer where more
-      would take longer: one for each 16 MiB of packed logs or 64 small ones, because a process takes time to start; and
-      one for each core, unless logs or files are elsewhere than on this machine. Unless you name ``threads``, the
-      processes share the cores: with as many of them as cores, each has one thread. Default: 1, in this process.
+    - ``jobs``: how many logs are converted at a time, at most, each in a process of its own. There are as many as take
+      the least time, reckoned from the cores, the threads and the sizes of the logs. One log keeps two cores busy, and
+      a process takes time to start: so on two cores a few large logs, or small ones, are converted one after the
+      other, in this process, as with 1. There are never more than cores, unless logs or files are elsewhere than on
+      this machine. Unless you name ``threads``, the processes share the cores: with as many of them as cores, each has
+      one thread. Default: 1, in this process.
     - ``partition_by``: names of columns whose values become folders, as Hive, Spark, DuckDB, Polars and pyarrow read
       them: with ``("date", "appCode")`` the records of ``day.zip`` go to ``date=2021-04-20/appCode=C90C0-0E786/
       day.parquet`` and so on, one file for each partition that the log has. ``"date"`` is made of the timestamp; the

@@ -12,8 +12,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from trackparse.convert.conversion import ConversionReport
-from trackparse.convert.cores import size_of, with_its_share
 from trackparse.convert.jobs import Job, report_of
+from trackparse.convert.sharing import size_of, with_its_share
 from trackparse.errors import TrackparseError
 from trackparse.signals import signals_held
 

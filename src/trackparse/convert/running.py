@@ -13,7 +13,6 @@ from typing import Final, TypeVar
 from trackparse.atomic import kept
 from trackparse.columns.builder import ColumnBuilder
 from trackparse.convert.conversion import ConversionReport, convert
-from trackparse.convert.cores import useful_processes
 from trackparse.convert.existing import MADE_OF, earlier_report, origin_of
 from trackparse.convert.jobs import Job, lake_of, partitions_told, report_of
 from trackparse.convert.lake import Lake, list_name
@@ -21,6 +20,7 @@ from trackparse.convert.outputs import OWN_FOLDER, beside, in_folder, name_in
 from trackparse.convert.partitions import PartitionSink
 from trackparse.convert.places import Folder, Place, place_of
 from trackparse.convert.processes import run_side_by_side
+from trackparse.convert.sharing import useful_processes
 from trackparse.errors import TrackparseError
 from trackparse.options import ConvertOptions
 
