@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from support import tiers
+from support.ends import heed_signals
 from support.kernels import INSTRUCTION_SETS, KERNELS, SLOW, chosen_set, kernel_named, native
 from support.workers import all_allowed
 from trackparse import events
@@ -31,11 +31,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "reduced" if SLOW > 1
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-# Under nohup it is ignored, by every process started here, too: tests that send it would wait for ever.
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
-# The same for Ctrl-C in the background of a shell.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+heed_signals()
 
 
 @pytest.hookimpl(wrapper=True)

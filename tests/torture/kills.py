@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import pyarrow.parquet as pq
 
 import trackparse
+from support.ends import heed_signals
 from support.workers import PROGRAM_WITH_WORKERS
 from trackparse.client.made import metadata_of
 from trackparse.client.manifest import MANIFEST
@@ -64,6 +65,7 @@ class Findings:
 
     kills: Counter[str] = field(default_factory=Counter)
     ended_before: int = 0
+    finished: int = 0  # in spite of a signal, because that came at the last moment
     temporaries_after_kill: int = 0  # allowed, if the next run removes them
     faults: list[str] = field(default_factory=list)
     torn_by_kill: int = 0  # between two renames: new rejects beside the old Parquet file
@@ -166,6 +168,7 @@ def kill(scene: Scene, rng: random.Random, findings: Findings) -> None:
             _, told = process.communicate()
     findings.kills[number.name] += early
     findings.ended_before += not early
+    findings.finished += early and process.returncode == 0
     what += f" after {moment:.3f} s of {scene.seconds:.3f}, code {process.returncode}"
     findings.faults += [f"{what}: {fault}" for fault in look(scene, process, number, told, findings)]
     if scene.name == "sync":
@@ -247,6 +250,7 @@ def temporaries(folder: Path) -> list[str]:
 
 def campaign(kills: int, seed: int, rows: int = 150_000) -> Findings:
     """So many kills that met a process at work, spread over the scenes."""
+    heed_signals()
     rng = random.Random(seed)
     findings = Findings()
     with scenes(rows) as found:
@@ -254,6 +258,8 @@ def campaign(kills: int, seed: int, rows: int = 150_000) -> Findings:
         while findings.kills.total() < kills:
             kill(found[turn % len(found)], rng, findings)
             turn += 1
+    if findings.finished > max(5, kills // 5):
+        findings.faults.append("too many runs went on to their end: do they get the signals?")
     return findings
 
 
@@ -265,6 +271,7 @@ def main() -> None:
     args = parser.parse_args()
     findings = campaign(args.kills, args.seed)
     print(f"{findings.kills.total()} kills: {dict(findings.kills)}; {findings.ended_before} runs had ended before")
+    print(f"runs that went on to their end: {findings.finished}")
     print(f"temporaries after SIGKILL: {findings.temporaries_after_kill}, all removed by the next run")
     print(f"SIGKILL between the two renames: {findings.torn_by_kill}")
     print(f"faults: {len(findings.faults)}", *findings.faults, sep="\n")

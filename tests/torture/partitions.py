@@ -32,6 +32,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
+from support.ends import heed_signals
 from support.s3 import Bucket, served
 from support.workers import START_ALL_ALLOWED
 from trackparse.testing.sample import COLUMNS, encode_row, sample_rows
@@ -189,6 +190,7 @@ def look(lake: Lake, before: Any, wanted: Any, what: str, findings: Findings) ->
 
 def main() -> None:
     """Print the figures; exit with 1 if anything was found."""
+    heed_signals()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20, help="on disk, and as many on S3")
     parser.add_argument("--rows", type=int, default=4_000, help="of a log")

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from benchmarks import corpus
 
+from support.ends import heed_signals
 from support.s3 import BUCKET, Bucket, served
 
 _LARGEST_FILE = 8 << 20  # bytes that a process may write to one file of this machine
@@ -174,6 +175,7 @@ def ends(bucket: Bucket) -> bool:
 
 
 def main() -> int:
+    heed_signals()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_060_000)
     parser.add_argument("--turns", type=int, default=5)
