@@ -195,7 +195,9 @@ def skipped(log: bytes, at: int, blank_lines: list[bytes], item: Item | None) ->
             at += len(BOM)
         elif header and (b"sep=" in header[0] or (b"timestamp" in header[0] and b"tracking_code" in header[0])):
             # A record may be run into it, behind the quote that closes the last name, and so may a damaged header.
-            end = header.end() + (log.startswith(b'"', header.end()) and header[0].count(b'"') % 2)
+            end = header.end()
+            if log.startswith(b'"', end) and not header[0].endswith(b"\n"):
+                end += header[0].count(b'"') % 2
             end = min(end, item.position.byte_offset) if item and item.position else end
             headers += end - at
             at = end
