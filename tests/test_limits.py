@@ -177,6 +177,8 @@ ORDERS = b"".join(
     for order in range(20)
 )
 WIDE64 = b"//timestamp;tracking_code;" + b";".join(b"%x" % i for i in range(62)) + b"\n"
+WIDE_TIME_FIRST = b"//timestamp;tracking_code;" + b";".join(b"c%d" % i for i in range(58)) + b"\n"
+WIDE_TIME_SECOND = WIDE_TIME_FIRST.replace(b"timestamp;tracking_code", b"tracking_code;timestamp")
 TWO = b"//timestamp;tracking_code\n"
 NOT_TRUSTED = TWO + b"//timestamp;tracking_code;\xff\n"
 LONG = H8[:-1] + b";" + b"x" * 900 + b"\n"
@@ -255,6 +257,18 @@ HOSTILE = {
     "every field may close": (H6, b"2021-04-20 13:01:01;" + b'"\\";' * 4 + b'"\\"\n'),
     "every field may close or go on": (H6, b"2021-04-20 13:01:01;" + b'"\\"";' * 4 + b'"\\""\n'),
     "every field may close, and no record is good": (H6, b"2021-02-30 13:01:01;" + b'"\\";' * 4 + b'"\\"\n'),
+    "good records that do not look like any, at which a header is looked for in each": (
+        WIDE_TIME_SECOND,
+        b'x"y;2021-04-20 13:01:01' + b";" * 58 + b'"\\"\n',
+    ),
+    "the same, and a header after each hundred": (
+        WIDE_TIME_SECOND,
+        (b'x"y;2021-04-20 13:01:01' + b";" * 58 + b'"\\"\n') * 100 + WIDE_TIME_SECOND,
+    ),
+    "readings that end before a line of many fields": (
+        WIDE_TIME_FIRST,
+        b"2021-04-20 13:01:01" + b";" * 50 + b'"\\";\\";' * 6 + b"x\n" + b";" * 60_000 + b"\n",
+    ),
     "payloads that are nested deep": (
         H8,
         b'2021-04-20 13:01:01;T;u;h;s;"\\";A;"' + b"[" * 1000 + b"]" * 1000 + b'"\n',

@@ -337,7 +337,7 @@ static int what_starts(const window_t *w, size_t at, size_t end, int more)
     size_t past = end_of_line(data, at, end);
     if (past == end && more)
         return NEEDS_MORE;
-    return names_columns(data, at, past, w->names, w->name_count, w->width) ? HEADER_STARTS : 0;
+    return names_columns(data, at, past, w->names, w->name_count, w->name_sizes, w->width) ? HEADER_STARTS : 0;
 }
 
 /* Where the line at `at` ends, without its line feed; `end`, or HEADER_BYTES on, if it does not before that. */

@@ -18,6 +18,8 @@
 #include "timestamp.h"
 
 #define CREDIT_PER_BYTE 64
+/* What a byte costs in which a header is looked for below a good record. */
+#define SEARCH_COST 8
 /* How many bytes one structural scan looks at. What is left of a record at their end is scanned again, so not too
  * few; the separators have to stay in the caches, so not too many. Where most of a scan was of no use the next one
  * looks at half as many, so that a log of records for the grammar does not have its bytes scanned again and again. */
@@ -275,7 +277,7 @@ static int index_one(indexer_t *x, size_t *position, size_t *scan_bytes, found_t
             *position = (size_t)(end_of_line + line_feed);
             return DONE;
         }
-        if (end_of_line >= 0 && names_columns(x->data, at, (size_t)end_of_line, w.names, w.name_count, w.width))
+        if (end_of_line >= 0 && names_columns(x->data, at, (size_t)end_of_line, w.names, w.name_count, w.name_sizes, w.width))
             return HEADER;
         size_t end = 0;
         /* Where a header follows without a line end before it, the record ends there, and may be good up to there. */
@@ -328,7 +330,7 @@ static int index_one(indexer_t *x, size_t *position, size_t *scan_bytes, found_t
             return MORE;
         size_t past = end > 0 ? (size_t)end : w.end;
         int misses = weighed->misses;
-        bytes_read += past - at;
+        bytes_read += SEARCH_COST * (past - at);
         if (past < w.end && x->data[past - 1] != '\n') {
             window_t shorter = w;
             if (!read_up_to(x, &shorter, at, past, &bytes_read))

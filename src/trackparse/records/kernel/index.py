@@ -34,6 +34,8 @@ from trackparse.records.kernel.lines import blank_line, is_separator_line, mark_
 from trackparse.records.kernel.values import count_lines
 
 CREDIT_PER_BYTE: Final = 64
+# What a byte costs in which a header is looked for below a good record: each line may have to be looked through.
+SEARCH_COST: Final = 8
 
 
 def credit_limit(max_record_bytes: int) -> int:
@@ -217,7 +219,7 @@ def index_one(x: _Indexer) -> int:
         end = resynchronise(window, at)
         if end == NEEDS_MORE:
             return MORE
-        bytes_read += (end if end > 0 else window.end) - at
+        bytes_read += SEARCH_COST * ((end if end > 0 else window.end) - at)
         if 0 < end < window.end and data[end - 1] != LF:
             shorter, again = read_up_to(x, window, end, bytes_read)
             bytes_read += again.bytes_read

@@ -217,7 +217,7 @@ static int names_behind(const uint8_t *data, size_t start, size_t end, const nam
         strip_around(data, &first, &last);
         uint64_t same = 0;
         int ends_in_name = 0;
-        for (uint32_t i = 0; i < name_count; i++) {
+        for (uint32_t i = 0; first < last && i < name_count; i++) {
             size_t size = names[i].size;
             if (!size || last - first < size || !is_same_word(data + last - size, names[i].start, size))
                 continue;
@@ -242,9 +242,9 @@ static int names_behind(const uint8_t *data, size_t start, size_t end, const nam
 
 /* Whether a line is a header, or was one before it was damaged.
  * It is a header if the first two of `names` are among its fields. It was one if most of its fields are known names,
- * and at most two are not. */
+ * and at most two are not. `sizes` is that of sizes_of. */
 static int names_columns(const uint8_t *data, size_t start, size_t end, const name_t *names, uint32_t name_count,
-                         uint32_t width)
+                         uint64_t sizes, uint32_t width)
 {
     /* The first record may follow without a line end, and so may another header; a byte order mark may stand between. */
     size_t line_end = end;
@@ -259,7 +259,8 @@ static int names_columns(const uint8_t *data, size_t start, size_t end, const na
         const uint8_t *delimiter = at < end ? memchr(data + at, ';', end - at) : NULL;
         size_t first = at, last = at = delimiter ? (size_t)(delimiter - data) : end;
         strip_around(data, &first, &last);
-        for (uint32_t i = 0; i < name_count; i++)
+        uint64_t some = sizes >> (last - first < 63 ? last - first : 63) & 1;
+        for (uint32_t i = 0; some && i < name_count; i++)
             if (last - first == names[i].size && is_same_word(data + first, names[i].start, last - first))
                 found |= (uint64_t)1 << i;
     }
