@@ -306,7 +306,7 @@ class LogReader:
         most = max(1, self._cells_most // max(1, len(self.builder.schema)))
         if _records_of(group) <= most:
             return [group]
-        return [[segment.part(start, start + most)] for segment in group for start in range(0, segment.records, most)]
+        return _in_parts(group, most)
 
     def _guarded(self, make: Callable[[], _T]) -> _T:
         """What ``make`` returns. One thread at a time calls it, and nobody after an error.
@@ -392,6 +392,24 @@ def tell_of_empty_columns(log: str, payload: PayloadBuilder) -> None:
         hint = f"; with a type it is ({key!r}, pyarrow.{factory}())" if kind in PAYLOAD_TYPES else ""
         said = "%s: the payload column %r is null in all records: none has a value at %r%s"
         logger.warning(said, log, name, pointer, hint)
+
+
+def _in_parts(group: Iterable[Segment], most: int) -> list[list[Segment]]:
+    """The segments in parts of so many records: short ones share a part, since a batch costs the same however short."""
+    parts: list[list[Segment]] = []
+    room = 0
+    for segment in group:
+        start = 0
+        while start < segment.records:
+            if not room:
+                parts.append([])
+                room = most
+            whole = segment.records <= room and not start
+            part = segment if whole else segment.part(start, start + room)
+            parts[-1].append(part)
+            start += part.records
+            room -= part.records
+    return parts
 
 
 def _records_of(segments: Iterable[Segment]) -> int:

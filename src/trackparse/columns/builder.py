@@ -111,7 +111,8 @@ class ColumnBuilder:
 
     def column(self, name: str, segments: Sequence[Segment], runs: list[Run]) -> pa.Array:
         """One column of the log for the batch; ``runs`` are its own, of ``runs_of``."""
-        records = sum(segment.records for segment in segments)
+        # Of the runs, which are few where the segments lack the column: there may be many columns, and many segments.
+        records = sum(run.records for run in runs)
         if name == "timestamp":
             data = (
                 segments[0].timestamps[: records * 8]
