@@ -144,6 +144,32 @@ def test_a_half_grown_day_is_fetched_again_when_it_is_over_and_when_it_is_final(
     assert fetched(midnight + 48 * HOUR, 5) == ([], 4, b"true")
 
 
+def test_a_log_that_was_asked_for_before_its_day_was_final_is_not_final(
+    client: TrackingLogClient, clock: SetClock, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However late the service answers: it may have made the log when it was asked."""
+    file = folder / f"{YESTERDAY}.parquet"
+    end = NOON.timestamp() + 12 * HOUR
+    ask = client.request_log
+
+    def slowly(*args: Any, **options: Any) -> str:
+        request_id = ask(*args, **options)
+        clock.moment = end + 1
+        return request_id
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client, "request_log", slowly)
+        clock.moment = end - 1
+        assert synced(client, folder, days=1) == [YESTERDAY]
+        assert pq.read_metadata(file).metadata[b"trackparse.final"] == b"false"
+        clock.moment = end - 1
+        client.convert(YESTERDAY, folder / "other.parquet")
+        assert pq.read_metadata(folder / "other.parquet").metadata[b"trackparse.final"] == b"false"
+    clock.moment = end + 1
+    assert YESTERDAY in synced(client, folder, days=2)
+    assert pq.read_metadata(file).metadata[b"trackparse.final"] == b"true"
+
+
 def test_the_grace_can_be_set(client: TrackingLogClient, clock: SetClock, folder: Path) -> None:
     assert synced(client, folder, days=1, grace=12 * HOUR) == [YESTERDAY]
     assert pq.read_metadata(folder / f"{YESTERDAY}.parquet").metadata[b"trackparse.final"] == b"true"
