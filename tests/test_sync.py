@@ -19,6 +19,7 @@ import trackparse
 from support.cli import BAD, HEADER, ROW, run
 from support.service import NOON, SetClock, client_of, stored
 from trackparse.client import KEPT_DAYS, MANIFEST, TrackingLogClient
+from trackparse.options import CONVERT_DEFAULTS
 from trackparse.sources.retry import Clock
 from trackparse.testing import TOKEN, FakeService, Reply
 from trackparse.testing.sample import encode_row
@@ -183,6 +184,16 @@ def test_other_options_fetch_a_day_again(client: TrackingLogClient, folder: Path
     assert synced(client, folder, days=1) == synced(client, folder, days=1, columns=["status"]) == [YESTERDAY]
     assert synced(client, folder, days=1, columns=iter(["status"]), block_size=1000) == []
     assert pq.read_schema(folder / f"{YESTERDAY}.parquet").names == ["status"]
+
+
+def test_an_option_that_a_later_version_has_costs_no_day(
+    client: TrackingLogClient, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as nobody gives it."""
+    assert synced(client, folder, days=1) == [YESTERDAY]
+    defaults: Any = CONVERT_DEFAULTS
+    monkeypatch.setitem(defaults, "later", 7)
+    assert synced(client, folder, days=1) == []
 
 
 def test_a_damaged_log_is_fetched_until_it_is_whole(
@@ -406,6 +417,13 @@ def test_rejects_that_a_person_has_changed_are_kept(
     (folder / f"{YESTERDAY}.parquet").unlink()
     synced(client, folder, days=2)
     assert rejects.read_bytes() == mended
+    # Once the person's file is taken away, there is nothing to say.
+    rejects.rename(folder / "mine.jsonl")
+    caplog.clear()
+    (folder / f"{YESTERDAY}.parquet").unlink()
+    synced(client, folder, days=2)
+    assert (caplog.text, trackparse.read_rejects(new).num_rows) == ("", 1)
+    (folder / "mine.jsonl").rename(rejects)
     new.write_bytes(mended)
     (folder / f"{YESTERDAY}.parquet").unlink()
     synced(client, folder, days=2)
