@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 import trackparse
-from trackparse.testing.sample import encode_row
+from trackparse.testing.sample import encode_row, write_sample
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))
@@ -171,6 +171,20 @@ def verdicts_of(results: budgets.Results, of: str, figure: str = "wall") -> list
     found = [one for one in budgets.verdicts(results) if one.budget.of == of and one.budget.figure == figure]
     assert found
     return found
+
+
+def test_the_memory_of_a_run_is_its_own(tmp_path: Path) -> None:
+    """Not that of the process that started it, which may have made the logs before."""
+    (tmp_path / "days").mkdir()
+    write_sample(tmp_path / "days" / "2021-04-20.zip", rows=100)
+    program = (
+        "import sys; from pathlib import Path; from benchmarks import corpus, partitions; "
+        "corpus.FOLDER = Path(sys.argv[1]); made = b'x' * (400 << 20); del made; "
+        "print(partitions.measured('trackparse', corpus.FOLDER / 'days')['peak'])"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert 10 < float(done.stdout) < 300
 
 
 def test_the_fastest_of_several_is_the_one_to_beat() -> None:

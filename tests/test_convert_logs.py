@@ -30,6 +30,7 @@ from support.workers import START_ALL_ALLOWED
 from trackparse.convert import processes as convert_processes
 from trackparse.convert import running, sharing
 from trackparse.convert.sharing import useful_processes
+from trackparse.options import CONVERT_DEFAULTS
 from trackparse.testing.sample import encode_row, sample_rows
 
 NAMES = ["a", "b", "c"]
@@ -147,6 +148,17 @@ class TestExisting:
         assert [(r.records, r.bytes_out, r.path) for r in again] == [(r.records, r.bytes_out, r.path) for r in first]
         assert (content(lake), [path.stat().st_ino for path in sorted(lake.iterdir())]) == before
         assert "skipped" in repr(again[0])
+
+    @pytest.mark.parametrize("by", [(), ("date",)])
+    def test_an_option_that_a_later_version_has_converts_nothing_again(
+        self, by: tuple[str, ...], days: Path, lake: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As long as nobody gives it."""
+        trackparse.convert_logs(days, lake, partition_by=by, columns=["timestamp", "status"])
+        defaults: Any = CONVERT_DEFAULTS
+        monkeypatch.setitem(defaults, "later", 7)
+        again = trackparse.convert_logs(days, lake, partition_by=by, columns=["timestamp", "status"])
+        assert [report.skipped for report in again] == [True] * 3
 
     @pytest.mark.parametrize("how", ["content", "time", "options"])
     def test_what_has_changed_is_converted_again(self, how: str, days: Path, lake: Path) -> None:

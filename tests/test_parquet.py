@@ -548,6 +548,12 @@ class TestBloomFilters:
             # A filter is made for the values of the first row group: of codes, the last one has too many for it.
             assert sum(map(len, absent)) >= 9, column
 
+    def test_few_row_groups_are_read_for_nothing(self, dest: Path, database: duckdb.DuckDBPyConnection) -> None:
+        rows = [line(hwid=b"%032x" % (n * 0x9E3779B97F4A7C15)) for n in range(1000)]
+        trackparse.convert_log(H8 + b"".join(rows), dest, bloom_filters=["hwid"])
+        hits = sum(not self.passed_over(database, dest, "hwid", f"absent {n}") for n in range(300))
+        assert hits <= 9, hits
+
     def test_they_are_written_of_the_columns_named_and_take_little(
         self, log: Path, dest: Path, database: duckdb.DuckDBPyConnection
     ) -> None:

@@ -23,6 +23,7 @@ from support.cli import failed, good
 from support.logs import H6, H8, line, line6
 from test_convert_logs import change
 from trackparse.convert import partitions
+from trackparse.convert.lake import folder_name
 from trackparse.schema import COLUMNS
 from trackparse.testing.sample import encode_row, sample_rows
 
@@ -160,6 +161,12 @@ class TestRead:
         )
         assert {path.name for path in lake.iterdir()} >= {"appCode=a%2Fb", "appCode=100%25", "appCode=täg+ 您"}
 
+    def test_hive_escapes_these_characters_and_no_others(self) -> None:
+        for char in map(chr, range(1, 128)):
+            escaped = char < " " or char in "\"#%'*/:=?\\{[]^\x7f"
+            wanted = f"appCode=a{f'%{ord(char):02X}' if escaped else char}b"
+            assert folder_name("appCode", f"a{char}b") == wanted
+
     def test_null_and_empty_text_are_one_partition(self, tmp_path: Path, lake: Path) -> None:
         log = tmp_path / "both.csv"
         log.write_bytes(H6 + line6() * 2 + H8 + line(app=b"") + line(app=NULL.encode()) + line())
@@ -242,6 +249,14 @@ class TestMemory:
         assert "more than 20 partitions by hwid; partition by columns with fewer" in str(report.error)
         assert content(lake) == {}
 
+    def test_as_many_partitions_as_are_allowed_are_none_too_many(self, tmp_path: Path, lake: Path) -> None:
+        log = tmp_path / "log.csv"
+        log.write_bytes(H8 + b"".join(line(app=b"A-%d" % n) for n in range(3)))
+        for most in (2, 3):
+            limits = trackparse.Limits(max_partitions=most)
+            (report,) = trackparse.convert_logs(log, lake, partition_by=("appCode",), limits=limits)
+            assert (report.error is None) == (most == 3)
+
 
 class TestRepeated:
     @jobs
@@ -271,6 +286,26 @@ class TestRepeated:
         trackparse.convert_logs(days, lake, partition_by=("date",))
         assert by_pyarrow(lake, ("date",)) == expected(days, ("date",))
         assert len(files(lake)) == 4
+
+    def test_old_partitions_are_gone_before_new_ones_have_their_names(
+        self, days: Path, lake: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """No reader finds a row twice, whenever the run is killed."""
+        trackparse.convert_logs(days / "a.csv", lake, partition_by=("date", "appCode"))
+        old = [*lake.rglob("a.parquet")]
+        still_there: list[list[Path]] = []
+        replace = Path.replace
+
+        def watched(path: Path, target: Path) -> Path:
+            if target.name == "a.parquet":
+                still_there.append([one for one in old if one.exists()])
+            return replace(path, target)
+
+        monkeypatch.setattr(Path, "replace", watched)
+        trackparse.convert_logs(days / "a.csv", lake, partition_by=("date",))
+        assert len(old) > 1
+        assert still_there
+        assert not any(still_there)
 
     @pytest.mark.parametrize("moment", range(9))
     def test_a_run_that_is_killed_is_made_good_by_the_next(

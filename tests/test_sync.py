@@ -19,6 +19,7 @@ import trackparse
 from support.cli import BAD, HEADER, ROW, run
 from support.service import NOON, SetClock, client_of, stored
 from trackparse.client import KEPT_DAYS, MANIFEST, TrackingLogClient
+from trackparse.options import CONVERT_DEFAULTS
 from trackparse.sources.retry import Clock
 from trackparse.testing import TOKEN, FakeService, Reply
 from trackparse.testing.sample import encode_row
@@ -144,6 +145,32 @@ def test_a_half_grown_day_is_fetched_again_when_it_is_over_and_when_it_is_final(
     assert fetched(midnight + 48 * HOUR, 5) == ([], 4, b"true")
 
 
+def test_a_log_that_was_asked_for_before_its_day_was_final_is_not_final(
+    client: TrackingLogClient, clock: SetClock, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However late the service answers: it may have made the log when it was asked."""
+    file = folder / f"{YESTERDAY}.parquet"
+    end = NOON.timestamp() + 12 * HOUR
+    ask = client.request_log
+
+    def slowly(*args: Any, **options: Any) -> str:
+        request_id = ask(*args, **options)
+        clock.moment = end + 1
+        return request_id
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client, "request_log", slowly)
+        clock.moment = end - 1
+        assert synced(client, folder, days=1) == [YESTERDAY]
+        assert pq.read_metadata(file).metadata[b"trackparse.final"] == b"false"
+        clock.moment = end - 1
+        client.convert(YESTERDAY, folder / "other.parquet")
+        assert pq.read_metadata(folder / "other.parquet").metadata[b"trackparse.final"] == b"false"
+    clock.moment = end + 1
+    assert YESTERDAY in synced(client, folder, days=2)
+    assert pq.read_metadata(file).metadata[b"trackparse.final"] == b"true"
+
+
 def test_the_grace_can_be_set(client: TrackingLogClient, clock: SetClock, folder: Path) -> None:
     assert synced(client, folder, days=1, grace=12 * HOUR) == [YESTERDAY]
     assert pq.read_metadata(folder / f"{YESTERDAY}.parquet").metadata[b"trackparse.final"] == b"true"
@@ -157,6 +184,16 @@ def test_other_options_fetch_a_day_again(client: TrackingLogClient, folder: Path
     assert synced(client, folder, days=1) == synced(client, folder, days=1, columns=["status"]) == [YESTERDAY]
     assert synced(client, folder, days=1, columns=iter(["status"]), block_size=1000) == []
     assert pq.read_schema(folder / f"{YESTERDAY}.parquet").names == ["status"]
+
+
+def test_an_option_that_a_later_version_has_costs_no_day(
+    client: TrackingLogClient, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as nobody gives it."""
+    assert synced(client, folder, days=1) == [YESTERDAY]
+    defaults: Any = CONVERT_DEFAULTS
+    monkeypatch.setitem(defaults, "later", 7)
+    assert synced(client, folder, days=1) == []
 
 
 def test_a_damaged_log_is_fetched_until_it_is_whole(
@@ -380,6 +417,13 @@ def test_rejects_that_a_person_has_changed_are_kept(
     (folder / f"{YESTERDAY}.parquet").unlink()
     synced(client, folder, days=2)
     assert rejects.read_bytes() == mended
+    # Once the person's file is taken away, there is nothing to say.
+    rejects.rename(folder / "mine.jsonl")
+    caplog.clear()
+    (folder / f"{YESTERDAY}.parquet").unlink()
+    synced(client, folder, days=2)
+    assert (caplog.text, trackparse.read_rejects(new).num_rows) == ("", 1)
+    (folder / "mine.jsonl").rename(rejects)
     new.write_bytes(mended)
     (folder / f"{YESTERDAY}.parquet").unlink()
     synced(client, folder, days=2)

@@ -26,10 +26,15 @@ WAYS = {
     "events": "sum(1 for _ in ds.events())",
     "count_rows": "ds.count_rows()",
     "open": "sum(batch.num_rows for batch in ds.open(on_error='quarantine'))",
+    "get_fragments": "sum(batch.num_rows for one in ds.get_fragments() for batch in one.to_batches())",
+    "filter": "ds.filter(trackparse.Filter(since=datetime(2000, 1, 1))).count_rows()",
+    "payload columns": "sum(batch.num_rows for batch in ds.to_batches(payload_columns={'alert': '/aps/alert'}))",
+    "a notebook": "len(ds._repr_html_()) * 0 + ds.count_rows()",
     "head": "ds.head(5).num_rows * ds.count_rows() // 5",
 }
 _PROGRAM = """
 import sys, duckdb, pyarrow, trackparse
+from datetime import datetime
 duckdb.execute("SET threads = 1; SET enable_progress_bar = false")
 ds = trackparse.dataset(sorted(sys.argv[2:]))
 assert eval(sys.argv[1]) == len(ds.files) * {rows}

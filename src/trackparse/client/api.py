@@ -20,9 +20,10 @@ import orjson
 from trackparse.atomic import atomic, name_errors_after
 from trackparse.client.answers import OK, Answer, read_answer, refusal
 from trackparse.client.calendar import GRACE, KEPT_DAYS, Day, date_of, days_before, days_between, kept_day
-from trackparse.client.made import digest_of, metadata_of
+from trackparse.client.made import metadata_of
 from trackparse.client.sync import DayFolder, OnReport, PlannedDay, Run, convert_day
 from trackparse.convert.conversion import ConversionReport
+from trackparse.convert.existing import options_digest
 from trackparse.convert.places import check_place, place_of
 from trackparse.errors import ApiError, AuthError, DownloadError, NotReadyError, OptionError, TrackparseError, one_line
 from trackparse.options import ConvertOptions, Destination, ReadOptions, convert_options, read_options, whole_number
@@ -212,7 +213,7 @@ class TrackingLogClient:
         options = convert_options(options)
         check_place(place_of(dest, options["filesystem"]))
         day = None if date is None else self._kept_day(date)
-        metadata = metadata_of(self._source, day, self._clock.time(), GRACE, digest_of(options))
+        metadata = metadata_of(self._source, day, self._clock.time(), GRACE, options_digest(options))
         with (
             reporting(options["progress"], _name_of(date)) as report,
             self._download(day, deadline, report, cancel) as download,
@@ -399,7 +400,7 @@ class TrackingLogClient:
         if whole_number("days")("days", number) > KEPT_DAYS:
             raise OptionError(f"days={number!r}: expected 1 to {KEPT_DAYS}, since the service keeps no more")
         checked_seconds("grace", grace)
-        return folder.plan(days_before(self._today(), number), digest_of(options), self._clock.time(), grace)
+        return folder.plan(days_before(self._today(), number), options_digest(options), self._clock.time(), grace)
 
     def _download(self, date: Day | None, deadline: float, report: Reporter | None, cancel: Cancel | None) -> Download:
         budget = self._budget(deadline, cancel)

@@ -9,10 +9,8 @@ from typing import Any, Final
 
 from trackparse.client.calendar import Stage, stage_of
 from trackparse.convert.conversion import PARTIAL, REJECTS_SUM
-from trackparse.convert.existing import options_digest
 from trackparse.convert.parquet import read_footer
 from trackparse.convert.places import place_of
-from trackparse.options import CONVERT_DEFAULTS, ConvertOptions
 
 SOURCE: Final = "trackparse.source"
 DAY: Final = "trackparse.day"  # as ISO text
@@ -44,11 +42,6 @@ def metadata_of(source: str, day: datetime.date | None, moment: float, grace: fl
         return {SOURCE: source, OPTIONS: options}
     final = stage_of(day, moment, grace) is Stage.FINAL
     return {SOURCE: source, DAY: day.isoformat(), FINAL: str(final).lower(), OPTIONS: options}
-
-
-def digest_of(options: ConvertOptions) -> str:
-    """The same text for the same options. Those that have their default values do not count."""
-    return options_digest({name: value for name, value in options.items() if value != CONVERT_DEFAULTS.get(name)})
 
 
 def read_made(dest: str | os.PathLike[str], filesystem: Any) -> Made | None:

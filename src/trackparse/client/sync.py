@@ -15,9 +15,10 @@ from typing import Protocol, TypeAlias
 
 from trackparse.client.calendar import Stage, stage_of
 from trackparse.client.changed import SafeRejectsPlace
-from trackparse.client.made import Made, digest_of, metadata_of, read_made
+from trackparse.client.made import Made, metadata_of, read_made
 from trackparse.client.manifest import Fetched, Manifest
 from trackparse.convert.conversion import ConversionReport, convert, empty_report
+from trackparse.convert.existing import options_digest
 from trackparse.convert.jobs import is_expected
 from trackparse.convert.outputs import PathOrUrl, in_folder, rejects_beside, shown
 from trackparse.convert.places import Folder, check_place, place_of
@@ -95,7 +96,7 @@ class DayFolder:
         check_place(self._folder.place("day.parquet"))
 
     def plan(self, days: Sequence[datetime.date], options: str, now: float, grace: float) -> list[PlannedDay]:
-        """Those of the days that have to be fetched. ``options`` is what ``digest_of`` gives."""
+        """Those of the days that have to be fetched. ``options`` is what ``options_digest`` gives."""
         self.noted = self.manifest.read()
         planned = []
         for day in days:
@@ -178,7 +179,7 @@ class Run:
         self._folder = folder
         self._manifest = manifest
         self._options = options
-        self._digest = digest_of(options)
+        self._digest = options_digest(options)
         self._grace = grace
         if on_report is not None:
             function("a day and its ConversionReport")("on_report", on_report)

@@ -23,6 +23,7 @@ from trackparse.convert.outputs import PathOrUrl, shown
 from trackparse.convert.parquet import read_footer
 from trackparse.convert.places import place_of
 from trackparse.errors import ArchiveError, TrackparseError, printable
+from trackparse.options import CONVERT_DEFAULTS
 from trackparse.sources.urls import name_of, scheme_of
 
 # The metadata that says what a file was made of: JSON of the log's name, size and time, and a digest of the options. A
@@ -75,8 +76,12 @@ def logs_in(made_of: Mapping[str, Any]) -> list[tuple[str, int, int]]:
 
 
 def options_digest(options: Mapping[str, Any]) -> str:
-    """What tells whether two files were made with the same options."""
-    told = {name: _plain(value) for name, value in options.items() if name not in _NOT_IN_FILE}
+    """What tells whether two files were made with the same options.
+
+    Those that have their default values do not count: an option that a later version adds makes no file anew.
+    """
+    asked = {name: value for name, value in options.items() if value != CONVERT_DEFAULTS.get(name)}
+    told = {name: _plain(value) for name, value in asked.items() if name not in _NOT_IN_FILE}
     # A filter may name a hundred thousand codes.
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
