@@ -216,7 +216,8 @@ def test_a_log_named_twice_is_converted_once(log: Path) -> None:
 
 def test_two_logs_become_one_file_only_if_it_is_named(log: Path, tmp_path: Path) -> None:
     twin = csv_of(tmp_path / "log.csv", ROW)
-    assert "would both become" in failed(2, "convert", log, twin)
+    told = "log.parquet: give one of them another name, or write them to different folders"
+    assert told in failed(2, "convert", log, twin)
     assert "exclude each other" in failed(2, "convert", log, "-o", tmp_path / "out.parquet", "--to", tmp_path)
     assert not list(tmp_path.glob("*.parquet"))
     good("convert", log, twin, "-o", tmp_path / "out.parquet")

@@ -519,6 +519,12 @@ class TestSources:
         (tmp_path / "empty.zip").mkdir()
         return tmp_path
 
+    def test_a_link_that_leads_nowhere_is_an_error_and_no_log_less(self, tree: Path) -> None:
+        (tree / "lost.zip").symlink_to(tree / "elsewhere.zip")
+        for source in (tree, tree / "*.zip"):
+            with pytest.raises(FileNotFoundError, match=r"lost\.zip"):
+                trackparse.dataset(source)
+
     def test_a_directory_is_the_logs_in_it(self, tree: Path) -> None:
         expected = ["a.CSV", "b.zip", "c.csv.gz", "sub/d.zip", "sub/deep/e.csv"]
         assert trackparse.dataset(".").files == expected

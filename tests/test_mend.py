@@ -194,6 +194,16 @@ class TestCommand:
         assert descriptions(tmp_path / "day.mended.mended.parquet") == ["second"]
         assert ended(3, "mend", path, "--strict", "-o", tmp_path / "x.parquet").stdout == ""
 
+    def test_rejects_of_partitions_do_not_become_a_file_that_readers_pass_over(self, tmp_path: Path) -> None:
+        path = tmp_path / "lake/_trackparse/day.rejects.jsonl"
+        path.parent.mkdir(parents=True)
+        edited(rejected(tmp_path, H6 + OPEN), ('\\"oops', "mended")).rename(path)
+        told = "readers of the partitions pass over _trackparse: name a file in another folder with -o"
+        assert told in failed(2, "mend", path)
+        assert [*path.parent.iterdir()] == [path]
+        good("mend", path, "-o", tmp_path / "m.parquet")
+        assert descriptions(tmp_path / "m.parquet") == ["mended"]
+
     def test_nothing_is_written_over_without_a_word(self, tmp_path: Path) -> None:
         path = edited(rejected(tmp_path, H6 + line6() + OPEN + SHORT), ('\\"oops', "mended"))
         for name in ("day.mended.parquet", "day.mended.rejects.jsonl"):

@@ -459,6 +459,20 @@ class TestRepeated:
         assert [report.error for report in reports] == [None] * 3
         assert by_pyarrow(lake, now) == expected(days, now)
 
+    def test_replacing_the_files_of_another_log_is_said(
+        self, days: Path, lake: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        trackparse.convert_logs(days, lake, partition_by=("date",))
+        for folder in ("moved", "other"):
+            (tmp_path / folder).mkdir()
+        (days / "a.csv").rename(tmp_path / "moved/a.csv")
+        trackparse.convert_logs(tmp_path / "moved", lake, partition_by=("date",), existing="replace")
+        assert not caplog.messages
+        (tmp_path / "other/a.csv").write_bytes(day(3))
+        trackparse.convert_logs(tmp_path / "other", lake, partition_by=("date",), existing="replace")
+        told = f"{tmp_path}/other/a.csv: in place of the files of another log, {tmp_path}/moved/a.csv"
+        assert caplog.messages == [told]
+
     def test_after_a_damaged_list_replace_leaves_no_row_twice(self, days: Path, lake: Path) -> None:
         trackparse.convert_logs(days, lake, partition_by=("date",))
         (lake / "_trackparse" / "a.json").write_bytes(b'{"whole": true')

@@ -24,7 +24,7 @@ from trackparse.cli.options import (
 from trackparse.cli.outcomes import outcome_of
 from trackparse.cli.output import Command, check_is_no_output, counted, is_terminal, say, warn
 from trackparse.cli.places import PlaceType
-from trackparse.convert.outputs import PathOrUrl, name_in, rejects_beside, shown
+from trackparse.convert.outputs import OWN_FOLDER, PathOrUrl, name_in, rejects_beside, shown
 from trackparse.signals import signals_held
 
 _STDOUT = Path("-")
@@ -120,6 +120,10 @@ def _places(
     if output is None:
         if log.is_stdin or log.path is None:
             raise click.UsageError(f"{log.name}: name the file to write with -o")
+        if log.path.absolute().parent.name == OWN_FOLDER:
+            raise click.UsageError(
+                f"{log.name}: readers of the partitions pass over {OWN_FOLDER}: name a file in another folder with -o"
+            )
         stem = Path(log.path.with_suffix("").name)
         stem = stem.with_suffix("") if stem.suffix == ".rejects" else stem
         output = log.path.with_name(f"{stem}.mended.parquet")

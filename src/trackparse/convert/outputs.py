@@ -125,7 +125,10 @@ def check_places(logs: Sequence[tuple[str, Any, Mapping[str, PathOrUrl | None]]]
                 raise OptionError(f"{shown(output)} is the log {of}: {advice}")
             first = taken.setdefault(key, name)
             if first != name:
-                raise OptionError(f"{first} and {name} would both become {shown(output)}: convert them one by one")
+                raise OptionError(
+                    f"{first} and {name} would both become {shown(output)}: "
+                    "give one of them another name, or write them to different folders"
+                )
 
 
 def _key_of(place: Any) -> Hashable | None:

@@ -138,12 +138,15 @@ def is_log(name: str) -> bool:
 
 
 def _in_directory(folder: Path) -> list[Log]:
-    """The logs in a directory and in those below it. Links to other directories are not followed."""
+    """The logs in a directory and in those below it. Links to other directories are not followed.
+
+    OSError for a link that leads nowhere: it is a log that is missing.
+    """
     found = []
     for place, folders, names in os.walk(folder, onerror=_raise):
         folders[:] = [name for name in folders if not name.startswith(_PASSED_OVER)]
         logs = [name for name in names if is_log(name) and not name.startswith(_PASSED_OVER)]
-        found += [_file(path) for path in (Path(place, name) for name in logs) if path.is_file()]
+        found += [_file(path) for path in (Path(place, name) for name in logs) if path.is_symlink() or path.is_file()]
     if not found:
         raise FileNotFoundError(errno.ENOENT, f"no log in this directory ({_PATTERNS})", str(folder))
     return found
