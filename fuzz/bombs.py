@@ -88,7 +88,7 @@ def main() -> None:
     asked = parser.parse_args()
     dice = random.Random(asked.seed)
     found: list[tuple[int, str, Shape, str]] = []
-    shapes = late = 0
+    shapes = late = died = 0
     end = time.monotonic() + asked.seconds
     while time.monotonic() < end:
         best = sorted({(mib, repr(shape)): shape for mib, _, shape, _ in found}.items(), reverse=True)[:5]
@@ -105,15 +105,16 @@ def main() -> None:
                     print(f"more than a minute: {way}: {shape}", flush=True)
                     break
                 if outcome.startswith("died"):
-                    mib = 0
+                    died += 1
                 found.append((mib, way, shape, outcome))
                 print(f"{mib:5} MiB  {way}: {outcome}: {shape}", flush=True)
-    print(f"\n{shapes} shapes, {len(found)} processes, {late} of more than a minute; the worst, each shape once:")
+    print(f"\n{shapes} shapes, {len(found)} processes, {late} of more than a minute, {died} died")
+    print("the worst, each shape once:")
     shown: dict[Shape, str] = {}
     for mib, way, shape, outcome in sorted(found, key=lambda item: -item[0]):
         shown.setdefault(shape, f"{mib:5} MiB  {way}: {outcome}: {shape}")
     print("\n".join([*shown.values()][:_SHOWN]))
-    if any(mib > 256 for mib, *_ in found):
+    if died or any(mib > 256 for mib, *_ in found):
         sys.exit(1)
 
 

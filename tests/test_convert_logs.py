@@ -189,7 +189,9 @@ class TestExisting:
         monkeypatch.chdir(moved)
         assert all(report.skipped for report in trackparse.convert_logs("*.csv", lake))
 
-    def test_the_file_of_another_log_is_kept(self, days: Path, lake: Path, tmp_path: Path) -> None:
+    def test_the_file_of_another_log_is_kept(
+        self, days: Path, lake: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
         trackparse.convert_logs(days, lake)
         before = content(lake)
         other = tmp_path / "other" / "b.csv"
@@ -198,8 +200,18 @@ class TestExisting:
         (report,) = trackparse.convert_logs(other, lake)
         assert f"made of another log, {days / 'b.csv'}; write to another folder" in str(report.error)
         assert content(lake) == before
+        assert not caplog.messages
         (report,) = trackparse.convert_logs(other, lake, existing="replace")
         assert (report.error, report.records) == (None, 1)
+        assert caplog.messages == [f"{other}: in place of the files of another log, {days / 'b.csv'}"]
+        caplog.clear()
+        moved = other.rename(tmp_path / "b.csv")
+        trackparse.convert_logs(moved, lake, existing="replace")
+        moved.write_bytes(H6 + line6() * 2)
+        trackparse.convert_logs(moved, lake, existing="replace")
+        (lake / "b.parquet").write_bytes(b"no Parquet file")
+        trackparse.convert_logs(moved, lake, existing="replace")
+        assert not caplog.messages
 
     def test_a_log_of_the_same_name_size_and_time_in_another_folder_is_another_log(
         self, days: Path, lake: Path, tmp_path: Path

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +19,7 @@ import pyarrow.parquet as pq
 
 from trackparse.convert.conversion import PARTIAL, ConversionReport
 from trackparse.convert.jobs import Job, lake_of, partitions_told, report_of
-from trackparse.convert.lake import Lake
+from trackparse.convert.lake import Lake, tell_of_other_log
 from trackparse.convert.outputs import PathOrUrl, shown
 from trackparse.convert.parquet import read_footer
 from trackparse.convert.places import place_of
@@ -106,10 +107,12 @@ def _plain(value: Any) -> Any:
 
 def earlier_report(job: Job) -> ConversionReport | None:
     """The report of a log that is converted already. None if it has to be converted; an error if it must not be."""
-    if job.existing == "replace":
-        return None
     made_of = origin_of(job)
     lake = lake_of(job)
+    if job.existing == "replace":
+        if lake is None and not _is_stored(job, job.dest):
+            _tell_of_old_file(job, made_of)
+        return None
     if lake is not None:
         return _found_partitions(job, lake, made_of)
     old = place_of(job.dest, job.options["filesystem"]).open_old()
@@ -123,6 +126,15 @@ def earlier_report(job: Job) -> ConversionReport | None:
         return None
     report = report_of(job, records=records, bytes_out=size, damage=damage, skipped=True)
     return dataclasses.replace(report, files=(report.path,))
+
+
+def _tell_of_old_file(job: Job, made_of: Mapping[str, str]) -> None:
+    """Warn if a file of another log is written over. One that cannot be read is written over without a word."""
+    with suppress(OSError, TrackparseError):
+        old = place_of(job.dest, None).open_old()
+        if old is not None:
+            with old:
+                tell_of_other_log(_read_made_of(old)[0], json.loads(made_of.get(MADE_OF, "{}")))
 
 
 def _is_same(before: Mapping[str, Any], job: Job, made_of: Mapping[str, str], place: PathOrUrl) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from typing import Any, Final
 from trackparse.convert.outputs import NULL_VALUE, OWN_FOLDER
 from trackparse.convert.places import Folder
 from trackparse.errors import TrackparseError
+
+logger: Final = logging.getLogger("trackparse")
 
 # What Hive escapes in the name of a folder. No path can hold the first one.
 _ESCAPED: Final = {ord(char): f"%{ord(char):02X}" for char in (*map(chr, range(0x20)), "\x7f", *"\"#%'*/:=?\\{[]^")}
@@ -32,6 +35,16 @@ def folder_name(column: str, value: str | None) -> str:
             option="partition_by",
         )
     return name
+
+
+def tell_of_other_log(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Warn where files that were made of another log are written over: one of the same name, from another folder.
+
+    A log that was moved is not another one. Nothing is told where nobody knows what the files were made of.
+    """
+    is_moved = (before.get("size"), before.get("time")) == (now.get("size"), now.get("time"))
+    if not is_moved and now and before.get("name") not in (None, now["name"]):
+        logger.warning("%s: in place of the files of another log, %s", now["name"], before["name"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ of them are there.
 
 from __future__ import annotations
 
-import logging
 from array import array
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -19,7 +18,7 @@ from typing import Any, Final
 from trackparse.atomic import all_or_none, name_errors_after, uninterrupted
 from trackparse.columns.builder import ColumnBuilder
 from trackparse.convert.conversion import PARTIAL
-from trackparse.convert.lake import FileList, Lake
+from trackparse.convert.lake import FileList, Lake, tell_of_other_log
 from trackparse.convert.outputs import DATE
 from trackparse.convert.parquet import ParquetSink
 from trackparse.convert.partitioner import BLOCK_BYTES, Chunk, Partitioner, Spilled, copied, sorted_by
@@ -28,8 +27,6 @@ from trackparse.errors import LimitError, OptionError, TrackparseError
 from trackparse.limits import Limits
 from trackparse.options import ConvertOptions
 from trackparse.records.segments import Segment
-
-logger: Final = logging.getLogger("trackparse")
 
 # Bytes of records in memory, with their tables. Days of ordinary size fit: they need no temporary file.
 HELD_BYTES: Final = 96 << 20
@@ -252,8 +249,8 @@ class PartitionSink:
         old = self._lake.old_list(anew=self._replace)
         before = self._lake.unlisted(parts) if old is None else [*old.files]
         if self._replace:
-            if old is not None and (other := self._other_log(old)):
-                logger.warning("%s: in place of the files of another log, %s", self._made_of["name"], other)
+            if old is not None:
+                tell_of_other_log(old.made_of, self._made_of)
             return before
         names = [name for name in parts if name not in before]
         sizes = self._lake.folder.sizes(names)
@@ -268,12 +265,6 @@ class PartitionSink:
                 option="existing",
             )
         return before
-
-    def _other_log(self, old: FileList) -> str:
-        """The log of which the files were made, if it is another one; empty if it is this one, or nobody knows."""
-        then, now = old.made_of, self._made_of
-        is_moved = (then.get("size"), then.get("time")) == (now.get("size"), now.get("time"))
-        return "" if is_moved or then.get("name") == now.get("name") else str(then.get("name", ""))
 
     def _write_file(self, file: _PartitionFile, parts: Sequence[int], metadata: Mapping[str, str]) -> tuple[int, Place]:
         """Write what is left of partitions, and end their file. Its rows and its place."""
