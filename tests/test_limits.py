@@ -185,6 +185,7 @@ LONG = H8[:-1] + b";" + b"x" * 900 + b"\n"
 TIME_LAST = b"//tracking_code;target_id;hwid;status;description;appCode;payload;timestamp\n"
 PAYLOAD_SECOND = b"//timestamp;payload;tracking_code;target_id;hwid;status;description;appCode\n"
 _AMBIGUOUS = b'2021-04-20 13:01:01;T-1;u;h;sent;"' + b'a\\";' * 200 + b'x"y;A-1;{}\n'
+THREE = b"".join(b"//timestamp;tracking_code;%x\n2021-04-20 13:01:01;;\n" % i for i in range(40))
 # What is repeated, behind its header, and how often at least.
 HOSTILE = {
     "stray quotes before quoted timestamps": (H8, QUOTED.replace(b";;", b';"oops;')),
@@ -249,6 +250,7 @@ HOSTILE = {
     "1,024 columns, quotes and delimiters": (WIDE, b'";"\n'),
     "1,024 columns, in more orders than are remembered": (WIDE, ORDERS),
     "1,024 columns, and headers of two with a record each": (WIDE, TWO + b"2021-04-20 13:01:01;\n"),
+    "1,024 columns, and headers of three by turns with a record each": (WIDE, THREE),
     "the timestamp last, open quotes": (TIME_LAST, b'"a\n'),
     "the timestamp last, quotes that may close": (TIME_LAST, b'"a\\"";"b\\";"c";"\n'),
     "the payload second, quotes that may close": (
@@ -452,15 +454,16 @@ def test_tiny_members_below_very_many_columns_share_a_batch() -> None:
     assert len(rows) <= 3
 
 
-def test_short_stretches_below_very_many_columns_share_a_batch() -> None:
+@pytest.mark.parametrize("block_size", [1 << 12, 1 << 20])
+def test_short_stretches_below_very_many_columns_share_a_batch(block_size: int) -> None:
     """From 2,048 records on each stretch made a batch of all columns: 116 KB took 12 s."""
     rows = 5000
     log = WIDE + b"".join(b"//timestamp;tracking_code\n2021-04-20 13:01:01;T-%d\n" % number for number in range(rows))
-    with trackparse.open_log(log) as opened:
+    with trackparse.open_log(log, block_size=block_size) as opened:
         batches = list(opened)
     codes = [code for batch in batches for code in batch["tracking_code"].to_pylist()]
     assert codes == [f"T-{number}" for number in range(rows)]
-    assert len(batches) <= 3
+    assert len(batches) <= len(log) // (32 * 500) + 2
 
 
 @pytest.mark.parametrize("first", [TINY, WIDE + TINY], ids=["few columns", "many columns"])

@@ -36,6 +36,8 @@ _SHOWN: Final = 8  # columns in a repr
 # Values of a batch for each byte of a block. An ordinary log has one value for 40 bytes. Where the first header had
 # 1,024 names, and a later one has two, a record of 22 bytes is 1,024 values.
 _CELLS_A_BYTE: Final = 2
+# As many are always allowed: a batch of very many columns costs 10 ms, however few rows it has.
+_CELLS: Final = 1 << 20
 
 _T = TypeVar("_T")
 
@@ -94,7 +96,7 @@ class LogReader:
         self._quarantine = Quarantine(limits, options["on_rejects"])
         on_rejects = self._quarantine.add if options["on_error"] == "quarantine" else None
         self._limits = limits
-        self._cells_most = _CELLS_A_BYTE * options["block_size"]
+        self._cells_most = max(_CELLS, _CELLS_A_BYTE * options["block_size"])
         self._parts: list[list[Segment]] = []  # of the batches that are left of what was read
         # It holds no reference to the reader: a reader that is dropped must end at once.
         self._logs = JoinedLogs(logs, options, on_rejects, alone=alone, keep_damaged=keep_damaged, inflating=inflating)

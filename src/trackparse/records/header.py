@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Set
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -83,7 +83,7 @@ def _problem_of(line: bytes, columns: tuple[str, ...], record_follows: bool) -> 
 
 
 def is_damaged(
-    header: Header, known: Collection[str] = COLUMNS, layouts: Iterable[Collection[str]] = GENERATIONS
+    header: Header, known: Set[str] = frozenset(COLUMNS), layouts: Iterable[Collection[str]] = GENERATIONS
 ) -> bool:
     """Whether a header cannot be used, or one of its names seems to be a damaged known name.
 
@@ -92,8 +92,8 @@ def is_damaged(
     """
     names = set(header.columns)
     replaced = any(len(layout) == len(names) and not names.issuperset(layout) for layout in layouts)
-    odd = not header.strays.issubset(known)
-    return bool(header.problem) or odd or (replaced and not names.issubset(known))
+    odd = not header.strays <= known
+    return bool(header.problem) or odd or (replaced and not names <= known)
 
 
 def header_behind_record(line: bytes, known: Iterable[bytes]) -> Header | None:

@@ -75,6 +75,7 @@ class Indexer:
         self._names = ";".join(COLUMNS).encode()  # of the known columns, then the others of this log
         self._trusted = True  # False below a header that cannot be used: the columns are not known
         self.first_columns: tuple[str, ...] | None = None  # of the first header of all members
+        self._first_names = frozenset(COLUMNS)  # of these, and of all logs
         self._last_columns: tuple[str, ...] = ()  # of the last header that could be used
         self._member = ""
         self._log = ""
@@ -414,8 +415,7 @@ class Indexer:
             return self._skip(data, at, at + size)
         # Blank lines before it belong to the columns that end here.
         yield from self._flush_counts()
-        known = (*COLUMNS, *(self.first_columns or ()))
-        if not is_damaged(header, known, (*GENERATIONS, self._last_columns)):
+        if not is_damaged(header, self._first_names, (*GENERATIONS, self._last_columns)):
             self._set_columns(header.columns)
             return self._skip(data, at, at + size)
         if self._credit <= 0:
@@ -452,7 +452,9 @@ class Indexer:
         self.columns = self._last_columns = columns
         self._trusted = True
         self._names = _names_of(columns)
-        self.first_columns = self.first_columns or columns
+        if self.first_columns is None:
+            self.first_columns = columns
+            self._first_names = frozenset((*COLUMNS, *columns))
 
 
 @lru_cache(16)

@@ -150,7 +150,7 @@ class SegmentStream:
                         raise record_error(held[-1].rejects[0])
                 # A batch is what one block completed. A longer block makes several batches, and so do many rejects: one
                 # of two bytes takes fifty bytes of memory.
-                full = size >= self._block_size or rejected >= MOST_REJECTS
+                full = size >= max(self._block_size, self._least_size()) or rejected >= MOST_REJECTS
                 if full or (segment is None and (size >= self._least_size() or not announced)):
                     if self._indexer.first_columns and (held or not announced):
                         announced = True
@@ -165,7 +165,7 @@ class SegmentStream:
             yield held
 
     def _least_size(self) -> int:
-        """Bytes that a batch waits for. Without them, tiny members or chunks make a batch of all columns each."""
+        """Bytes that a batch waits for. Else each tiny member, chunk or block would be a batch of all columns."""
         columns = len(self._indexer.first_columns or ())
         return _BYTES_A_COLUMN * columns if columns > _MANY_COLUMNS else 0
 
