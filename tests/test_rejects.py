@@ -559,3 +559,17 @@ def test_pandas_is_not_imported_for_them() -> None:
 def test_what_is_no_rejects_is_not_made_a_log_of(wrong: Any) -> None:
     with pytest.raises(TypeError, match="expected a table as read_rejects gives it, or its rows"):
         trackparse.mended_log(wrong)
+
+
+def test_writing_rejects_adds_no_functions_to_pyarrow(tmp_path: Path) -> None:
+    """Another thread writes row groups meanwhile: one of 1,500 conversions ended with "No function registered"."""
+    code = (
+        "import sys, trackparse; trackparse.convert_log(*sys.argv[1:3], on_error='quarantine', rejects=sys.argv[3]);"
+        "assert 'pyarrow._compute' not in sys.modules"
+    )
+    log = tmp_path / "log.csv"
+    log.write_bytes(H8 + line() + b"bad\n" + H6 + b"worse\n" + line6() + b"worst\n")
+    names = [str(tmp_path / name) for name in ("log.csv", "log.parquet", "log.rejects.jsonl")]
+    subprocess.run([sys.executable, "-c", code, *names], check=True)
+    headers = trackparse.read_rejects(names[2])["header"].to_pylist()
+    assert headers == [H8.decode()[:-1], *[H6.decode()[:-1]] * 2]

@@ -124,7 +124,7 @@ def begun(process: subprocess.Popen[bytes]) -> float:
     start = time.monotonic()
     while process.poll() is None:
         caught = Path(f"/proc/{process.pid}/status").read_text().partition("SigCgt:")[2].split()[0]
-        if int(caught, 16) >> (signal.SIGTERM - 1) & 1:
+        if all(int(caught, 16) >> (number - 1) & 1 for number in (signal.SIGTERM, signal.SIGHUP)):
             break
         time.sleep(0.001)
     return time.monotonic() - start

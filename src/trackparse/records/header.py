@@ -30,6 +30,7 @@ _OTHER_FORMATS: Final = {
 MEND: Final = (
     "mend 'raw' of its records with an editor, then make Parquet of it: trackparse mend, or trackparse.convert_rejects"
 )
+_AROUND: Final = re.compile(rb'["/]')  # what plain names have not
 _SLASHES: Final = re.compile(rb"\A(?://\s*)+")
 _ENCLOSED: Final = re.compile(rb'"(?:[^"]|"")*"')
 
@@ -56,10 +57,12 @@ def parse_header(line: bytes) -> Header:
         size = before_mark(line, 0, size)
     another = header_within(line[:size])
     size = size if another is None else before_mark(line, 0, another)
-    fields = line[:size].split(b";")
-    columns = tuple(_name(field).decode(errors="replace") for field in fields)
-    strays = frozenset(name for name, field in zip(columns, fields, strict=True) if _is_stray(field))
-    return Header(columns, size, _problem_of(line[:size], columns, size < len(line)), strays)
+    text = line[:size]
+    is_plain = text.startswith(b"//") and not _AROUND.search(text, 2)
+    fields = (text[2:] if is_plain else text).split(b";")
+    columns = tuple((field.strip() if is_plain else _name(field)).decode(errors="replace") for field in fields)
+    strays = () if is_plain else (name for name, field in zip(columns, fields, strict=True) if _is_stray(field))
+    return Header(columns, size, _problem_of(text, columns, size < len(line)), frozenset(strays))
 
 
 def _problem_of(line: bytes, columns: tuple[str, ...], record_follows: bool) -> str:

@@ -457,10 +457,13 @@ class Indexer:
             self._first_names = frozenset((*COLUMNS, *columns))
 
 
+_KNOWN_NAMES: Final = {name.lower(): name for name in map(str.encode, COLUMNS)}
+
+
 @lru_cache(16)
 def _names_of(columns: tuple[str, ...]) -> bytes:
     """The known columns and these, as the kernel takes them: each name once, and capital letters make no difference."""
-    names = {name.lower(): name for name in (name.encode() for name in (*COLUMNS, *columns)) if b";" not in name}
+    names = _KNOWN_NAMES | {name.lower(): name for name in map(str.encode, columns) if b";" not in name}
     return b";".join([*names.values()][: codes.MOST_NAMES])
 
 

@@ -7,9 +7,10 @@ import io
 import os
 import re
 import sys
+from array import array
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, Final, Protocol
 
@@ -209,18 +210,36 @@ def _with_headers_once(batch: pa.RecordBatch, last: str) -> tuple[pa.RecordBatch
 
     ``last`` is the header of the row above the batch.
     """
-    import pyarrow.compute as pc
-
-    runs = pc.run_end_encode(batch["header"])
     texts: list[tuple[str | None, int]] = []
-    start = 0
-    for header, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
+    for header, count in _runs(batch["header"]):
         once = header is not None and len(header) > _LONGEST_REPEATED_IN_FILES
         first = None if once and header == last else header
-        texts += (first, 1), (None if once else header, end - start - 1)
-        start, last = end, header or last
+        texts += (first, 1), (None if once else header, count - 1)
+        last = header or last
     at = SCHEMA.get_field_index("header")
     return batch.set_column(at, SCHEMA.field(at), repeated(texts)), last
+
+
+def _runs(column: pa.StringArray) -> Iterator[tuple[str | None, int]]:
+    """Each text of a column, and how often it stands there one behind the other.
+
+    pyarrow's run_end_encode does that, too; but its module adds functions while it is imported, and a row group that is
+    written by another thread at that moment does not find those that it needs.
+    """
+    count = len(column)
+    first = (column[0].as_py() or "").encode()
+    if first and not column.offset:
+        # Nearly always one header stands above them all. Making text of each would cost a fifth of all.
+        _, offsets, data = column.buffers()
+        same = array("i", range(0, len(first) * count + 1, len(first))).tobytes()
+        if offsets[: len(same)].to_pybytes() == same and data[: len(first) * count].to_pybytes() == first * count:
+            yield first.decode(), count
+            return
+    elif column.null_count == count:
+        yield None, count
+        return
+    for text, some in groupby(column.to_pylist()):
+        yield text, sum(1 for _ in some)
 
 
 def check_rejects_name(name: Path | str) -> None:

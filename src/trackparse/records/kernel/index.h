@@ -277,7 +277,8 @@ static int index_one(indexer_t *x, size_t *position, size_t *scan_bytes, found_t
             *position = (size_t)(end_of_line + line_feed);
             return DONE;
         }
-        if (end_of_line >= 0 && names_columns(x->data, at, (size_t)end_of_line, w.names, w.name_count, w.name_sizes, w.width))
+        if (end_of_line >= 0 &&
+            names_columns(x->data, at, (size_t)end_of_line, w.names, w.name_count, w.name_sizes, w.width))
             return HEADER;
         size_t end = 0;
         /* Where a header follows without a line end before it, the record ends there, and may be good up to there. */
