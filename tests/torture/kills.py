@@ -123,8 +123,10 @@ def begun(process: subprocess.Popen[bytes]) -> float:
     """Wait until it listens to signals, as it does before all else: seconds that took. Python itself is loaded then."""
     start = time.monotonic()
     while process.poll() is None:
-        caught = Path(f"/proc/{process.pid}/status").read_text().partition("SigCgt:")[2].split()[0]
-        if all(int(caught, 16) >> (number - 1) & 1 for number in (signal.SIGTERM, signal.SIGHUP)):
+        status = dict(line.split(":\t", 1) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines())
+        caught = int(status["SigCgt"], 16)
+        settled = caught | int(status["SigIgn"], 16)
+        if caught >> (signal.SIGTERM - 1) & settled >> (signal.SIGHUP - 1) & 1:
             break
         time.sleep(0.001)
     return time.monotonic() - start
