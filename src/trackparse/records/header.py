@@ -30,7 +30,7 @@ _OTHER_FORMATS: Final = {
 MEND: Final = (
     "mend 'raw' of its records with an editor, then make Parquet of it: trackparse mend, or trackparse.convert_rejects"
 )
-_AROUND: Final = re.compile(rb'["/]')  # what plain names have not
+_QUOTE_OR_SLASH: Final = re.compile(rb'["/]')
 _SLASHES: Final = re.compile(rb"\A(?://\s*)+")
 _ENCLOSED: Final = re.compile(rb'"(?:[^"]|"")*"')
 
@@ -58,7 +58,7 @@ def parse_header(line: bytes) -> Header:
     another = header_within(line[:size])
     size = size if another is None else before_mark(line, 0, another)
     text = line[:size]
-    is_plain = text.startswith(b"//") and not _AROUND.search(text, 2)
+    is_plain = text.startswith(b"//") and not _QUOTE_OR_SLASH.search(text, 2)
     fields = (text[2:] if is_plain else text).split(b";")
     columns = tuple((field.strip() if is_plain else _name(field)).decode(errors="replace") for field in fields)
     strays = () if is_plain else (name for name, field in zip(columns, fields, strict=True) if _is_stray(field))

@@ -229,7 +229,7 @@ def _runs(column: pa.StringArray) -> Iterator[tuple[str | None, int]]:
     count = len(column)
     first = (column[0].as_py() or "").encode()
     if first and not column.offset:
-        # Nearly always one header stands above them all. Making text of each would cost a fifth of all.
+        # Nearly always one header stands above them all. To make text of each is slow.
         _, offsets, data = column.buffers()
         same = array("i", range(0, len(first) * count + 1, len(first))).tobytes()
         if offsets[: len(same)].to_pybytes() == same and data[: len(first) * count].to_pybytes() == first * count:
