@@ -59,6 +59,7 @@ def some_shape(dice: random.Random) -> Shape:
         bad_every=dice.choice([1, 2, 100]) if bad else 0,
         bad_run=dice.choice([1, 10, 10_000, 1_000_000]),
         headers_every=now_and_then(0.3, 1, 10, 1000, otherwise=0),
+        narrow=now_and_then(0.2, 1, 100, 1600, otherwise=0),
         blanks_every=now_and_then(0.2, 1, 100, otherwise=0),
         marks_every=now_and_then(0.2, 1, 100, otherwise=0),
         members=now_and_then(0.2, 10, 1000, otherwise=1),
@@ -75,7 +76,7 @@ def record_bytes(shape: Shape) -> int:
 def changed(shape: Shape, dice: random.Random) -> Shape:
     """The same but for one or two things, taken from another shape."""
     other = some_shape(dice)
-    fields = ["mib", "columns", "values", "fill", "quoted", "headers_every", "packing"]
+    fields = ["mib", "columns", "values", "fill", "quoted", "headers_every", "narrow", "packing"]
     names = dice.sample(fields, dice.choice([1, 1, 2]))
     shape = replace(shape, **{name: getattr(other, name) for name in names})
     return replace(shape, name_bytes=min(shape.name_bytes, 60_000 // shape.columns))

@@ -258,6 +258,38 @@ def test_too_many_row_groups_of_very_many_columns_are_a_limit(dest: Path, monkey
     assert rows_of_groups(dest) == [10] * 10
 
 
+def test_columns_that_few_of_the_records_have(dest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the headers are, and how the log is cut: the rows are right, and the file is the same."""
+    monkeypatch.setattr(row_groups, "_CELL_BYTES", 9_000)
+    monkeypatch.setattr(row_groups, "_BATCH_BYTES", 4_000)
+    monkeypatch.setattr(row_groups, "GROUP_BYTES", 60_000)
+    rng = random.Random(0)
+    names = [f"c{number}" for number in range(80)]
+    log, rows, has = "", [], names
+    for number in range(3000):
+        if number % rng.choice([1, 7, 100, 500]) == 0:
+            # All at first: they have to stand in the first header.
+            has = sorted(rng.sample(names, rng.choice([0, 0, 1, 40, 80]))) if number else names
+            log += ";".join(["//timestamp", "tracking_code", *has]) + "\n"
+        row: dict[str, str | None] = dict.fromkeys(names)
+        row.update((name, rng.choice(["", "a", f"{number}"])) for name in has)
+        log += ";".join(["2021-04-20 13:01:01", f"T-{number}", *(row[name] or "" for name in has)]) + "\n"
+        rows.append({"tracking_code": f"T-{number}", **row})
+    files = []
+    for block_size in (1 << 20, 777):
+        trackparse.convert_log(log.encode(), dest, block_size=block_size, threads=1 + block_size % 2)
+        files.append(dest.read_bytes())
+    assert files[0] == files[1]
+    assert len(rows_of_groups(dest)) > 3
+    found = pq.read_table(dest, columns=["tracking_code", *names]).to_pylist()
+    assert [*map(filled, found)] == [*map(filled, rows)]
+    assert pq.read_table(dest).select(names).equals(trackparse.read_log(log.encode()).select(names))
+
+
+def filled(row: dict[str, str | None]) -> dict[str, str]:
+    return {name: value for name, value in row.items() if value}
+
+
 def test_a_long_value_that_repeats_among_short_ones_that_do_not_is_written_once(dest: Path) -> None:
     long = b"x" * 100_000
     rows = [line(long if number % 5 == 0 else b"%d" % number) for number in range(1000)]

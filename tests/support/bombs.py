@@ -19,6 +19,7 @@ from typing import Any
 
 MIB = 1 << 20
 NAMES = ("timestamp", "tracking_code", "target_id", "hwid", "status", "description", "appCode", "payload")
+NARROW_HEADER = b"//timestamp;tracking_code\n"
 TIME = b"2021-04-20 13:01:01"
 # What a value is filled up with.
 FILLS = {"x": b"x", "quote": b'""', "escaped": b'\\"', "emoji": "\N{GRINNING FACE}".encode(), "control": b"\1"}
@@ -54,6 +55,7 @@ class Shape:
     bad_every: int = 0
     bad_run: int = 1  # so many in a row
     headers_every: int = 0  # the two generations, or the columns in another order
+    narrow: int = 0  # so many records of two columns, under a header of their own, behind each other one
     blanks_every: int = 0
     marks_every: int = 0  # byte order marks
     members: int = 1
@@ -117,6 +119,10 @@ def records(shape: Shape) -> Iterator[bytes]:
                 yield BAD[shape.bad]
         if shape.headers_every and number % shape.headers_every == 0:
             turned = not turned
+            yield header(shape, turned=turned)
+        if shape.narrow:
+            yield NARROW_HEADER
+            yield (TIME + b";T\n") * shape.narrow
             yield header(shape, turned=turned)
         if shape.blanks_every and number % shape.blanks_every == 0:
             yield b"\n" * 20

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import pyarrow as pa
@@ -52,6 +52,7 @@ class ColumnBuilder:
         self._views = string_type == "string_view"
         self._string = pa.string_view() if self._views else pa.string()
         self._dictionaries = {name: kernel.Dictionary() for name in names if name in dictionary}
+        self._nulls: dict[pa.DataType, pa.Array] = {}  # for columns that no record of a batch has
         self._limits = limits
         for field in payload.fields:
             if field.name in names:
@@ -75,10 +76,27 @@ class ColumnBuilder:
 
     def build(self, segments: Sequence[Segment]) -> pa.RecordBatch:
         """One batch with the records of the segments, in their order."""
-        runs = runs_of(segments)
-        arrays = [self.column(name, segments, runs(name)) for name in self.names]
-        arrays += self.payload.arrays(runs)
+        records = sum(segment.records for segment in segments)
+        found = self.arrays(segments)
+        arrays = [found[name] if name in found else self.nulls(name, records) for name in self.schema.names]
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+    def arrays(self, segments: Sequence[Segment]) -> dict[str, pa.Array]:
+        """The columns of ``build`` that any of the segments has, by their names."""
+        runs = Runs(segments)
+        arrays = {name: self._array(name, segments, runs) for name in self.names if runs.any_has(name)}
+        arrays.update(zip((field.name for field in self.payload.fields), self.payload.arrays(runs.of), strict=True))
+        return arrays
+
+    def nulls(self, name: str, records: int) -> pa.Array:
+        """A column that none of the records has. All of them share their memory: there may be a thousand."""
+        codes = name in self._dictionaries
+        kind = pa.int32() if codes else self._string
+        nulls = self._nulls.get(kind)
+        if nulls is None or len(nulls) < records:
+            nulls = self._nulls[kind] = pa.nulls(records, kind)
+        found = nulls.slice(0, records)
+        return pa.DictionaryArray.from_arrays(found, self._values(name), safe=False) if codes else found
 
     def matching_schema(self, segments: Sequence[Segment]) -> int:
         """How many segments come before the first that has a column without a place in the schema.
@@ -109,10 +127,9 @@ class ColumnBuilder:
                     )
         return len(segments)
 
-    def column(self, name: str, segments: Sequence[Segment], runs: list[Run]) -> pa.Array:
-        """One column of the log for the batch; ``runs`` are its own, of ``runs_of``."""
-        # Of the runs, which are few where the segments lack the column: there may be many columns, and many segments.
-        records = sum(run.records for run in runs)
+    def _array(self, name: str, segments: Sequence[Segment], runs: Runs) -> pa.Array:
+        """One column of the log for the batch."""
+        records = runs.records
         if name == "timestamp":
             data = (
                 segments[0].timestamps[: records * 8]
@@ -121,12 +138,13 @@ class ColumnBuilder:
             )
             return pa.Array.from_buffers(pa.timestamp("us"), records, [None, pa.py_buffer(data)])
         empty_is_null = name in NULL_IF_EMPTY
+        own = runs.of(name)
         if name in self._dictionaries:
-            return self._dictionary_column(name, segments[0].member, runs, empty_is_null)
+            return self._dictionary_column(name, segments[0].member, own, empty_is_null)
         if self._views:
-            made, blocks = kernel.views(runs, empty_is_null), [pa.py_buffer(run.data) for run in runs]
+            made, blocks = kernel.views(own, empty_is_null), [pa.py_buffer(run.data) for run in own]
         else:
-            made, blocks = kernel.strings(runs, empty_is_null), []
+            made, blocks = kernel.strings(own, empty_is_null), []
         data = pa.py_buffer(made.data).slice(0, made.used)
         buffers = [_buffer(made.validity), pa.py_buffer(made.first), *blocks, data]
         return pa.Array.from_buffers(self._string, records, buffers, made.nulls)
@@ -148,39 +166,57 @@ class ColumnBuilder:
                 advice="leave it out of dictionary=, or raise Limits.max_dictionary_bytes",
                 option="dictionary",
             )
-        values = pa.StringArray.from_buffers(len(dictionary), *map(pa.py_buffer, dictionary.strings()))
-        return encoded(codes, values)
+        return encoded(codes, self._values(name))
+
+    def _values(self, name: str) -> pa.Array:
+        dictionary = self._dictionaries[name]
+        return pa.StringArray.from_buffers(len(dictionary), *map(pa.py_buffer, dictionary.strings()))
 
 
-def runs_of(segments: Sequence[Segment]) -> Callable[[str], list[Run]]:
-    """Gives the runs of a column by its name.
+class Runs:
+    """The runs of each column of some segments.
 
     Stretches of segments that lack the column are one run, so that many short segments under many columns cost no more
     than their headers' bytes.
     """
-    places: dict[str, list[tuple[int, int]]] = {}  # of each column: number of the segment, number of the field
-    ends = [0]  # records before each segment, and behind the last
-    for number, segment in enumerate(segments):
-        ends.append(ends[-1] + segment.records)
-        for field, name in enumerate(segment.columns):
-            places.setdefault(name, []).append((number, field))
 
-    def runs(name: str) -> list[Run]:
-        if name == LOG and any(segment.log for segment in segments):
-            return [_constant(segment.log, segment.records) for segment in segments]
+    def __init__(self, segments: Sequence[Segment]) -> None:
+        self._segments = segments
+        # Of each column: number of the segment, number of the field.
+        self._places: dict[str, list[tuple[int, int]]] = {}
+        self._ends = [0]  # records before each segment, and behind the last
+        self._logs = False
+        for number, segment in enumerate(segments):
+            self._ends.append(self._ends[-1] + segment.records)
+            self._logs = self._logs or bool(segment.log)
+            for field, name in enumerate(segment.columns):
+                self._places.setdefault(name, []).append((number, field))
+
+    def any_has(self, name: str) -> bool:
+        """Whether records may have a value in this column; that of their time always has one."""
+        return name in self._places or name == "timestamp" or (name == LOG and self._logs)
+
+    @property
+    def records(self) -> int:
+        """How many records all segments have."""
+        return self._ends[-1]
+
+    def of(self, name: str) -> list[Run]:
+        """The runs of this column."""
+        if name == LOG and self._logs:
+            return [_constant(segment.log, segment.records) for segment in self._segments]
+        ends = self._ends
         found: list[Run] = []
         past = 0
-        for number, field in places.get(name, ()):
+        for number, field in self._places.get(name, ()):
             if ends[number] > ends[past]:
                 found.append(Run(b"", b"", ends[number] - ends[past], 1, NO_COLUMN))
-            segment = segments[number]
+            segment = self._segments[number]
             found.append(Run(segment.data, segment.fields, segment.records, len(segment.columns), field))
             past = number + 1
         if ends[-1] > ends[past]:
             found.append(Run(b"", b"", ends[-1] - ends[past], 1, NO_COLUMN))
         return found
-
-    return runs
 
 
 def _constant(text: str, records: int) -> Run:

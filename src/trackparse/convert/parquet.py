@@ -96,6 +96,7 @@ class ParquetSink:
     def write(self, segments: list[Segment]) -> None:
         """Collect the records of these; a row group that is full is written, or handed to the thread that does."""
         groups = self._groups
+        segments = [segment for segment in segments if segment.records]
         while segments:
             if self._writing is not None and groups.crowded:
                 self._writing.result()

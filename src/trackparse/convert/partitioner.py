@@ -11,7 +11,7 @@ from datetime import timedelta
 from itertools import accumulate, groupby
 from typing import IO, Any, Final
 
-from trackparse.columns.builder import runs_of
+from trackparse.columns.builder import Runs
 from trackparse.convert.outputs import DATE
 from trackparse.records.kernel.chooser import kernel
 from trackparse.records.kernel.codes import Buffer, Run
@@ -94,7 +94,7 @@ class Partitioner:
 
     def codes(self, segments: Sequence[Segment]) -> bytes:
         """The int32 numbers of the partitions of all records."""
-        runs = runs_of(segments)
+        runs = Runs(segments)
         records = sum(segment.records for segment in segments)
         words = array("i", bytes(self._row * records))
         for number, name in enumerate(self._by):
@@ -103,7 +103,7 @@ class Partitioner:
                 codes = kernel.days(times)
             else:
                 # Empty text and null are one partition.
-                codes = self._values[name].encode(runs(name), True)
+                codes = self._values[name].encode(runs.of(name), True)
             words[number :: len(self._by)] = array("i", codes)
         if len(self._offsets) <= records:
             self._offsets = array("i", range(0, self._row * (records + 1), self._row))

@@ -12,7 +12,7 @@ whole file.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Final
 
 import pyarrow as pa
@@ -23,16 +23,20 @@ from trackparse.errors import LimitError
 from trackparse.limits import Limits
 from trackparse.records.kernel.chooser import kernel
 from trackparse.records.segments import Segment
+from trackparse.schema import LOG
 
 # Bytes of one row group; with longer values than usual it ends before its rows are full. Two are in memory: 27 MiB
 # keep an ordinary conversion below 200 MiB, pyarrow itself included.
 GROUP_BYTES: Final = 27 << 20
 # With more distinct values, for each row, text is held as it is.
 _DISTINCT_SHARE: Final = 0.3
+# With more columns none is held as codes: each of them would cost work in each batch.
+_MOST_CODES: Final = 64
 # Bytes of records for one batch. A page of the writer holds at most a batch.
 _BATCH_BYTES: Final = 1 << 20
-# Bytes of its cells, text apart: with hundreds of columns, which a record may lack, a batch has fewer records.
-_CELL_BYTES: Final = 4 << 20
+# Bytes of its cells, text apart: with hundreds of columns, which a record may lack, a batch has fewer records. Columns
+# that none of them has cost nothing.
+_CELL_BYTES: Final = 16 << 20
 _TIME_CELL: Final = 8
 _TEXT_CELL: Final = 5
 # What the table that is written, the one that is collected and the file's directory may have together. Where it would
@@ -41,7 +45,8 @@ _ALL_BYTES: Final = 112 << 20
 # Bytes of the directory for each column of each row group, apart from its name, which is held twice. They stay in
 # memory until the file is closed.
 _DIRECTORY_ENTRY: Final = 1800
-# Bytes of the directory for row groups that ended early, at most. Only a log of very many columns gets there.
+# Bytes of the directory at most, for row groups that ended early and columns that no record of a row group has. Only a
+# log of very many columns gets there.
 DIRECTORY_BYTES: Final = 64 << 20
 # Unused bytes that a column of text may keep, beside a quarter of the bytes of its text. If it has more, all are freed.
 _UNUSED: Final = 2 << 10
@@ -58,13 +63,21 @@ class RowGroups:
         self._rows = rows
         # A value of a payload is never longer than its payload, but each column has a copy of it.
         self._copies = 1 + sum(field.type == pa.string() for field in columns.payload.fields)
-        row = sum(_TEXT_CELL if field.type == pa.string() else _TIME_CELL for field in columns.schema)
-        self._batch_rows = max(1, _CELL_BYTES // max(1, row))
+        self._cells = {field.name: _TEXT_CELL if field.type == pa.string() else _TIME_CELL for field in columns.schema}
+        # Columns that all records have, whatever their header.
+        made = {"timestamp", LOG, *(field.name for field in columns.payload.fields)}
+        self._made = made & self._cells.keys()
         self._waiting: list[Segment] = []  # for a batch
+        self._waiting_names = set(
+            self._made
+        )  # columns that one of them has, and the bytes of a record's cells in these
+        self._waiting_cells = self._cells_of(self._made)
+        self._last_columns: tuple[str, ...] = ()
         self._waiting_rows = self._waiting_bytes = 0
         self._block_bytes = 0  # of their blocks
-        self._batches: list[pa.RecordBatch] = []
-        self._held = 0  # rows of these
+        self._held = 0  # rows of the batches
+        self._chunks: dict[str, list[pa.Array]] = {}  # of each column that one of them has
+        self._ends: dict[str, int] = {}  # rows of these
         self._plain_bytes = 0  # of these, dictionaries apart
         self._written_bytes = 0  # of the last table, while it is written
         self._directory_bytes = 0
@@ -84,10 +97,15 @@ class RowGroups:
         return self._plain_bytes + self._builder.dictionary_bytes
 
     def add(self, segments: Sequence[Segment]) -> list[Segment]:
-        """Take as many of the next records as fit; returns the others."""
+        """Take as many of the next records as fit; returns the others. Each segment has records."""
+        together, most = self._together(segments)
+        if not together:
+            self._make_batch()
+            return [*segments]
         left = _BATCH_BYTES - self._waiting_bytes
-        room = min(self._batch_rows - self._waiting_rows, self._rows - len(self))
-        taken, rest, size = _split(segments, room, left)
+        room = min(most - self._waiting_rows, self._rows - len(self))
+        taken, rest, size = _split(segments[:together], room, left)
+        rest += segments[together:]
         if size >= left + _BATCH_BYTES:
             # The last record is a long one: it is a batch of its own, or left for the next row group if it is too long.
             before = sum(segment.records for segment in taken) - 1
@@ -103,31 +121,68 @@ class RowGroups:
                 self._end()
                 return [*segments]
         self._wait_for_batch(taken, size)
-        if self._waiting_bytes >= _BATCH_BYTES or self._waiting_rows == self._batch_rows or len(self) == self._rows:
+        full = self._waiting_bytes >= _BATCH_BYTES or self._waiting_rows >= _rows_of(self._waiting_cells)
+        if full or len(self) == self._rows:
             self._make_batch()
         elif self._block_bytes > BLOCK_BYTES:
             self._waiting = copied(self._waiting)
             self._block_bytes = self._waiting_bytes
         return rest
 
+    def _cells_of(self, names: Iterable[str]) -> int:
+        return sum(map(self._cells.__getitem__, names))
+
+    def _new_names(self, columns: Iterable[str], *known: Set[str]) -> set[str]:
+        return (self._cells.keys() & columns).difference(*known)
+
+    def _together(self, segments: Sequence[Segment]) -> tuple[int, int]:
+        """How many of the first segments may go into one batch with the records that wait, and its records at most.
+
+        A record costs a cell in each column that any record of the batch has: a header with other columns may end it.
+        """
+        rows, cells, last = self._waiting_rows, self._waiting_cells, self._last_columns
+        names: set[str] = set()
+        for number, segment in enumerate(segments):
+            if segment.columns is not last:
+                last = segment.columns
+                new = self._new_names(last, self._waiting_names, names)
+                names |= new
+                more = self._cells_of(new)
+                if rows >= _rows_of(cells + more):
+                    return number, _rows_of(cells)
+                cells += more
+            rows += segment.records
+            if rows >= _rows_of(cells):
+                return number + 1, _rows_of(cells)
+        return len(segments), _rows_of(cells)
+
     def _wait_for_batch(self, segments: Sequence[Segment], size: int) -> None:
         for segment in segments:
-            if segment.records:
-                if not self._waiting or self._waiting[-1].data is not segment.data:
-                    self._block_bytes += len(segment.data)
-                self._waiting.append(segment)
+            if segment.columns is not self._last_columns:
+                self._last_columns = segment.columns
+                new = self._new_names(segment.columns, self._waiting_names)
+                self._waiting_names |= new
+                self._waiting_cells += self._cells_of(new)
+            if not self._waiting or self._waiting[-1].data is not segment.data:
+                self._block_bytes += len(segment.data)
+            self._waiting.append(segment)
         self._waiting_rows += sum(segment.records for segment in segments)
         self._waiting_bytes += size
 
     def _make_batch(self) -> None:
         """Make a batch of the records that wait. The row group may end with it."""
         if self._waiting:
-            batch = self._builder.build(self._waiting)
-            batch = pa.RecordBatch.from_arrays([*map(_close_fitting, batch.columns)], schema=batch.schema)
-            self._batches.append(batch)
-            self._plain_bytes += sum(map(_bytes_of, batch.columns))
+            for name, array in self._builder.arrays(self._waiting).items():
+                chunk, size = _close_fitting(array)
+                self._fill(name)
+                self._chunks[name].append(chunk)
+                self._ends[name] += len(chunk)
+                self._plain_bytes += size
         self._held += self._waiting_rows
         self._waiting = []
+        self._waiting_names = set(self._made)
+        self._waiting_cells = self._cells_of(self._made)
+        self._last_columns = ()
         self._waiting_rows = self._waiting_bytes = self._block_bytes = 0
         if self._held == self._rows or self._bytes >= GROUP_BYTES:
             self._end()
@@ -136,12 +191,14 @@ class RowGroups:
         """Close this row group: nothing more is added to it."""
         self.full = True
         names = self._columns.schema.names
-        if self._held < self._rows:
-            self._directory_bytes += sum(_DIRECTORY_ENTRY + 2 * len(name) for name in names)
+        early = self._held < self._rows
+        # Ordinary ones are not counted: there may be very many of them.
+        counted = (name for name in names if early or name not in self._chunks)
+        self._directory_bytes += sum(_DIRECTORY_ENTRY + 2 * len(name) for name in counted)
         if self._directory_bytes > DIRECTORY_BYTES:
             raise LimitError(
-                f"{len(names)} columns fill memory before there are {self._rows} rows, and the Parquet file has too "
-                "many row groups",
+                f"{len(names)} columns are too many for so many rows: the directory of the Parquet file stays in "
+                f"memory until its end, and needs more than {DIRECTORY_BYTES} bytes",
                 advice="name the columns that you want with columns=",
                 option="columns",
             )
@@ -151,11 +208,17 @@ class RowGroups:
         if self._waiting:
             self._make_batch()
         self._written_bytes = self._bytes
-        table = with_last_dictionaries(pa.Table.from_batches(self._batches, schema=self._builder.schema))
+        schema = self._builder.schema
+        missing = set(schema.names) - self._chunks.keys()
+        for name in schema.names:
+            self._fill(name)
+        columns = [pa.chunked_array(self._chunks[field.name], field.type) for field in schema]
+        table = with_last_dictionaries(pa.table(columns, schema=schema))
         if not self._decided:
-            table = self._with_codes(table)
+            table = self._with_codes(table, missing)
             self._decided = True
-        self._batches = []
+        self._chunks = {}
+        self._ends = {}
         self._held = self._plain_bytes = 0
         if self.full:
             names, payload = self._columns.names, self._columns.payload
@@ -164,11 +227,23 @@ class RowGroups:
         self.full = False
         return table
 
-    def _with_codes(self, table: pa.Table) -> pa.Table:
-        """The first table, with the columns that are collected as codes from now on as codes."""
+    def _fill(self, name: str) -> None:
+        """Add nulls to a column, for the records of batches that did not have it."""
+        end = self._ends.get(name)
+        if end is None:
+            self._chunks[name] = []
+            end = 0
+        if end < self._held:
+            self._chunks[name].append(self._builder.nulls(name, self._held - end))
+        self._ends[name] = self._held
+
+    def _with_codes(self, table: pa.Table, missing: Set[str]) -> pa.Table:
+        """The first table, with the columns that are collected as codes from now on as codes: none of the missing."""
+        names = self._columns.names
         # If it is not full, it is the last one, too.
-        for number, name in enumerate(self._columns.names if self.full else ()):
-            column = _encoded(table.column(number)) if table.schema.field(number).type == pa.string() else None
+        for number, name in enumerate(names if self.full and len(names) <= _MOST_CODES else ()):
+            is_text = table.schema.field(number).type == pa.string() and name not in missing
+            column = _encoded(table.column(number)) if is_text else None
             if column is not None:
                 self._codes.append(name)
                 table = table.set_column(number, name, column)
@@ -187,20 +262,25 @@ def _encoded(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
     return pa.chunked_array([encoded(some, values) for some in codes])
 
 
-def _bytes_of(array: pa.Array) -> int:
-    size: int = array.indices.nbytes if pa.types.is_dictionary(array.type) else array.nbytes
-    return size
+def _rows_of(cells: int) -> int:
+    """Records of a batch at most, if the cells of each have so many bytes."""
+    return max(1, _CELL_BYTES // max(1, cells))
 
 
-def _close_fitting(array: pa.Array) -> pa.Array:
-    """The array without unused memory: that of text may have been made for values with their quotes."""
+def _close_fitting(array: pa.Array) -> tuple[pa.Array, int]:
+    """The array without unused memory, and its bytes: that of text may have been made for values with their quotes."""
     if array.type != pa.string():
-        return array
+        values = array.indices if pa.types.is_dictionary(array.type) else array
+        return array, values.nbytes
     validity, offsets, data = array.buffers()
-    if data is None or data.parent is None or 4 * data.parent.size <= 5 * data.size + 4 * _UNUSED:
-        return array
+    size = offsets.size + (0 if validity is None else validity.size)
+    if data is None:
+        return array, size
+    size += data.size
+    if data.parent is None or 4 * data.parent.size <= 5 * data.size + 4 * _UNUSED:
+        return array, size
     data = pa.py_buffer(data.to_pybytes())
-    return pa.Array.from_buffers(pa.string(), len(array), [validity, offsets, data], array.null_count)
+    return pa.Array.from_buffers(pa.string(), len(array), [validity, offsets, data], array.null_count), size
 
 
 def _split(segments: Sequence[Segment], records: int, size: int) -> tuple[list[Segment], list[Segment], int]:
