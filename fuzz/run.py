@@ -145,6 +145,8 @@ def main() -> int:
     parser.add_argument("--package", type=Path, default=PACKAGE, help="what is tried")
     parser.add_argument("inputs", nargs="*", help="of one target: these, and nothing else")
     args = parser.parse_args()
+    if args.inputs and not args.target:
+        parser.error("inputs are those of one target: name it with --target")
     if lacking := missing():
         sys.exit(f"fuzz: {lacking}")
     folder = args.folder.resolve()
