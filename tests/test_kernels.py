@@ -698,6 +698,19 @@ def test_records_that_have_so_many_bytes(instruction_set: ModuleType) -> None:
         instruction_set.records_in(found.fields, 6, 8, 1)
 
 
+def test_the_longest_value(instruction_set: ModuleType) -> None:
+    for sizes in ([], [0], [0, 5, 0, 12, 3], [7, 1], [1, 7], [2**30, 2**30 - 1]):
+        most = max(sizes, default=0)
+        offsets = array("i", accumulate(sizes, initial=0))
+        for kernel in (instruction_set, reference):
+            assert kernel.longest(offsets) == kernel.longest(offsets.tobytes()) == most
+    for kernel in (instruction_set, reference):
+        assert kernel.longest(b"") == 0
+        for size in (1, 7):
+            with pytest.raises((ValueError, TypeError)):
+                kernel.longest(bytes(size))
+
+
 def test_records_in_the_order_of_their_parts(instruction_set: ModuleType) -> None:
     page = GuardedPage(2)
     dice = random.Random(1)

@@ -258,6 +258,32 @@ def test_too_many_row_groups_of_very_many_columns_are_a_limit(dest: Path, monkey
     assert rows_of_groups(dest) == [10] * 10
 
 
+@pytest.mark.parametrize("repeats", [False, True])
+def test_bounds_of_pages_that_fill_memory_are_a_limit(
+    repeats: bool, dest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They stay in memory until the file ends, and a log may have a page for each mebibyte."""
+    monkeypatch.setattr(row_groups, "_BATCH_BYTES", 5_000)
+    monkeypatch.setattr(row_groups, "GROUP_BYTES", 100_000)
+    monkeypatch.setattr(row_groups, "DIRECTORY_BYTES", 500_000)
+
+    def log(size: int) -> bytes:
+        codes = (b"%d" % (number % (10 if repeats else 10_000)) for number in range(400))
+        return b"//timestamp;tracking_code\n" + b"".join(
+            b"2021-04-20 13:01:01;" + code.rjust(size, b"x") + b"\n" for code in codes
+        )
+
+    with pytest.raises(trackparse.LimitError, match="columns="):
+        trackparse.convert_log(log(4000), dest)
+    assert not dest.exists()
+    monkeypatch.setattr(row_groups, "DIRECTORY_BYTES", 5_000_000)
+    trackparse.convert_log(log(4000), dest)
+    assert pq.read_table(dest).equals(trackparse.read_log(log(4000)))
+    # Bounds as short as usual are not counted: there may be very many of them.
+    monkeypatch.setattr(row_groups, "DIRECTORY_BYTES", 200_000)
+    trackparse.convert_log(log(64) * 20, dest)
+
+
 def test_columns_that_few_of_the_records_have(dest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the headers are, and how the log is cut: the rows are right, and the file is the same."""
     monkeypatch.setattr(row_groups, "_CELL_BYTES", 9_000)

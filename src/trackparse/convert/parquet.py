@@ -86,7 +86,7 @@ class ParquetSink:
     def __init__(
         self, builder: ColumnBuilder, output: Place, options: ConvertOptions, metadata: Mapping[str, str]
     ) -> None:
-        self._groups = RowGroups(builder, options["row_group_size"])
+        self._groups = RowGroups(builder, options["row_group_size"], STATISTICS_COLUMNS)
         check_bloom_filters(options["bloom_filters"], builder.schema)
         self._file = _NewFile(output, options, metadata)
         self._alone = options["threads"] == 1

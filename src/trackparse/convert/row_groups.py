@@ -45,6 +45,9 @@ _ALL_BYTES: Final = 112 << 20
 # Bytes of the directory for each column of each row group, apart from its name, which is held twice. They stay in
 # memory until the file is closed.
 _DIRECTORY_ENTRY: Final = 1800
+# The bounds of each page stay there, too. Short ones are not counted; of longer ones than these the writer keeps none.
+_BOUND_USUAL: Final = 64
+_BOUND_MOST: Final = 4 << 10
 # Bytes of the directory at most, for row groups that ended early and columns that no record of a row group has. Only a
 # log of very many columns gets there.
 DIRECTORY_BYTES: Final = 64 << 20
@@ -55,12 +58,14 @@ _UNUSED: Final = 2 << 10
 class RowGroups:
     """Collects tables of exactly ``rows`` rows, fewer where they fill their memory: ``add``, and ``take`` when full."""
 
-    def __init__(self, columns: ColumnBuilder, rows: int) -> None:
+    def __init__(self, columns: ColumnBuilder, rows: int, bounded: Sequence[str] = ()) -> None:
+        """``bounded``: columns whose least and greatest value in each page go to the directory."""
         self._columns = columns
         self._builder = columns  # of this row group
         self._codes: list[str] = []  # columns that are collected as codes
         self._decided = False  # by the first row group
         self._rows = rows
+        self._bounded = bounded
         # A value of a payload is never longer than its payload, but each column has a copy of it.
         self._copies = 1 + sum(field.type == pa.string() for field in columns.payload.fields)
         self._cells = {field.name: _TEXT_CELL if field.type == pa.string() else _TIME_CELL for field in columns.schema}
@@ -178,6 +183,8 @@ class RowGroups:
                 self._chunks[name].append(chunk)
                 self._ends[name] += len(chunk)
                 self._plain_bytes += size
+                if name in self._bounded:
+                    self._directory_bytes += _bytes_of_bounds(chunk)
         self._held += self._waiting_rows
         self._waiting = []
         self._waiting_names = set(self._made)
@@ -281,6 +288,15 @@ def _close_fitting(array: pa.Array) -> tuple[pa.Array, int]:
         return array, size
     data = pa.py_buffer(data.to_pybytes())
     return pa.Array.from_buffers(pa.string(), len(array), [validity, offsets, data], array.null_count), size
+
+
+def _bytes_of_bounds(array: pa.Array) -> int:
+    """What the least and the greatest value of a page take, at most; 0 where they are as short as usual."""
+    values = array.dictionary if pa.types.is_dictionary(array.type) else array
+    if values.type != pa.string() or not len(values):
+        return 0
+    longest = kernel.longest(values.buffers()[1])
+    return 2 * min(longest, _BOUND_MOST) if longest > _BOUND_USUAL else 0
 
 
 def _split(segments: Sequence[Segment], records: int, size: int) -> tuple[list[Segment], list[Segment], int]:

@@ -72,6 +72,7 @@ static PyObject *kernel_select(PyObject *module, PyObject *args)
 static PyMethodDef kernel_methods[] = {
     {"index", kernel_index, METH_O, NULL},
     {"records_in", kernel_records_in, METH_VARARGS, NULL},
+    {"longest", kernel_longest, METH_O, NULL},
     {"strings", kernel_strings, METH_VARARGS, NULL},
     {"views", kernel_views, METH_VARARGS, NULL},
     {"events", (PyCFunction)(void (*)(void))kernel_events, METH_VARARGS | METH_KEYWORDS, NULL},

@@ -154,6 +154,21 @@ static PyObject *kernel_records_in(PyObject *module, PyObject *args)
     return result;
 }
 
+static PyObject *kernel_longest(PyObject *module, PyObject *object)
+{
+    (void)module;
+    Py_buffer offsets;
+    if (PyObject_GetBuffer(object, &offsets, PyBUF_SIMPLE) < 0)
+        return NULL;
+    PyObject *result = NULL;
+    if (offsets.len % (Py_ssize_t)sizeof(int32_t) || (uintptr_t)offsets.buf % sizeof(int32_t))
+        PyErr_SetString(PyExc_ValueError, "longest: offsets of 32 bits expected");
+    else
+        result = PyLong_FromLongLong(longest(offsets.buf, (size_t)offsets.len / sizeof(int32_t)));
+    PyBuffer_Release(&offsets);
+    return result;
+}
+
 /* ---- columns ------------------------------------------------------------------------------------------- */
 
 /* The bitmap, None if there are no nulls. */

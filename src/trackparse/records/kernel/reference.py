@@ -12,7 +12,7 @@ from trackparse.records.kernel.jsonl import json_lines
 from trackparse.records.kernel.parts import days, parted
 from trackparse.records.kernel.payload import payload_columns
 from trackparse.records.kernel.timestamp import parse_timestamp
-from trackparse.records.kernel.values import count_lines, records_in, strings, unescape, validity_of, views
+from trackparse.records.kernel.values import count_lines, longest, records_in, strings, unescape, validity_of, views
 
 __all__ = [
     "Dictionary",
@@ -23,6 +23,7 @@ __all__ = [
     "index",
     "is_json",
     "json_lines",
+    "longest",
     "parse_timestamp",
     "parted",
     "payload_columns",

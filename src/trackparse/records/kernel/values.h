@@ -73,6 +73,17 @@ static size_t records_in(const uint32_t *row, size_t records, size_t width, int6
     return count;
 }
 
+/* The bytes of the longest value, by the offsets of a column. */
+static int64_t longest(const int32_t *offsets, size_t count)
+{
+    int64_t most = 0;
+    for (size_t i = 1; i < count; i++) {
+        int64_t size = (int64_t)offsets[i] - offsets[i - 1];
+        most = size > most ? size : most;
+    }
+    return most;
+}
+
 /* Arrow's validity bitmap. */
 typedef struct {
     uint8_t *bits;

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from array import array
+from itertools import pairwise
 from typing import Final
 
 from trackparse.records.kernel.codes import (
@@ -50,6 +51,12 @@ def records_in(fields: Buffer, records: int, width: int, size: int) -> tuple[int
         total += table[at + width] + 1 - (table[at] & START_MASK)
         count += 1
     return count, total
+
+
+def longest(offsets: Buffer) -> int:
+    """The bytes of the longest value of a ``string`` column, by its offsets."""
+    ends = memoryview(offsets).cast("B").cast("i")
+    return max((stop - start for start, stop in pairwise(ends)), default=0)
 
 
 def strings(runs: list[Run], empty_is_null: bool) -> TextBuffers:
