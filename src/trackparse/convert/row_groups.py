@@ -73,10 +73,8 @@ class RowGroups:
         made = {"timestamp", LOG, *(field.name for field in columns.payload.fields)}
         self._made = made & self._cells.keys()
         self._waiting: list[Segment] = []  # for a batch
-        self._waiting_names = set(
-            self._made
-        )  # columns that one of them has, and the bytes of a record's cells in these
-        self._waiting_cells = self._cells_of(self._made)
+        self._waiting_names = set(self._made)  # columns that one of them has
+        self._waiting_cells = self._cells_of(self._made)  # bytes of a record's cells in these
         self._last_columns: tuple[str, ...] = ()
         self._waiting_rows = self._waiting_bytes = 0
         self._block_bytes = 0  # of their blocks
@@ -199,7 +197,7 @@ class RowGroups:
         self.full = True
         names = self._columns.schema.names
         early = self._held < self._rows
-        # Ordinary ones are not counted: there may be very many of them.
+        # Others are not counted: an ordinary log may have very many of them.
         counted = (name for name in names if early or name not in self._chunks)
         self._directory_bytes += sum(_DIRECTORY_ENTRY + 2 * len(name) for name in counted)
         if self._directory_bytes > DIRECTORY_BYTES:
