@@ -81,6 +81,8 @@ INSIDE_FOR_CLI = {
     ("errors", "suggestion"),
     ("schema", "COLUMNS"),
     ("convert.outputs", "PARTITION_COLUMNS"),
+    # Where a directory is named, the same endings are those of files as in ``convert_logs``.
+    ("convert.outputs", "names_file"),
     # A Parquet file is opened in an object store as a log is.
     ("sources.filesystem", "resolve"),
     ("sources.filesystem", "listed"),

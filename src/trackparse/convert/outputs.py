@@ -18,6 +18,12 @@ PathOrUrl: TypeAlias = Path | str
 # In a folder of partitions, for what is no partition. Spark, pyarrow and Hive pass over names that begin like this one.
 OWN_FOLDER: Final = "_trackparse"
 NULL_VALUE: Final = "__HIVE_DEFAULT_PARTITION__"  # what a folder of partitions has in place of null, as Hive writes it
+# Endings of files that hold Parquet, and of files by which a user means another format.
+_PARQUET: Final = (".parquet", ".parq", ".pq")
+_NOT_PARQUET: Final = (
+    *(".arrow", ".arrows", ".feather", ".ipc", ".orc", ".avro", ".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson"),
+    *(".zip", ".gz", ".zst", ".xlsx", ".duckdb", ".sqlite"),
+)
 DATE: Final = "date"  # the partition column that is made of the timestamp
 PARTITION_COLUMNS: Final = (DATE, *(name for name in COLUMNS if name != "timestamp"))
 
@@ -78,8 +84,24 @@ def named_after(log: Path, folder: PathOrUrl | None) -> PathOrUrl:
 
 def is_file(dest: PathOrUrl) -> bool:
     """Whether a destination of several logs names one file for all of them, and no folder."""
-    name = dest.name if isinstance(dest, Path) else _parts(dest)[0]
-    return name.lower().endswith(".parquet") and not (isinstance(dest, Path) and dest.is_dir())
+    return _ends_in(_PARQUET, dest) and not (isinstance(dest, Path) and dest.is_dir())
+
+
+def names_file(dest: PathOrUrl) -> bool:
+    """Whether the name is that of a file, of whatever format, and no folder is there."""
+    return _ends_in((*_PARQUET, *_NOT_PARQUET), dest) and not (isinstance(dest, Path) and dest.is_dir())
+
+
+def check_is_parquet(dest: PathOrUrl) -> None:
+    """OptionError for a name that promises another format than the one that is written."""
+    if _ends_in(_NOT_PARQUET, dest) and not (isinstance(dest, Path) and dest.is_dir()):
+        raise OptionError(
+            f"{shown(dest)}: logs become Parquet, which the name of the file should say: end it in .parquet"
+        )
+
+
+def _ends_in(endings: tuple[str, ...], dest: PathOrUrl) -> bool:
+    return (dest.name if isinstance(dest, Path) else _parts(dest)[0]).lower().endswith(endings)
 
 
 def rejects_beside(dest: PathOrUrl, lake: PathOrUrl | None = None) -> PathOrUrl:

@@ -23,7 +23,7 @@ from trackparse.errors import OptionError, one_line
 from trackparse.options import Destination
 from trackparse.sources.filesystem import errors_named, forget_listing, fsspec_of, is_local, key_of, resolve
 from trackparse.sources.opening import is_in_no_filesystem
-from trackparse.sources.urls import name_of, redacted_url, scheme_of
+from trackparse.sources.urls import STORES, name_of, redacted_url, scheme_of, unknown_scheme
 
 logger: Final = logging.getLogger("trackparse")
 
@@ -363,10 +363,13 @@ def place_of(dest: Destination, filesystem: Any = None) -> Place:
         raise TypeError(
             f"a destination is a path, a URL, or a binary file that can be written, not {type(dest).__name__}"
         )
-    if scheme_of(dest) in ("http", "https"):
+    scheme = scheme_of(dest)
+    if scheme in ("http", "https"):
         raise OptionError(
             f"{redacted_url(os.fspath(dest))}: nothing can be written to a web server: name another place"
         )
+    if scheme and scheme not in STORES and filesystem is None:
+        raise unknown_scheme(os.fspath(dest), written=True)
     files, path = resolve(dest, filesystem)
     if is_local(files):
         return LocalPlace(Path(path))
