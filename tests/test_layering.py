@@ -50,7 +50,7 @@ INSIDE_FOR_CLI = {
     *(("convert.jobs", name) for name in ("Job", "joined_job")),
     *(
         ("convert.outputs", name)
-        for name in ("PathOrUrl", "check_partition_by", "check_places", "in_folder", "name_in")
+        for name in ("PathOrUrl", "check_partition_by", "check_places", "flat_name", "in_folder", "name_in")
     ),
     *(("convert.outputs", name) for name in ("NULL_VALUE", "OWN_FOLDER", "named_after", "rejects_beside", "shown")),
     ("convert.running", "run_jobs"),
@@ -76,7 +76,7 @@ INSIDE_FOR_CLI = {
     # ``mend`` does not replace the file of another day.
     ("convert.places", "place_of"),
     # What is a URL, which logs one stands for, and how one is shown, has to be the same as in the library, too.
-    *(("sources.listing", name) for name in ("is_log", "logs_of")),
+    *(("sources.listing", name) for name in ("is_log", "logs_of", "matches_of")),
     # What was probably meant, and what there is to complete.
     ("errors", "suggestion"),
     ("schema", "COLUMNS"),

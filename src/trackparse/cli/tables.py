@@ -82,7 +82,7 @@ def _stored_tables(url: str) -> list[Input]:
     try:
         return [
             Input(name, (size, time))
-            for name, size, time in sorted(listed(url, *resolve(url), _is_records, _HIDDEN), key=itemgetter(0))
+            for name, size, time, _ in sorted(listed(url, *resolve(url), _is_records, _HIDDEN), key=itemgetter(0))
             if name != url
         ]
     except FileNotFoundError:

@@ -76,10 +76,29 @@ def with_suffix(file: PathOrUrl, suffix: str) -> PathOrUrl:
     return f"{folder}{slash}{PurePosixPath(name).with_suffix(suffix)}{mark}{query}"
 
 
-def named_after(log: Path, folder: PathOrUrl | None) -> PathOrUrl:
-    """The Parquet file of a log: its name with another suffix, beside it or in the folder."""
-    dest = (log.with_suffix("") if log.suffix == ".gz" else log).with_suffix(".parquet")
-    return dest if folder is None else in_folder(folder, dest.name)
+def named_after(log: Path) -> Path:
+    """The Parquet file beside a log: its name with another suffix."""
+    return (log.with_suffix("") if log.suffix == ".gz" else log).with_suffix(".parquet")
+
+
+def flat_name(below: str) -> str:
+    """The Parquet file of a log in a folder of all: its path below the folder that was named, its parts in one name.
+
+    Days may all have the same file in folders of their own. The name depends on nothing else: whichever logs are added
+    later, a log that was converted is found again.
+    """
+    return named_after(Path("-".join(PurePosixPath(below).parts))).name
+
+
+def other_names(place: str, name: str) -> list[str]:
+    """The names that a log would have had, of which ``name`` is one, if other folders above it had been named."""
+    scheme = scheme_of(place)
+    if scheme in ("http", "https"):
+        return []
+    path = unquote(name_of(place).removeprefix(f"{scheme}://")) if scheme else place
+    parts = Path(path).parts
+    found = [flat_name("/".join(parts[first:])) for first in range(len(parts)) if parts[first] != os.sep]
+    return [one for one in found if one != name]
 
 
 def is_file(dest: PathOrUrl) -> bool:
@@ -147,10 +166,21 @@ def check_places(logs: Sequence[tuple[str, Any, Mapping[str, PathOrUrl | None]]]
                 raise OptionError(f"{shown(output)} is the log {of}: {advice}")
             first = taken.setdefault(key, name)
             if first != name:
+                advice = ""
+                if _is_one_name(first, name):
+                    above = os.path.commonpath([first, name]) or "."
+                    advice = f"name the folder above them, {above}, and each is called by its path from there; or "
                 raise OptionError(
-                    f"{first} and {name} would both become {shown(output)}: "
+                    f"{first} and {name} would both become {shown(output)}: {advice}"
                     "give one of them another name, or write them to different folders"
                 )
+
+
+def _is_one_name(first: str, second: str) -> bool:
+    """Whether two paths of this machine name files of the same name in different folders."""
+    if scheme_of(first) or scheme_of(second) or Path(first).is_absolute() != Path(second).is_absolute():
+        return False
+    return Path(first).name == Path(second).name
 
 
 def _key_of(place: Any) -> Hashable | None:

@@ -423,6 +423,10 @@ class Folder:
         """The names of the folders in it."""
         return [path for path, info in self._listed("", recursive=False) if not info.is_file]
 
+    def files(self, below: str = "") -> list[str]:
+        """The names of the files in it, or in a folder in it."""
+        return [info.base_name for _, info in self._listed(below, recursive=False) if info.is_file]
+
     def named(self, name: str, below: str = "") -> list[str]:
         """All files of this name in folders below it, or below a folder in it, by their names from the folder on."""
         return [path for path, info in self._listed(below, recursive=True) if info.is_file and info.base_name == name]
