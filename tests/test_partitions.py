@@ -24,6 +24,7 @@ from support.cli import failed, good
 from support.logs import H6, H8, line, line6
 from test_convert_logs import change
 from trackparse.convert import partitions
+from trackparse.convert.jobs import Existing
 from trackparse.convert.lake import folder_name
 from trackparse.schema import COLUMNS
 from trackparse.testing.sample import encode_row, sample_rows
@@ -596,7 +597,8 @@ def test_one_log_whose_name_is_not_utf8_does_not_stop_the_others(tmp_path: Path)
     logs.mkdir()
     for name in (b"a.csv", b"bad\xff.csv", b"c.csv"):
         Path(os.fsdecode(os.fsencode(logs) + b"/" + name)).write_bytes(H8 + line())
-    for existing, skipped in (("skip", False), ("skip", True), ("replace", False)):
+    runs: list[tuple[Existing, bool]] = [("skip", False), ("skip", True), ("replace", False)]
+    for existing, skipped in runs:
         reports = trackparse.convert_logs(logs, lake, partition_by=["date"], existing=existing)
         assert [(report.error, report.skipped) for report in reports] == [(None, skipped)] * 3
     shutil.rmtree(lake / "_trackparse")
