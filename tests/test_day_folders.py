@@ -181,6 +181,14 @@ def test_logs_that_are_named_one_by_one_get_advice(days: Path) -> None:
     assert len(files_in(days)) == 3
 
 
+def test_a_glob_of_folders_gets_advice(days: Path) -> None:
+    advice = "only folders match this pattern: name the logs in them, days/2021-04-*/*.zip"
+    with pytest.raises(FileNotFoundError) as caught:
+        trackparse.convert_logs("days/2021-04-*", "lake")
+    assert advice in str(caught.value)
+    assert advice in failed(1, "convert", "days/2021-04-*", "--to", "lake")
+
+
 def test_two_paths_of_one_name_are_an_error(tmp_path: Path) -> None:
     for name in ("a-b/c.csv", "a/b-c.csv"):
         (tmp_path / "days" / name).parent.mkdir(parents=True)

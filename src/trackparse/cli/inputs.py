@@ -129,10 +129,7 @@ def _globbed(text: str) -> list[Input]:
         return [Input(log.name, below=log.below) for log in logs_of(text)]
     if text == STDIN or Input(text).is_url or not glob.has_magic(text) or os.path.lexists(text):
         return [Input(text)]
-    files = sorted(matches_of(text))
-    if not files:
-        raise FileNotFoundError(2, "no file matches this pattern", text)
-    return [Input(name, below=below) for name, below in files]
+    return [Input(name, below=below) for name, below in sorted(matches_of(text))]
 
 
 def _stored(url: str, sized: bool) -> list[Input]:

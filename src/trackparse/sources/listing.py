@@ -19,6 +19,7 @@ from trackparse.sources.urls import check_is_no_collapsed_url, name_of, scheme_o
 
 # What counts as a log in a directory, by the end of its name.
 _LOGS: Final = (".zip", ".csv", ".csv.gz")
+_NO_MATCH: Final = "no file matches this pattern"
 _PATTERNS: Final = ", ".join(f"*{end}" for end in _LOGS)
 # Hidden and temporary files and folders; ``_`` as pyarrow's datasets do. ``~`` begins the lock files of spreadsheets.
 _PASSED_OVER: Final = (".", "_", "~")
@@ -132,18 +133,22 @@ def _named(place: str | os.PathLike[str], filesystem: Any) -> list[Log]:
         return _in_directory(path)
     if not glob.has_magic(name) or os.path.lexists(name):
         return [_file(path)]
-    files = [_file(Path(match), below) for match, below in matches_of(name) if not Path(match).is_dir()]
-    if not files:
-        raise FileNotFoundError(errno.ENOENT, "no file matches this pattern", name)
-    return files
+    return [_file(Path(match), below) for match, below in matches_of(name)]
 
 
 def matches_of(pattern: str) -> list[tuple[str, str]]:
-    """What matches a glob: the path, and what it is from the last folder on that has no wildcard."""
+    """The files that match a glob: the path, and what it is from the last folder on that has no wildcard.
+
+    FileNotFoundError if there is none.
+    """
     parts = Path(pattern).parts
     base = Path(*takewhile(lambda part: not glob.has_magic(part), parts))
     found = glob.glob(pattern, recursive=True)  # noqa: PTH207 - Path knows no absolute globs
-    return [(match, Path(match).relative_to(base).as_posix()) for match in found]
+    files = [match for match in found if not Path(match).is_dir()]
+    if not files:
+        why = f"only folders match this pattern: name the logs in them, {pattern}/*.zip" if found else _NO_MATCH
+        raise FileNotFoundError(errno.ENOENT, why, pattern)
+    return [(match, Path(match).relative_to(base).as_posix()) for match in files]
 
 
 def is_log(name: str) -> bool:
