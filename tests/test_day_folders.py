@@ -210,6 +210,12 @@ def test_rejects_are_called_as_the_file(by: tuple[str, ...], days: Path) -> None
     assert trackparse.read_rejects(rejects).num_rows == 1
 
 
+def test_stats_of_a_log_and_of_its_file_says_so(days: Path) -> None:
+    trackparse.convert_logs(days, "lake")
+    assert "perhaps" in good("stats", days / DAYS[0] / "app.csv", Path("lake", NAMES[0])).stderr
+    assert "perhaps" not in good("stats", days / DAYS[0] / "app.csv", Path("lake", NAMES[1])).stderr
+
+
 def test_the_column_log_is_the_path_as_before(days: Path) -> None:
     trackparse.convert_logs(days, "all.parquet", columns=["timestamp", "log"])
     logs = pq.read_table("all.parquet")["log"].to_pylist()

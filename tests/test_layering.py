@@ -52,7 +52,10 @@ INSIDE_FOR_CLI = {
         ("convert.outputs", name)
         for name in ("PathOrUrl", "check_partition_by", "check_places", "flat_name", "in_folder", "name_in")
     ),
-    *(("convert.outputs", name) for name in ("NULL_VALUE", "OWN_FOLDER", "named_after", "rejects_beside", "shown")),
+    *(
+        ("convert.outputs", name)
+        for name in ("NULL_VALUE", "OWN_FOLDER", "named_after", "possible_names", "rejects_beside", "shown")
+    ),
     ("convert.running", "run_jobs"),
     # A Parquet file says of which logs it was made.
     *(("convert.existing", name) for name in ("logs_in", "made_of_in")),

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from trackparse.convert.conversion import PARTIAL, ConversionReport
 from trackparse.convert.jobs import Job, full_name, is_stored, lake_of, partitions_told, report_of
 from trackparse.convert.lake import Lake, file_list_of, list_name, tell_of_other_log
-from trackparse.convert.outputs import OWN_FOLDER, PathOrUrl, name_in, other_names, shown
+from trackparse.convert.outputs import OWN_FOLDER, PathOrUrl, name_in, possible_names, shown
 from trackparse.convert.parquet import read_footer
 from trackparse.convert.places import Folder, Place, place_of
 from trackparse.errors import ArchiveError, TrackparseError, printable
@@ -141,7 +141,7 @@ class OtherNames:
         if job.folder not in self._files:
             self._files[job.folder] = _files_in(Folder(job.folder, job.options["filesystem"]))
         own = name_in(job.dest)
-        for name in other_names(full_name(job, job.name), own):
+        for name in sorted({*possible_names(full_name(job, job.name))} - {own}):
             for found in {name, list_name(name)} & self._files[job.folder]:
                 place = Folder(job.folder, job.options["filesystem"]).place(found)
                 if self._is_of(job, place, name):

@@ -90,15 +90,14 @@ def flat_name(below: str) -> str:
     return named_after(Path("-".join(PurePosixPath(below).parts))).name
 
 
-def other_names(place: str, name: str) -> list[str]:
-    """The names that a log would have had, of which ``name`` is one, if other folders above it had been named."""
+def possible_names(place: str) -> list[str]:
+    """The names of ``flat_name`` that a log may have: one for each folder above it that can be named, and its own."""
     scheme = scheme_of(place)
     if scheme in ("http", "https"):
-        return []
+        return [flat_name(name_in(place))]
     path = unquote(name_of(place).removeprefix(f"{scheme}://")) if scheme else place
     parts = Path(path).parts
-    found = [flat_name("/".join(parts[first:])) for first in range(len(parts)) if parts[first] != os.sep]
-    return [one for one in found if one != name]
+    return [flat_name("/".join(parts[first:])) for first in range(len(parts)) if parts[first] != os.sep]
 
 
 def is_file(dest: PathOrUrl) -> bool:
