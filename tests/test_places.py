@@ -1245,6 +1245,18 @@ def test_a_name_that_promises_another_format_is_refused(name: str, tmp_path: Pat
     assert os.listdir(tmp_path) == ["log.zip"]  # noqa: PTH208
 
 
+def test_nothing_is_asked_for_to_be_written_under_such_a_name(tmp_path: Path, small: bytes) -> None:
+    from test_client import YESTERDAY
+
+    with FakeService(logs={YESTERDAY.isoformat(): small}) as service, client_of(service) as client:
+        with pytest.raises(trackparse.OptionError, match=r"end it in \.parquet"):
+            client.convert(YESTERDAY, tmp_path / "day.csv")
+        assert not service.requests
+        with (tmp_path / "day.bin.gz").open("wb") as file:  # whoever opens a file may call it as he likes
+            client.convert(YESTERDAY, file)
+    assert pq.read_metadata(tmp_path / "day.bin.gz").num_rows
+
+
 @pytest.mark.parametrize("name", ["all.parquet", "all.pq", *OTHER_FORMATS])
 def test_where_a_directory_is_named_a_name_of_a_file_is_refused(name: str, tmp_path: Path, small: bytes) -> None:
     (tmp_path / "log.zip").write_bytes(small)

@@ -278,8 +278,8 @@ def convert(
     filesystem = asked["filesystem"]
     output = place_of(dest, filesystem)
     _check_is_other(output, source, filesystem, what)
-    if new_sink is None and isinstance(dest, str | os.PathLike):
-        check_is_parquet(output.name)
+    if new_sink is None:
+        check_is_parquet(dest)
     outputs = [output]
     rejects = None
     if asked["rejects"] is not None:

@@ -110,11 +110,14 @@ def names_file(dest: PathOrUrl) -> bool:
     return _ends_in((*_PARQUET, *_NOT_PARQUET), dest) and not (isinstance(dest, Path) and dest.is_dir())
 
 
-def check_is_parquet(dest: PathOrUrl) -> None:
-    """OptionError for a name that promises another format than the one that is written."""
-    if _ends_in(_NOT_PARQUET, dest) and not (isinstance(dest, Path) and dest.is_dir()):
+def check_is_parquet(dest: Any) -> None:
+    """OptionError for a name that promises another format than the one that is written. An open file may have any."""
+    if not isinstance(dest, str | os.PathLike):
+        return
+    place = dest if isinstance(dest, str) else Path(dest)
+    if _ends_in(_NOT_PARQUET, place) and not (isinstance(place, Path) and place.is_dir()):
         raise OptionError(
-            f"{shown(dest)}: logs become Parquet, which the name of the file should say: end it in .parquet"
+            f"{shown(place)}: logs become Parquet, which the name of the file should say: end it in .parquet"
         )
 
 
