@@ -2,9 +2,10 @@
 
     python -m benchmarks.partitions --runs 3
 
-Each run is a process of its own; they take turns. CPU time is that of the process and of the workers that it starts,
-memory that of the one that needs most. What the peer gets are our batches: nothing of this measures who reads the logs
-faster.
+Each run is a process of its own; they take turns. What they write is removed at the end: to make files takes ext4
+longer where thousands were removed in the minutes before, which would be the files of another contender. CPU time is
+that of the process and of the workers that it starts, memory that of the one that needs most. What the peer gets are
+our batches: nothing of this measures who reads the logs faster.
 """
 
 from __future__ import annotations
@@ -155,12 +156,11 @@ def cpu_seconds() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
-def measured(name: str, days: Path, files: int | None = None) -> dict[str, Any]:
+def measured(name: str, days: Path, lake: Path, files: int | None = None) -> dict[str, Any]:
     """``run`` in a process of its own, which may have ``files`` open."""
-    with tempfile.TemporaryDirectory(prefix="trackparse-bench-", dir=corpus.FOLDER) as lake:
-        words = [sys.executable, "-m", "benchmarks.partitions", "--run", name, str(days), f"{lake}/lake"]
-        limited = words if files is None else ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", *words]
-        done = subprocess.run(limited, capture_output=True, text=True, check=False)
+    words = [sys.executable, "-m", "benchmarks.partitions", "--run", name, str(days), str(lake)]
+    limited = words if files is None else ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", *words]
+    done = subprocess.run(limited, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{name}: exit code {done.returncode}\n{done.stderr}")
     return dict(json.loads(done.stdout.splitlines()[-1]))
@@ -182,9 +182,11 @@ def main() -> None:
         folder = logs(days, rows, apps)
         names = args.only or [*CONTENDERS]
         found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
-        for _ in range(args.runs):
-            for name in names:
-                found[name].append(measured(name, folder, files=1024))
+        with tempfile.TemporaryDirectory(prefix="trackparse-bench-", dir=corpus.FOLDER) as lakes:
+            for turn in range(args.runs):
+                for name in names:
+                    lake = Path(lakes) / f"{turn}-{names.index(name)}"
+                    found[name].append(measured(name, folder, lake, files=1024))
         print(f"\n{case}, {rows:,} rows; medians of {args.runs} turns, 1,024 open files at most")
         print(f"{'':28}{'wall s':>8}{'CPU s':>8}{'peak MiB':>10}{'files':>8}{'groups':>8}{'most':>6}{'MB':>8}")
         for name, results in found.items():

@@ -180,7 +180,7 @@ def test_the_memory_of_a_run_is_its_own(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from benchmarks import corpus, partitions; "
         "corpus.FOLDER = Path(sys.argv[1]); made = b'x' * (400 << 20); del made; "
-        "print(partitions.measured('trackparse', corpus.FOLDER / 'days')['peak'])"
+        "print(partitions.measured('trackparse', corpus.FOLDER / 'days', corpus.FOLDER / 'lake')['peak'])"
     )
     command = [sys.executable, "-c", program, str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

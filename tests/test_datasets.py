@@ -564,7 +564,7 @@ class TestSources:
             ("gone.zip", FileNotFoundError, "gone.zip"),
             ("", FileNotFoundError, "no name"),
             ("gone/*.zip", FileNotFoundError, "no file matches this pattern: 'gone/\\*.zip'"),
-            ("empty*", FileNotFoundError, "no file matches this pattern"),
+            ("empty*", FileNotFoundError, "only folders match this pattern"),
             (
                 "empty.zip",
                 FileNotFoundError,

@@ -50,9 +50,12 @@ INSIDE_FOR_CLI = {
     *(("convert.jobs", name) for name in ("Job", "joined_job")),
     *(
         ("convert.outputs", name)
-        for name in ("PathOrUrl", "check_partition_by", "check_places", "in_folder", "name_in")
+        for name in ("PathOrUrl", "check_partition_by", "check_places", "flat_name", "in_folder", "name_in")
     ),
-    *(("convert.outputs", name) for name in ("NULL_VALUE", "OWN_FOLDER", "named_after", "rejects_beside", "shown")),
+    *(
+        ("convert.outputs", name)
+        for name in ("NULL_VALUE", "OWN_FOLDER", "named_after", "possible_names", "rejects_beside", "shown")
+    ),
     ("convert.running", "run_jobs"),
     # A Parquet file says of which logs it was made.
     *(("convert.existing", name) for name in ("logs_in", "made_of_in")),
@@ -76,11 +79,13 @@ INSIDE_FOR_CLI = {
     # ``mend`` does not replace the file of another day.
     ("convert.places", "place_of"),
     # What is a URL, which logs one stands for, and how one is shown, has to be the same as in the library, too.
-    *(("sources.listing", name) for name in ("is_log", "logs_of")),
+    *(("sources.listing", name) for name in ("is_log", "logs_of", "matches_of")),
     # What was probably meant, and what there is to complete.
     ("errors", "suggestion"),
     ("schema", "COLUMNS"),
     ("convert.outputs", "PARTITION_COLUMNS"),
+    # Where a directory is named, the same endings are those of files as in ``convert_logs``.
+    ("convert.outputs", "names_file"),
     # A Parquet file is opened in an object store as a log is.
     ("sources.filesystem", "resolve"),
     ("sources.filesystem", "listed"),

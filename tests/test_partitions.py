@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from support.cli import failed, good
 from support.logs import H6, H8, line, line6
 from test_convert_logs import change
 from trackparse.convert import partitions
+from trackparse.convert.jobs import Existing
 from trackparse.convert.lake import folder_name
 from trackparse.schema import COLUMNS
 from trackparse.testing.sample import encode_row, sample_rows
@@ -587,3 +589,26 @@ class TestCommandLine:
         message = failed(2, "convert", days, "--to", lake, "--partition-by", "dat")
         assert "no column 'dat': did you mean 'date'?" in message
         assert os.listdir(days) == ["a.csv", "b.csv"] or len(os.listdir(days)) == 2  # noqa: PTH208
+
+
+def test_one_log_whose_name_is_not_utf8_does_not_stop_the_others(tmp_path: Path) -> None:
+    """Not now, nor when it is there from the last time, nor when the lists are lost."""
+    logs, lake = tmp_path / "logs", tmp_path / "lake"
+    logs.mkdir()
+    for name in (b"a.csv", b"bad\xff.csv", b"c.csv"):
+        Path(os.fsdecode(os.fsencode(logs) + b"/" + name)).write_bytes(H8 + line())
+    runs: list[tuple[Existing, bool]] = [("skip", False), ("skip", True), ("replace", False)]
+    for existing, skipped in runs:
+        reports = trackparse.convert_logs(logs, lake, partition_by=["date"], existing=existing)
+        assert [(report.error, report.skipped) for report in reports] == [(None, skipped)] * 3
+    shutil.rmtree(lake / "_trackparse")
+    reports = trackparse.convert_logs(logs, lake, partition_by=["date"], existing="replace")
+    assert [report.error for report in reports] == [None] * 3
+    assert len([*lake.rglob("*.parquet")]) == 3
+
+
+def test_a_line_about_partitions_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "new\nline\x1b.csv").write_bytes(H8 + line())
+    said = good("convert", tmp_path, "--to", tmp_path / "lake", "--partition-by", "date").stdout
+    assert said.count("\n") == 1
+    assert "new\\nline\\x1b.csv: 1 file in" in said

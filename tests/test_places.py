@@ -766,22 +766,29 @@ def test_an_unknown_scheme_is_refused_in_words(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     url = f"{scheme}://lake/push.parquet"
-    told = f"unknown scheme {scheme.lower()!r}: expected one of: s3, gs, hdfs, file, https"
-    calls: list[Callable[[], object]] = [
+    told = f"unknown scheme {scheme.lower()!r}: expected one of: s3, gs, hdfs, file"
+    read: list[Callable[[], object]] = [
         lambda: trackparse.read_log(url),
-        lambda: trackparse.convert_log(small, url),
-        lambda: trackparse.convert_log(small, "a.parquet", on_error="quarantine", rejects=f"{url}"),
+        lambda: trackparse.dataset(url),
         lambda: trackparse.read_rejects(url),
         lambda: resolve(url),
     ]
-    for call in calls:
+    # Nothing can be written by https.
+    written: list[Callable[[], object]] = [
+        lambda: trackparse.convert_log(small, url),
+        lambda: trackparse.convert_logs("log.zip", url),
+        lambda: trackparse.convert_log(small, "a.parquet", on_error="quarantine", rejects=f"{url}"),
+    ]
+    for call in (*read, *written):
         with pytest.raises(trackparse.OptionError) as caught:
             call()
-        assert told in str(caught.value)
+        assert f"{told}{', https' * (call in read)};" in f"{caught.value};"
     Path("log.zip").write_bytes(small)
     for words in (["head", url], ["convert", "log.zip", "--to", url], ["convert", "log.zip", "-o", url],
                   ["convert", "log.zip", "--rejects", url], ["fetch", "--to", url], ["convert", url]):  # fmt: skip
-        assert "unknown scheme" in " ".join(failed(2, *words).split())
+        said = " ".join(failed(2, *words).split())
+        assert "unknown scheme" in said
+        assert ("https" in said) == (url == words[1])
     assert os.listdir() == ["log.zip"]  # noqa: PTH208
 
 
@@ -828,10 +835,10 @@ def test_what_is_not_there_is_an_error_that_names_it(via: str, bucket: Bucket, s
     with pytest.raises(FileNotFoundError) as caught:
         trackparse.read_log(here, **options)
     assert caught.value.filename == shown
-    nowhere = here.replace(BUCKET, "no-lake")
+    nowhere = here.replace(BUCKET, "no-lake").replace(".zip", ".parquet")
     with pytest.raises(OSError, match=r"(?i)bucket") as refused:
         trackparse.convert_log(small, nowhere, **options)
-    assert refused.value.filename == shown.replace(BUCKET, "no-lake")
+    assert refused.value.filename == shown.replace(BUCKET, "no-lake").replace(".zip", ".parquet")
 
 
 SECRET = "sEcReTsEcReT"
@@ -1220,3 +1227,55 @@ def test_a_lake_on_s3_is_asked_as_the_page_says(
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{bucket.address}")
     monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
     check_steps("s3", monkeypatch)
+
+
+OTHER_FORMATS = ["all.arrow", "all.feather", "all.CSV", "all.csv.gz", "all.json"]
+
+
+@pytest.mark.parametrize("name", OTHER_FORMATS)
+def test_a_name_that_promises_another_format_is_refused(name: str, tmp_path: Path, small: bytes) -> None:
+    """It would have been a file of Parquet, or a folder."""
+    (tmp_path / "log.zip").write_bytes(small)
+    for dest in (tmp_path / name, f"file://{tmp_path}/{name}"):
+        for convert in (trackparse.convert_log, trackparse.convert_logs):
+            with pytest.raises(trackparse.OptionError, match=r"logs become Parquet.*: end it in \.parquet"):
+                convert(tmp_path / "log.zip", dest)
+        for logs in (tmp_path / "log.zip", tmp_path):
+            assert "end it in .parquet" in failed(2, "convert", logs, "-o", dest)
+    assert os.listdir(tmp_path) == ["log.zip"]  # noqa: PTH208
+
+
+def test_nothing_is_asked_for_to_be_written_under_such_a_name(tmp_path: Path, small: bytes) -> None:
+    from test_client import YESTERDAY
+
+    with FakeService(logs={YESTERDAY.isoformat(): small}) as service, client_of(service) as client:
+        with pytest.raises(trackparse.OptionError, match=r"end it in \.parquet"):
+            client.convert(YESTERDAY, tmp_path / "day.csv")
+        assert not service.requests
+        with (tmp_path / "day.bin.gz").open("wb") as file:  # whoever opens a file may call it as he likes
+            client.convert(YESTERDAY, file)
+    assert pq.read_metadata(tmp_path / "day.bin.gz").num_rows
+
+
+@pytest.mark.parametrize("name", ["all.parquet", "all.pq", *OTHER_FORMATS])
+def test_where_a_directory_is_named_a_name_of_a_file_is_refused(name: str, tmp_path: Path, small: bytes) -> None:
+    (tmp_path / "log.zip").write_bytes(small)
+    to = tmp_path / name
+    for command, other in ((["convert", tmp_path], True), (["fetch"], True), (["sync", "--dry-run"], False)):
+        told = " ".join(failed(2, *command, "--to", to).split())
+        assert "end the name of a directory in /" in told
+        assert ("for one file give -o" in told) == other
+    assert os.listdir(tmp_path) == ["log.zip"]  # noqa: PTH208
+    for _ in range(2):  # and where the folder is there, it is meant
+        good("convert", tmp_path / "log.zip", "--to", f"{to}/")
+        good("convert", tmp_path / "log.zip", "--to", to)
+    trackparse.convert_logs(tmp_path / "log.zip", to)
+    assert os.listdir(to) == ["log.parquet"]  # noqa: PTH208
+
+
+@pytest.mark.parametrize("name", ["all.parquet", "all.PQ", "all.parq"])
+def test_a_name_of_a_parquet_file_is_one_file_of_all_logs(name: str, tmp_path: Path, small: bytes) -> None:
+    for log in ("a.zip", "b.zip"):
+        (tmp_path / log).write_bytes(small)
+    [report] = trackparse.convert_logs(tmp_path, tmp_path / name)
+    assert report.records == pq.read_metadata(tmp_path / name).num_rows

@@ -36,6 +36,8 @@ from trackparse.convert.outputs import (
     PathOrUrl,
     check_partition_by,
     check_places,
+    flat_name,
+    in_folder,
     name_in,
     named_after,
     rejects_beside,
@@ -138,6 +140,9 @@ def convert(
     The file has the name of the log with .parquet in place of .zip, .csv or .csv.gz. It appears when it is complete. A
     log that cannot be read does not stop the others, but the exit code is not 0 then.
 
+    With --to, a log that is found in a folder, or by a quoted glob, is called by its path from there:
+    2021-04-20-app.parquet for days/2021-04-20/app.zip of days/.
+
     With -o and several LOGs all records go into one file, in the order of the names of the logs, and all bad ones into
     one file of rejects, which says of each in which log it stands.
 
@@ -187,7 +192,7 @@ def convert(
                     raise click.UsageError(f"{shown(dest)!r} is no file: name the file to write with -o")
                 bad = _rejects(rejects, dest, strict, lake)
                 job = Job(log.name, log.size, log.time, log.source, dest, bad, asked, existing, expected)
-                todo.append(replace(job, partition_by=partition_by, lake=lake))
+                todo.append(replace(job, partition_by=partition_by, lake=lake, folder=None if output else directory))
             _check_places(inputs, todo)
     except OptionError as error:
         raise click.UsageError(str(error)) from None
@@ -229,6 +234,8 @@ def _named_after(log: Input, directory: PathOrUrl | None) -> PathOrUrl:
     if log.is_stdin:
         raise click.UsageError("standard input has no name: name the file to write with -o")
     try:
-        return named_after(log.path or Path(name_in(log.text) or "tracking_log"), directory)
+        if directory is not None:
+            return in_folder(directory, flat_name(log.below or name_in(log.path or log.text) or "tracking_log"))
+        return named_after(log.path or Path(name_in(log.text) or "tracking_log"))
     except ValueError:
         raise click.UsageError(f"{log.name!r} is neither a file nor a URL: name a log") from None

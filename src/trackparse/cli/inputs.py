@@ -16,7 +16,7 @@ import click
 
 from trackparse import TrackparseError
 from trackparse.convert.outputs import shown
-from trackparse.sources.listing import is_log, logs_of
+from trackparse.sources.listing import is_log, logs_of, matches_of
 from trackparse.sources.urls import STORES, scheme_of
 
 STDIN = "-"
@@ -28,10 +28,12 @@ class Input:
 
     text: as it was typed, or as a glob found it.
     listed: of a file in an object store, its size and time as the store lists them; None if that is not known.
+    below: its path from the folder on, or the glob, by which it was found; empty if it was named itself.
     """
 
     text: str
     listed: tuple[int | None, int | None] = field(default=(None, None), compare=False)
+    below: str = field(default="", compare=False)
 
     @property
     def name(self) -> str:
@@ -114,23 +116,20 @@ def inputs_of(texts: Sequence[str], *, sized: bool = False) -> list[Input]:
         if scheme_of(text) in STORES and not (text and Path(text).is_dir()):
             logs = _stored(text, sized)
         else:
-            logs = [Input(one) for one in _globbed(text)]
+            logs = _globbed(text)
         for log in logs:
-            found.setdefault(log.text, log)
+            # Named twice, by its folder and by itself say, it has one name, whichever comes first.
+            before = found.setdefault(log.text, log)
+            found[log.text] = max(before, log, key=lambda one: (one.below.count("/"), one.below))
     return [*found.values()]
 
 
-def _globbed(text: str) -> list[str]:
+def _globbed(text: str) -> list[Input]:
     if text and Path(text).is_dir():
-        import trackparse
-
-        return trackparse.dataset(text).files
+        return [Input(log.name, below=log.below) for log in logs_of(text)]
     if text == STDIN or Input(text).is_url or not glob.has_magic(text) or os.path.lexists(text):
-        return [text]
-    files = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - Path knows no absolute globs
-    if not files:
-        raise FileNotFoundError(2, "no file matches this pattern", text)
-    return files
+        return [Input(text)]
+    return [Input(name, below=below) for name, below in sorted(matches_of(text))]
 
 
 def _stored(url: str, sized: bool) -> list[Input]:
@@ -140,7 +139,8 @@ def _stored(url: str, sized: bool) -> list[Input]:
     if not (is_many or sized) and is_log(base):
         return [Input(url)]
     try:
-        return [Input(log.place, (log.size, log.time)) for log in logs_of(url) if log.place is not None]
+        logs = [log for log in logs_of(url) if log.place is not None]
+        return [Input(log.place or "", (log.size, log.time), log.below) for log in logs]
     except (OSError, TrackparseError):
         if is_many:
             raise

@@ -47,7 +47,7 @@ def _done(report: ConversionReport, name: str) -> str:
     rows = counted(report.records, "row")
     place = escaped(str(report.path))
     if report.files != (report.path,):
-        place = f"{name}: {counted(len(report.files), 'file')} in {place}"
+        place = f"{escaped(name)}: {counted(len(report.files), 'file')} in {place}"
     if report.skipped:
         return f"{place}: {rows}, converted before"
     if report.filtered:

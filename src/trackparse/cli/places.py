@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from trackparse import OptionError
+from trackparse.convert.outputs import names_file, shown
 from trackparse.sources.urls import (
     STORES,
     check_is_no_collapsed_url,
@@ -34,10 +35,14 @@ class PlaceType(click.Path):
         if scheme in ("http", "https"):
             self.fail(f"{redacted_url(value)}: nothing can be written to a web server: name another place", param, ctx)
         if scheme and scheme not in STORES:
-            self.fail(unknown_scheme(value).message, param, ctx)
+            self.fail(unknown_scheme(value, written=True).message, param, ctx)
         try:
             check_is_no_collapsed_url(value)
         except OptionError as error:
             self.fail(str(error), param, ctx)
         path = local_path(value) if scheme else value
-        return value if path is None else super().convert(path, param, ctx)
+        place: Any = value if path is None else super().convert(path, param, ctx)
+        if not self.file_okay and not os.fspath(value).endswith("/") and names_file(place):
+            one = " for one file give -o;" if ctx and any("-o" in param.opts for param in ctx.command.params) else ""
+            self.fail(f"{shown(place)}: a directory is named here:{one} end the name of a directory in /", param, ctx)
+        return place

@@ -15,7 +15,7 @@ import click
 
 from trackparse import TrackparseError
 from trackparse.cli.inputs import Input, inputs_of
-from trackparse.convert.outputs import NULL_VALUE, in_folder, shown
+from trackparse.convert.outputs import NULL_VALUE, in_folder, possible_names, shown
 from trackparse.schema import COLUMNS
 from trackparse.sources.listing import is_log
 from trackparse.sources.urls import STORES, scheme_of
@@ -82,7 +82,7 @@ def _stored_tables(url: str) -> list[Input]:
     try:
         return [
             Input(name, (size, time))
-            for name, size, time in sorted(listed(url, *resolve(url), _is_records, _HIDDEN), key=itemgetter(0))
+            for name, size, time, _ in sorted(listed(url, *resolve(url), _is_records, _HIDDEN), key=itemgetter(0))
             if name != url
         ]
     except FileNotFoundError:
@@ -102,9 +102,9 @@ def _is_hidden(path: Path) -> bool:
 
 
 def counted_twice(logs: Iterable[Input], tables: Iterable[Input]) -> tuple[Input, Input] | None:
-    """A log and a Parquet file that has its name, and so perhaps its records."""
-    named = {Path(log.name.removesuffix(".gz")).stem: log for log in logs}
-    pairs = ((named.get(Path(table.name).stem), table) for table in tables)
+    """A log and a Parquet file that has a name that ``convert`` gives it, and so perhaps its records."""
+    named = {name: log for log in logs for name in possible_names(str(log.path.absolute()) if log.path else log.name)}
+    pairs = ((named.get(Path(table.name).name), table) for table in tables)
     return next(((log, table) for log, table in pairs if log), None)
 
 

@@ -24,6 +24,7 @@ from trackparse.client.made import metadata_of
 from trackparse.client.sync import DayFolder, OnReport, PlannedDay, Run, convert_day
 from trackparse.convert.conversion import ConversionReport
 from trackparse.convert.existing import options_digest
+from trackparse.convert.outputs import check_is_parquet
 from trackparse.convert.places import check_place, place_of
 from trackparse.errors import ApiError, AuthError, DownloadError, NotReadyError, OptionError, TrackparseError, one_line
 from trackparse.options import ConvertOptions, Destination, ReadOptions, convert_options, read_options, whole_number
@@ -211,6 +212,7 @@ class TrackingLogClient:
         says so.
         """
         options = convert_options(options)
+        check_is_parquet(dest)
         check_place(place_of(dest, options["filesystem"]))
         day = None if date is None else self._kept_day(date)
         metadata = metadata_of(self._source, day, self._clock.time(), GRACE, options_digest(options))

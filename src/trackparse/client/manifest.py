@@ -61,8 +61,8 @@ class Manifest:
             if not self._told:
                 self._told = True
                 logger.warning(
-                    "%s: the manifest is damaged (%s): it is written anew, and days that are not final are fetched "
-                    "again",
+                    "%s: the manifest is damaged (%s): the next sync writes it anew, and fetches days that are not "
+                    "final again; no file of a day depends on it",
                     shown(self._file),
                     one_line(str(error)),
                 )

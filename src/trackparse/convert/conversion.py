@@ -19,6 +19,7 @@ import pyarrow as pa
 from trackparse.archive.readahead import INFLATING_MOST
 from trackparse.atomic import all_or_none, identity, is_read_here, kept, uninterrupted
 from trackparse.columns.builder import ColumnBuilder
+from trackparse.convert.outputs import check_is_parquet
 from trackparse.convert.parquet import ParquetSink
 from trackparse.convert.places import LocalPlace, Place, is_source, place_of
 from trackparse.datasets import LogDataset, open_all
@@ -243,9 +244,9 @@ def convert_log(source: LogSource, dest: Destination, **options: Unpack[ConvertO
     behind. Only an open file holds a part after an error, which no reader takes for a whole one. The key-value metadata
     names the version of trackparse, the source, and the SHA-256 of the file of rejects if one was written.
 
-    Raises what ``open_log`` and reading raise; OptionError if an output is the log itself, or a URL to which nothing
-    can be written; TrackparseError if the file of rejects would replace a file of something else; OSError if a file
-    cannot be written.
+    Raises what ``open_log`` and reading raise; OptionError if an output is the log itself, a URL to which nothing can
+    be written, or a name that promises another format, such as ``day.csv``; TrackparseError if the file of rejects
+    would replace a file of something else; OSError if a file cannot be written.
 
     >>> report = trackparse.convert_log("tracking_log.zip", "tracking_log.parquet")
     >>> report.records
@@ -277,6 +278,8 @@ def convert(
     filesystem = asked["filesystem"]
     output = place_of(dest, filesystem)
     _check_is_other(output, source, filesystem, what)
+    if new_sink is None:
+        check_is_parquet(dest)
     outputs = [output]
     rejects = None
     if asked["rejects"] is not None:

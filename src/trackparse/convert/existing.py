@@ -18,11 +18,11 @@ from typing import Any, Final
 import pyarrow.parquet as pq
 
 from trackparse.convert.conversion import PARTIAL, ConversionReport
-from trackparse.convert.jobs import Job, lake_of, partitions_told, report_of
-from trackparse.convert.lake import Lake, tell_of_other_log
-from trackparse.convert.outputs import PathOrUrl, shown
+from trackparse.convert.jobs import Job, full_name, is_stored, lake_of, partitions_told, report_of
+from trackparse.convert.lake import Lake, file_list_of, list_name, tell_of_other_log
+from trackparse.convert.outputs import OWN_FOLDER, PathOrUrl, name_in, possible_names, shown
 from trackparse.convert.parquet import read_footer
-from trackparse.convert.places import place_of
+from trackparse.convert.places import Folder, Place, place_of
 from trackparse.errors import ArchiveError, TrackparseError, printable
 from trackparse.options import CONVERT_DEFAULTS
 from trackparse.sources.urls import name_of, scheme_of
@@ -42,21 +42,12 @@ def origin_of(job: Job) -> dict[str, str]:
     if job.size is None or job.time is None:
         return {}
     # Of several logs it is the file that has a name.
-    name = _full_name(job, name_of(job.dest) if job.logs else job.name)
+    name = printable(full_name(job, name_of(job.dest) if job.logs else job.name))
     options = {**job.options, **({"partition_by": job.partition_by} if job.partition_by else {})}
     told: dict[str, Any] = {"name": name, "size": job.size, "time": job.time, "options": options_digest(options)}
     if job.logs:
-        told["logs"] = [(_full_name(job, log), size, time) for log, size, time in job.logs]
+        told["logs"] = [(printable(full_name(job, log)), size, time) for log, size, time in job.logs]
     return {MADE_OF: json.dumps(told, sort_keys=True)}
-
-
-def _full_name(job: Job, place: Path | str) -> str:
-    return printable(str(place) if _is_stored(job, place) else os.path.abspath(place))  # noqa: PTH100
-
-
-def _is_stored(job: Job, place: Path | str) -> bool:
-    """Whether a place of a job is one in a store, as far as its name tells."""
-    return bool(scheme_of(place)) or job.options["filesystem"] is not None
 
 
 def made_of_in(metadata: pq.FileMetaData) -> dict[str, Any]:
@@ -110,7 +101,7 @@ def earlier_report(job: Job) -> ConversionReport | None:
     made_of = origin_of(job)
     lake = lake_of(job)
     if job.existing == "replace":
-        if lake is None and not _is_stored(job, job.dest):
+        if lake is None and not is_stored(job, job.dest):
             _tell_of_old_file(job, made_of)
         return None
     if lake is not None:
@@ -135,6 +126,52 @@ def _tell_of_old_file(job: Job, made_of: Mapping[str, str]) -> None:
         if old is not None:
             with old:
                 tell_of_other_log(_read_made_of(old)[0], json.loads(made_of.get(MADE_OF, "{}")))
+
+
+class OtherNames:
+    """Finds logs that a folder has already, under another name: another folder above them was named then."""
+
+    def __init__(self) -> None:
+        self._files: dict[PathOrUrl, set[str]] = {}  # by the folder they are in
+
+    def check(self, job: Job) -> None:
+        """TrackparseError if the records of the log are there, in one file or in partitions."""
+        if job.folder is None:
+            return
+        if job.folder not in self._files:
+            self._files[job.folder] = _files_in(Folder(job.folder, job.options["filesystem"]))
+        own = name_in(job.dest)
+        for name in sorted({*possible_names(full_name(job, job.name))} - {own}):
+            for found in {name, list_name(name)} & self._files[job.folder]:
+                place = Folder(job.folder, job.options["filesystem"]).place(found)
+                if self._is_of(job, place, name):
+                    raise TrackparseError(
+                        f"{place.name}: made of the log {job.name}, too, which would now become {own}: readers of the "
+                        "folder would find each record twice",
+                        advice="name the log by the same folder as before, or write to another folder",
+                    )
+
+    def _is_of(self, job: Job, place: Place, name: str) -> bool:
+        old = place.open_old()
+        if old is None:
+            return False
+        with old:
+            if name_in(place.name) == name:
+                before: Mapping[str, Any] = _read_made_of(old)[0]
+            else:
+                files = file_list_of(old.read(), name)
+                before = {} if files is None else files.made_of
+        now = json.loads(origin_of(job).get(MADE_OF, "{}"))
+        if before.get("name") == printable(full_name(job, job.name)):
+            return True
+        return any(_is_same_log(then, there, job) for then in logs_in(before) for there in logs_in(now))
+
+
+def _files_in(folder: Folder) -> set[str]:
+    """The files in the folder, and the lists of partitions. Who may not list them has to know what is there."""
+    with suppress(OSError):
+        return {*folder.files(), *(f"{OWN_FOLDER}/{name}" for name in folder.files(OWN_FOLDER))}
+    return set()
 
 
 def _is_same(before: Mapping[str, Any], job: Job, made_of: Mapping[str, str], place: PathOrUrl) -> bool:
@@ -162,7 +199,7 @@ def _is_same_log(before: tuple[str, int, int], now: tuple[str, int, int], job: J
         return True
     (old, *seen), (new, *seen_now) = before, now
     # In a store a file that is moved gets another time; two files with the same second are two.
-    if seen != seen_now or Path(old).name != Path(new).name or scheme_of(old) or _is_stored(job, new):
+    if seen != seen_now or Path(old).name != Path(new).name or scheme_of(old) or is_stored(job, new):
         return False
     try:
         return Path(old).samefile(new)

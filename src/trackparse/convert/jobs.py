@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -11,12 +12,20 @@ from typing import Any, Literal, TypeAlias
 
 from trackparse.convert.conversion import ConversionReport, empty_report, name_of_all
 from trackparse.convert.lake import FileList, Lake
-from trackparse.convert.outputs import PathOrUrl, check_places, name_in, named_after, rejects_beside
+from trackparse.convert.outputs import (
+    PathOrUrl,
+    check_places,
+    flat_name,
+    in_folder,
+    name_in,
+    rejects_beside,
+)
 from trackparse.convert.places import Folder
 from trackparse.datasets import DatasetSource, LogDataset
 from trackparse.errors import OptionError, TrackparseError
 from trackparse.options import ConvertOptions, dataset_options
 from trackparse.sources.listing import logs_of
+from trackparse.sources.urls import scheme_of
 
 Existing: TypeAlias = Literal["skip", "replace", "error"]
 
@@ -40,6 +49,7 @@ class Job:
     expected: whether an error ends this job only.
     partition_by: the columns to partition by. lake: the folder of the partitions; ``dest`` has the name of their files.
     logs: of several logs, the name, the size and the time of each.
+    folder: where the Parquet file has the name that ``flat_name`` gives it; None if it is elsewhere.
     """
 
     name: str
@@ -54,6 +64,7 @@ class Job:
     partition_by: tuple[str, ...] = ()
     lake: PathOrUrl | None = None
     logs: tuple[tuple[str, int | None, int | None], ...] = ()
+    folder: PathOrUrl | None = None
 
 
 def joined_job(
@@ -98,16 +109,25 @@ def jobs_of(
     for log in logs_of(sources, asked["filesystem"]):
         if log.place is None:
             raise OptionError("a log in memory has no name: convert it with trackparse.convert_log")
-        file = named_after(Path(name_in(log.name)), folder)
+        file = in_folder(folder, flat_name(log.below or name_in(log.name)))
         rejects = rejects_beside(file, lake) if asked["on_error"] == "quarantine" else None
         source = partial(nullcontext, log.place)
-        jobs.append(
-            Job(log.name, log.size, log.time, source, file, rejects, asked, existing, partition_by=by, lake=lake)
-        )
+        job = Job(log.name, log.size, log.time, source, file, rejects, asked, existing)
+        jobs.append(dataclasses.replace(job, partition_by=by, lake=lake, folder=folder))
     elsewhere = "write to another folder"
     check_places([(job.name, job.name, {elsewhere: job.dest}) for job in jobs])
     check_places([(job.name, job.name, {elsewhere: job.rejects}) for job in jobs])
     return jobs
+
+
+def full_name(job: Job, place: Path | str) -> str:
+    """The name of a place of a job, the same from wherever it is named."""
+    return str(place) if is_stored(job, place) else os.path.abspath(place)  # noqa: PTH100
+
+
+def is_stored(job: Job, place: Path | str) -> bool:
+    """Whether a place of a job is one in a store, as far as its name tells."""
+    return bool(scheme_of(place)) or job.options["filesystem"] is not None
 
 
 def lake_of(job: Job) -> Lake | None:

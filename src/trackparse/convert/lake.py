@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -85,7 +86,7 @@ def file_list_of(data: bytes, file_name: str) -> FileList | None:
     try:
         told = json.loads(data)
         files = {name: (int(rows), int(size)) for name, (rows, size) in told["files"].items()}
-        if not all(is_ours(name) and name.encode() for name in files):
+        if not all(is_ours(name) and os.fsencode(name) for name in files):
             return None
         return FileList(dict(told["made_of"]), files, bool(told["whole"]), str(told["partial"]))
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):

@@ -9,7 +9,7 @@ from typing import Final, Unpack, get_args
 
 from trackparse.convert.conversion import ConversionReport
 from trackparse.convert.jobs import Existing, jobs_of, joined_job
-from trackparse.convert.outputs import check_partition_by, is_file, name_in, rejects_beside
+from trackparse.convert.outputs import check_is_parquet, check_partition_by, is_file, name_in, rejects_beside
 from trackparse.convert.places import Folder, place_of
 from trackparse.convert.running import run_jobs
 from trackparse.datasets import DatasetSource
@@ -38,7 +38,10 @@ def convert_logs(
 
     ``sources`` are those of ``dataset``, but for bytes, which have no name. ``dest`` is a folder, by its path or its
     URL; it is made if it is missing. A file has the name of its log with ``.parquet`` in place of ``.zip``, ``.csv`` or
-    ``.csv.gz``. If ``dest`` is the name of a file, ``*.parquet``, all logs go into that one, as below.
+    ``.csv.gz``. A log that is found in a folder, or by a glob, is called by its path from there:
+    ``2021-04-20-app.parquet`` for ``days/2021-04-20/app.zip`` of ``days/``. If ``dest`` is the name of a file,
+    ``*.parquet``, all logs go into that one, as below; a name such as ``all.arrow`` is an error, unless that folder
+    exists or the name ends in a slash.
 
     - ``jobs``: how many logs are converted at a time, at most, each in a process of its own. There are as many as take
       the least time, reckoned from the cores, the threads and the sizes of the logs. One log keeps two cores busy, and
@@ -62,7 +65,8 @@ def convert_logs(
     A log that cannot be converted does not stop the others: its report has the ``error``, which is an OSError or a
     TrackparseError. Each file appears when it is complete, so a run that is repeated, or killed and repeated, never
     has a row twice. Raises what ``dataset`` raises for sources; OptionError and TypeError for options; OptionError if
-    two logs would become one file.
+    two logs would become one file. A log that ``dest`` has by another name, because it was named by another folder, is
+    an error of that log.
 
     With ``partition_by`` a folder ``_trackparse`` beside the partitions has a list of the files of each log,
     ``day.json``, and ``day.rejects.jsonl``; readers of Hive partitions pass over it. A log counts as converted only
@@ -96,7 +100,10 @@ def convert_logs(
     quarantined = asked["on_error"] == "quarantine"
     place_of(dest, filesystem)  # an error if nothing can be written there
     folder = Folder(dest, filesystem)
-    if is_file(folder.dest) and not os.fspath(dest).endswith("/"):
+    is_folder = os.fspath(dest).endswith("/")
+    if not is_folder:
+        check_is_parquet(folder.dest)
+    if is_file(folder.dest) and not is_folder:
         if by:
             raise OptionError(f"partition_by: {folder.shown()} is one file: name a folder")
         rejects = rejects_beside(folder.dest) if quarantined else None

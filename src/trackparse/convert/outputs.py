@@ -18,6 +18,12 @@ PathOrUrl: TypeAlias = Path | str
 # In a folder of partitions, for what is no partition. Spark, pyarrow and Hive pass over names that begin like this one.
 OWN_FOLDER: Final = "_trackparse"
 NULL_VALUE: Final = "__HIVE_DEFAULT_PARTITION__"  # what a folder of partitions has in place of null, as Hive writes it
+# Endings of files that hold Parquet, and of files by which a user means another format.
+_PARQUET: Final = (".parquet", ".parq", ".pq")
+_NOT_PARQUET: Final = (
+    *(".arrow", ".arrows", ".feather", ".ipc", ".orc", ".avro", ".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson"),
+    *(".zip", ".gz", ".zst", ".xlsx", ".duckdb", ".sqlite"),
+)
 DATE: Final = "date"  # the partition column that is made of the timestamp
 PARTITION_COLUMNS: Final = (DATE, *(name for name in COLUMNS if name != "timestamp"))
 
@@ -70,16 +76,53 @@ def with_suffix(file: PathOrUrl, suffix: str) -> PathOrUrl:
     return f"{folder}{slash}{PurePosixPath(name).with_suffix(suffix)}{mark}{query}"
 
 
-def named_after(log: Path, folder: PathOrUrl | None) -> PathOrUrl:
-    """The Parquet file of a log: its name with another suffix, beside it or in the folder."""
-    dest = (log.with_suffix("") if log.suffix == ".gz" else log).with_suffix(".parquet")
-    return dest if folder is None else in_folder(folder, dest.name)
+def named_after(log: Path) -> Path:
+    """The Parquet file beside a log: its name with another suffix."""
+    return (log.with_suffix("") if log.suffix == ".gz" else log).with_suffix(".parquet")
+
+
+def flat_name(below: str) -> str:
+    """The Parquet file of a log in a folder of all: its path below the folder that was named, its parts in one name.
+
+    Days may all have the same file in folders of their own. The name depends on nothing else: whichever logs are added
+    later, a log that was converted is found again.
+    """
+    return named_after(Path("-".join(PurePosixPath(below).parts))).name
+
+
+def possible_names(place: str) -> list[str]:
+    """The names of ``flat_name`` that a log may have: one for each folder above it that can be named, and its own."""
+    scheme = scheme_of(place)
+    if scheme in ("http", "https"):
+        return [flat_name(name_in(place))]
+    path = unquote(name_of(place).removeprefix(f"{scheme}://")) if scheme else place
+    parts = Path(path).parts
+    return [flat_name("/".join(parts[first:])) for first in range(len(parts)) if parts[first] != os.sep]
 
 
 def is_file(dest: PathOrUrl) -> bool:
     """Whether a destination of several logs names one file for all of them, and no folder."""
-    name = dest.name if isinstance(dest, Path) else _parts(dest)[0]
-    return name.lower().endswith(".parquet") and not (isinstance(dest, Path) and dest.is_dir())
+    return _ends_in(_PARQUET, dest) and not (isinstance(dest, Path) and dest.is_dir())
+
+
+def names_file(dest: PathOrUrl) -> bool:
+    """Whether the name is that of a file, of whatever format, and no folder is there."""
+    return _ends_in((*_PARQUET, *_NOT_PARQUET), dest) and not (isinstance(dest, Path) and dest.is_dir())
+
+
+def check_is_parquet(dest: Any) -> None:
+    """OptionError for a name that promises another format than the one that is written. An open file may have any."""
+    if not isinstance(dest, str | os.PathLike):
+        return
+    place = dest if isinstance(dest, str) else Path(dest)
+    if _ends_in(_NOT_PARQUET, place) and not (isinstance(place, Path) and place.is_dir()):
+        raise OptionError(
+            f"{shown(place)}: logs become Parquet, which the name of the file should say: end it in .parquet"
+        )
+
+
+def _ends_in(endings: tuple[str, ...], dest: PathOrUrl) -> bool:
+    return (dest.name if isinstance(dest, Path) else _parts(dest)[0]).lower().endswith(endings)
 
 
 def rejects_beside(dest: PathOrUrl, lake: PathOrUrl | None = None) -> PathOrUrl:
@@ -125,10 +168,21 @@ def check_places(logs: Sequence[tuple[str, Any, Mapping[str, PathOrUrl | None]]]
                 raise OptionError(f"{shown(output)} is the log {of}: {advice}")
             first = taken.setdefault(key, name)
             if first != name:
+                advice = ""
+                if _is_one_name(first, name):
+                    above = os.path.commonpath([first, name]) or "."
+                    advice = f"name the folder above them, {above}, and each is called by its path from there; or "
                 raise OptionError(
-                    f"{first} and {name} would both become {shown(output)}: "
+                    f"{first} and {name} would both become {shown(output)}: {advice}"
                     "give one of them another name, or write them to different folders"
                 )
+
+
+def _is_one_name(first: str, second: str) -> bool:
+    """Whether two paths of this machine name files of the same name in different folders."""
+    if scheme_of(first) or scheme_of(second) or Path(first).is_absolute() != Path(second).is_absolute():
+        return False
+    return Path(first).name == Path(second).name
 
 
 def _key_of(place: Any) -> Hashable | None:

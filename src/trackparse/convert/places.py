@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import stat
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -23,7 +24,7 @@ from trackparse.errors import OptionError, one_line
 from trackparse.options import Destination
 from trackparse.sources.filesystem import errors_named, forget_listing, fsspec_of, is_local, key_of, resolve
 from trackparse.sources.opening import is_in_no_filesystem
-from trackparse.sources.urls import name_of, redacted_url, scheme_of
+from trackparse.sources.urls import STORES, name_of, redacted_url, scheme_of, unknown_scheme
 
 logger: Final = logging.getLogger("trackparse")
 
@@ -363,10 +364,13 @@ def place_of(dest: Destination, filesystem: Any = None) -> Place:
         raise TypeError(
             f"a destination is a path, a URL, or a binary file that can be written, not {type(dest).__name__}"
         )
-    if scheme_of(dest) in ("http", "https"):
+    scheme = scheme_of(dest)
+    if scheme in ("http", "https"):
         raise OptionError(
             f"{redacted_url(os.fspath(dest))}: nothing can be written to a web server: name another place"
         )
+    if scheme and scheme not in STORES and filesystem is None:
+        raise unknown_scheme(os.fspath(dest), written=True)
     files, path = resolve(dest, filesystem)
     if is_local(files):
         return LocalPlace(Path(path))
@@ -418,26 +422,62 @@ class Folder:
 
     def folders(self) -> list[str]:
         """The names of the folders in it."""
-        return [path for path, info in self._listed("", recursive=False) if not info.is_file]
+        return [path for path, is_file in self._listed("", recursive=False) if not is_file]
+
+    def files(self, below: str = "") -> list[str]:
+        """The names of the files in it, or in a folder in it."""
+        return [path.rpartition("/")[2] for path, is_file in self._listed(below, recursive=False) if is_file]
 
     def named(self, name: str, below: str = "") -> list[str]:
         """All files of this name in folders below it, or below a folder in it, by their names from the folder on."""
-        return [path for path, info in self._listed(below, recursive=True) if info.is_file and info.base_name == name]
+        listed = self._listed(below, recursive=True)
+        return [path for path, is_file in listed if is_file and path.rpartition("/")[2] == name]
 
-    def _listed(self, below: str, *, recursive: bool) -> list[tuple[str, pafs.FileInfo]]:
+    def _listed(self, below: str, *, recursive: bool) -> list[tuple[str, bool]]:
+        """What is in the folder, or in a folder in it: the path from the folder on, and whether it is a file."""
+        if self.local_path is not None:
+            # pyarrow lists no folder with a name that is not UTF-8 in it.
+            return _entries(Path(self.local_path) / below, f"{below}/" if below else "", recursive=recursive)
         base = self._path.rstrip("/")
         with errors_named(str(self.shown())):
             forget_listing(self._files, f"{base}/{below}".rstrip("/"))
             selector = pafs.FileSelector(f"{base}/{below}".rstrip("/"), allow_not_found=True, recursive=recursive)
-            return [(one.path.removeprefix(f"{base}/"), one) for one in self._files.get_file_info(selector)]
+            found = self._files.get_file_info(selector)
+        return [(one.path.removeprefix(f"{base}/"), one.is_file) for one in found]
 
     def sizes(self, names: Iterable[str]) -> list[int | None]:
         """The bytes of each file, None for a file that is not there."""
+        if self.local_path is not None:
+            return [_size_of(Path(self.local_path) / name) for name in names]
         paths = [f"{self._path.rstrip('/')}/{name}" for name in names]
         with errors_named(str(self.shown())):
             for path in paths:
                 forget_listing(self._files, path)
             return [one.size if one.is_file else None for one in self._files.get_file_info(paths)]
+
+
+def _entries(folder: Path, before: str, *, recursive: bool) -> list[tuple[str, bool]]:
+    """What is in a folder on this machine: names with ``before`` in front of them, and whether each is a file."""
+    found: list[tuple[str, bool]] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                # Both are False for a link that leads to itself.
+                found.append((f"{before}{entry.name}", os.path.isfile(entry)))  # noqa: PTH113
+                if recursive and os.path.isdir(entry):  # noqa: PTH112
+                    found += _entries(Path(entry.path), f"{before}{entry.name}/", recursive=True)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    return found
+
+
+def _size_of(path: Path) -> int | None:
+    """The bytes of a file; None if there is none."""
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def check_place(place: Place) -> None:

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from trackparse.atomic import kept
 from trackparse.columns.builder import ColumnBuilder
 from trackparse.convert.conversion import ConversionReport, convert
-from trackparse.convert.existing import MADE_OF, earlier_report, origin_of
+from trackparse.convert.existing import MADE_OF, OtherNames, earlier_report, origin_of
 from trackparse.convert.jobs import Job, lake_of, partitions_told, report_of
 from trackparse.convert.lake import Lake, list_name
 from trackparse.convert.outputs import OWN_FOLDER, beside, in_folder, name_in
@@ -45,9 +45,10 @@ def run_jobs(
     # A log may be named like a temporary file beside the output of another one.
     with kept(job.name for job in jobs):
         left: list[tuple[int, Job]] = []
+        others = OtherNames()
         for number, job in enumerate(jobs):
             # No process is started for what was converted before.
-            report = _reported(job, partial(earlier_report, job))
+            report = _reported(job, partial(earlier_report, job)) or _reported(job, partial(others.check, job))
             if report is None:
                 left.append((number, job))
             else:

@@ -135,8 +135,9 @@ def listed(
     path: str,
     is_log: Callable[[str], bool],
     passed_over: tuple[str, ...],
-) -> list[tuple[str, int | None, int | None]]:
-    """The files that a file, a glob or a folder in a store stands for: how to name each again, its size, its time.
+) -> list[tuple[str, int | None, int | None, str]]:
+    """The files that a file, a glob or a folder in a store stands for: how to name each again, its size, its time, and
+    its path from the folder on, or from the last folder before the first wildcard.
 
     ``files`` and ``path`` are what ``resolve`` makes of ``place``. Of a folder and those below it: the files that are
     logs by their names, and not hidden. FileNotFoundError if there is none.
@@ -147,7 +148,7 @@ def listed(
         info = files.get_file_info(path)
     if info.is_file:
         # Named as a listing of its folder names it: of two spellings of one file a dataset reads one.
-        return [(_with_path(os.fspath(place), info.path), info.size, _time_of(files, info))]
+        return [(_with_path(os.fspath(place), info.path), info.size, _time_of(files, info), info.base_name)]
     magic = _MAGIC.search(path)
     folder = path[: magic.start()].rpartition("/")[0] if magic else path.rstrip("/")
     with errors_named(name):
@@ -157,7 +158,7 @@ def listed(
         below = one.path.removeprefix(folder).strip("/").split("/")
         hidden = any(part.startswith(passed_over) for part in below)
         if one.is_file and (_matches(one.path, path) if magic else is_log(below[-1]) and not hidden):
-            kept.append((_with_path(os.fspath(place), one.path), one.size, _time_of(files, one)))
+            kept.append((_with_path(os.fspath(place), one.path), one.size, _time_of(files, one), "/".join(below)))
     if not kept:
         why = "no file matches this pattern" if magic else "no log is there"
         raise _not_found(files, path, name, why)

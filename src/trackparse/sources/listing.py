@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -18,6 +19,7 @@ from trackparse.sources.urls import check_is_no_collapsed_url, name_of, scheme_o
 
 # What counts as a log in a directory, by the end of its name.
 _LOGS: Final = (".zip", ".csv", ".csv.gz")
+_NO_MATCH: Final = "no file matches this pattern"
 _PATTERNS: Final = ", ".join(f"*{end}" for end in _LOGS)
 # Hidden and temporary files and folders; ``_`` as pyarrow's datasets do. ``~`` begins the lock files of spreadsheets.
 _PASSED_OVER: Final = (".", "_", "~")
@@ -27,7 +29,9 @@ class Log(NamedTuple):
     """One log, which can be opened again and again.
 
     name: as messages call it. size: in bytes, and time: when it was last changed, in nanoseconds since 1970; None if
-    that is not known. place: its path or URL; None for a buffer.
+    that is not known. place: its path or URL; None for a buffer. below: its path from the folder on that was named, or
+    from the last folder before the first wildcard of a glob; with ``/`` between parts. Its own name if it was named
+    itself; empty for a buffer and for https.
     """
 
     name: str
@@ -35,6 +39,7 @@ class Log(NamedTuple):
     size: int | None
     place: str | None = None
     time: int | None = None
+    below: str = ""
 
 
 def logs_of(sources: Any, filesystem: Any = None) -> list[Log]:
@@ -48,7 +53,10 @@ def logs_of(sources: Any, filesystem: Any = None) -> list[Log]:
     named: dict[str, Log] = {}
     for source in [sources] if _is_one(sources) else sources:
         if isinstance(source, str | os.PathLike):
-            named.update((log.place or log.name, log) for log in _named(source, filesystem))
+            for log in _named(source, filesystem):
+                # Named twice, by its folder and by itself say, it has one name, whichever comes first.
+                before = named.get(key := log.place or log.name, log)
+                named[key] = max(before, log, key=lambda one: (one.below.count("/"), one.below))
         else:
             memory.append(_buffer(source))
     if not (memory or named):
@@ -112,8 +120,8 @@ def _named(place: str | os.PathLike[str], filesystem: Any) -> list[Log]:
             # All are paths in the file system of the caller, so that a log with two spellings is read once.
             stored = listed(place if filesystem is None else inside, files, inside, is_log, _PASSED_OVER)
             return [
-                Log(name_of(one), partial(open_anywhere, one, filesystem), size, one, time)
-                for one, size, time in stored
+                Log(name_of(one), partial(open_anywhere, one, filesystem), size, one, time, below)
+                for one, size, time, below in stored
             ]
         name = inside
     else:
@@ -125,11 +133,22 @@ def _named(place: str | os.PathLike[str], filesystem: Any) -> list[Log]:
         return _in_directory(path)
     if not glob.has_magic(name) or os.path.lexists(name):
         return [_file(path)]
-    found = [Path(match) for match in glob.glob(name, recursive=True)]  # noqa: PTH207 - Path knows no absolute globs
-    files = [_file(match) for match in found if not match.is_dir()]
+    return [_file(Path(match), below) for match, below in matches_of(name)]
+
+
+def matches_of(pattern: str) -> list[tuple[str, str]]:
+    """The files that match a glob: the path, and what it is from the last folder on that has no wildcard.
+
+    FileNotFoundError if there is none.
+    """
+    parts = Path(pattern).parts
+    base = Path(*takewhile(lambda part: not glob.has_magic(part), parts))
+    found = glob.glob(pattern, recursive=True)  # noqa: PTH207 - Path knows no absolute globs
+    files = [match for match in found if not Path(match).is_dir()]
     if not files:
-        raise FileNotFoundError(errno.ENOENT, "no file matches this pattern", name)
-    return files
+        why = f"only folders match this pattern: name the logs in them, {pattern}/*.zip" if found else _NO_MATCH
+        raise FileNotFoundError(errno.ENOENT, why, pattern)
+    return [(match, Path(match).relative_to(base).as_posix()) for match in files]
 
 
 def is_log(name: str) -> bool:
@@ -146,7 +165,8 @@ def _in_directory(folder: Path) -> list[Log]:
     for place, folders, names in os.walk(folder, onerror=_raise):
         folders[:] = [name for name in folders if not name.startswith(_PASSED_OVER)]
         logs = [name for name in names if is_log(name) and not name.startswith(_PASSED_OVER)]
-        found += [_file(path) for path in (Path(place, name) for name in logs) if path.is_symlink() or path.is_file()]
+        paths = [path for path in (Path(place, name) for name in logs) if path.is_symlink() or path.is_file()]
+        found += [_file(path, path.relative_to(folder).as_posix()) for path in paths]
     if not found:
         raise FileNotFoundError(errno.ENOENT, f"no log in this directory ({_PATTERNS})", str(folder))
     return found
@@ -156,11 +176,12 @@ def _raise(error: OSError) -> NoReturn:
     raise error
 
 
-def _file(path: Path) -> Log:
+def _file(path: Path, below: str = "") -> Log:
     status = path.stat()
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISBLK(status.st_mode)):
         raise OptionError(
             f"{path} can be read only once, but a dataset opens its logs anew at each use: read it with "
             "trackparse.open_log"
         )
-    return Log(str(path), partial(open_source, str(path)), status.st_size, str(path), status.st_mtime_ns)
+    source = partial(open_source, str(path))
+    return Log(str(path), source, status.st_size, str(path), status.st_mtime_ns, below or path.name)

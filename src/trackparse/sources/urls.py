@@ -59,10 +59,11 @@ def check_is_no_collapsed_url(path: str | os.PathLike[str]) -> None:
     )
 
 
-def unknown_scheme(url: str) -> OptionError:
-    """The error for a URL of an unknown scheme."""
+def unknown_scheme(url: str, *, written: bool = False) -> OptionError:
+    """The error for a URL of an unknown scheme. ``written``: it is no source, but a place to write to."""
+    known = ", ".join(STORES if written else (*STORES, "https"))
     return OptionError(
-        f"{redacted_url(url)}: unknown scheme {scheme_of(url)!r}: expected one of: {', '.join(STORES)}, https",
+        f"{redacted_url(url)}: unknown scheme {scheme_of(url)!r}: expected one of: {known}",
         advice="for another store, hand over its file system as filesystem=, and the path in it",
         option="filesystem",
     )

@@ -1,0 +1,252 @@
+"""A folder a day, and the same file name in each: one lake of them, whose names stay what they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.dataset as pads
+import pyarrow.parquet as pq
+import pytest
+
+import trackparse
+from support.cli import ended, failed, good
+from support.logs import H8, line
+from support.s3 import BUCKET, Bucket, served
+from trackparse.convert.outputs import flat_name
+
+DAYS = ["2021-04-20", "2021-04-21", "2021-04-22"]
+NAMES = [f"{day}-app.parquet" for day in DAYS]
+ROWS = 6
+
+
+@pytest.fixture
+def days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three logs, of one, two and three rows, each of its own day."""
+    monkeypatch.chdir(tmp_path)
+    for number, day in enumerate(DAYS, 1):
+        Path("days", day).mkdir(parents=True)
+        Path("days", day, "app.csv").write_bytes(log_of(day, number))
+    return Path("days")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
+    pytest.importorskip("fsspec")
+    with served(tmp_path_factory.mktemp("s3")) as bucket:
+        yield bucket
+        bucket.client.close()
+
+
+@pytest.fixture
+def bucket(server: Bucket) -> Bucket:
+    server.empty()
+    return server
+
+
+def log_of(day: str, rows: int) -> bytes:
+    return H8 + line(time=b'"%s 13:00:00"' % day.encode()) * rows
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.parquet"))
+
+
+def rows_in(folder: Path) -> int:
+    return sum(pq.read_metadata(path).num_rows for path in folder.rglob("*.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("below", "name"),
+    [
+        ("app.zip", "app.parquet"),
+        ("2021-04-20/app.zip", "2021-04-20-app.parquet"),
+        ("2021/04/20.csv.gz", "2021-04-20.parquet"),
+        ("a.b/c.d.csv", "a.b-c.d.parquet"),
+        ("date=2021-04-20/log", "date=2021-04-20-log.parquet"),
+    ],
+)
+def test_a_name_is_the_path_below_the_folder(below: str, name: str) -> None:
+    assert flat_name(below) == name
+
+
+@pytest.mark.parametrize("sources", ["days", "days/", "days/*/app.csv", "days/**/*.csv", "./days/2021-*", "file"])
+@pytest.mark.parametrize("by", [(), ("date",)])
+def test_one_lake_of_all_however_often(sources: str, by: tuple[str, ...], days: Path) -> None:
+    if sources == "file":
+        sources = f"file://{days.resolve()}/*/app.csv"
+    if sources.endswith("2021-*"):
+        sources += "/*"
+    lake = Path("lake")
+    for run in range(3):
+        reports = trackparse.convert_logs(sources, lake, partition_by=by)
+        assert [(report.error, report.skipped) for report in reports] == [(None, run > 0)] * 3
+    assert [Path(one).name for one in files_in(lake)] == NAMES
+    assert rows_in(lake) == ROWS
+    good("convert", sources, "--to", lake, *(["--partition-by", "date"] if by else []))
+    assert [Path(one).name for one in files_in(lake)] == NAMES
+    table = pads.dataset(lake, partitioning="hive").to_table()
+    assert table.num_rows == ROWS
+
+
+@pytest.mark.parametrize("by", [(), ("date", "appCode")])
+def test_a_log_that_comes_later_changes_no_name(by: tuple[str, ...], days: Path) -> None:
+    """With one log, or the first of its name, there is nothing that it could be taken for."""
+    later = {day: (days / day / "app.csv").read_bytes() for day in DAYS[1:]}
+    for day in later:
+        (days / day / "app.csv").unlink()
+    lake = Path("lake")
+    trackparse.convert_logs(days, lake, partition_by=by)
+    assert [Path(one).name for one in files_in(lake)] == NAMES[:1]
+    for day, log in later.items():
+        (days / day / "app.csv").write_bytes(log)
+    reports = trackparse.convert_logs(days, lake, partition_by=by)
+    assert [(report.error, report.skipped) for report in reports] == [(None, True), (None, False), (None, False)]
+    assert rows_in(lake) == ROWS
+
+
+@pytest.mark.parametrize("by", [[], ["--partition-by", "date"]], ids=["files", "partitions"])
+@pytest.mark.parametrize("existing", ["skip", "replace", "error"])
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ("days", "days/2021-04-21"),
+        ("days", "days/2021-04-21/app.csv"),
+        ("days", "."),
+        ("days/2021-04-21", "days"),
+        ("days/2021-04-21/app.csv", "*/2021-04-21/app.csv"),
+    ],
+)
+def test_a_log_named_by_another_folder_is_not_converted_twice(
+    first: str, then: str, existing: str, by: list[str], days: Path
+) -> None:
+    good("convert", first, "--to", "lake", *by)
+    before = rows_in(Path("lake"))
+    told = ended(1, "convert", then, "--to", "lake", "--existing", existing, *by).stderr
+    assert "2021-04-21/app.csv, too, which would now become" in told
+    assert "name the log by the same folder as before" in told
+    kept = ROWS if first == "days" or then == "days" else before
+    assert rows_in(Path("lake")) == kept  # the other days are converted all the same
+
+
+@pytest.mark.parametrize(("first", "then"), [((), ("date",)), (("date",), ())])
+def test_neither_are_partitions_beside_a_file(first: tuple[str, ...], then: tuple[str, ...], days: Path) -> None:
+    trackparse.convert_logs(days, "lake", partition_by=first)
+    [report] = trackparse.convert_logs(days / DAYS[1], "lake", partition_by=then)
+    assert "readers of the folder would find each record twice" in str(report.error)
+    assert rows_in(Path("lake")) == ROWS
+
+
+def test_a_log_that_grew_is_the_same_log(days: Path) -> None:
+    trackparse.convert_logs(days, "lake")
+    (days / DAYS[1] / "app.csv").write_bytes(log_of(DAYS[1], 7))
+    [report] = trackparse.convert_logs(days / DAYS[1], "lake")
+    assert report.error
+    assert [report.error for report in trackparse.convert_logs(days, "lake")] == [None] * 3
+    assert rows_in(Path("lake")) == ROWS + 5
+
+
+def test_another_log_of_such_a_name_is_no_obstacle(days: Path) -> None:
+    """``other/app.csv`` is called ``app.parquet``, as ``days/2021-04-20/app.csv`` could have been."""
+    Path("other").mkdir()
+    Path("other/app.csv").write_bytes(log_of("2021-05-01", 4))
+    trackparse.convert_logs("other", "lake")
+    assert [report.error for report in trackparse.convert_logs(days, "lake")] == [None] * 3
+    assert files_in(Path("lake")) == [*NAMES, "app.parquet"]
+    Path("lake/2021-app.parquet").write_bytes(b"not Parquet")
+    Path("lake/days-2021-04-20-app.parquet").write_bytes(b"")
+    assert [report.error for report in trackparse.convert_logs(days, "lake", existing="replace")] == [None] * 3
+
+
+def test_a_log_that_is_named_by_itself_too_has_one_name(days: Path) -> None:
+    log = days / DAYS[1] / "app.csv"
+    for sources in ([days, log], [log, days], [log, days / "*" / "*.csv", log]):
+        reports = trackparse.convert_logs(sources, "lake")
+        assert sorted(Path(report.path).name for report in reports) == NAMES
+        assert not any(report.error for report in reports)
+        good("convert", *sources, "--to", "lake2")
+        assert files_in(Path("lake2")) == NAMES
+
+
+def test_logs_that_are_named_one_by_one_get_advice(days: Path) -> None:
+    logs = sorted(days.glob("*/app.csv"))
+    advice = "name the folder above them, days, and each is called by its path from there"
+    with pytest.raises(trackparse.OptionError, match=advice):
+        trackparse.convert_logs(logs, "lake")
+    assert advice in " ".join(failed(2, "convert", *logs, "--to", "lake").split())
+    assert not Path("lake").exists()
+    assert "would both become" not in good("convert", *logs).stderr  # beside each log
+    assert len(files_in(days)) == 3
+
+
+def test_a_glob_of_folders_gets_advice(days: Path) -> None:
+    advice = "only folders match this pattern: name the logs in them, days/2021-04-*/*.zip"
+    with pytest.raises(FileNotFoundError) as caught:
+        trackparse.convert_logs("days/2021-04-*", "lake")
+    assert advice in str(caught.value)
+    assert advice in failed(1, "convert", "days/2021-04-*", "--to", "lake")
+
+
+def test_two_paths_of_one_name_are_an_error(tmp_path: Path) -> None:
+    for name in ("a-b/c.csv", "a/b-c.csv"):
+        (tmp_path / "days" / name).parent.mkdir(parents=True)
+        (tmp_path / "days" / name).write_bytes(H8 + line())
+    with pytest.raises(trackparse.OptionError, match=r"would both become .*a-b-c\.parquet"):
+        trackparse.convert_logs(tmp_path / "days", tmp_path / "lake")
+
+
+@pytest.mark.parametrize("by", [(), ("date",)])
+def test_rejects_are_called_as_the_file(by: tuple[str, ...], days: Path) -> None:
+    for day in DAYS:
+        with (days / day / "app.csv").open("ab") as log:
+            log.write(b"bad\n")
+    reports = trackparse.convert_logs(days, "lake", partition_by=by, on_error="quarantine", jobs=2)
+    below = "lake/_trackparse" if by else "lake"
+    assert [str(report.rejects_path) for report in reports] == [f"{below}/{day}-app.rejects.jsonl" for day in DAYS]
+    rejects = reports[0].rejects_path
+    assert rejects is not None
+    assert trackparse.read_rejects(rejects).num_rows == 1
+
+
+def test_stats_of_a_log_and_of_its_file_says_so(days: Path) -> None:
+    trackparse.convert_logs(days, "lake")
+    assert "perhaps" in good("stats", days / DAYS[0] / "app.csv", Path("lake", NAMES[0])).stderr
+    assert "perhaps" not in good("stats", days / DAYS[0] / "app.csv", Path("lake", NAMES[1])).stderr
+
+
+def test_the_column_log_is_the_path_as_before(days: Path) -> None:
+    trackparse.convert_logs(days, "all.parquet", columns=["timestamp", "log"])
+    logs = pq.read_table("all.parquet")["log"].to_pylist()
+    assert sorted(set(logs)) == [f"days/{day}/app.csv" for day in DAYS]
+
+
+def parquet_in(bucket: Bucket) -> list[str]:
+    keys = bucket.keys()
+    return [key for key in keys if key.startswith("lake/") and key.endswith(".parquet")]
+
+
+@pytest.mark.parametrize("via", ["url", "pyarrow", "s3fs"])
+@pytest.mark.parametrize("by", [(), ("date",)])
+def test_in_a_store(via: str, by: tuple[str, ...], bucket: Bucket, tmp_path: Path) -> None:
+    for number, day in enumerate(DAYS, 1):
+        bucket.put(f"days/{day}/app.csv", log_of(day, number))
+    options: dict[str, Any] = {"partition_by": by}
+    if via != "url":
+        options["filesystem"] = getattr(bucket, via)
+    name = bucket.url if via == "url" else lambda key: f"{BUCKET}/{key}"
+    for sources in ("days/", "days/*/app.csv"):
+        reports = trackparse.convert_logs(name(sources), name("lake"), **options)
+        assert [report.error for report in reports] == [None] * 3
+        assert all(report.skipped for report in reports) == ("*" in sources)
+    made = parquet_in(bucket)
+    assert sorted(key.rpartition("/")[2] for key in made) == NAMES
+    [report] = trackparse.convert_logs(name(f"days/{DAYS[1]}/app.csv"), name("lake"), **options)
+    assert "too, which would now become app.parquet" in str(report.error)
+    assert parquet_in(bucket) == made
+    if via == "url" and by:
+        lists = [json.loads(bucket.get(f"lake/_trackparse/{day}-app.json")) for day in DAYS]
+        assert [len(one["files"]) for one in lists] == [1, 1, 1]
+        good("convert", name("days/"), "--to", tmp_path / "here")
+        assert files_in(tmp_path / "here") == NAMES
