@@ -39,7 +39,7 @@ LARGE_LOGS = {
     (1, None): (1, 1, 1, 1, 1),
     (2, None): (1, 1, 1, 2, 2),
     (3, None): (1, 1, 1, 3, 3),
-    (4, None): (1, 1, 4, 4, 4),
+    (4, None): (1, 2, 4, 4, 4),
     (8, None): (1, 2, 4, 8, 8),
     (16, None): (1, 2, 4, 8, 16),
     (365, None): (1, 2, 4, 8, 16),
@@ -93,8 +93,8 @@ def test_a_bare_log_counts_as_if_it_were_packed() -> None:
 
 
 def test_a_log_of_partitions_leaves_more_of_a_core_to_others() -> None:
-    assert useful_processes([job(2 * MILLION)] * 2, 2) == 1
-    assert useful_processes([job(2 * MILLION, lake="lake")] * 2, 2) == 2
+    assert useful_processes([job(MILLION)] * 2, 2) == 1
+    assert useful_processes([job(MILLION, lake="lake")] * 2, 2) == 2
 
 
 @pytest.mark.parametrize(
