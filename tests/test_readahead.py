@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import io
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from zipfile import ZIP_STORED
 
 import pytest
 
+import trackparse
 from support.archives import LOG, python_zip
 from support.tools import printed_by_python
+from trackparse.archive import readahead
 from trackparse.archive.opening import open_archive
 from trackparse.archive.readahead import MemberDamaged, MemberEnd, MemberStart, ReadAhead
+from trackparse.convert import conversion
 from trackparse.errors import ArchiveError, LimitError, TruncatedError
 from trackparse.limits import Limits
 from trackparse.sources.source import open_source
@@ -236,6 +240,68 @@ except KeyboardInterrupt:
     print("interrupted")
 """
     assert printed_by_python("-c", program, timeout=30) == "interrupted\n"
+
+
+def test_a_keyboard_interrupt_in_the_finalizer_of_a_dropped_reader_is_not_lost() -> None:
+    program = """
+import os, signal, threading, time
+from test_readahead import start, TWO
+def body():
+    yield TWO[:9000]
+    time.sleep(60)
+ahead = start(body(), block_size=100)
+next(ahead)
+threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    del ahead  # waits for the thread that reads
+    time.sleep(30)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    assert printed_by_python("-c", program, timeout=20) == "interrupted\n"
+
+
+def _all_of(log: trackparse.LogReader) -> None:
+    with log:
+        list(log)
+
+
+def _some_of(log: trackparse.LogReader) -> None:
+    with log:
+        next(log)
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda path: trackparse.convert_log(path, path.with_name("out.parquet")),
+        lambda path: trackparse.convert_logs([path], path.parent),
+        trackparse.read_log,
+        lambda path: list(trackparse.iter_events(path)),
+        lambda path: list(trackparse.open_log(path)),
+        lambda path: _all_of(trackparse.open_log(path)),
+        lambda path: _some_of(trackparse.open_log(path, block_size=4096)),
+        lambda path: trackparse.dataset([path]).to_table(),
+        lambda path: list(trackparse.dataset([path]).to_batches()),
+        lambda path: trackparse.dataset([path, path]).count_rows(),
+        lambda path: trackparse.dataset([path]).to_reader().read_all(),
+    ],
+)
+def test_nothing_is_left_to_the_garbage_collector_by_whoever_reads_to_the_end(
+    use: Callable[[Path], object], damaged: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes in a finalizer, such as Ctrl-C, is lost to the caller."""
+    dropped: list[object] = []
+    monkeypatch.setattr(readahead, "_drop", dropped.append)
+    monkeypatch.setattr(conversion, "SMALL_LOG", 0)  # each log has its thread
+    path = tmp_path / "log.zip"
+    archive = python_zip({"a.csv": LOG, "b.csv": LOG})
+    path.write_bytes(archive[:-3000] if damaged else archive)
+    with contextlib.suppress(ArchiveError):
+        use(path)
+    gc.collect()
+    assert not dropped
 
 
 def test_a_bare_log_comes_in_slices_of_the_source() -> None:

@@ -5,6 +5,7 @@ in them.
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 import weakref
@@ -24,6 +25,7 @@ _DROP_WAIT: Final = 1.0  # seconds that the garbage collector waits for the same
 _KEPT_BLOCKS: Final = 4  # for which the allocator keeps memory; for 8, conversions take 12 MiB more
 _MMAP_THRESHOLD_MOST: Final = 31 << 20  # bytes; freeing a larger piece does not raise glibc's thresholds
 _SIGNAL_WAIT: Final = 0.25  # seconds after which a waiting consumer looks for signals
+_SOON: Final = 0.01  # seconds: by then the finalizer that Ctrl-C met is over
 
 
 _T = TypeVar("_T")
@@ -232,7 +234,7 @@ class ReadAhead:
         self._shared = _Shared(archive, block_size, depth, threads)
         self._lane: _Lane | None = None  # that of the member that is being handed out
         self._done = self._closed = False
-        self._stop = weakref.finalize(self, self._shared.stop, _DROP_WAIT)
+        self._stop = weakref.finalize(self, _drop, self._shared)
 
     @property
     def left_out(self) -> int:
@@ -265,8 +267,10 @@ class ReadAhead:
         # The consumer may remove the file now.
         if isinstance(item, _End):
             shared.end(_CLOSE_WAIT)
+            self._stop.detach()
             raise StopIteration
         shared.stop(_CLOSE_WAIT)
+        self._stop.detach()
         try:
             raise item.error
         finally:
@@ -299,8 +303,8 @@ class ReadAhead:
         A thread in a read that does not return is left alone after ``wait`` seconds (5), and ends with that read.
         """
         self._closed = True
-        self._stop.detach()
         self._shared.stop(_CLOSE_WAIT if wait is None else wait)
+        self._stop.detach()  # last: what Ctrl-C leaves undone here, the garbage collector does
 
     def start(self) -> None:
         """Begin to read, before the first item is asked for. Once only. MemoryError if no thread can be started."""
@@ -311,6 +315,26 @@ class ReadAhead:
             shared.add_lane(shared.depth)
         except RuntimeError as error:
             raise MemoryError(f"{shared.archive.source.name}: {error}") from None
+
+
+def _drop(shared: _Shared) -> None:
+    """End the threads of a ReadAhead that the garbage collector takes.
+
+    Python drops what a finalizer raises. Ctrl-C would be lost, so it comes again when the finalizer is over.
+    """
+    try:
+        shared.stop(_DROP_WAIT)
+    except KeyboardInterrupt:
+        threading.Thread(target=_interrupt_again, name="trackparse-interrupt", daemon=True).start()
+        shared.stop(0)
+
+
+def _interrupt_again() -> None:
+    time.sleep(_SOON)
+    if hasattr(signal, "pthread_kill"):  # it wakes the main thread, whatever that waits for
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    else:
+        signal.raise_signal(signal.SIGINT)
 
 
 def _closed_error(archive: Archive) -> ClosedError:
