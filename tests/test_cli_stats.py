@@ -337,6 +337,20 @@ def test_parquet_with_a_damaged_name_is_one_line(name: bytes, log: Path, tmp_pat
         assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("name", Totals.columns)
+def test_parquet_with_two_columns_of_one_name_is_refused(name: str, log: Path, tmp_path: Path) -> None:
+    """Of another column, which is not counted, there may be two."""
+    path = tmp_path / "day.parquet"
+    good("convert", log, "-o", path)
+    table = pq.read_table(path)
+    pq.write_table(table.append_column("payload", table["payload"]), path)
+    assert facts_of(path)["records"] == 3_000
+    pq.write_table(table.append_column(name, table[name]), path)
+    result = ended(1, "stats", path)
+    assert f"day.parquet: it has two columns {name!r}" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_parquet_of_something_else_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"timestamp": ["today"], "status": ["sent"]}), tmp_path / "day.parquet")
     assert "the column 'timestamp' is string" in ended(1, "stats", tmp_path / "day.parquet").stderr

@@ -27,6 +27,7 @@ from support.kernels import SLOW
 from support.logs import BOM, H6, H8, line, line6
 from trackparse import Limits, Reason
 from trackparse.records.header import header_line, parse_header
+from trackparse.rejects.kept import SCHEMA
 
 FORMAT = Path(__file__).resolve().parent.parent / "docs" / "format.md"
 HEADER = H8.decode().strip()
@@ -343,6 +344,20 @@ class TestReading:
         pl.DataFrame({"raw": [b"a"], "line": ["two"]}).write_parquet(path)
         with pytest.raises(trackparse.TrackparseError, match="not a file of rejects"):
             trackparse.read_rejects(path)
+
+    @pytest.mark.parametrize("name", SCHEMA.names)
+    def test_a_parquet_file_with_two_columns_of_one_name_is_an_error(self, name: str, tmp_path: Path) -> None:
+        path = tmp_path / "rejects.parquet"
+        table = pa.table({"raw": [b"a"], "header": ["//timestamp;tracking_code"], "x": [1], "y": [2]})
+        table = table.append_column(name, pa.array([None], SCHEMA.field(name).type))
+        if name not in ("raw", "header"):
+            table = table.append_column(name, pa.array([None], SCHEMA.field(name).type))
+        pq.write_table(table, path)
+        said = rf"rejects\.parquet: not a file of rejects: it has two columns '{name}'"
+        with pytest.raises(trackparse.TrackparseError, match=said):
+            trackparse.read_rejects(path)
+        with pytest.raises(trackparse.TrackparseError, match=said):
+            trackparse.convert_rejects(path, tmp_path / "mended.parquet")
 
     def test_no_file_is_no_file(self, tmp_path: Path) -> None:
         for name in FORMATS:

@@ -194,7 +194,11 @@ class TableReader:
         """ClickException if it lacks one of the columns, or if it is not a file of records."""
         import pyarrow as pa
 
+        from trackparse.columns.pieces import named_twice
+
         schema = self._file.schema_arrow
+        if twice := named_twice(schema, self._columns):
+            raise click.ClickException(f"it has two columns {twice!r}: expected a file that trackparse wrote")
         for name in dict.fromkeys((*_NEEDED, *needed, *(self._where.columns if self._where else ()))):
             if name not in (*schema.names, *self._folders):
                 raise click.ClickException(f"there is no column {name!r}: convert the log with it, or count the log")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +17,11 @@ def open_parquet(file: Any, texts: Container[str], filesystem: Any = None) -> pq
     columns = [metadata.schema.column(number) for number in range(metadata.num_columns)]
     names = [one.path for one in columns if one.physical_type == "BYTE_ARRAY" and one.path in texts]
     return pq.ParquetFile(file, metadata=metadata, read_dictionary=names, filesystem=filesystem)
+
+
+def named_twice(schema: pa.Schema, wanted: Iterable[str]) -> str | None:
+    """The first of the wanted columns that the file has more than once, so that nobody can tell which is meant."""
+    return next((name for name in wanted if schema.names.count(name) > 1), None)
 
 
 def pieces_of(batch: pa.RecordBatch, most: int) -> Iterator[pa.RecordBatch]:

@@ -69,13 +69,19 @@ def _json_lines(batch: pa.RecordBatch) -> bytes:
 
 
 def _parquet_batches(name: str, opened: BinaryIO, _: int) -> Iterator[pa.RecordBatch]:
-    from trackparse.columns.pieces import open_parquet, pieces_of  # imported late: it imports pyarrow.parquet
+    from trackparse.columns.pieces import (  # imported late: it imports pyarrow.parquet
+        named_twice,
+        open_parquet,
+        pieces_of,
+    )
 
     try:
         with open_parquet(opened, _TEXTS) as file:
             names = file.schema_arrow.names
             if "raw" not in names:
                 raise TrackparseError(f"{name}: not a file of rejects: it has no column 'raw', only {names}")
+            if twice := named_twice(file.schema_arrow, SCHEMA.names):
+                raise TrackparseError(f"{name}: not a file of rejects: it has two columns {twice!r}")
             wanted = [one for one in SCHEMA.names if one in names]
             # Group by group: a batch over several would hold the values of all of them.
             groups = (file.iter_batches(BATCH_ROWS, [group], wanted) for group in range(file.num_row_groups))
