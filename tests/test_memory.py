@@ -6,6 +6,7 @@ A few small ones here. All of them, read in all ways: make bombs.
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import subprocess
 import sys
@@ -185,6 +186,14 @@ def test_rejects_in_parquet_that_are_long_and_many(value_bytes: int, rows: int, 
     trackparse.convert_log(tmp_path / "log.csv.gz", tmp_path / "day.parquet", on_error="quarantine", rejects=path)
     assert path.stat().st_size < 2 << 20
     assert peak_of("mend", path, "-o", tmp_path / "mended.parquet") <= 240
+
+
+def test_a_whole_log_in_one_row_of_a_file_of_rejects(tmp_path: Path) -> None:
+    path = tmp_path / "day.rejects.jsonl"
+    raw = "2021-04-20 13:01:01;T-1;sent\n" * 2_000_000
+    path.write_text(json.dumps({"raw": raw, "header": "//timestamp;tracking_code;status"}))
+    assert peak_of("mend", path, "-o", tmp_path / "mended.parquet") <= 220
+    assert pq.read_metadata(tmp_path / "mended.parquet").num_rows == 2_000_000
 
 
 @pytest.fixture(scope="module")

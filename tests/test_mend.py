@@ -16,6 +16,8 @@ import trackparse
 from support.archives import files_in
 from support.cli import PLAIN, PROGRAM, ended, failed, good, with_bad
 from support.logs import H6, H8, line, line6
+from trackparse.records.header import MAX_COLUMNS
+from trackparse.schema import COLUMNS
 
 PLACE = ("member", "record", "line", "byte_offset")
 OPEN = line6(b'"oops')  # a field that is not closed
@@ -42,6 +44,34 @@ def edited(path: Path, *changes: tuple[str, str]) -> Path:
 def descriptions(path: Path) -> list[str]:
     found: list[str] = pq.read_table(path)["description"].to_pylist()
     return found
+
+
+def below_headers(folder: Path, count: int) -> Path:
+    """A file of rejects of as many records, each under a header of its own with a column that no other one has."""
+    path = folder / "day.rejects.jsonl"
+    row = '{"raw":"2021-04-20 13:01:01;T-%d;x\\n","header":"//timestamp;tracking_code;c%d"}\n'
+    path.write_text("".join(row % (number, number) for number in range(count)))
+    return path
+
+
+class TestManyHeaders:
+    def test_their_columns_are_those_of_one_log_at_most(self, tmp_path: Path) -> None:
+        report = trackparse.convert_rejects(below_headers(tmp_path, MAX_COLUMNS), tmp_path / "m.parquet")
+        assert report.records == MAX_COLUMNS
+        assert len(pq.read_schema(tmp_path / "m.parquet")) == len(COLUMNS) + MAX_COLUMNS
+        path = below_headers(tmp_path, MAX_COLUMNS + 1)
+        with pytest.raises(trackparse.LimitError, match=r"day\.rejects\.jsonl: .* more than 1024 columns.*columns="):
+            trackparse.convert_rejects(path, tmp_path / "m.parquet")
+        assert "--columns" in failed(1, "mend", path)
+
+    def test_columns_that_are_named_are_found_below_any_number(self, tmp_path: Path) -> None:
+        path = below_headers(tmp_path, 3_000)
+        trackparse.convert_rejects(path, tmp_path / "m.parquet", columns=["tracking_code", "c2999", "c0"])
+        rows = pq.read_table(tmp_path / "m.parquet").to_pylist()
+        assert [row for row in rows if row["c0"]] == [{"tracking_code": "T-0", "c2999": None, "c0": "x"}]
+        assert [row for row in rows if row["c2999"]] == [{"tracking_code": "T-2999", "c2999": "x", "c0": None}]
+        with pytest.raises(trackparse.OptionError, match="no column 'c3000' in this log"):
+            trackparse.convert_rejects(path, tmp_path / "m.parquet", columns=["c3000"])
 
 
 class TestRecords:

@@ -103,7 +103,7 @@ class ColumnBuilder:
 
         HeaderError if that is the first of them, OptionError if the schema has no column at all.
         """
-        if not self.schema.names:
+        if not len(self.schema):  # its ``names`` is a new list each time
             # pyarrow counts rows by columns: without one there is no batch to hand out.
             raise OptionError("columns=[]: name at least one column, here or in payload_columns")
         if segments and segments[0].log and LOG in segments[0].columns:

@@ -12,10 +12,10 @@ from typing import Any, Final, Unpack
 from trackparse.columns.builder import ColumnBuilder
 from trackparse.columns.payload import PayloadBuilder
 from trackparse.convert.conversion import ConversionReport, convert
-from trackparse.errors import ArchiveError, HeaderError, OptionError, Position, TrackparseError
+from trackparse.errors import ArchiveError, HeaderError, LimitError, OptionError, Position, TrackparseError
 from trackparse.options import BinaryFile, ConvertOptions, Destination, ReadOptions, convert_options, read_options
 from trackparse.progress import Progress, reporter
-from trackparse.records.header import header_line, parse_header
+from trackparse.records.header import MAX_COLUMNS, header_line, parse_header
 from trackparse.records.indexer import Indexer
 from trackparse.records.kernel import codes
 from trackparse.records.segments import Rejects, Segment, one_reject
@@ -75,19 +75,41 @@ class MendedRecords:
         self._inflated = 0
         try:
             self._file = RejectsFile(source, limits)
-            # A first pass, for the headers: the schema has the columns of all of them.
-            headers = dict.fromkeys(one.header for one in self._rows() if one.header and not one.is_lost)
-            self._first = next(iter(headers), None) or header_line(COLUMNS)
-            found = dict.fromkeys(name for header in headers if header for name in _columns_of(header))
+            self._first = header_line(COLUMNS)  # for rows above the first header
+            found = self._look()
             payload = PayloadBuilder(asked["payload_columns"] or {}, self._count_misfits)
-            self.builder = ColumnBuilder(tuple(found), asked["columns"], "string", (), limits, payload)
+            self.builder = ColumnBuilder(found, asked["columns"], "string", (), limits, payload)
             self._where = asked["where"] if asked["where"] and asked["where"].columns else None
             if self._where is not None:
-                self._filter_columns = ColumnBuilder(tuple(found), self._where.columns, "string", (), limits)
+                self._filter_columns = ColumnBuilder(found, self._where.columns, "string", (), limits)
         except BaseException:
             source.close()
             raise
         self._quarantine = Quarantine(limits, asked["on_rejects"])
+
+    def _look(self) -> list[str]:
+        """A first pass, for the headers: the schema has the columns of all of them. LimitError if they are too many."""
+        columns = self._options["columns"]
+        wanted = frozenset(columns or ())
+        found = dict.fromkeys(COLUMNS)
+        last = ""
+        for one in self._rows():
+            if one.header in (None, last) or one.is_lost:
+                continue
+            if not last:
+                self._first = one.header
+            last = one.header
+            new = [name for name in _columns_of(last) if name not in found]
+            if len(found) + len(new) > MAX_COLUMNS + len(COLUMNS):
+                if columns is None:
+                    raise LimitError(
+                        f"{self._source.name}: its headers name more than {MAX_COLUMNS} columns together",
+                        advice="name the columns that you want with columns=, or mend the file in parts",
+                        option="columns",
+                    )
+                new = [name for name in new if name in wanted]
+            found.update(dict.fromkeys(new))
+        return [*found]
 
     @property
     def stats(self) -> Stats:
@@ -128,15 +150,16 @@ class MendedRecords:
         size = rows = 0
         for one in self._rows():
             rows += 1
-            size += len(one.raw)
             self._inflated += len(one.raw)
             for segment in [_lost(one)] if one.is_lost else self._read(indexer, one):
+                size += segment.size
                 self._take(segment, one)
                 if segment.records:
                     group.append(segment)
-            if size >= self._options["block_size"] or len(group) >= codes.MOST_REJECTS:
-                yield self._wanted(group)
-                group, size = [], 0
+                # Also within a row: a person may have put a whole log into one.
+                if size >= self._options["block_size"] or len(group) >= codes.MOST_REJECTS:
+                    yield self._wanted(group)
+                    group, size = [], 0
         self._quarantine.flush()
         if not self._counts["records"]:
             name = self._source.name
@@ -149,12 +172,13 @@ class MendedRecords:
         yield self._wanted(group)
 
     def _rows(self) -> Iterator[MendedRow]:
-        return mended_rows(row for batch in self._file.batches() for row in batch.to_pylist() if row["raw"] is not None)
+        return mended_rows(row for row in _rows_of(self._file.batches()) if row["raw"] is not None)
 
     def _read(self, indexer: Indexer, one: MendedRow) -> Iterator[Segment]:
         """The segments of one row, read as a log of its own: a stray quote cannot swallow the next row."""
         indexer.start(str(one.row.get("member") or self._source.name))
-        yield from indexer.feed(f"{one.header or self._first}\n".encode() + one.raw)
+        yield from indexer.feed(f"{one.header or self._first}\n".encode())
+        yield from indexer.feed(one.raw)
         yield from indexer.finish()
 
     def _take(self, segment: Segment, one: MendedRow) -> None:
@@ -191,6 +215,16 @@ class MendedRecords:
 
     def _count_misfits(self, values: int) -> None:
         self._misfits += values
+
+
+def _rows_of(batches: Iterator[Any]) -> Iterator[dict[str, Any]]:
+    """The rows of batches. Neither a batch nor a row is held any longer when the next one is made: one may be long."""
+    for batch in batches:
+        rows = batch.to_pylist()
+        del batch
+        rows.reverse()
+        while rows:
+            yield rows.pop()
 
 
 def _columns_of(header: str) -> tuple[str, ...]:

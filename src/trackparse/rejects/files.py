@@ -107,11 +107,19 @@ def _json_batches(name: str, opened: BinaryIO, line_most: int) -> Iterator[pa.Re
             continue
         rows.append(_row(line, f"{name}: line {number}", line_most))
         size += len(line)
+        del line  # it may be long, and so may the rows: whoever takes a batch takes all of them
         if len(rows) >= BATCH_ROWS or size >= BATCH_BYTES:
-            yield batch_of([*zip(*rows, strict=True)])
-            rows, size = [], 0
+            yield _taken(rows)
+            size = 0
     if rows:
-        yield batch_of([*zip(*rows, strict=True)])
+        yield _taken(rows)
+
+
+def _taken(rows: list[tuple[Any, ...]]) -> pa.RecordBatch:
+    """A batch of the rows, of which none are left."""
+    columns = [*zip(*rows, strict=True)]
+    rows.clear()
+    return batch_of(columns)
 
 
 def _row(line: bytes, place: str, line_most: int) -> tuple[Any, ...]:
