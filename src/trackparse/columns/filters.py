@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
@@ -19,6 +19,7 @@ from trackparse.schema import EPOCH
 if TYPE_CHECKING:
     from trackparse.events import Event
 
+_FEW: Final = 64  # records of a segment that are chosen here: a call of pyarrow takes longer
 # Conditions of ``Filter`` that are sets of values, and the column of each.
 _COLUMNS = {"statuses": "status", "app_codes": "appCode", "tracking_codes": "tracking_code"}
 
@@ -41,9 +42,16 @@ class Selection(ABC):
         """The records that meet the filter, as segments to build columns from.
 
         ``looked_at`` is a batch of the same records with the columns that the filter looks at. Only the columns of the
-        new segments are right: their rejects and positions are those of the old ones.
+        new segments are right: their rejects and positions are those of the old ones. A segment without a wanted record
+        is left out.
         """
-        return [selected for selected, _ in self._selected(segments, looked_at)]
+        found = []
+        for segment, wanted, before, behind in self._counted(segments, looked_at):
+            if behind - before == segment.records:
+                found.append(segment)
+            elif behind > before:
+                found.append(_chosen(segment, wanted, behind - before))
+        return found
 
     def select_numbered(
         self, segments: Sequence[Segment], looked_at: pa.RecordBatch
@@ -52,31 +60,33 @@ class Selection(ABC):
 
         A gap stands for a record that was left out, or is bad: it is the number of selected records before it.
         """
-        import pyarrow.compute as pc
-
         found: list[tuple[Segment, Sequence[int]]] = []
-        for (selected, wanted), segment in zip(self._selected(segments, looked_at), segments, strict=True):
-            wanted = pc.fill_null(wanted, _no())
-            kept = pc.cumulative_sum(wanted.cast(pa.int32()))
-            left_out = _numbers(kept.filter(pc.invert(wanted)))
-            numbers = _numbers(kept)
-            bad = [numbers[before - 1] if before else 0 for before in segment.rejects.before]
-            found.append((selected, sorted((*left_out, *bad)) if bad else left_out))
+        for segment, wanted, before, behind in self._counted(segments, looked_at):
+            if behind - before == segment.records:
+                found.append((segment, segment.rejects.before if segment.rejects else ()))
+            elif behind > before:
+                gaps = _gaps(segment, wanted, behind - before)
+                found.append((_chosen(segment, wanted, behind - before), gaps))
         return found
 
-    def _selected(
+    def _counted(
         self, segments: Sequence[Segment], looked_at: pa.RecordBatch
-    ) -> list[tuple[Segment, pa.BooleanArray]]:
-        mask = self.mask(looked_at)
-        selected, start = [], 0
+    ) -> Iterator[tuple[Segment, memoryview, int, int]]:
+        """Each segment, a byte for each of its records, 1 for a wanted one, and the wanted ones up to its start and end.
+
+        Segments may be many and short: a call of pyarrow for each would cost too much.
+        """
+        import pyarrow.compute as pc
+
+        mask = pc.fill_null(self.mask(looked_at), _no()).cast(pa.uint8())
+        wanted = _memory(mask)
+        counts = _memory(pc.cumulative_sum(mask.cast(pa.int32()))).cast("i")
+        start = before = 0
         for segment in segments:
-            wanted = mask.slice(start, segment.records)
-            start += segment.records
-            fields = _rows(segment.fields, 4 * (len(segment.columns) + 1), wanted)
-            timestamps = _rows(segment.timestamps, 8, wanted)
-            chosen = replace(segment, records=wanted.true_count, fields=fields, timestamps=timestamps)
-            selected.append((chosen, wanted))
-        return selected
+            stop = start + segment.records
+            behind = counts[stop - 1] if stop else 0
+            yield segment, wanted[start:stop], before, behind
+            start, before = stop, behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,11 +203,37 @@ def _among(column: pa.Array, values: frozenset[str]) -> pa.Array:
     return bits.take(encoded.indices)
 
 
-def _rows(table: Buffer, size: int, wanted: pa.BooleanArray) -> Buffer:
+def _chosen(segment: Segment, wanted: memoryview, records: int) -> Segment:
+    """The segment with the wanted records, of which there are so many."""
+    fields = _rows(segment.fields, 4 * (len(segment.columns) + 1), wanted)
+    return replace(segment, records=records, fields=fields, timestamps=_rows(segment.timestamps, 8, wanted))
+
+
+def _rows(table: Buffer, size: int, wanted: memoryview) -> Buffer:
     """The wanted rows of a table whose rows have ``size`` bytes."""
+    if len(wanted) <= _FEW:
+        rows = memoryview(table)
+        return b"".join(rows[at * size : (at + 1) * size] for at, one in enumerate(wanted) if one)
     buffers = [None, pa.py_buffer(memoryview(table))]
-    rows = pa.Array.from_buffers(pa.binary(size), len(wanted), buffers)
-    return memoryview(rows.filter(wanted).buffers()[1] or b"")
+    found = pa.Array.from_buffers(pa.binary(size), len(wanted), buffers).filter(_bits(wanted))
+    return memoryview(found.buffers()[1] or b"")
+
+
+def _gaps(segment: Segment, wanted: memoryview, records: int) -> Sequence[int]:
+    """How many wanted records, of ``records``, come before each one that was left out, or is bad."""
+    import pyarrow.compute as pc
+
+    bits = _bits(wanted)
+    kept = pc.cumulative_sum(bits.cast(pa.int32()))
+    left_out = _memory(kept.filter(pc.invert(bits))).cast("i")
+    if not segment.rejects:
+        return left_out
+    numbers = _memory(kept).cast("i")
+    return sorted((*left_out, *(numbers[before - 1] if before else 0 for before in segment.rejects.before)))
+
+
+def _bits(wanted: memoryview) -> pa.BooleanArray:
+    return pa.Array.from_buffers(pa.uint8(), len(wanted), [None, pa.py_buffer(wanted)]).cast(pa.bool_())
 
 
 # Made from a buffer: pa.scalar would import pandas where that is installed.
@@ -205,9 +241,10 @@ def _no() -> pa.BooleanScalar:
     return pa.Array.from_buffers(pa.bool_(), 1, [None, pa.py_buffer(b"\0")])[0]
 
 
-def _numbers(array: pa.Int32Array) -> memoryview:
-    """The values of an array without nulls, as they stand in its memory."""
-    return memoryview(array.buffers()[1] or b"").cast("B").cast("i")[array.offset : array.offset + len(array)]
+def _memory(array: pa.Array) -> memoryview:
+    """The bytes of an array of numbers without nulls."""
+    size = array.type.bit_width // 8
+    return memoryview(array.buffers()[1] or b"")[array.offset * size : (array.offset + len(array)) * size]
 
 
 def _scalar(moment: datetime) -> pa.Scalar:
