@@ -65,7 +65,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, metavar="N", help=f"turns ({_RUNS})")
     parser.add_argument("--quick", action="store_true", help=f"{_QUICK_ROWS} rows, {_QUICK_RUNS} turns")
     parser.add_argument("--full", action="store_true", help="all three logs, and memory, for 8 times the rows")
-    parser.add_argument("--check", action="store_true", help="exit with 1 if a budget of budgets.toml is not met")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="exit with 1 if a budget of budgets.toml is not met, or not measured: only --full measures all",
+    )
     parser.add_argument("--sweep", action="store_true", help="look for the peers' best settings instead")
     parser.add_argument("--only", metavar="NAME,...", help=f"these alone: {', '.join(BY_NAME)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every run there")

@@ -33,8 +33,8 @@ _T = TypeVar("_T")
 # Threads that inflate, for one consumer: parsing takes about half the time of inflating.
 INFLATING_MOST: Final = 2
 # How far each of two threads is ahead: this many items, and no more bytes than this. With 4 items they gain nothing.
-_SIDE_BY_SIDE_ITEMS: Final = 20
-_SIDE_BY_SIDE_BYTES: Final = 20 << 20
+_SIDE_BY_SIDE_ITEMS: Final = 14
+_SIDE_BY_SIDE_BYTES: Final = 14 << 20
 
 
 class ClosedError(ValueError):

@@ -28,8 +28,8 @@ typedef struct {
     size_t size;
     uint64_t number; /* the key as the number of an element, or NO_NUMBER */
     uint32_t parent, child, sibling;
-    uint64_t seen;      /* the payload in which there was a value last */
-    size_t first, past; /* where that stands in its text */
+    uint64_t seen;      /* the number of its last value */
+    size_t first, past; /* where that stands in the text */
 } node_t;
 
 enum { NOWHERE, ROOT };
@@ -62,8 +62,8 @@ typedef struct {
     pile_t spaces[3];    /* for a payload unescaped, without blanks, and for a key */
     const uint8_t *text; /* the payload */
     size_t size;
-    int escapes;     /* whether there is a backslash in it */
-    uint64_t number; /* of the payload, from 1 on */
+    int escapes;            /* whether there is a backslash in it */
+    uint64_t count, before; /* values so far, of all payloads; and those before this one */
     uint32_t marks[MARKED_BYTES + 64];
     /* For each object and array around the place: */
     uint32_t nodes_around[JSON_DEPTH];
@@ -241,21 +241,26 @@ static uint32_t element_of(const payload_reader_t *r, uint32_t node, uint64_t nu
     return child;
 }
 
-/* The node's value begins here. What was found of it and in it before does not count: its key is there twice. */
+/* The node's value begins here. */
 static inline void reach(payload_reader_t *r, uint32_t node, size_t first, size_t past)
 {
     node_t *found = r->nodes + node;
-    if (found->seen == r->number && found->child)
-        for (size_t i = 0; i < r->node_count; i++) {
-            uint32_t above = (uint32_t)i;
-            while (above && above != node)
-                above = r->nodes[above].parent;
-            if (above)
-                r->nodes[i].seen = 0;
-        }
-    found->seen = r->number;
+    found->seen = ++r->count;
     found->first = first;
     found->past = past;
+}
+
+/* Whether the payload has a value for the node. What was found in an object or array does not count if that came again
+ * behind it: its key is there twice, and the last one counts. */
+static inline int is_present(const payload_reader_t *r, uint32_t node)
+{
+    const node_t *nodes = r->nodes;
+    if (nodes[node].seen <= r->before)
+        return 0;
+    for (; node != ROOT; node = nodes[node].parent)
+        if (nodes[node].seen < nodes[nodes[node].parent].seen)
+            return 0;
+    return 1;
 }
 
 /* What find_places says. */
@@ -271,7 +276,7 @@ static int find_places(payload_reader_t *r)
     uint32_t node = NOWHERE;    /* of the object or array around */
     uint32_t next = ROOT;       /* of the value to come */
     int array = 0;
-    r->number++;
+    r->before = r->count;
 
     for (size_t at = 0; at < r->size; at += MARKED_BYTES) {
         size_t end = r->size - at < MARKED_BYTES ? r->size : at + MARKED_BYTES;
@@ -530,7 +535,7 @@ static int add_values(payload_reader_t *r, int looked_into)
     for (size_t i = 0; i < r->column_count; i++) {
         payload_column_t *column = r->columns + i;
         const node_t *node = r->nodes + column->node;
-        int present = looked_into && node->seen == r->number && r->text[node->first] != 'n';
+        int present = looked_into && is_present(r, column->node) && r->text[node->first] != 'n';
         int fits = present ? value_of(r, i, r->text + node->first, node->past - node->first) : 0;
         if (fits == NO_MEMORY)
             return 0;

@@ -163,5 +163,5 @@ def _buffers(values: list[bytes | bool | float | None], kind: str) -> tuple[byte
     if kind == "?":
         bits = sum(1 << number for number, value in enumerate(values) if value)
         return bits.to_bytes((len(values) + 7) // 8, "little"), b""
-    numbers: list[Any] = [value or 0 for value in values]
+    numbers: list[Any] = [0 if value is None else value for value in values]
     return array(kind, numbers).tobytes(), b""
