@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 
 from support.archives import python_zip
-from support.cli import BAD, HEADER, ROW, csv_of, ended, good, run, with_bad, with_text
+from support.cli import BAD, HEADER, PLAIN, PROGRAM, ROW, csv_of, ended, good, run, with_bad, with_text
 from support.kernels import SLOW
 from support.service import sample
 from trackparse import Position
@@ -122,3 +124,26 @@ def test_memory_does_not_grow_with_the_rejects(tmp_path: Path) -> None:
     tracemalloc.stop()
     # Some blocks are read ahead, however long the log is.
     assert peak < 32_000_000 < path.stat().st_size // 2
+
+
+@pytest.mark.parametrize(
+    ("names", "code"),
+    [(["bad"], 3), (["good"], 0), (["bad", "good"], 3), (["gone", "good"], 1)],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_what_is_known_where_nobody_reads_the_output_is_the_exit_code(
+    names: list[str], code: int, more: tuple[str, ...], tmp_path: Path
+) -> None:
+    good = "//timestamp;tracking_code\n2021-04-20 13:01:01;T\n"
+    (tmp_path / "good").write_text(good)
+    (tmp_path / "bad").write_text(good + "2021-04-20 13:01:01\n")
+    reads, writes = os.pipe()
+    os.close(reads)
+    command = [*PROGRAM, "check", *(str(tmp_path / name) for name in names), *more]
+    try:
+        done = subprocess.run(command, stdout=writes, stderr=subprocess.PIPE, env=PLAIN, timeout=60, check=False)
+    finally:
+        os.close(writes)
+    assert done.returncode == code
+    assert b"Traceback" not in done.stderr

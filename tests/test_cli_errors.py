@@ -35,7 +35,7 @@ def broken_at_start(folder: Path) -> dict[str, str]:
     (folder / "sitecustomize.py").write_text(
         "from trackparse.columns import builder\n"
         "def broken(*_): raise ValueError('a bug inside')\n"
-        "builder.ColumnBuilder.column = broken\n"
+        "builder.ColumnBuilder.arrays = broken\n"
         f"{START_ALL_ALLOWED}\n"
     )
     return {"PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin"}

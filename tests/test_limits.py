@@ -438,6 +438,17 @@ def test_a_filter_of_short_segments_costs_half_a_second_a_megabyte_at_most(
     assert cpu_of_a_megabyte(len(data), read) < CPU_BAR
 
 
+@pytest.mark.skipif(SLOW > 1, reason="the bar is that of the kernel in C")
+def test_small_row_groups_of_short_segments_cost_half_a_second_a_megabyte_at_most(tmp_path: Path) -> None:
+    """Each row group looked at all segments of its block: 1.0 s."""
+    data = BY_TURNS * (1_000_000 // len(BY_TURNS))
+
+    def convert() -> None:
+        trackparse.convert_log(data, tmp_path / "log.parquet", row_group_size=300, threads=1)
+
+    assert cpu_of_a_megabyte(len(data), convert) < CPU_BAR
+
+
 # Those that have the most rejects, with the longest lines in a file of them.
 MANY_REJECTS = [
     "slashes and line ends",

@@ -322,6 +322,8 @@ class TestReading:
             ('{"raw":7}', "neither 'raw' nor 'raw_base64'"),
             ('{"raw_base64":"~"}', "line 1"),
             ('{"raw":"a","line":"two"}', "line 1"),
+            ('{"raw":"a","record":false}', "line 1: not a reject: 'record' is 'False', not a whole number"),
+            ('{"raw":"a","record":true}', "line 1: not a reject: 'record' is 'True', not a whole number"),
             ('{"raw":"\\ud800"}', "line 1"),
             ("PAR1", "line 1"),
         ],

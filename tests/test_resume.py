@@ -223,6 +223,23 @@ def test_a_good_connection_is_resumed_at_once_a_bad_one_after_a_pause() -> None:
     assert len(clock.pauses) == 1
 
 
+def test_a_server_that_sends_few_bytes_an_answer_is_asked_less_and_less_often() -> None:
+    big = stored(b"2021-04-20 13:01:01;T-1;user;device;created;\n" * 20_000)
+    day = datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=1)
+    for largest, paused in ((1, True), (64 << 10, False)):
+        with FakeService(logs={day.isoformat(): big}) as service:
+            client, clock = clocked(service)
+            service.delivery.cuts, service.delivery.largest = [400_000], largest
+            with client, client._download(day, 60.0, None, None) as source:
+                end = 400_000 + 20 * largest
+                assert source.read_exactly(min(end, len(big))) == big[:end]
+        if paused:
+            assert len(clock.pauses) >= 18
+            assert min(clock.pauses[10:]) > 10
+        else:
+            assert not clock.pauses
+
+
 def test_a_reader_that_takes_its_time_finds_the_connection_cut_and_goes_on() -> None:
     day = datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=1)
     with FakeService(logs={day.isoformat(): sample()}) as service:

@@ -331,6 +331,19 @@ def test_to_list_the_days_makes_no_folder(client: TrackingLogClient, service: Fa
     assert files_in(tmp_path / "push") == [f"{YESTERDAY}.parquet", MANIFEST]
 
 
+def test_a_manifest_that_is_a_link_is_not_written_through(
+    client: TrackingLogClient, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text("precious")
+    folder.mkdir(parents=True)
+    (folder / MANIFEST).symlink_to(other)
+    client.sync(folder, days=1)
+    assert other.read_text() == "precious"
+    assert (folder / MANIFEST).is_symlink()
+    assert f"{folder / MANIFEST}: the manifest cannot be written: it is a link to another file" in caplog.text
+
+
 def test_a_manifest_that_cannot_be_written_is_said(
     client: TrackingLogClient, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -19,7 +19,7 @@ from trackparse.cli.exits import Exit, exit_for
 from trackparse.cli.fetch import fetch
 from trackparse.cli.head import head
 from trackparse.cli.mend import mend
-from trackparse.cli.output import OutputError, expected, flush, line_of, warn, warnings_printed, writing
+from trackparse.cli.output import OutputError, abandon_output, expected, flush, line_of, warn, warnings_printed, writing
 from trackparse.cli.sample import sample
 from trackparse.cli.schema import schema
 from trackparse.cli.stats import stats
@@ -37,8 +37,11 @@ class _Commands(click.Group):
         with _errors_told():
             with warnings_printed():
                 code = super().invoke(ctx) or Exit.DONE
-            # A closed pipe or a full disk is an error here, and not when the interpreter exits.
-            flush()
+            # A closed pipe or a full disk is met here, and not when the interpreter exits.
+            try:
+                flush()
+            except BrokenPipeError:
+                abandon_output()  # what the command found out is its exit code all the same
             ctx.exit(code)
 
 
@@ -48,7 +51,7 @@ def _errors_told() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        _abandon_output()
+        abandon_output()
         sys.exit(Exit.DONE)
     except Exception as error:
         # click tells wrong usage itself, with the usage of the command.
@@ -56,13 +59,8 @@ def _errors_told() -> Iterator[None]:
             raise
         warn(line_of(error))
         if isinstance(error, OutputError):
-            _abandon_output()
+            abandon_output()
         sys.exit(exit_for(error))
-
-
-def _abandon_output() -> None:
-    """Throw away what is still buffered: the interpreter would fail with it when it exits."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

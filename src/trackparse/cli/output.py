@@ -76,6 +76,11 @@ def flush() -> None:
         sys.stdout.flush()
 
 
+def abandon_output() -> None:
+    """Throw away what is still buffered, and what is written from now on: the interpreter would fail with it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 @contextmanager
 def writing() -> Iterator[None]:
     """Turns an OSError in the block into an OutputError, because it is about standard output and not about a log."""

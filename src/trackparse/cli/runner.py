@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from trackparse.cli.exits import Exit, exit_for, gravest
 from trackparse.cli.inputs import Input, total_size
-from trackparse.cli.output import OutputError, check_is_no_output, expected, flush, line_of, warn
+from trackparse.cli.output import OutputError, abandon_output, check_is_no_output, expected, flush, line_of, warn
 from trackparse.cli.progress import Bar, progress_bar
 from trackparse.signals import signals_held
 
@@ -34,6 +34,15 @@ def open_log(log: Input, **options: Any) -> Iterator[LogReader]:
         yield reader
 
 
+@contextmanager
+def _until_closed() -> Iterator[None]:
+    """Ends the block where the reader of standard output closes the pipe."""
+    try:
+        yield
+    except BrokenPipeError:
+        abandon_output()
+
+
 def for_each(
     title: str,
     inputs: Sequence[Input],
@@ -48,9 +57,10 @@ def for_each(
 
     ``findings`` gives the ``Findings`` of a log, in which its bad records are counted.
     """
-    codes = []
+    codes: list[Exit] = []
     before = 0
-    with progress_bar(title, total_size(inputs), shown=shown) as bar:
+    # Where nobody reads the output any more, the other logs are not read, but what is known of these counts.
+    with _until_closed(), progress_bar(title, total_size(inputs), shown=shown) as bar:
         for number, log in enumerate(inputs, 1):
             start = before
             if len(inputs) > 1:

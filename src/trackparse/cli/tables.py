@@ -273,6 +273,10 @@ def open_table(
             reader = TableReader(file.text, path, opened, size, columns, where, progress)
             reader.check(needed)
             yield reader
-    except (pa.ArrowException, OverflowError, UnicodeDecodeError) as error:  # a name, or a timestamp that is no date
+    except OverflowError:
+        raise click.ClickException(
+            "a 'timestamp' in it is no date of the years 1 to 9999: convert the log again"
+        ) from None
+    except (pa.ArrowException, UnicodeDecodeError) as error:  # the latter: of a name
         text = " ".join(str(error).split())
         raise click.ClickException(f"it cannot be read as Parquet: {text}: convert the log again") from None

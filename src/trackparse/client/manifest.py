@@ -10,11 +10,12 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from trackparse.atomic import all_or_none
 from trackparse.convert.outputs import PathOrUrl, in_folder, shown
-from trackparse.convert.places import place_of
+from trackparse.convert.places import LocalPlace, place_of
 from trackparse.errors import TrackparseError, one_line
 
 # Readers of a folder of Parquet files pass over what begins with an underscore.
@@ -76,6 +77,10 @@ class Manifest:
         try:
             days = {**self.read(), day: fetched}
             place = place_of(self._file, self._filesystem)
+            if isinstance(place, LocalPlace) and Path(self._file).is_symlink():
+                raise TrackparseError(
+                    "it is a link to another file, which is not written over", advice="remove the link"
+                )
             with all_or_none([place]), place.open() as stream:
                 stream.write(_text(days))
         except (TrackparseError, OSError) as error:

@@ -72,7 +72,7 @@ class Selection(ABC):
     def _counted(
         self, segments: Sequence[Segment], looked_at: pa.RecordBatch
     ) -> Iterator[tuple[Segment, memoryview, int, int]]:
-        """Each segment, a byte for each of its records, 1 for a wanted one, and the wanted ones up to its start and end.
+        """Each segment, a byte for each record, 1 for a wanted one, and how many are wanted up to its start and end.
 
         Segments may be many and short: a call of pyarrow for each would cost too much.
         """

@@ -144,6 +144,8 @@ class RowGroups:
         A record costs a cell in each column that any record of the batch has: a header with other columns may end it.
         """
         rows, cells, last = self._waiting_rows, self._waiting_cells, self._last_columns
+        # No more than end the row group: of small ones, each would look at all segments of a block.
+        enough = rows + self._rows - len(self)
         names: set[str] = set()
         for number, segment in enumerate(segments):
             if segment.columns is not last:
@@ -155,7 +157,7 @@ class RowGroups:
                     return number, _rows_of(cells)
                 cells += more
             rows += segment.records
-            if rows >= _rows_of(cells):
+            if rows >= min(enough, _rows_of(cells)):
                 return number + 1, _rows_of(cells)
         return len(segments), _rows_of(cells)
 

@@ -154,9 +154,7 @@ def _row(line: bytes, place: str, line_most: int) -> tuple[Any, ...]:
     for field in SCHEMA:
         value = row.get(field.name)
         number = field.type == pa.int64()
-        fits = (
-            isinstance(value, int) and value is not True and 0 <= value <= _MOST if number else isinstance(value, str)
-        )
+        fits = type(value) is int and 0 <= value <= _MOST if number else isinstance(value, str)
         if not (fits or value is None):
             wanted = "a whole number from 0 on" if number else "a text"
             raise TrackparseError(f"{place}: not a reject: {field.name!r} is {str(value)[:_SHOWN]!r}, not {wanted}")

@@ -96,6 +96,7 @@ class Download(Source):
         self._answer_start = 0  # byte of the file with which the current answer begins
         self._answer_end: int | None = None  # byte of the file behind that answer; None if the answer does not say
         self._is_chunked = False  # the current answer says itself where it ends
+        self._tiny = 0  # answers in a row that were tiny parts of the file
         self._ended = False
         self._is_closed = False
         self._last = ""  # of the start of the file, what came last
@@ -172,10 +173,20 @@ class Download(Source):
         elif self.size is not None and self._received < self.size:
             # The server sent only a part of the range that was asked for: ask for the rest.
             self._budget.restart_deadline()
+            self._wait_after_part()
             self._open()
         else:
             self._ended = True
             self.complete = self._answer_end is not None or self._is_chunked
+
+    def _wait_after_part(self) -> None:
+        """Pause, longer each time, while the server sends a few bytes an answer: it would get thousands of requests."""
+        if self._received - self._answer_start >= _GOOD_ANSWER:
+            self._tiny = 0
+            return
+        if self._tiny:
+            self._budget.wait(self._budget.pause(self._tiny - 1, None))
+        self._tiny += 1
 
     def _drop(self) -> None:
         exchange, self._exchange = self._exchange, None
