@@ -72,7 +72,7 @@ INSIDE_FOR_CLI = {
     *(("columns.payload", name) for name in ("PayloadColumns", "payload_columns_of")),
     ("schema", "PAYLOAD_TYPES"),
     # Parquet with a long value for many rows takes as little memory in ``stats`` as in ``mend``.
-    *(("columns.pieces", name) for name in ("open_parquet", "pieces_of")),
+    *(("columns.pieces", name) for name in ("named_twice", "open_parquet", "pieces_of")),
     ("schema", "COLUMNS"),
     # One way to end by a signal, for the command line and for its workers.
     *(("signals", name) for name in ("INTERRUPTED", "TERMINATED", "ended", "listen", "signals_held")),
