@@ -334,3 +334,26 @@ def test_a_damaged_log_that_was_converted_before_is_still_told(tmp_path: Path) -
 
 def test_a_url_without_a_name_is_wrong_usage(tmp_path: Path) -> None:
     assert "name the file to write with -o" in failed(2, "convert", csv_of(tmp_path / "log.csv", ROW), "-o", "s3://")
+
+
+def test_a_closed_pipe_stops_no_conversion_and_hides_no_failure(tmp_path: Path) -> None:
+    logs = [csv_of(tmp_path / f"{name}.csv", ROW) for name in "abc"]
+    reads, writes = os.pipe()
+    os.close(reads)
+    command = [
+        *PROGRAM,
+        "convert",
+        str(logs[0]),
+        str(tmp_path / "gone.csv"),
+        *map(str, logs[1:]),
+        "--to",
+        str(tmp_path),
+    ]
+    try:
+        done = subprocess.run(command, stdout=writes, stderr=subprocess.PIPE, env=PLAIN, timeout=60, check=False)
+    finally:
+        os.close(writes)
+    assert done.returncode == 1
+    assert sorted(path.name for path in tmp_path.glob("*.parquet")) == ["a.parquet", "b.parquet", "c.parquet"]
+    assert b"gone.csv" in done.stderr
+    assert b"Traceback" not in done.stderr

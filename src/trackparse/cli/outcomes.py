@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trackparse.cli.exits import Exit, exit_for, gravest
-from trackparse.cli.output import counted, escaped, line_of, misfits_line, say, warn, with_unit
+from trackparse.cli.output import abandon_output, counted, escaped, line_of, misfits_line, say, warn, with_unit
 from trackparse.cli.progress import Bar
 
 if TYPE_CHECKING:
@@ -78,7 +78,10 @@ class Telling:
             for line in outcome.warnings:
                 warn(line)
             if outcome.done and not self._quiet:
-                say(outcome.done)
+                try:
+                    say(outcome.done)
+                except BrokenPipeError:
+                    abandon_output()  # nobody reads it, but the other logs are to be converted all the same
 
     def end(self) -> Exit:
         """The exit code for all of them. If there are several, a line says how many failed."""
