@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 import pytest
@@ -131,6 +133,52 @@ def test_a_log_named_by_another_folder_is_not_converted_twice(
     assert rows_in(Path("lake")) == kept  # the other days are converted all the same
 
 
+@pytest.mark.parametrize("by", [[], ["--partition-by", "date"]], ids=["files", "partitions"])
+@pytest.mark.parametrize("existing", ["skip", "replace"])
+@pytest.mark.parametrize("grown", [False, True])
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ("days", "link"),
+        ("days/", "link/*.csv"),
+        ("link", "days"),
+        (".", "link/app.csv"),
+        ("days/*/app.csv", "latest.csv"),
+    ],
+)
+def test_a_log_named_through_a_link_is_not_converted_twice(
+    first: str, then: str, grown: bool, existing: str, by: list[str], days: Path
+) -> None:
+    for day in DAYS[1:]:
+        (days / day / "app.csv").unlink()
+    log = days / DAYS[0] / "app.csv"
+    Path("link").symlink_to(log.parent)
+    Path("latest.csv").symlink_to(log)
+    good("convert", first, "--to", "lake", "--existing", existing, *by)
+    made = files_in(Path("lake"))
+    assert rows_in(Path("lake")) == 1
+    if grown:
+        log.write_bytes(log_of(DAYS[0], 4))
+    told = ended(1, "convert", then, "--to", "lake", "--existing", existing, *by).stderr
+    assert "readers of the folder would find each record twice" in told
+    assert files_in(Path("lake")) == made
+
+
+def test_a_link_and_two_dots_lead_where_the_system_says(days: Path) -> None:
+    """``x/link/../days`` is ``y/days`` if the link leads to ``y/sub``."""
+    Path("y/sub").mkdir(parents=True)
+    days.rename("y/days")
+    Path("x/days", DAYS[0]).mkdir(parents=True)
+    ours = Path("x/days", DAYS[0], "app.csv")
+    ours.write_bytes(log_of(DAYS[0], 3))
+    Path("x/link").symlink_to("../y/sub")
+    trackparse.convert_logs("x/days", "lake")
+    report, *others = trackparse.convert_logs("x/link/../days", "lake")
+    assert f"made of another log, {ours.resolve()}" in str(report.error)
+    assert [report.error for report in others] == [None] * 2
+    assert pq.read_metadata(Path("lake", NAMES[0])).num_rows == 3
+
+
 @pytest.mark.parametrize(("first", "then"), [((), ("date",)), (("date",), ())])
 def test_neither_are_partitions_beside_a_file(first: tuple[str, ...], then: tuple[str, ...], days: Path) -> None:
     trackparse.convert_logs(days, "lake", partition_by=first)
@@ -158,6 +206,38 @@ def test_another_log_of_such_a_name_is_no_obstacle(days: Path) -> None:
     Path("lake/2021-app.parquet").write_bytes(b"not Parquet")
     Path("lake/days-2021-04-20-app.parquet").write_bytes(b"")
     assert [report.error for report in trackparse.convert_logs(days, "lake", existing="replace")] == [None] * 3
+
+
+@pytest.mark.parametrize("by", [(), ("date",)])
+def test_logs_of_one_name_size_and_time_do_not_replace_each_other_without_a_word(
+    by: tuple[str, ...], days: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    logs = [days / day / "app.csv" for day in DAYS]
+    for log in logs:
+        log.write_bytes(log_of(DAYS[0], 1))
+        os.utime(log, (1e9, 1e9))
+    for log in logs:
+        trackparse.convert_logs(log, "lake", partition_by=by, existing="replace")
+    names = [str(log.resolve()) for log in logs]
+    told = "{}: in place of the files of another log, {}".format
+    assert caplog.messages == [told(names[1], names[0]), told(names[2], names[1])]
+    caplog.clear()
+    moved = logs[2].rename("app.csv")
+    trackparse.convert_logs(moved, "lake", partition_by=by, existing="replace")
+    assert not caplog.messages
+
+
+def test_parquet_of_somebody_else_is_not_replaced_without_a_word(days: Path, caplog: pytest.LogCaptureFixture) -> None:
+    log = days / DAYS[0] / "app.csv"
+    Path("lake").mkdir()
+    pq.write_table(pa.table({"a": [1]}), "lake/app.parquet")
+    for _ in range(2):
+        trackparse.convert_logs(log, "lake", existing="replace")
+    told = f"{log.resolve()}: in place of Parquet that convert did not make, lake/app.parquet"
+    assert caplog.messages == [told]
+    caplog.clear()
+    trackparse.convert_log(log, "lake/app.parquet")
+    assert told in good("convert", log, "--to", "lake").stderr
 
 
 def test_a_log_that_is_named_by_itself_too_has_one_name(days: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -125,7 +126,7 @@ class Overlaps:
         if isinstance(reader, TableReader):
             of_several, logs = "logs" in reader.made_of, logs_in(reader.made_of)
         else:
-            name = file.name if file.path is None else str(file.path.absolute())
+            name = file.name if file.path is None else os.path.realpath(file.path)
             of_several, logs = False, [(name, file.size or 0, file.time or 0)]
         for name, size, time in logs:
             # A log may be moved, or fetched again.

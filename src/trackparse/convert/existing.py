@@ -8,24 +8,26 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final
 
 import pyarrow.parquet as pq
 
 from trackparse.convert.conversion import PARTIAL, ConversionReport
 from trackparse.convert.jobs import Job, full_name, is_stored, lake_of, partitions_told, report_of
-from trackparse.convert.lake import Lake, file_list_of, list_name, tell_of_other_log
+from trackparse.convert.lake import Lake, file_list_of, list_name, tell_of_other_log, was_moved
 from trackparse.convert.outputs import OWN_FOLDER, PathOrUrl, name_in, possible_names, shown
 from trackparse.convert.parquet import read_footer
 from trackparse.convert.places import Folder, Place, place_of
 from trackparse.errors import ArchiveError, TrackparseError, printable
 from trackparse.options import CONVERT_DEFAULTS
-from trackparse.sources.urls import name_of, scheme_of
+from trackparse.sources.urls import name_of
+
+logger: Final = logging.getLogger("trackparse")
 
 # The metadata that says what a file was made of: JSON of the log's name, size and time, and a digest of the options. A
 # file of several logs says it of each, and has a name, a size and a time of its own.
@@ -120,12 +122,23 @@ def earlier_report(job: Job) -> ConversionReport | None:
 
 
 def _tell_of_old_file(job: Job, made_of: Mapping[str, str]) -> None:
-    """Warn if a file of another log is written over. One that cannot be read is written over without a word."""
+    """Warn if the Parquet of another log, or of somebody else, is written over.
+
+    A file that cannot be read, or is no Parquet file, is written over without a word.
+    """
     with suppress(OSError, TrackparseError):
         old = place_of(job.dest, None).open_old()
-        if old is not None:
-            with old:
-                tell_of_other_log(_read_made_of(old)[0], json.loads(made_of.get(MADE_OF, "{}")))
+        if old is None:
+            return
+        with old:
+            metadata = read_footer(old)
+        if metadata is None:
+            return
+        before, now = made_of_in(metadata), json.loads(made_of.get(MADE_OF, "{}"))
+        tell_of_other_log(before, now)
+        # What was made of standard input, say, never says of what.
+        if now and "name" not in before:
+            logger.warning("%s: in place of Parquet that convert did not make, %s", now["name"], shown(job.dest))
 
 
 class OtherNames:
@@ -141,7 +154,9 @@ class OtherNames:
         if job.folder not in self._files:
             self._files[job.folder] = _files_in(Folder(job.folder, job.options["filesystem"]))
         own = name_in(job.dest)
-        for name in sorted({*possible_names(full_name(job, job.name))} - {own}):
+        # A folder above the log may have been named as it is, or through a link.
+        places = {full_name(job, job.name), job.name if is_stored(job, job.name) else os.path.abspath(job.name)}  # noqa: PTH100
+        for name in sorted({name for place in places for name in possible_names(place)} - {own}):
             for found in {name, list_name(name)} & self._files[job.folder]:
                 place = Folder(job.folder, job.options["filesystem"]).place(found)
                 if self._is_of(job, place, name):
@@ -199,14 +214,7 @@ def _is_same_log(before: tuple[str, int, int], now: tuple[str, int, int], job: J
         return True
     (old, *seen), (new, *seen_now) = before, now
     # In a store a file that is moved gets another time; two files with the same second are two.
-    if seen != seen_now or Path(old).name != Path(new).name or scheme_of(old) or is_stored(job, new):
-        return False
-    try:
-        return Path(old).samefile(new)
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except (OSError, ValueError):
-        return False
+    return seen == seen_now and not is_stored(job, new) and was_moved(old, new)
 
 
 def _read_made_of(file: Any) -> tuple[dict[str, Any], int, int, ArchiveError | None]:

@@ -121,8 +121,8 @@ def jobs_of(
 
 
 def full_name(job: Job, place: Path | str) -> str:
-    """The name of a place of a job, the same from wherever it is named."""
-    return str(place) if is_stored(job, place) else os.path.abspath(place)  # noqa: PTH100
+    """The name of a place of a job, the same from wherever it is named, and through whichever link."""
+    return str(place) if is_stored(job, place) else os.path.realpath(place)
 
 
 def is_stored(job: Job, place: Path | str) -> bool:

@@ -8,12 +8,13 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from trackparse.convert.outputs import NULL_VALUE, OWN_FOLDER
 from trackparse.convert.places import Folder
 from trackparse.errors import TrackparseError
+from trackparse.sources.urls import scheme_of
 
 logger: Final = logging.getLogger("trackparse")
 
@@ -43,9 +44,27 @@ def tell_of_other_log(before: Mapping[str, Any], now: Mapping[str, Any]) -> None
 
     A log that was moved is not another one. Nothing is told where nobody knows what the files were made of.
     """
-    is_moved = (before.get("size"), before.get("time")) == (now.get("size"), now.get("time"))
-    if not is_moved and now and before.get("name") not in (None, now["name"]):
-        logger.warning("%s: in place of the files of another log, %s", now["name"], before["name"])
+    old = before.get("name")
+    if not now or old in (None, now["name"]):
+        return
+    is_alike = (before.get("size"), before.get("time")) == (now.get("size"), now.get("time"))
+    if not (is_alike and isinstance(old, str) and was_moved(old, now["name"])):
+        logger.warning("%s: in place of the files of another log, %s", now["name"], old)
+
+
+def was_moved(old: str, new: str) -> bool:
+    """Whether a log on this machine may be the old one, of the same size and time: that one is gone, or is this file.
+
+    A log that is still there is another one: archives have many files of one size and time.
+    """
+    if Path(old).name != Path(new).name or scheme_of(old) or scheme_of(new):
+        return False
+    try:
+        return Path(old).samefile(new)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        return False
 
 
 @dataclass(frozen=True, slots=True)
