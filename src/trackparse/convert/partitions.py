@@ -9,7 +9,7 @@ of them are there.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import chain, groupby, repeat
@@ -22,8 +22,8 @@ from trackparse.convert.lake import FileList, Lake, tell_of_other_log
 from trackparse.convert.outputs import DATE
 from trackparse.convert.parquet import ParquetSink
 from trackparse.convert.partitioner import BLOCK_BYTES, Chunk, Partitioner, Spilled, copied, sorted_by
-from trackparse.convert.places import Place
-from trackparse.errors import LimitError, OptionError, TrackparseError
+from trackparse.convert.places import Inputs, Place
+from trackparse.errors import LimitError, OptionError, TrackparseError, printable
 from trackparse.limits import Limits
 from trackparse.options import ConvertOptions
 from trackparse.records.segments import Segment
@@ -80,14 +80,16 @@ class PartitionSink:
         *,
         lake: Lake,
         made_of: Mapping[str, Any],
+        inputs: Inputs,
         replace: bool,
     ) -> None:
-        """``replace``: whether files that are in no list may be written over."""
+        """``inputs`` are never written over; files that are in no list only if ``replace`` says so."""
         self._new_file = partial(_PartitionFile, builder=_without(builder, lake.by), options=options, metadata=metadata)
         self._most = options["limits"].max_partitions
         self._output = output
         self._lake = lake
         self._made_of = made_of
+        self._inputs = inputs
         self._replace = replace
         self._partitioner = Partitioner(lake.by)
         self._waiting: list[Segment] = []  # for a chunk, with the same columns
@@ -128,11 +130,19 @@ class PartitionSink:
             self._relieve()
         parts = self._parts_by_file()
         before = self._files_before(parts)
+        stale = [name for name in before if name not in parts]
+        self._check_is_no_log(parts)
+        self._check_is_no_log(stale, follow=False)
+        if (linked := self._lake.folder.linked(parts)) is not None:
+            one, other = map(self._lake.folder.shown, linked)
+            raise TrackparseError(
+                f"{other} and {one} are one file, by a link of a folder: each partition needs a file of its own",
+                advice="remove the link, or write to another folder",
+            )
         # From here on a run that is killed leaves no file that is not in the list.
         known = dict.fromkeys((*before, *parts), (-1, -1))
         with all_or_none([self._lake.folder.place(self._lake.list_name)]) as [place]:
             _write(place, FileList(self._made_of, known, whole=False))
-        stale = [name for name in before if name not in parts]
         main = {name for name, numbers in parts.items() if self._main_part in numbers}
         others = sorted(parts.keys() - main)
         made: dict[str, tuple[int, Place]] = {}  # rows; not the file itself, which has memory for its columns
@@ -148,7 +158,7 @@ class PartitionSink:
                     made[name] = self._write_file(self._main, parts[name], metadata)
                 # Before the new files have their names: no row is ever there twice.
                 for name in stale:
-                    self._remove(name)
+                    self._lake.folder.remove(name)
                 stale = []
             self._main_pending.close()
         self._opened.close()
@@ -213,6 +223,7 @@ class PartitionSink:
 
     def _begin_main(self, part: int) -> None:
         name = self._lake.file_name(self._partitioner.values()[part])
+        self._check_is_no_log([name])
         self._lake.folder.make_folder_of(name)
         [place] = self._main_pending.enter_context(all_or_none([self._lake.folder.place(name)]))
         self._main_part, self._main = part, self._new_file(place)
@@ -278,9 +289,13 @@ class PartitionSink:
             raise
         return file.rows, file.place
 
-    def _remove(self, name: str) -> None:
-        with all_or_none([self._lake.folder.place(name)]) as [place]:
-            place.stays_empty = True
+    def _check_is_no_log(self, names: Iterable[str], *, follow: bool = True) -> None:
+        """OptionError if a file that is to be written, or removed, is a log of this run."""
+        for name in names:
+            place = self._lake.folder.place(name)
+            log = self._inputs.at(place, follow=follow)
+            if log is not None:
+                raise OptionError(f"{place.name} is the log {printable(log)}: write to another folder")
 
 
 def _without(builder: ColumnBuilder, by: Sequence[str]) -> ColumnBuilder:
