@@ -94,7 +94,7 @@ class PartitionSink:
         self._partitioner = Partitioner(lake.by)
         self._waiting: list[Segment] = []  # for a chunk, with the same columns
         self._waiting_bytes = self._block_bytes = 0
-        self._held: list[Chunk] = []
+        self._held: dict[int, list[Chunk]] = {}  # those in which a partition has records
         self._held_bytes = 0
         self._opened = ExitStack()
         self._spilled: Spilled | None = None
@@ -198,28 +198,29 @@ class PartitionSink:
         if self._main is not None and chunk.records_of(self._main_part):
             self._main.write([chunk.segment(self._main_part)])
             # The others are copied: what is written must not stay in memory.
-            rest = [part for part in range(chunk.parts) if part != self._main_part and chunk.records_of(part)]
+            rest = [part for part in chunk.parts if part != self._main_part]
             if not rest:
                 return
             codes = array("i", chain.from_iterable(repeat(part, chunk.records_of(part)) for part in rest))
-            chunk = sorted_by([chunk.segment(part) for part in rest], codes.tobytes(), chunk.parts)
-        self._held.append(chunk)
+            chunk = sorted_by([chunk.segment(part) for part in rest], codes.tobytes(), rest[-1] + 1)
+        for part in chunk.parts:
+            self._held.setdefault(part, []).append(chunk)
         self._held_bytes += chunk.size
 
     def _relieve(self) -> None:
         """Free the memory of all records that are held: write them, or put them into a temporary file."""
-        parts = range(len(self._partitioner))
-        if self._main is None:
-            counts = [sum(chunk.records_of(part) for chunk in self._held) for part in parts]
-            if 2 * max(counts) > sum(counts):
-                self._begin_main(counts.index(max(counts)))
-        for part in parts:
+        if self._main is None and self._held:
+            counts = {part: sum(chunk.records_of(part) for chunk in chunks) for part, chunks in self._held.items()}
+            most = max(counts, key=counts.__getitem__)
+            if 2 * counts[most] > sum(counts.values()):
+                self._begin_main(most)
+        for part in self._held:
             if part == self._main_part and self._main is not None:
                 for segments in self._segments(part):
                     self._main.write(segments)
             else:
                 self._spill(part)
-        self._held, self._held_bytes = [], 0
+        self._held, self._held_bytes = {}, 0
 
     def _begin_main(self, part: int) -> None:
         name = self._lake.file_name(self._partitioner.values()[part])
@@ -229,24 +230,20 @@ class PartitionSink:
         self._main_part, self._main = part, self._new_file(place)
 
     def _spill(self, part: int) -> None:
-        chunks = [chunk for chunk in self._held if chunk.records_of(part)]
-        if not chunks:
-            return
         if self._spilled is None:
             self._spilled = Spilled(self._lake.folder.local_path)
             self._opened.callback(self._spilled.close)
-        for _, group in groupby(chunks, lambda chunk: chunk.columns):
-            segments = [chunk.segment(part) for chunk in group]
-            records = sum(segment.records for segment in segments)
-            with name_errors_after(self._output.name):
-                self._spilled.add(part, sorted_by(segments, bytes(4 * records), 1))
+        with name_errors_after(self._output.name):
+            self._spilled.add(part, copied([chunk.segment(part) for chunk in self._held[part]]))
 
     def _segments(self, part: int) -> Iterator[list[Segment]]:
         """The records of a partition."""
         if self._spilled is not None:
             for segment in self._spilled.segments(part):
                 yield [segment]
-        yield [chunk.segment(part) for chunk in self._held if chunk.records_of(part)]
+        chunks = self._held.get(part, [])
+        for start in range(0, len(chunks), _CHUNKS):
+            yield [chunk.segment(part) for chunk in chunks[start : start + _CHUNKS]]
 
     def _parts_by_file(self) -> dict[str, list[int]]:
         """The partitions of each file: one, or two where a value is the very text that stands for null."""
