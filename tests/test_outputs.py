@@ -28,6 +28,7 @@ from support.cli import BAD, ROW, csv_of, ended, good, run, with_bad
 from support.logs import H8, line
 from trackparse.cli import cli
 from trackparse.testing import TOKEN
+from trackparse.testing.sample import encode_row
 
 LOG = H8 + line() + b"x\n"
 Link = Callable[[Path, Path], object]
@@ -309,6 +310,95 @@ class TestTheCommandLine:
         result = ended(2, "convert", one, two, "--jobs", jobs)
         assert f"{tmp_path / name} is the log {two}" in result.stderr
         assert content(tmp_path) == before
+
+    @links
+    @pytest.mark.parametrize("existing", ["skip", "replace", "error"])
+    @pytest.mark.parametrize(("jobs", "name"), [("1", "one.parquet"), ("1", "two.parquet"), ("2", "one.parquet")])
+    def test_no_log_is_a_file_of_a_partition(
+        self, jobs: str, name: str, existing: str, link: Link, tmp_path: Path
+    ) -> None:
+        one, two, lake = csv_of(tmp_path / "one.csv", ROW), csv_of(tmp_path / "two.csv", ROW), tmp_path / "lake"
+        place = lake / "status=sent" / name
+        place.parent.mkdir(parents=True)
+        link(two, place)
+        two = two if two.exists() else place
+        before = two.read_bytes()
+        options = ["--to", lake, "--partition-by", "status", "--jobs", jobs, "--existing", existing]
+        result = run("convert", one, two, *options)
+        assert result.exit_code in (1, 2)
+        assert two.read_bytes() == before
+        assert place.read_bytes() == before
+        if existing == "replace" and two.stem != one.stem:  # two logs of one name are no run at all
+            assert f"{place} is the log {two}: write to another folder" in result.stderr
+            # Nothing of that log was written, and what is right of the others was.
+            [written] = lake.rglob("*.json")
+            assert written.stem != place.stem
+
+    @pytest.mark.parametrize("existing", ["skip", "replace"])
+    def test_no_log_is_a_file_of_a_partition_whose_folder_is_a_link(self, existing: str, tmp_path: Path) -> None:
+        lake = tmp_path / "lake"
+        for folder in (lake, tmp_path / "in"):
+            folder.mkdir()
+        log = csv_of(tmp_path / "in" / "log.parquet", ROW)
+        before = log.read_bytes()
+        (lake / "status=sent").symlink_to(log.parent)
+        for _ in range(2):
+            result = run("convert", log, "--to", lake, "--partition-by", "status", "--existing", existing)
+            assert result.exit_code in (1, 2)
+            assert log.read_bytes() == before
+
+    @links
+    @pytest.mark.parametrize("by", ["a link", "a folder"])
+    @pytest.mark.parametrize("existing", ["skip", "replace"])
+    def test_no_log_is_removed_as_a_file_of_an_old_partition(
+        self, existing: str, by: str, link: Link, tmp_path: Path
+    ) -> None:
+        log, lake = csv_of(tmp_path / "log.csv", ROW), tmp_path / "lake"
+        options = ["--to", lake, "--partition-by", "status", "--existing", existing]
+        good("convert", log, *options)
+        old, names = lake / "status=zz" / "log.parquet", lake / "_trackparse" / "log.json"
+        told = json.loads(names.read_text())
+        told["files"]["status=zz/log.parquet"] = [1, 1]
+        names.write_text(json.dumps(told))
+        if by == "a folder":
+            (tmp_path / "in").mkdir()
+            old.parent.symlink_to(tmp_path / "in")
+        else:
+            old.parent.mkdir()
+        with log.open("ab") as file:
+            file.write(encode_row(ROW))
+        before = log.read_bytes()
+        link(log, old)
+        log = log if log.exists() else old
+        run("convert", log, *options)
+        assert log.read_bytes() == before
+
+    def test_a_link_in_the_place_of_a_partition_is_replaced_and_not_followed(self, tmp_path: Path) -> None:
+        log, other = csv_of(tmp_path / "log.csv", ROW), csv_of(tmp_path / "other.csv", ROW)
+        before, place = other.read_bytes(), tmp_path / "lake" / "status=sent" / "log.parquet"
+        place.parent.mkdir(parents=True)
+        place.symlink_to(other)
+        good("convert", log, "--to", tmp_path / "lake", "--partition-by", "status")
+        assert pq.read_table(place).num_rows == 1
+        assert other.read_bytes() == before
+
+    def test_no_log_is_the_list_of_the_partitions_of_another_one(self, tmp_path: Path) -> None:
+        one, two = csv_of(tmp_path / "one.csv", ROW), csv_of(tmp_path / "two.csv", ROW)
+        names = tmp_path / "lake" / "_trackparse" / "one.json"
+        names.parent.mkdir(parents=True)
+        names.symlink_to(two)
+        before = two.read_bytes()
+        result = ended(2, "convert", one, two, "--to", tmp_path / "lake", "--partition-by", "status")
+        assert f"{names} is the log {two}" in result.stderr
+        assert two.read_bytes() == before
+
+    def test_two_partitions_never_become_one_file_by_a_link(self, tmp_path: Path) -> None:
+        log, lake = csv_of(tmp_path / "log.csv", ROW, (*ROW[:4], "opened", *ROW[5:])), tmp_path / "lake"
+        (lake / "status=opened").mkdir(parents=True)
+        (lake / "status=sent").symlink_to("status=opened")
+        result = ended(1, "convert", log, "--to", lake, "--partition-by", "status")
+        assert "are one file, by a link of a folder" in result.stderr
+        assert not [*lake.rglob("*.parquet")]
 
     @pytest.mark.parametrize("name", ["two.parquet", "two.rejects.jsonl"])
     def test_two_logs_never_become_one_file_by_a_link(self, name: str, tmp_path: Path) -> None:

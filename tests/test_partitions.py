@@ -358,6 +358,21 @@ class TestRepeated:
         assert "date=2021-04-01/a.parquet: the file has changed since it was made" in str(reports[0].error)
         assert (lake / "date=2021-04-01/a.parquet").read_bytes() == b"mine"
 
+    @pytest.mark.parametrize("gone", ["the file", "its folder"])
+    @pytest.mark.parametrize("existing", ["skip", "replace"])
+    def test_what_is_stale_and_gone_is_fine(self, existing: Existing, gone: str, tmp_path: Path, lake: Path) -> None:
+        log, old = tmp_path / "log.csv", lake / "appCode=A-2"
+        log.write_bytes(day(1))
+        trackparse.convert_logs(log, lake, partition_by=("appCode",))
+        (old / "log.parquet").unlink()
+        if gone == "its folder":
+            old.rmdir()
+        log.write_bytes(day(1, apps=2))
+        [report] = trackparse.convert_logs(log, lake, partition_by=("appCode",), existing=existing)
+        assert report.error is None
+        assert files(lake) == ["appCode=A-0/log.parquet", "appCode=A-1/log.parquet"]
+        assert by_pyarrow(lake, ("appCode",)) == expected(log, ("appCode",))
+
     @pytest.mark.parametrize("existing", ["skip", "replace"])
     @pytest.mark.parametrize(
         "name",

@@ -247,16 +247,18 @@ class PendingFile:
     stays_empty: set by the caller to have no file in the end; an old file is removed.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, follow: bool = True) -> None:
+        """``follow``: whether a symbolic link stays, and the file to which it leads is replaced."""
         self.path = self.place = self.temporary = self._first_name = path
         self.stays_empty = False
+        self._follow = follow
         self._old: Path | None = None  # a second name (hard link) of the file that is replaced
         self._replaces = False  # there was a file in the place
         self._locks: list[IO[bytes]] = []
 
     def create(self) -> None:
         """Make the empty file to write to. Temporary files that killed processes left beside it are removed."""
-        self.place = _place(self.path)
+        self.place = _place(self.path, follow=self._follow)
         self.temporary = self._first_name = _temporary_for(self.place)  # until the inode is known
         _remove_abandoned(self.place.parent)
         with name_errors_after(self.path):
@@ -422,9 +424,9 @@ def uninterrupted(work: Callable[[], object]) -> None:
         raise error
 
 
-def _place(path: Path) -> Path:
-    """The file to replace, with links followed; OSError if there is something else than a file."""
-    if not os.path.lexists(path):
+def _place(path: Path, *, follow: bool) -> Path:
+    """The file to replace, with links followed if ``follow``; OSError if there is something else than a file."""
+    if not os.path.lexists(path) or (path.is_symlink() and not follow):
         # Not resolved, for it takes a while where there are thousands of files: its folder stays the same.
         return path.absolute()
     if path.is_dir():

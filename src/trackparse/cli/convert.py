@@ -218,13 +218,12 @@ def _rejects(given: PathOrUrl | None, dest: PathOrUrl, strict: bool, lake: PathO
 
 def _check_places(inputs: Sequence[Input], jobs: Sequence[Job]) -> None:
     """OptionError if two logs would be written to one file, or a log would be written over."""
+    from trackparse.convert.jobs import outputs_of
+
+    advice = ("name another file with -o", "name another file with --rejects")
     check_places(
         [
-            (
-                log.name,
-                log.text if log.is_url else log.file,
-                {"name another file with -o": job.dest, "name another file with --rejects": job.rejects},
-            )
+            (log.name, log.text if log.is_url else log.file, dict(zip(advice, outputs_of(job), strict=True)))
             for log, job in zip(inputs, jobs, strict=True)
         ]
     )

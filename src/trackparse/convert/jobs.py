@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from trackparse.convert.conversion import ConversionReport, empty_report, name_of_all
-from trackparse.convert.lake import FileList, Lake
+from trackparse.convert.lake import FileList, Lake, list_name
 from trackparse.convert.outputs import (
     PathOrUrl,
     check_places,
@@ -115,9 +115,15 @@ def jobs_of(
         job = Job(log.name, log.size, log.time, source, file, rejects, asked, existing)
         jobs.append(dataclasses.replace(job, partition_by=by, lake=lake, folder=folder))
     elsewhere = "write to another folder"
-    check_places([(job.name, job.name, {elsewhere: job.dest}) for job in jobs])
-    check_places([(job.name, job.name, {elsewhere: job.rejects}) for job in jobs])
+    for number in range(2):
+        check_places([(job.name, job.name, {elsewhere: outputs_of(job)[number]}) for job in jobs])
     return jobs
+
+
+def outputs_of(job: Job) -> tuple[PathOrUrl, PathOrUrl | None]:
+    """The files that are known before a log is read: the Parquet file, or the list of those; and the rejects."""
+    dest = job.dest if job.lake is None else in_folder(job.lake, list_name(name_in(job.dest)))
+    return dest, job.rejects
 
 
 def full_name(job: Job, place: Path | str) -> str:

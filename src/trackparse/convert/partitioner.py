@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import marshal
 import os
+import sys
 import tempfile
 from array import array
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import accumulate, groupby
@@ -22,33 +25,49 @@ from trackparse.schema import EPOCH
 # then the records are copied out of them.
 BLOCK_BYTES: Final = 8 << 20
 _CHUNK_BYTES: Final = 1 << 10  # the objects of a chunk
+_PART_BYTES: Final = 16  # a chunk in the list of those that a partition has
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Records in the order of their partitions. ``starts`` says where the records of each begin, and where all end."""
+    """Records in the order of their partitions.
+
+    numbers: of the partitions, in their order: all, or those that have records here.
+    starts: where the records of each begin, and where all end.
+    """
 
     columns: tuple[str, ...]
     data: bytes
     fields: bytes
     timestamps: bytes
+    numbers: Sequence[int]
     starts: array[int]
 
     @property
-    def parts(self) -> int:
-        return len(self.starts) - 1
+    def parts(self) -> list[int]:
+        """The partitions that have records here."""
+        starts = self.starts
+        return [number for at, number in enumerate(self.numbers) if starts[at] < starts[at + 1]]
 
     @property
     def size(self) -> int:
-        tables = len(self.fields) + len(self.timestamps) + self.starts.itemsize * len(self.starts)
-        return len(self.data) + tables + _CHUNK_BYTES
+        tables = len(self.fields) + len(self.timestamps) + 2 * self.starts.itemsize * len(self.starts)
+        objects = _CHUNK_BYTES + _PART_BYTES * len(self.numbers) + sum(map(sys.getsizeof, self.columns))
+        return len(self.data) + tables + objects
 
     def records_of(self, part: int) -> int:
-        return self.starts[part + 1] - self.starts[part] if part < self.parts else 0
+        start, stop = self._range_of(part)
+        return stop - start
+
+    def _range_of(self, part: int) -> tuple[int, int]:
+        at = bisect_left(self.numbers, part)
+        if at == len(self.numbers) or self.numbers[at] != part:
+            return 0, 0
+        return self.starts[at], self.starts[at + 1]
 
     def segment(self, part: int) -> Segment:
         """The records of a partition."""
-        start, stop = self.starts[part], self.starts[part + 1]
+        start, stop = self._range_of(part)
         row = 4 * (len(self.columns) + 1)
         fields = memoryview(self.fields)[start * row : stop * row]
         return _segment(self.columns, self.data, fields, memoryview(self.timestamps)[start * 8 : stop * 8])
@@ -59,13 +78,20 @@ def _segment(columns: tuple[str, ...], data: Buffer, fields: Buffer, timestamps:
     return Segment("", data, columns, len(timestamps) // 8, fields, timestamps, 0, 0, Rejects(), 0, 0, 0, 0, 0)
 
 
-def sorted_by(segments: Sequence[Segment], codes: Buffer, parts: int) -> Chunk:
+def sorted_by(segments: Sequence[Segment], codes: bytes, parts: int) -> Chunk:
     """The records of segments that have the same columns. ``codes`` are the numbers of their partitions."""
     columns = segments[0].columns
+    numbers: Sequence[int] = range(parts)
+    if parts > len(codes) // 4:
+        # Headers may follow each other record by record: a table of all partitions for each would be the square.
+        found = array("i", codes)
+        numbers = sorted({*found})
+        places = {number: at for at, number in enumerate(numbers)}
+        codes = array("i", map(places.__getitem__, found)).tobytes()
     runs = [Run(one.data, one.fields, one.records, len(columns), 0) for one in segments]
     times = b"".join(memoryview(one.timestamps)[: one.records * 8] for one in segments)
-    data, fields, timestamps, counts = kernel.parted(runs, times, codes, parts)
-    return Chunk(columns, data, fields, timestamps, array("I", accumulate(array("I", counts), initial=0)))
+    data, fields, timestamps, counts = kernel.parted(runs, times, codes, len(numbers))
+    return Chunk(columns, data, fields, timestamps, numbers, array("I", accumulate(array("I", counts), initial=0)))
 
 
 def copied(segments: Sequence[Segment]) -> list[Segment]:
@@ -139,21 +165,24 @@ class Spilled:
     def __init__(self, folder: str | None) -> None:
         """``folder`` is where there is room. None: the folder for temporary files."""
         self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by ``close``
-        self._places: dict[int, list[tuple[int, tuple[int, ...], tuple[str, ...]]]] = {}
+        self._places: dict[int, array[int]] = {}  # where something of a partition begins
 
-    def add(self, part: int, chunk: Chunk) -> None:
-        """Append the records of a chunk, which has one partition."""
-        at = self._file.seek(0, os.SEEK_END)
-        tables = (chunk.data, chunk.fields, chunk.timestamps)
-        self._file.writelines(tables)
-        self._places.setdefault(part, []).append((at, tuple(map(len, tables)), chunk.columns))
+    def add(self, part: int, segments: Iterable[Segment]) -> None:
+        """Append the records of these."""
+        self._places.setdefault(part, array("q")).append(self._file.seek(0, os.SEEK_END))
+        # All that is known of them goes to the file: headers may follow each other record by record.
+        for one in segments:
+            tables = (bytes(one.data), bytes(one.fields), bytes(one.timestamps))
+            marshal.dump((one.columns, *tables), self._file)
+        marshal.dump(None, self._file)
 
     def segments(self, part: int) -> Iterator[Segment]:
         """The records of a partition that were added since it was asked for last."""
-        for at, lengths, columns in self._places.pop(part, ()):
+        for at in self._places.pop(part, ()):
             self._file.seek(at)
-            data, fields, timestamps = (self._file.read(length) for length in lengths)
-            yield _segment(columns, data, fields, timestamps)
+            # Of our own file, which nobody else can write to.
+            while (found := marshal.load(self._file)) is not None:  # noqa: S302
+                yield _segment(*found)
 
     def close(self) -> None:
         self._file.close()

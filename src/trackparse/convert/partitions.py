@@ -9,7 +9,7 @@ of them are there.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import chain, groupby, repeat
@@ -22,8 +22,8 @@ from trackparse.convert.lake import FileList, Lake, tell_of_other_log
 from trackparse.convert.outputs import DATE
 from trackparse.convert.parquet import ParquetSink
 from trackparse.convert.partitioner import BLOCK_BYTES, Chunk, Partitioner, Spilled, copied, sorted_by
-from trackparse.convert.places import Place
-from trackparse.errors import LimitError, OptionError, TrackparseError
+from trackparse.convert.places import Inputs, Place
+from trackparse.errors import LimitError, OptionError, TrackparseError, printable
 from trackparse.limits import Limits
 from trackparse.options import ConvertOptions
 from trackparse.records.segments import Segment
@@ -80,19 +80,21 @@ class PartitionSink:
         *,
         lake: Lake,
         made_of: Mapping[str, Any],
+        inputs: Inputs,
         replace: bool,
     ) -> None:
-        """``replace``: whether files that are in no list may be written over."""
+        """``inputs`` are never written over; files that are in no list only if ``replace`` says so."""
         self._new_file = partial(_PartitionFile, builder=_without(builder, lake.by), options=options, metadata=metadata)
         self._most = options["limits"].max_partitions
         self._output = output
         self._lake = lake
         self._made_of = made_of
+        self._inputs = inputs
         self._replace = replace
         self._partitioner = Partitioner(lake.by)
         self._waiting: list[Segment] = []  # for a chunk, with the same columns
         self._waiting_bytes = self._block_bytes = 0
-        self._held: list[Chunk] = []
+        self._held: dict[int, list[Chunk]] = {}  # those in which a partition has records
         self._held_bytes = 0
         self._opened = ExitStack()
         self._spilled: Spilled | None = None
@@ -128,11 +130,19 @@ class PartitionSink:
             self._relieve()
         parts = self._parts_by_file()
         before = self._files_before(parts)
+        stale = [name for name in before if name not in parts]
+        self._check_is_no_log(parts)
+        self._check_is_no_log(stale, follow=False)
+        if (linked := self._lake.folder.linked(parts)) is not None:
+            one, other = map(self._lake.folder.shown, linked)
+            raise TrackparseError(
+                f"{other} and {one} are one file, by a link of a folder: each partition needs a file of its own",
+                advice="remove the link, or write to another folder",
+            )
         # From here on a run that is killed leaves no file that is not in the list.
         known = dict.fromkeys((*before, *parts), (-1, -1))
         with all_or_none([self._lake.folder.place(self._lake.list_name)]) as [place]:
             _write(place, FileList(self._made_of, known, whole=False))
-        stale = [name for name in before if name not in parts]
         main = {name for name, numbers in parts.items() if self._main_part in numbers}
         others = sorted(parts.keys() - main)
         made: dict[str, tuple[int, Place]] = {}  # rows; not the file itself, which has memory for its columns
@@ -148,7 +158,7 @@ class PartitionSink:
                     made[name] = self._write_file(self._main, parts[name], metadata)
                 # Before the new files have their names: no row is ever there twice.
                 for name in stale:
-                    self._remove(name)
+                    self._lake.folder.remove(name)
                 stale = []
             self._main_pending.close()
         self._opened.close()
@@ -188,54 +198,52 @@ class PartitionSink:
         if self._main is not None and chunk.records_of(self._main_part):
             self._main.write([chunk.segment(self._main_part)])
             # The others are copied: what is written must not stay in memory.
-            rest = [part for part in range(chunk.parts) if part != self._main_part and chunk.records_of(part)]
+            rest = [part for part in chunk.parts if part != self._main_part]
             if not rest:
                 return
             codes = array("i", chain.from_iterable(repeat(part, chunk.records_of(part)) for part in rest))
-            chunk = sorted_by([chunk.segment(part) for part in rest], codes.tobytes(), chunk.parts)
-        self._held.append(chunk)
+            chunk = sorted_by([chunk.segment(part) for part in rest], codes.tobytes(), rest[-1] + 1)
+        for part in chunk.parts:
+            self._held.setdefault(part, []).append(chunk)
         self._held_bytes += chunk.size
 
     def _relieve(self) -> None:
         """Free the memory of all records that are held: write them, or put them into a temporary file."""
-        parts = range(len(self._partitioner))
-        if self._main is None:
-            counts = [sum(chunk.records_of(part) for chunk in self._held) for part in parts]
-            if 2 * max(counts) > sum(counts):
-                self._begin_main(counts.index(max(counts)))
-        for part in parts:
+        if self._main is None and self._held:
+            counts = {part: sum(chunk.records_of(part) for chunk in chunks) for part, chunks in self._held.items()}
+            most = max(counts, key=counts.__getitem__)
+            if 2 * counts[most] > sum(counts.values()):
+                self._begin_main(most)
+        for part in self._held:
             if part == self._main_part and self._main is not None:
                 for segments in self._segments(part):
                     self._main.write(segments)
             else:
                 self._spill(part)
-        self._held, self._held_bytes = [], 0
+        self._held, self._held_bytes = {}, 0
 
     def _begin_main(self, part: int) -> None:
         name = self._lake.file_name(self._partitioner.values()[part])
+        self._check_is_no_log([name])
         self._lake.folder.make_folder_of(name)
         [place] = self._main_pending.enter_context(all_or_none([self._lake.folder.place(name)]))
         self._main_part, self._main = part, self._new_file(place)
 
     def _spill(self, part: int) -> None:
-        chunks = [chunk for chunk in self._held if chunk.records_of(part)]
-        if not chunks:
-            return
         if self._spilled is None:
             self._spilled = Spilled(self._lake.folder.local_path)
             self._opened.callback(self._spilled.close)
-        for _, group in groupby(chunks, lambda chunk: chunk.columns):
-            segments = [chunk.segment(part) for chunk in group]
-            records = sum(segment.records for segment in segments)
-            with name_errors_after(self._output.name):
-                self._spilled.add(part, sorted_by(segments, bytes(4 * records), 1))
+        with name_errors_after(self._output.name):
+            self._spilled.add(part, copied([chunk.segment(part) for chunk in self._held[part]]))
 
     def _segments(self, part: int) -> Iterator[list[Segment]]:
         """The records of a partition."""
         if self._spilled is not None:
             for segment in self._spilled.segments(part):
                 yield [segment]
-        yield [chunk.segment(part) for chunk in self._held if chunk.records_of(part)]
+        chunks = self._held.get(part, [])
+        for start in range(0, len(chunks), _CHUNKS):
+            yield [chunk.segment(part) for chunk in chunks[start : start + _CHUNKS]]
 
     def _parts_by_file(self) -> dict[str, list[int]]:
         """The partitions of each file: one, or two where a value is the very text that stands for null."""
@@ -278,9 +286,13 @@ class PartitionSink:
             raise
         return file.rows, file.place
 
-    def _remove(self, name: str) -> None:
-        with all_or_none([self._lake.folder.place(name)]) as [place]:
-            place.stays_empty = True
+    def _check_is_no_log(self, names: Iterable[str], *, follow: bool = True) -> None:
+        """OptionError if a file that is to be written, or removed, is a log of this run."""
+        for name in names:
+            place = self._lake.folder.place(name)
+            log = self._inputs.at(place, follow=follow)
+            if log is not None:
+                raise OptionError(f"{place.name} is the log {printable(log)}: write to another folder")
 
 
 def _without(builder: ColumnBuilder, by: Sequence[str]) -> ColumnBuilder:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from trackparse.atomic import Pending, PendingFile, all_or_none, identity
-from trackparse.convert.outputs import PathOrUrl, in_folder
+from trackparse.convert.outputs import PathOrUrl, in_folder, name_in
 from trackparse.errors import OptionError, one_line
 from trackparse.options import Destination
 from trackparse.sources.filesystem import errors_named, forget_listing, fsspec_of, is_local, key_of, resolve
@@ -67,8 +67,8 @@ class Place(Pending, Protocol):
 class LocalPlace(PendingFile):
     """A file on this machine: written beside its place, and renamed."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, *, follow: bool = True) -> None:
+        super().__init__(path, follow=follow)
         self.name: Path | str = path
         self.size = 0
 
@@ -401,9 +401,9 @@ class Folder:
         return name_of(place) if isinstance(place, str) else place
 
     def place(self, name: str) -> Place:
-        """A file to write."""
+        """A file to write. It takes the place of a link of this name: what that leads to is no file of the folder."""
         if self.local_path is not None:
-            return LocalPlace(Path(self.local_path) / name)
+            return LocalPlace(Path(self.local_path) / name, follow=False)
         return _stored(self._files, f"{self._path.rstrip('/')}/{name}", str(self.shown(name)))
 
     def make_folder_of(self, name: str) -> None:
@@ -413,6 +413,28 @@ class Folder:
         elif key_of(self._files, self._path)[0] not in ("s3", "gs"):
             with errors_named(str(self.shown(name))):
                 self._files.create_dir(f"{self._path.rstrip('/')}/{name}".rpartition("/")[0], recursive=True)
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there. Of a link only the name is removed."""
+        if self.local_path is not None:
+            with suppress(FileNotFoundError, NotADirectoryError):
+                (Path(self.local_path) / name).unlink()
+            return
+        with all_or_none([self.place(name)]) as [place]:
+            place.stays_empty = True
+
+    def linked(self, names: Iterable[str]) -> tuple[str, str] | None:
+        """Two of the files that are one, because the folder of one is a link to that of the other; None without any."""
+        found: dict[str, str] = {}
+        folders: dict[str, str] = {}
+        for name in names if self.local_path is not None else ():
+            folder, _, file = name.rpartition("/")
+            if folder not in folders:
+                folders[folder] = os.path.realpath(Path(self.local_path or "") / folder)
+            first = found.setdefault(f"{folders[folder]}/{file}", name)
+            if first != name:
+                return first, name
+        return None
 
     def remove_if_empty(self, name: str) -> None:
         """Remove a folder in it, on this machine, if nothing is in that."""
@@ -502,6 +524,53 @@ def is_source(place: Place, source: object, filesystem: Any = None) -> bool:
             return isinstance(place, _Stored) and key_of(files, path) == place.key
         source = path
     return place.is_same(source)
+
+
+class Inputs:
+    """The logs that a run reads. None of them may be written over or removed, whatever names it has."""
+
+    def __init__(self, names: Iterable[str], filesystem: Any = None) -> None:
+        """``names`` are paths and URLs, as in ``place_of``."""
+        self._files: dict[tuple[int, int], str] = {}  # on this machine
+        # By the last part of the name: a store may be asked for its region before two of its files can be compared.
+        self._stored: dict[str, list[str]] = {}
+        self._filesystem = filesystem
+        for name in names:
+            path = _local_path(name, filesystem)
+            if path is None:
+                self._stored.setdefault(_last_part(name), []).append(name)
+            elif found := identity(path):
+                self._files[found] = name
+
+    def at(self, place: Place, *, follow: bool = True) -> str | None:
+        """The log that a place is; None if it is none of them. Without ``follow`` a link is not what it leads to."""
+        if isinstance(place, LocalPlace):
+            if not follow and place.path.is_symlink():
+                return None
+            found = identity(place.path)
+            return None if found is None else self._files.get(found)
+        alike = self._stored.get(place.key[1].rpartition("/")[2], ()) if isinstance(place, _Stored) else ()
+        return next((name_of(name) for name in alike if is_source(place, name, self._filesystem)), None)
+
+
+def _local_path(name: str, filesystem: Any) -> str | None:
+    """The path on this machine; None for what is elsewhere."""
+    scheme = scheme_of(name)
+    if scheme == "file" or (filesystem is not None and not scheme):
+        try:
+            files, path = resolve(name, filesystem)
+        except OptionError:  # nothing can be read from there
+            return None
+        return path if is_local(files) else None
+    return None if scheme else name
+
+
+def _last_part(name: str) -> str:
+    """The last part of a path or a URL. Nothing is wrong with a URL that cannot be used: opening it will say so."""
+    try:
+        return name_in(name)
+    except ValueError:
+        return name
 
 
 def _insist(remove: Callable[[], object], what: str) -> None:

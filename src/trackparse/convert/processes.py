@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from trackparse.convert.conversion import ConversionReport
 from trackparse.convert.jobs import Job, report_of
+from trackparse.convert.places import Inputs
 from trackparse.convert.sharing import size_of, with_its_share
 from trackparse.errors import TrackparseError
 from trackparse.signals import signals_held
@@ -28,7 +29,7 @@ _PROGRAM: Final = (
 
 
 def run_side_by_side(
-    jobs: Sequence[tuple[int, Job]], processes: int, advance: Callable[[int], object]
+    jobs: Sequence[tuple[int, Job]], inputs: Inputs, processes: int, advance: Callable[[int], object]
 ) -> Generator[tuple[int, ConversionReport]]:
     """The number and the report of each job as it ends. ``advance`` is called with the bytes read so far, of all."""
     from multiprocessing.connection import wait
@@ -50,6 +51,7 @@ def run_side_by_side(
                 with signals_held():
                     started.append(_Worker())
                 at_work[started[-1].connection] = started[-1]
+                started[-1].send(inputs)
                 begin(started[-1])
             for connection in wait(list(at_work)):
                 worker = at_work[connection]
@@ -113,8 +115,12 @@ class _Worker:
     def begin(self, number: int, job: Job) -> None:
         """Send it a job."""
         self.number, self.job = number, job
+        self.send(job)
+
+    def send(self, message: Job | Inputs) -> None:
+        """Send it a job; before the first one, what no job may write over."""
         with suppress(OSError):  # it is dead: the next ``receive`` says so
-            self.connection.send(job)
+            self.connection.send(message)
 
     def receive(self) -> int | logging.LogRecord | ConversionReport | None:
         """Wait for its next message: bytes read so far, what it logs, the report of its job, or None if it is dead."""

@@ -8,7 +8,7 @@ import logging
 import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from trackparse.atomic import kept
 from trackparse.columns.builder import ColumnBuilder
@@ -18,7 +18,7 @@ from trackparse.convert.jobs import Job, lake_of, partitions_told, report_of
 from trackparse.convert.lake import Lake, list_name
 from trackparse.convert.outputs import OWN_FOLDER, beside, in_folder, name_in
 from trackparse.convert.partitions import PartitionSink
-from trackparse.convert.places import Folder, Place, place_of
+from trackparse.convert.places import Folder, Inputs, Place, place_of
 from trackparse.convert.processes import run_side_by_side
 from trackparse.convert.sharing import useful_processes
 from trackparse.errors import TrackparseError
@@ -54,13 +54,16 @@ def run_jobs(
             else:
                 yield number, report
         processes = useful_processes([job for _, job in left], processes)
+        # Other outputs are known before, and were compared with all logs.
+        lakes = [job for job in jobs if job.lake is not None]
+        inputs = Inputs((job.name for job in lakes), lakes[0].options["filesystem"] if lakes else None)
         try:
             if processes > 1:
-                yield from run_side_by_side(left, processes, advance)
+                yield from run_side_by_side(left, inputs, processes, advance)
                 return
             before = 0
             for number, job in left:
-                yield number, run_job(job, lambda done, before=before: advance(before + done))  # type: ignore[misc]
+                yield number, run_job(job, inputs, lambda done, before=before: advance(before + done))  # type: ignore[misc]
                 before += job.size or 0
         finally:
             # No sooner: another process may be about to write to it.
@@ -68,9 +71,9 @@ def run_jobs(
                 Folder(job.lake or "", job.options["filesystem"]).remove_if_empty(OWN_FOLDER)
 
 
-def run_job(job: Job, advance: Callable[[int], object]) -> ConversionReport:
+def run_job(job: Job, inputs: Inputs, advance: Callable[[int], object]) -> ConversionReport:
     """Do one job, and report it. ``advance`` is called with the number of bytes read so far."""
-    return _reported(job, partial(_converted, job, advance))
+    return _reported(job, partial(_converted, job, inputs, advance))
 
 
 def _reported(job: Job, work: Callable[[], Result]) -> Result | ConversionReport:
@@ -86,7 +89,7 @@ def _reported(job: Job, work: Callable[[], Result]) -> Result | ConversionReport
         return report_of(job, error=error)
 
 
-def _converted(job: Job, advance: Callable[[int], object]) -> ConversionReport:
+def _converted(job: Job, inputs: Inputs, advance: Callable[[int], object]) -> ConversionReport:
     _check_not_twice(job)
     made_of = origin_of(job)
     options: ConvertOptions = {
@@ -96,7 +99,7 @@ def _converted(job: Job, advance: Callable[[int], object]) -> ConversionReport:
     }
     lake = lake_of(job)
     if lake is not None:
-        return _partitioned(job, lake, options, made_of)
+        return _partitioned(job, lake, inputs, options, made_of)
     with job.source() as source:
         return dataclasses.replace(convert(source, job.dest, options, made_of), source=job.name)
 
@@ -117,15 +120,21 @@ def _check_not_twice(job: Job) -> None:
         )
 
 
-def _partitioned(job: Job, lake: Lake, options: ConvertOptions, made_of: Mapping[str, str]) -> ConversionReport:
-    told = json.loads(made_of.get(MADE_OF, "{}"))
+def _partitioned(
+    job: Job, lake: Lake, inputs: Inputs, options: ConvertOptions, made_of: Mapping[str, str]
+) -> ConversionReport:
+    more: dict[str, Any] = {
+        "lake": lake,
+        "made_of": json.loads(made_of.get(MADE_OF, "{}")),
+        "inputs": inputs,
+        "replace": job.existing == "replace",
+    }
     made: list[PartitionSink] = []
 
     def new_sink(
         builder: ColumnBuilder, output: Place, options: ConvertOptions, metadata: Mapping[str, str]
     ) -> PartitionSink:
-        replace = job.existing == "replace"
-        made.append(PartitionSink(builder, output, options, metadata, lake=lake, made_of=told, replace=replace))
+        made.append(PartitionSink(builder, output, options, metadata, **more))
         return made[0]
 
     lake.folder.make_folder_of(lake.list_name)

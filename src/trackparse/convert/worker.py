@@ -13,7 +13,7 @@ from queue import SimpleQueue
 from threading import Lock, Thread, main_thread
 from typing import Any
 
-from trackparse.convert.jobs import Job
+from trackparse.convert.places import Inputs
 from trackparse.convert.running import run_job
 from trackparse.errors import TrackparseError
 from trackparse.signals import TERMINATED, listen, unblock
@@ -29,14 +29,15 @@ def work(descriptor: int) -> None:
     unblock()
     first = _First(Connection(descriptor))
     logging.getLogger("trackparse").addHandler(first)
-    jobs: SimpleQueue[Job] = SimpleQueue()
+    jobs: SimpleQueue[Any] = SimpleQueue()
     Thread(target=_receive, args=(first.connection, jobs), daemon=True).start()
     with suppress(OSError):  # the other process has ended
+        inputs: Inputs = jobs.get()
         while True:
-            first.send(run_job(jobs.get(), first.advance))
+            first.send(run_job(jobs.get(), inputs, first.advance))
 
 
-def _receive(connection: Connection, jobs: SimpleQueue[Job]) -> None:
+def _receive(connection: Connection, jobs: SimpleQueue[Any]) -> None:
     try:
         while True:
             jobs.put(connection.recv())
