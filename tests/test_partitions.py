@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ import pytest
 import trackparse
 from support.archives import python_zip
 from support.cli import failed, good
+from support.kernels import SLOW
 from support.logs import H6, H8, line, line6
 from test_convert_logs import change
 from trackparse.convert import partitions
@@ -627,3 +630,54 @@ def test_a_line_about_partitions_is_one_line(tmp_path: Path) -> None:
     said = good("convert", tmp_path, "--to", tmp_path / "lake", "--partition-by", "date").stdout
     assert said.count("\n") == 1
     assert "new\\nline\\x1b.csv: 1 file in" in said
+
+
+def by_turns(parts: int, headers: int) -> bytes:
+    """A record for each of so many partitions, then so many headers in two orders with a record each."""
+    first = b"".join(b"2021-04-20 13:01:01;T;v%d;\n" % number for number in range(parts))
+    one = b"//timestamp;tracking_code;status\n2021-04-20 13:01:01;T;v0\n"
+    other = b"//timestamp;status;tracking_code\n2021-04-20 13:01:01;v1;T\n"
+    return b"//timestamp;tracking_code;status;x\n" + first + (one + other) * (headers // 2)
+
+
+@pytest.mark.skipif(SLOW > 1, reason="the slow kernel takes long for other reasons")
+def test_headers_that_change_cost_no_table_of_all_partitions(tmp_path: Path) -> None:
+    """Each change of header had one: 13 s more for these 20,000."""
+    spent = []
+    for headers in (2, 20_000):
+        path = tmp_path / f"log{headers}.csv"
+        path.write_bytes(by_turns(1000, headers))
+        start = time.process_time()
+        (report,) = trackparse.convert_logs([path], tmp_path / f"lake{headers}", partition_by=("status",))
+        spent.append(time.process_time() - start)
+        assert report.error is None
+    assert spent[1] - spent[0] < 5
+    parts = ds.dataset(tmp_path / "lake20000", partitioning="hive")
+    assert parts.count_rows() == 21_000
+    assert parts.count_rows(filter=ds.field("status") == "v1") == 10_001
+
+
+@pytest.mark.parametrize("held", [20_000, partitions.HELD_BYTES])
+def test_headers_by_turns_among_many_partitions(held: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In memory and from the temporary file: each partition has its records, in the order of the log."""
+    monkeypatch.setattr(partitions, "HELD_BYTES", held)
+    dice = random.Random(1)
+    log, wanted = b"", dict[str, list[str]]()
+    for number in range(1500):
+        if number % 7 == 0:
+            names = [b"tracking_code", b"status", b"hwid"][: 2 + number % 2]
+            dice.shuffle(names)
+            log += b"//timestamp;" + b";".join(names) + b"\n"
+        status = f"s{dice.randrange(40)}"
+        values = {b"tracking_code": b"T-%d" % number, b"status": status.encode(), b"hwid": b"h"}
+        log += b"2021-04-20 13:01:01;" + b";".join(values[name] for name in names) + b"\n"
+        wanted.setdefault(status, []).append(f"T-{number}")
+    path = tmp_path / "log.csv"
+    path.write_bytes(b"//timestamp;tracking_code;status;hwid\n" + log)
+    (report,) = trackparse.convert_logs([path], tmp_path / "lake", partition_by=("status",))
+    assert report.error is None
+    found = {
+        file.parent.name.removeprefix("status="): pq.read_table(file, partitioning=None)["tracking_code"].to_pylist()
+        for file in (tmp_path / "lake").glob("status=*/*.parquet")
+    }
+    assert found == wanted
