@@ -663,6 +663,7 @@ def test_headers_by_turns_among_many_partitions(held: int, tmp_path: Path, monke
     monkeypatch.setattr(partitions, "HELD_BYTES", held)
     dice = random.Random(1)
     log, wanted = b"", dict[str, list[str]]()
+    names: list[bytes] = []
     for number in range(1500):
         if number % 7 == 0:
             names = [b"tracking_code", b"status", b"hwid"][: 2 + number % 2]
