@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import marshal
 import os
 import sys
 import tempfile
@@ -13,6 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import accumulate, groupby
 from typing import IO, Any, Final
+
+import orjson
 
 from trackparse.columns.builder import Runs
 from trackparse.convert.outputs import DATE
@@ -172,17 +173,19 @@ class Spilled:
         self._places.setdefault(part, array("q")).append(self._file.seek(0, os.SEEK_END))
         # All that is known of them goes to the file: headers may follow each other record by record.
         for one in segments:
-            tables = (bytes(one.data), bytes(one.fields), bytes(one.timestamps))
-            marshal.dump((one.columns, *tables), self._file)
-        marshal.dump(None, self._file)
+            tables = (one.data, one.fields, one.timestamps)
+            self._file.write(orjson.dumps([one.columns, [*map(len, tables)]]) + b"\n")
+            self._file.writelines(tables)
+        self._file.write(b"null\n")
 
     def segments(self, part: int) -> Iterator[Segment]:
         """The records of a partition that were added since it was asked for last."""
         for at in self._places.pop(part, ()):
             self._file.seek(at)
-            # Of our own file, which nobody else can write to.
-            while (found := marshal.load(self._file)) is not None:  # noqa: S302
-                yield _segment(*found)
+            while (found := orjson.loads(self._file.readline())) is not None:
+                columns, lengths = found
+                data, fields, timestamps = map(self._file.read, lengths)
+                yield _segment(tuple(columns), data, fields, timestamps)
 
     def close(self) -> None:
         self._file.close()
