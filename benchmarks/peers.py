@@ -21,7 +21,8 @@ COLUMNS = {
     "filters": ("timestamp", "tracking_code", "status", "appCode"),  # what ours has statistics of, too
 }
 
-# What each is swept over; the first of each is where the sweep starts. The zstd level is each one's own default.
+# What each is swept over; the first of each is where the sweep starts. ``level`` is zstd's: None is each one's own, 1
+# with pyarrow and 3 with the others.
 SWEPT: dict[str, dict[str, tuple[Any, ...]]] = {
     "pyarrow-parquet": {
         "dictionary": ("messages", "devices", "all"),
@@ -29,46 +30,61 @@ SWEPT: dict[str, dict[str, tuple[Any, ...]]] = {
         "block": (1 << 22, 1 << 20, 1 << 23),
         "statistics": ("filters", "all"),
         "threads": (True, False),
+        "level": (None, -1, 3),
     },
     "polars-parquet": {
         "row_group": (None, 1 << 16, 1 << 17, 1 << 18, 1 << 20),
         "statistics": (True, False),
         "low_memory": (False, True),
+        "level": (None, 1),
     },
     "duckdb-parquet": {
         "row_group": (122_880, 61_440, 245_760, 983_040),
         "threads": (None, 1, 4),
         "dictionary_limit": (None, 1 << 10, 1 << 17),
         "folder": (None, "/dev/shm"),  # noqa: S108 - where the CSV is unpacked
+        "level": (None, 1),
     },
     "pandas-parquet": {
         "dictionary": ("messages", "devices", "all"),
         "row_group": (1 << 20, 1 << 18, 1 << 17),
         "statistics": ("filters", "all"),
+        "level": (None, -1, 3),
     },
 }
-# What `python -m benchmarks --sweep --full` found. The figures are the least CPU seconds of two or three turns: other
-# work kept the machine so busy that wall times of the same settings differed by half.
-_PYARROW = {"dictionary": "messages", "row_group": 1 << 17, "block": 1 << 20, "statistics": "filters", "threads": True}
-_POLARS = {"row_group": 1 << 18, "statistics": False, "low_memory": False}
-_DUCKDB = {"row_group": 61_440, "threads": None, "dictionary_limit": 1 << 10, "folder": None}
-_PANDAS = {"dictionary": "messages", "row_group": 1 << 20, "statistics": "filters"}
+# What `python -m benchmarks --sweep --full --rows 300000 --runs 3` found: the least seconds, of three turns.
+# Where two values differ by less than runs of one do, the one stands that is faster on more logs, or the default.
+_PYARROW = {
+    "dictionary": "messages",
+    "row_group": 1 << 16,
+    "block": 1 << 20,
+    "statistics": "filters",
+    "threads": True,
+    "level": None,
+}
+_POLARS = {"row_group": None, "statistics": False, "low_memory": False, "level": 1}
+_DUCKDB = {"row_group": 61_440, "threads": None, "dictionary_limit": 1 << 10, "folder": None, "level": 1}
+_PANDAS = {"dictionary": "all", "row_group": 1 << 17, "statistics": "filters", "level": None}
 SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
+    # Four turns of 1,000,000 rows. Level -1 is not taken: it saves 0.04 s, of the log with few devices nothing, and the
+    # files are 35 to 45 % larger, as with no other contender. Level 3 takes 0.02 to 0.05 s more of 300,000 rows.
     "pyarrow-parquet": {
-        # 1,000,000 rows. Dictionaries for messages 1.739, devices 1.778, all 1.784; row groups of 131,072 rows 1.686,
-        # 65,536 1.688, 262,144 1.953, 1,048,576 2.542. 300,000 rows: blocks of 1 MiB 0.534, 4 MiB 0.633, 8 MiB 0.663.
+        # Dictionaries for messages, row groups of 65,536 rows 0.865; for devices, too, 0.930; 131,072 rows 0.984.
         "today": _PYARROW,
-        # 300,000 rows. Messages 0.334, all 0.370, devices 0.425; 262,144 rows 0.314, 131,072 0.322, 65,536 0.373.
-        "old": _PYARROW,
-        # 1,000,000 rows. All 1.694, devices 1.761, messages 1.790.
+        # Devices, 65,536 rows 0.546; messages, 131,072 rows 0.550, 65,536 0.569. The processor: 0.977, 0.932, 0.956.
+        "old": {**_PYARROW, "row_group": 1 << 17},
+        # All, 65,536 rows 0.849; 131,072 rows 0.953.
         "few": {**_PYARROW, "dictionary": "all"},
     },
-    # 300,000 rows of today's log. Row groups 0.691 to 0.707; without statistics 0.669, with 0.720; low_memory 0.699.
+    # Today's, old log, few devices. Level 3, its own: 0.394, 0.293, 0.423; level 1: 0.390, 0.284, 0.401. Row groups as
+    # it likes 0.397, 0.301, 0.432; 262,144 rows 0.435, 0.300, 0.480. Statistics, low_memory: no difference.
     "polars-parquet": {"today": _POLARS, "old": _POLARS, "few": _POLARS},
-    # 300,000 rows of today's log. Row groups of 61,440 1.008, 983,040 1.028, 122,880 1.039; a thread 0.969, but longer,
-    # two 1.020, four 1.081; dictionaries of 1,024 values 0.961, as it likes 1.052, 131,072 1.130; /dev/shm no faster.
+    # Level 3, its own: 0.573, 0.374, 0.595; 1: 0.541, 0.339, 0.554. Row groups of 61,440 rows 0.628, 0.382, 0.607;
+    # 122,880 0.700, 0.430, 0.658. Dictionaries of 1,024 values 0.563, 0.369, 0.612; its own 0.732, 0.371, 0.623. One
+    # thread 0.794, 0.452, 0.774, two 0.757, 0.373, 0.617. /dev/shm is no faster.
     "duckdb-parquet": {"today": _DUCKDB, "old": _DUCKDB, "few": _DUCKDB},
-    # Not swept: at its start it takes twice pyarrow's CPU.
+    # Dictionaries for all 0.472, 0.318, 0.470; messages 0.574, 0.317, 0.523. Row groups of 131,072 rows 0.466, 0.312,
+    # 0.464; 1,048,576 0.488, 0.306, 0.486. Level -1 0.487, 0.296, 0.498; its own, 1, 0.504, 0.302, 0.475.
     "pandas-parquet": {"today": _PANDAS, "old": _PANDAS, "few": _PANDAS},
 }
 
@@ -126,14 +142,21 @@ def read_pyarrow(log: Log, *, text: bool = False, block: int = 1 << 20, threads:
     )
 
 
-def pyarrow_parquet(log: Log, *, dictionary: str, row_group: int, block: int, statistics: str, threads: bool) -> Path:
+def pyarrow_parquet(
+    log: Log, *, dictionary: str, row_group: int, block: int, statistics: str, threads: bool, level: int | None
+) -> Path:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     path = output()
     reader = read_pyarrow(log, block=block, threads=threads)
     encoded, bounds = _chosen(log, dictionary), _chosen(log, statistics)
-    options = {"compression": "zstd", "use_dictionary": encoded, "write_statistics": bounds}
+    options = {
+        "compression": "zstd",
+        "compression_level": level,
+        "use_dictionary": encoded,
+        "write_statistics": bounds,
+    }
     with pq.ParquetWriter(path, reader.schema, **options) as writer:
         held: list[Any] = []
         rows = 0
@@ -173,10 +196,11 @@ def read_polars(log: Log, **options: Any) -> Iterator[Any]:
     yield _polars_query(log, **options).collect()
 
 
-def polars_parquet(log: Log, *, row_group: int | None, statistics: bool, low_memory: bool) -> Path:
+def polars_parquet(log: Log, *, row_group: int | None, statistics: bool, low_memory: bool, level: int | None) -> Path:
     path = output()
     query = _polars_query(log, low_memory=low_memory)
-    query.sink_parquet(path, compression="zstd", row_group_size=row_group, statistics=statistics)
+    options = {"compression_level": level, "row_group_size": row_group, "statistics": statistics}
+    query.sink_parquet(path, compression="zstd", **options)
     return path
 
 
@@ -209,7 +233,13 @@ def read_duckdb(log: Log, **options: Any) -> Iterator[Any]:
 
 
 def duckdb_parquet(
-    log: Log, *, row_group: int, threads: int | None, dictionary_limit: int | None, folder: str | None
+    log: Log,
+    *,
+    row_group: int,
+    threads: int | None,
+    dictionary_limit: int | None,
+    folder: str | None,
+    level: int | None,
 ) -> Path:
     import duckdb
 
@@ -217,6 +247,8 @@ def duckdb_parquet(
     settings = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {row_group}"
     if dictionary_limit is not None:
         settings += f", DICTIONARY_SIZE_LIMIT {dictionary_limit}"
+    if level is not None:
+        settings += f", COMPRESSION_LEVEL {level}"
     with (
         tempfile.TemporaryDirectory(prefix="trackparse-bench-", dir=folder) as unpacked,
         duckdb.connect(config={} if threads is None else {"threads": threads}) as connection,
@@ -244,9 +276,14 @@ def read_pandas(log: Log, **options: Any) -> Iterator[Any]:
     yield _pandas_frame(log, **options)
 
 
-def pandas_parquet(log: Log, *, dictionary: str, row_group: int, statistics: str) -> Path:
+def pandas_parquet(log: Log, *, dictionary: str, row_group: int, statistics: str, level: int | None) -> Path:
     path = output()
     encoded, bounds = _chosen(log, dictionary), _chosen(log, statistics)
-    options = {"row_group_size": row_group, "use_dictionary": encoded, "write_statistics": bounds}
+    options = {
+        "row_group_size": row_group,
+        "use_dictionary": encoded,
+        "write_statistics": bounds,
+        "compression_level": level,
+    }
     _pandas_frame(log).to_parquet(path, compression="zstd", index=False, **options)
     return path

@@ -74,7 +74,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
         {"payload_columns": {"a": ("/a", pa.date32())}},
         trackparse.OptionError,
         "payload_columns: 'a': date32[day]: expected one of: string, bool, int8, int16, int32, int64, uint8, uint16, "
-        "uint32, uint64, float, double",
+        "uint32, uint64, float32, float64",
     ),
     (
         {"payload_columns": {"status": "/a"}},

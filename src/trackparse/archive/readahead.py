@@ -22,7 +22,7 @@ from trackparse.sources.source import Buffer
 
 _CLOSE_WAIT = 5.0  # seconds that ``close`` waits for a read that does not return
 _DROP_WAIT: Final = 1.0  # seconds that the garbage collector waits for the same
-_KEPT_BLOCKS: Final = 4  # for which the allocator keeps memory; for 8, conversions take 12 MiB more
+_KEPT_BLOCKS: Final = 3  # for which the allocator keeps memory; with 4, conversions take 2 MiB more
 _MMAP_THRESHOLD_MOST: Final = 31 << 20  # bytes; freeing a larger piece does not raise glibc's thresholds
 _SIGNAL_WAIT: Final = 0.25  # seconds after which a waiting consumer looks for signals
 _SOON: Final = 0.01  # seconds: by then the finalizer that Ctrl-C met is over

@@ -56,7 +56,7 @@ def check_payload_columns(option: str, value: object) -> PayloadColumns:
                 "'/aps/alert'; in a key, ~ is written ~0 and / is written ~1"
             )
         if kind not in _KINDS:
-            raise OptionError(f"{option}: {name!r}: {kind}: expected one of: {', '.join(map(str, _KINDS))}")
+            raise OptionError(f"{option}: {name!r}: {kind}: expected one of: {', '.join(PAYLOAD_TYPES)}")
     return dict(value)
 
 
