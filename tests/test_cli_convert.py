@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from threading import Event, Thread
+from unittest.mock import patch
 
 import pyarrow.parquet as pq
 import pytest
@@ -330,6 +331,19 @@ def test_a_damaged_log_that_was_converted_before_is_still_told(tmp_path: Path) -
     for _ in range(2):
         found = ended(4, "convert", log, "--keep-partial", "--existing", "skip")
         assert "before the damage were kept" in found.stderr
+
+
+@pytest.mark.parametrize("output", [".", "./", "/"])
+def test_a_folder_without_a_name_is_wrong_usage(output: str, tmp_path: Path) -> None:
+    csv_of(tmp_path / "log.csv", ROW)
+    for log in (tmp_path, tmp_path / "log.csv"):
+        assert "is no file: name the file to write with -o" in failed(2, "convert", log, "-o", output)
+
+
+def test_a_name_of_another_format_is_refused_before_a_store_is_asked(tmp_path: Path) -> None:
+    csv_of(tmp_path / "log.csv", ROW)
+    with patch("trackparse.convert.places.resolve", side_effect=AssertionError):
+        assert "end it in .parquet" in failed(2, "convert", tmp_path, "-o", "gs://bucket/all.csv")
 
 
 def test_a_url_without_a_name_is_wrong_usage(tmp_path: Path) -> None:

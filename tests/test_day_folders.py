@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -187,6 +188,24 @@ def test_neither_are_partitions_beside_a_file(first: tuple[str, ...], then: tupl
     assert rows_in(Path("lake")) == ROWS
 
 
+def test_a_folder_that_cannot_be_listed_is_an_error(days: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody knows whether it has the logs by another name."""
+    trackparse.convert_logs("days", "lake")
+    scandir = os.scandir
+
+    def denied(path: Any) -> Any:
+        if os.fspath(path) == "lake":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return scandir(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", denied)
+        [report] = trackparse.convert_logs(days / DAYS[0], "lake")
+    assert "Permission denied" in str(report.error)
+    assert "lake" in str(report.error)
+    assert files_in(Path("lake")) == NAMES
+
+
 def test_a_log_that_grew_is_the_same_log(days: Path) -> None:
     trackparse.convert_logs(days, "lake")
     (days / DAYS[1] / "app.csv").write_bytes(log_of(DAYS[1], 7))
@@ -330,3 +349,16 @@ def test_in_a_store(via: str, by: tuple[str, ...], bucket: Bucket, tmp_path: Pat
         assert [len(one["files"]) for one in lists] == [1, 1, 1]
         good("convert", name("days/"), "--to", tmp_path / "here")
         assert files_in(tmp_path / "here") == NAMES
+
+
+def test_a_name_that_no_store_takes_is_an_error_of_its_log(bucket: Bucket, days: Path) -> None:
+    Path(os.fsdecode(b"days/\xff.csv")).write_bytes(log_of(DAYS[0], 1))
+    for by in ((), ("date",)):
+        reports = trackparse.convert_logs("days", bucket.url("lake"), partition_by=by)
+        told = [str(report.error) for report in reports if report.error]
+        assert len(told) == 1
+        assert "\\udcff" in told[0]
+        assert "a store takes no name that is not UTF-8" in told[0]
+        assert len(parquet_in(bucket)) == len(DAYS)
+        bucket.empty()
+    assert "no name that is not UTF-8" in ended(1, "convert", "days", "--to", bucket.url("new")).stderr

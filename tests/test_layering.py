@@ -50,7 +50,15 @@ INSIDE_FOR_CLI = {
     *(("convert.jobs", name) for name in ("Job", "joined_job", "outputs_of")),
     *(
         ("convert.outputs", name)
-        for name in ("PathOrUrl", "check_partition_by", "check_places", "flat_name", "in_folder", "name_in")
+        for name in (
+            "PathOrUrl",
+            "check_is_parquet",
+            "check_partition_by",
+            "check_places",
+            "flat_name",
+            "in_folder",
+            "name_in",
+        )
     ),
     *(
         ("convert.outputs", name)

@@ -11,7 +11,7 @@ import json
 import logging
 import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import datetime
 from typing import Any, Final
 
@@ -183,8 +183,12 @@ class OtherNames:
 
 
 def _files_in(folder: Folder) -> set[str]:
-    """The files in the folder, and the lists of partitions. Who may not list them has to know what is there."""
-    with suppress(OSError):
+    """The files in the folder, and the lists of partitions.
+
+    OSError if a folder on this machine cannot be listed. A store may let somebody write who may not list: then nobody
+    but him knows what is there.
+    """
+    with nullcontext() if folder.local_path is not None else suppress(OSError):
         return {*folder.files(), *(f"{OWN_FOLDER}/{name}" for name in folder.files(OWN_FOLDER))}
     return set()
 

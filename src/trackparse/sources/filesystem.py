@@ -20,7 +20,7 @@ from urllib.parse import quote
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from trackparse.errors import OptionError, one_line
+from trackparse.errors import OptionError, TrackparseError, one_line, printable
 from trackparse.sources.source import Buffer, Source, StreamSource, open_source
 from trackparse.sources.urls import STORES, check_is_no_collapsed_url, name_of, redacted_url, scheme_of, unknown_scheme
 
@@ -77,6 +77,8 @@ def resolve(place: str | os.PathLike[str], filesystem: Any = None) -> tuple[pafs
     url = os.fspath(place)
     if scheme not in STORES:
         raise unknown_scheme(url)
+    if scheme != "file":
+        check_is_utf8(url)
     try:
         files, path = pafs.FileSystem.from_uri(_encoded(url))
     except (pa.ArrowException, OSError) as error:
@@ -84,6 +86,14 @@ def resolve(place: str | os.PathLike[str], filesystem: Any = None) -> tuple[pafs
     # From a URL, pyarrow makes an S3 client that tries a dead connection thirty times, for minutes, and after an answer
     # such as "slow down" not once. A copy is made as S3FileSystem(...) is, with AWS's standard of three attempts.
     return (copy.copy(files) if scheme == "s3" else files), path
+
+
+def check_is_utf8(name: str) -> None:
+    """TrackparseError for a name that no store takes. A file on this machine may have it."""
+    if printable(name) != name:
+        raise TrackparseError(
+            f"{printable(redacted_url(name))}: a store takes no name that is not UTF-8: use another one"
+        )
 
 
 def is_local(files: pafs.FileSystem) -> bool:
