@@ -395,6 +395,22 @@ def test_a_folder_by_its_file_url_is_that_folder(tmp_path: Path, small: bytes) -
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.parquet", "b.parquet"]
 
 
+def test_a_glob_of_a_file_system_tells_of_folders_whose_logs_it_does_not_match(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    memory = fsspec.filesystem("memory", skip_instance_cache=True)
+    memory.store.clear()
+    for name in ("b.csv", "one/a.csv", "two/day/a.csv", "_old/a.csv", "other/notes.txt"):
+        memory.pipe(f"/in/{name}", H8 + line())
+    for pattern in ("in/*.csv", "in/**", "in/**/*", "in/*/*/*"):
+        trackparse.dataset(pattern, filesystem=memory)
+        assert not caplog.messages
+    assert trackparse.dataset("in/*", filesystem=memory).files == ["/in/b.csv"]
+    assert caplog.messages == [
+        "in/*: matches the folder /in/one and 1 more, too, but not the logs in it: name the folder"
+    ]
+
+
 def test_a_folder_or_a_glob_of_a_file_system_is_the_logs_in_it() -> None:
     memory = fsspec.filesystem("memory", skip_instance_cache=True)
     memory.store.clear()

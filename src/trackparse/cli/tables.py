@@ -81,11 +81,8 @@ def _stored_tables(url: str) -> list[Input]:
     from trackparse.sources.filesystem import listed, resolve
 
     try:
-        return [
-            Input(name, (size, time))
-            for name, size, time, _ in sorted(listed(url, *resolve(url), _is_records, _HIDDEN), key=itemgetter(0))
-            if name != url
-        ]
+        found, _ = listed(url, *resolve(url), _is_records, _HIDDEN)
+        return [Input(name, (size, time)) for name, size, time, _ in sorted(found, key=itemgetter(0)) if name != url]
     except FileNotFoundError:
         return []
     except (OSError, TrackparseError):

@@ -145,9 +145,10 @@ def listed(
     path: str,
     is_log: Callable[[str], bool],
     passed_over: tuple[str, ...],
-) -> list[tuple[str, int | None, int | None, str]]:
+) -> tuple[list[tuple[str, int | None, int | None, str]], list[str]]:
     """The files that a file, a glob or a folder in a store stands for: how to name each again, its size, its time, and
-    its path from the folder on, or from the last folder before the first wildcard.
+    its path from the folder on, or from the last folder before the first wildcard. Then folders that match a glob, too,
+    with logs that do not.
 
     ``files`` and ``path`` are what ``resolve`` makes of ``place``. Of a folder and those below it: the files that are
     logs by their names, and not hidden. FileNotFoundError if there is none.
@@ -158,21 +159,25 @@ def listed(
         info = files.get_file_info(path)
     if info.is_file:
         # Named as a listing of its folder names it: of two spellings of one file a dataset reads one.
-        return [(_with_path(os.fspath(place), info.path), info.size, _time_of(files, info), info.base_name)]
+        return [(_with_path(os.fspath(place), info.path), info.size, _time_of(files, info), info.base_name)], []
     magic = _MAGIC.search(path)
     folder = path[: magic.start()].rpartition("/")[0] if magic else path.rstrip("/")
     with errors_named(name):
         found = files.get_file_info(pafs.FileSelector(folder, allow_not_found=True, recursive=True))
     kept = []
+    not_read: dict[str, None] = {}
     for one in found:
         below = one.path.removeprefix(folder).strip("/").split("/")
-        hidden = any(part.startswith(passed_over) for part in below)
-        if one.is_file and (_matches(one.path, path) if magic else is_log(below[-1]) and not hidden):
+        is_shown_log = is_log(below[-1]) and not any(part.startswith(passed_over) for part in below)
+        if one.is_file and (_matches(one.path, path) if magic else is_shown_log):
             kept.append((_with_path(os.fspath(place), one.path), one.size, _time_of(files, one), "/".join(below)))
+        elif one.is_file and is_shown_log:
+            above = ("/".join(one.path.split("/")[:-up]) for up in range(1, len(below)))
+            not_read |= dict.fromkeys(name for name in above if _matches(name, path))
     if not kept:
         why = "no file matches this pattern" if magic else "no log is there"
         raise _not_found(files, path, name, why)
-    return kept
+    return kept, [*not_read]
 
 
 def _time_of(files: pafs.FileSystem, info: pafs.FileInfo) -> int | None:
