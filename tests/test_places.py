@@ -395,6 +395,28 @@ def test_a_folder_by_its_file_url_is_that_folder(tmp_path: Path, small: bytes) -
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.parquet", "b.parquet"]
 
 
+def test_a_log_in_a_store_is_one_whichever_way_it_is_named(bucket: Bucket) -> None:
+    bucket.put("in/days/a%20 ä.csv", H8 + line())
+    key = f"{BUCKET}/in/days/a%20 ä.csv"
+    for files, names in ((bucket.s3fs, [key, f"/{key}", f"s3://{key}"]), (bucket.pyarrow, [key, f"s3://{key}"])):
+        assert len(trackparse.dataset(names, filesystem=files).files) == 1
+        assert trackparse.dataset([*names, f"{BUCKET}/in/"], filesystem=files).count_rows() == 1
+    # The file says of which log it was made, and another way to name that is no other log.
+    to_out: list[Callable[[str], tuple[str, str, Any]]] = [
+        lambda folder: (bucket.url(folder), bucket.url("out"), None),
+        lambda folder: (f"{BUCKET}/{folder}", f"{BUCKET}/out", bucket.pyarrow),
+        lambda folder: (f"{BUCKET}/{folder}", f"{BUCKET}/out", bucket.s3fs),
+    ]
+    for number, named in enumerate(to_out):
+        logs, dest, files = named("in/days/")
+        [report] = trackparse.convert_logs(logs, dest, filesystem=files)
+        assert (report.error, report.skipped) == (None, number > 0)
+        logs, dest, files = named("in/")
+        [report] = trackparse.convert_logs(logs, dest, filesystem=files)
+        assert "which would now become days-a%20 ä.parquet" in str(report.error)
+    assert bucket.keys() == ["in/days/a%20 ä.csv", "out/a%20 ä.parquet"]
+
+
 def test_a_glob_of_a_file_system_tells_of_folders_whose_logs_it_does_not_match(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

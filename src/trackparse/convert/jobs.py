@@ -24,6 +24,7 @@ from trackparse.convert.places import Folder
 from trackparse.datasets import DatasetSource, LogDataset
 from trackparse.errors import OptionError, TrackparseError
 from trackparse.options import ConvertOptions, dataset_options
+from trackparse.sources.filesystem import name_in_store
 from trackparse.sources.listing import logs_of
 from trackparse.sources.urls import scheme_of
 
@@ -127,8 +128,8 @@ def outputs_of(job: Job) -> tuple[PathOrUrl, PathOrUrl | None]:
 
 
 def full_name(job: Job, place: Path | str) -> str:
-    """The name of a place of a job, the same from wherever it is named, and through whichever link."""
-    return str(place) if is_stored(job, place) else os.path.realpath(place)
+    """The name of a place of a job, the same from wherever it is named, through whichever link or file system."""
+    return name_in_store(str(place), job.options["filesystem"]) if is_stored(job, place) else os.path.realpath(place)
 
 
 def is_stored(job: Job, place: Path | str) -> bool:

@@ -22,7 +22,16 @@ import pyarrow.fs as pafs
 
 from trackparse.errors import OptionError, TrackparseError, one_line, printable
 from trackparse.sources.source import Buffer, Source, StreamSource, open_source
-from trackparse.sources.urls import STORES, check_is_no_collapsed_url, name_of, redacted_url, scheme_of, unknown_scheme
+from trackparse.sources.urls import (
+    STORES,
+    check_is_no_collapsed_url,
+    name_of,
+    plain_url,
+    redacted_url,
+    scheme_of,
+    stored_url,
+    unknown_scheme,
+)
 
 # Bytes of one request. Each costs tens of milliseconds before its first byte comes.
 PIECE: Final = 8 << 20
@@ -120,8 +129,20 @@ def key_of(files: pafs.FileSystem, path: str) -> tuple[str, str]:
     """
     if isinstance(files, pafs.SubTreeFileSystem):
         return key_of(files.base_fs, f"{files.base_path}/{path}")
-    kind = re.split(r"[:+]", files.type_name)[-1]  # of fsspec it is "py::fsspec+s3"
+    # Of fsspec it is "py::fsspec+memory", or "py::fsspec+('s3', 's3a')".
+    kind = re.split("[:+]", files.type_name)[-1].strip("('").partition("'")[0]
     return _TYPES.get(kind, kind), "/".join(part for part in path.split("/") if part)
+
+
+def name_in_store(place: str, filesystem: Any = None) -> str:
+    """What all names of a file in a store have in common, as a URL; of a path of this machine the real path.
+
+    ``place`` and ``filesystem`` are those of ``resolve``. No store is asked.
+    """
+    if filesystem is None:
+        return plain_url(place) if scheme_of(place) else os.path.realpath(place)
+    files, path = resolve(place, filesystem)
+    return os.path.realpath(path) if is_local(files) else stored_url(*key_of(files, path))
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 from trackparse.errors import OptionError, printable
 from trackparse.sources.opening import is_in_no_filesystem, open_anywhere
 from trackparse.sources.source import Source, open_source
-from trackparse.sources.urls import check_is_no_collapsed_url, name_of, scheme_of
+from trackparse.sources.urls import STORES, check_is_no_collapsed_url, name_of, plain_url, scheme_of
 
 logger: Final = logging.getLogger("trackparse")
 
@@ -58,7 +58,7 @@ def logs_of(sources: Any, filesystem: Any = None) -> list[Log]:
         if isinstance(source, str | os.PathLike):
             for log in _named(source, filesystem):
                 # Named twice, by its folder and by itself say, it has one name, whichever comes first.
-                before = named.get(key := log.place or log.name, log)
+                before = named.get(key := _key_of(log.place or log.name, filesystem), log)
                 named[key] = max(before, log, key=lambda one: (one.below.count("/"), one.below))
         else:
             memory.append(_buffer(source))
@@ -66,8 +66,9 @@ def logs_of(sources: Any, filesystem: Any = None) -> list[Log]:
         raise OptionError("no sources: name at least one log")
     # A file with two names, by a link to the latest day say, would give its rows twice.
     files: dict[str, Log] = {}
-    for place in sorted(named):
-        files.setdefault(place if _is_stored(place, filesystem) else os.path.realpath(place), named[place])
+    for log in sorted(named.values(), key=lambda one: one.place or one.name):
+        key = _key_of(log.place or log.name, filesystem)
+        files.setdefault(key if _is_stored(key, filesystem) else os.path.realpath(key), log)
     return [*memory, *files.values()]
 
 
@@ -107,6 +108,16 @@ def _buffer(source: Any) -> Log:
 def _is_stored(place: str | os.PathLike[str], filesystem: Any) -> bool:
     """Whether a place is a URL or a path in a file system of the caller, and no path of this machine."""
     return filesystem is not None or bool(scheme_of(place))
+
+
+def _key_of(place: str, filesystem: Any) -> str:
+    """What all spellings of a URL, or of a path in the file system, have in common; any other path as it is."""
+    if filesystem is not None:
+        from trackparse.sources.filesystem import name_in_store
+
+        return name_in_store(place, filesystem)
+    # The query may name another store.
+    return f"{plain_url(place)}?{place.partition('?')[2]}" if scheme_of(place) in STORES else place
 
 
 def _named(place: str | os.PathLike[str], filesystem: Any) -> list[Log]:

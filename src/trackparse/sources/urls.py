@@ -37,6 +37,20 @@ def redacted_url(url: str) -> str:
     return f"{scheme.lower()}://{authority.rpartition('@')[2]}{slash}{path}"
 
 
+def plain_url(url: str) -> str:
+    """What all spellings of a URL of S3 or Google have in common, without user and query; another one as messages show
+    it.
+    """
+    scheme, _, path = redacted_url(url).partition("://")
+    return stored_url(scheme, unquote(path)) if scheme in ("s3", "gs") else f"{scheme}://{path}"
+
+
+def stored_url(kind: str, path: str) -> str:
+    """A URL for a path in a kind of store."""
+    parts = (part for part in path.split("/") if part)
+    return f"{kind}://{'/'.join(parts).replace('%', '%25').replace('?', '%3F')}"
+
+
 def name_of(place: str | os.PathLike[str]) -> str:
     """How messages call it."""
     return redacted_url(os.fsdecode(place)) if scheme_of(place) else os.fsdecode(place)
