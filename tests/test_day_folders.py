@@ -246,6 +246,31 @@ def test_logs_of_one_name_size_and_time_do_not_replace_each_other_without_a_word
     assert not caplog.messages
 
 
+@pytest.mark.parametrize("by", [(), ("date",)])
+def test_folders_whose_names_are_not_utf_8_are_kept_apart(
+    by: tuple[str, ...], days: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folders = [os.fsdecode(name) for name in (b"\xfe", b"\xff")]
+    for folder in folders:
+        Path(folder).mkdir()
+        Path(folder, "app.csv").write_bytes(log_of(DAYS[0], 1))
+        os.utime(Path(folder, "app.csv"), (1e9, 1e9))
+    [first], [second] = (trackparse.convert_logs(folder, "lake", partition_by=by) for folder in folders)
+    assert first.error is None
+    assert "the file was made of another log" in str(second.error)
+    assert "\\udcfe/app.csv" in str(second.error)
+    assert not caplog.messages
+    good("convert", folders[1], "--to", "lake", *(["--partition-by", "date"] if by else []))
+    [report] = trackparse.convert_logs(folders[0], "lake", partition_by=by, existing="replace")
+    assert report.error is None
+    assert "\\udcfe/app.csv: in place of the files of another log, " in caplog.text
+    # A log that was moved is found again.
+    Path(folders[1], "app.csv").unlink()
+    Path(folders[0]).rename("moved")
+    [report] = trackparse.convert_logs("moved", "lake", partition_by=by)
+    assert (report.error, report.skipped) == (None, True)
+
+
 def test_parquet_of_somebody_else_is_not_replaced_without_a_word(days: Path, caplog: pytest.LogCaptureFixture) -> None:
     log = days / DAYS[0] / "app.csv"
     Path("lake").mkdir()

@@ -44,11 +44,12 @@ def origin_of(job: Job) -> dict[str, str]:
     if job.size is None or job.time is None:
         return {}
     # Of several logs it is the file that has a name.
-    name = printable(full_name(job, name_of(job.dest) if job.logs else job.name))
+    name = full_name(job, name_of(job.dest) if job.logs else job.name)
     options = {**job.options, **({"partition_by": job.partition_by} if job.partition_by else {})}
     told: dict[str, Any] = {"name": name, "size": job.size, "time": job.time, "options": options_digest(options)}
     if job.logs:
-        told["logs"] = [(printable(full_name(job, log)), size, time) for log, size, time in job.logs]
+        told["logs"] = [(full_name(job, log), size, time) for log, size, time in job.logs]
+    # JSON has escapes for bytes of a name that are not UTF-8, and reads them as what they were.
     return {MADE_OF: json.dumps(told, sort_keys=True)}
 
 
@@ -138,7 +139,9 @@ def _tell_of_old_file(job: Job, made_of: Mapping[str, str]) -> None:
         tell_of_other_log(before, now)
         # What was made of standard input, say, never says of what.
         if now and "name" not in before:
-            logger.warning("%s: in place of Parquet that convert did not make, %s", now["name"], shown(job.dest))
+            logger.warning(
+                "%s: in place of Parquet that convert did not make, %s", *map(printable, (now["name"], shown(job.dest)))
+            )
 
 
 class OtherNames:
@@ -177,7 +180,7 @@ class OtherNames:
                 files = file_list_of(old.read(), name)
                 before = {} if files is None else files.made_of
         now = json.loads(origin_of(job).get(MADE_OF, "{}"))
-        if before.get("name") == printable(full_name(job, job.name)):
+        if before.get("name") == full_name(job, job.name):
             return True
         return any(_is_same_log(then, there, job) for then in logs_in(before) for there in logs_in(now))
 
@@ -208,7 +211,7 @@ def _is_same(before: Mapping[str, Any], job: Job, made_of: Mapping[str, str], pl
         if len(then) == len(there) and all(_is_same_log(*pair, job) for pair in zip(then, there, strict=True)):
             return True
     if before["name"] != now["name"]:
-        raise _in_the_way(place, f"the file was made of another log, {before['name']}")
+        raise _in_the_way(place, f"the file was made of another log, {printable(before['name'])}")
     return False
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from trackparse.convert.outputs import NULL_VALUE, OWN_FOLDER
 from trackparse.convert.places import Folder
-from trackparse.errors import TrackparseError
+from trackparse.errors import TrackparseError, printable
 from trackparse.sources.urls import scheme_of
 
 logger: Final = logging.getLogger("trackparse")
@@ -49,7 +49,7 @@ def tell_of_other_log(before: Mapping[str, Any], now: Mapping[str, Any]) -> None
         return
     is_alike = (before.get("size"), before.get("time")) == (now.get("size"), now.get("time"))
     if not (is_alike and isinstance(old, str) and was_moved(old, now["name"])):
-        logger.warning("%s: in place of the files of another log, %s", now["name"], old)
+        logger.warning("%s: in place of the files of another log, %s", *map(printable, (now["name"], str(old))))
 
 
 def was_moved(old: str, new: str) -> bool:
