@@ -97,7 +97,10 @@ INSIDE_FOR_CLI = {
     # A Parquet file is opened in an object store as a log is.
     ("sources.filesystem", "resolve"),
     ("sources.filesystem", "listed"),
-    *(("sources.urls", name) for name in ("STORES", "check_is_no_collapsed_url", "local_path", "redacted_url")),
+    *(
+        ("sources.urls", name)
+        for name in ("STORES", "check_has_no_nul", "check_is_no_collapsed_url", "local_path", "redacted_url")
+    ),
     *(("sources.urls", name) for name in ("plain_url", "scheme_of", "unknown_scheme")),
     # JSON lines of columns have no events, and a large payload must not be decoded to see that it is an object.
     *(("events", name) for name in ("LARGE_PAYLOAD", "is_large_object")),

@@ -24,6 +24,7 @@ from trackparse.errors import OptionError, TrackparseError, one_line, printable
 from trackparse.sources.source import Buffer, Source, StreamSource, open_source
 from trackparse.sources.urls import (
     STORES,
+    check_has_no_nul,
     check_is_no_collapsed_url,
     name_of,
     plain_url,
@@ -76,6 +77,7 @@ def resolve(place: str | os.PathLike[str], filesystem: Any = None) -> tuple[pafs
     OptionError for a scheme that is not known, and for a URL that cannot be used. No message shows user or query of a
     URL.
     """
+    check_has_no_nul(place)
     scheme = scheme_of(place)
     if filesystem is not None and scheme != "file":
         files = _wrapped(filesystem)
@@ -92,6 +94,7 @@ def resolve(place: str | os.PathLike[str], filesystem: Any = None) -> tuple[pafs
         files, path = pafs.FileSystem.from_uri(_encoded(url))
     except (pa.ArrowException, OSError) as error:
         raise OptionError(f"{redacted_url(url)}: {_without_secrets(one_line(str(error)), url)}") from None
+    check_has_no_nul(path)  # it may have been %00
     # From a URL, pyarrow makes an S3 client that tries a dead connection thirty times, for minutes, and after an answer
     # such as "slow down" not once. A copy is made as S3FileSystem(...) is, with AWS's standard of three attempts.
     return (copy.copy(files) if scheme == "s3" else files), path

@@ -16,7 +16,14 @@ from typing import Any, Final, NamedTuple, NoReturn
 from trackparse.errors import OptionError, printable
 from trackparse.sources.opening import is_in_no_filesystem, open_anywhere
 from trackparse.sources.source import Source, open_source
-from trackparse.sources.urls import STORES, check_is_no_collapsed_url, name_of, plain_url, scheme_of
+from trackparse.sources.urls import (
+    STORES,
+    check_has_no_nul,
+    check_is_no_collapsed_url,
+    name_of,
+    plain_url,
+    scheme_of,
+)
 
 logger: Final = logging.getLogger("trackparse")
 
@@ -123,6 +130,7 @@ def _key_of(place: str, filesystem: Any) -> str:
 def _named(place: str | os.PathLike[str], filesystem: Any) -> list[Log]:
     """The logs that a file, a directory or a glob stands for."""
     name = os.fsdecode(place)
+    check_has_no_nul(place)
     if is_in_no_filesystem(place):
         return [Log(name_of(name), partial(open_anywhere, name), None, name)]
     if _is_stored(place, filesystem):

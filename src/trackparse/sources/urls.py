@@ -56,6 +56,12 @@ def name_of(place: str | os.PathLike[str]) -> str:
     return redacted_url(os.fsdecode(place)) if scheme_of(place) else os.fsdecode(place)
 
 
+def check_has_no_nul(place: str | os.PathLike[str]) -> None:
+    """OptionError for a name with a NUL in it. Python's own error for one does not name it."""
+    if "\0" in os.fsdecode(place):
+        raise OptionError(f"{name_of(place)!r}: no file has a NUL in its name")
+
+
 def check_is_no_collapsed_url(path: str | os.PathLike[str]) -> None:
     """OptionError for ``s3:lake/x.zip``, and for ``Path("s3://lake/x.zip")``, which is ``s3:/lake/x.zip``.
 
