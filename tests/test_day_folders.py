@@ -313,12 +313,22 @@ def test_a_glob_of_folders_gets_advice(days: Path) -> None:
     assert advice in failed(1, "convert", "days/2021-04-*", "--to", "lake")
 
 
-def test_two_paths_of_one_name_are_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", [(), ("date",)])
+def test_two_paths_of_one_name_are_a_fault_of_theirs_alone(by: tuple[str, ...], days: Path) -> None:
     for name in ("a-b/c.csv", "a/b-c.csv"):
-        (tmp_path / "days" / name).parent.mkdir(parents=True)
-        (tmp_path / "days" / name).write_bytes(H8 + line())
-    with pytest.raises(trackparse.OptionError, match=r"would both become .*a-b-c\.parquet"):
-        trackparse.convert_logs(tmp_path / "days", tmp_path / "lake")
+        (days / name).parent.mkdir(parents=True)
+        (days / name).write_bytes(H8 + line())
+    told = "days/a-b/c.csv and days/a/b-c.csv would both become lake/a-b-c.parquet; give one of them another name"
+    for run in range(2):
+        reports = trackparse.convert_logs(days, "lake", partition_by=by, on_error="quarantine", jobs=2)
+        assert [(Path(report.source).parent.name, report.skipped) for report in reports if not report.error] == [
+            (day, run > 0) for day in DAYS
+        ]
+        assert [told in str(report.error) for report in reports if report.error] == [True, True]
+    assert rows_in(Path("lake")) == ROWS
+    printed = ended(1, "convert", days, "--to", "new", *(["--partition-by", "date"] if by else [])).stderr
+    assert printed.count("would both become new/a-b-c.parquet") == 2
+    assert rows_in(Path("new")) == ROWS
 
 
 @pytest.mark.parametrize("by", [(), ("date",)])

@@ -176,7 +176,7 @@ def convert(
     if output is not None and not name_in(output):
         raise click.UsageError(f"{str(shown(output))!r} is no file: name the file to write with -o")
     with signals_held():  # imports modules, some of which turn the exception of a signal into another error
-        from trackparse.convert.jobs import Job, joined_job
+        from trackparse.convert.jobs import Job, joined_job, with_faults
         from trackparse.convert.running import run_jobs
         from trackparse.options import convert_options
     asked = convert_options(options_of(strict, keep_partial, options))  # type: ignore[arg-type]
@@ -194,6 +194,7 @@ def convert(
                 bad = _rejects(rejects, dest, strict, lake)
                 job = Job(log.name, log.size, log.time, log.source, dest, bad, asked, existing, expected)
                 todo.append(replace(job, partition_by=partition_by, lake=lake, folder=None if output else directory))
+            todo = with_faults(todo, [log.below for log in inputs])
             _check_places(inputs, todo)
         check_is_parquet(output)  # before a store is asked for it
     except OptionError as error:

@@ -101,6 +101,8 @@ def _plain(value: Any) -> Any:
 
 def earlier_report(job: Job) -> ConversionReport | None:
     """The report of a log that is converted already. None if it has to be converted; an error if it must not be."""
+    if job.fault is not None:
+        raise job.fault
     made_of = origin_of(job)
     lake = lake_of(job)
     if job.existing == "replace":
