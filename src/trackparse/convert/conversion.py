@@ -278,6 +278,8 @@ def convert(
     filesystem = asked["filesystem"]
     output = place_of(dest, filesystem)
     _check_is_other(output, source, filesystem, what)
+    if isinstance(output, LocalPlace):
+        output.check_name()  # before that of the rejects, which is longer
     if new_sink is None:
         check_is_parquet(dest)
     outputs = [output]
