@@ -129,7 +129,7 @@ def test_a_log_named_by_another_folder_is_not_converted_twice(
     before = rows_in(Path("lake"))
     told = ended(1, "convert", then, "--to", "lake", "--existing", existing, *by).stderr
     assert "2021-04-21/app.csv, too, which would now become" in told
-    assert "name the log by the same folder as before" in told
+    assert f"name the folder {Path(first if Path(first).is_dir() else Path(first).parent).resolve()}, or write" in told
     kept = ROWS if first == "days" or then == "days" else before
     assert rows_in(Path("lake")) == kept  # the other days are converted all the same
 
@@ -204,6 +204,18 @@ def test_a_folder_that_cannot_be_listed_is_an_error(days: Path, monkeypatch: pyt
     assert "Permission denied" in str(report.error)
     assert "lake" in str(report.error)
     assert files_in(Path("lake")) == NAMES
+
+
+@pytest.mark.parametrize("by", [[], ["--partition-by", "date"]], ids=["files", "partitions"])
+def test_the_advice_for_a_log_that_was_moved_names_a_folder_that_is_there(by: list[str], days: Path) -> None:
+    good("convert", days, "--to", "lake", *by)
+    days.rename("moved")
+    log = Path("moved", DAYS[1], "app.csv")
+    told = ended(1, "convert", log, "--to", "lake", "--existing", "skip", *by).stderr
+    assert "app.csv, too, which would now become app.parquet: readers" in told
+    assert f"; name the folder {log.parent.parent.resolve()}, or write to another folder" in told
+    good("convert", "moved", "--to", "lake", "--existing", "skip", *by)
+    assert rows_in(Path("lake")) == ROWS
 
 
 def test_a_log_that_grew_is_the_same_log(days: Path) -> None:

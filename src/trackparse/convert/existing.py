@@ -161,30 +161,36 @@ class OtherNames:
         own = name_in(job.dest)
         # A folder above the log may have been named as it is, or through a link.
         places = {full_name(job, job.name), job.name if is_stored(job, job.name) else os.path.abspath(job.name)}  # noqa: PTH100
-        for name in sorted({name for place in places for name in possible_names(place)} - {own}):
-            for found in {name, list_name(name)} & self._files[job.folder]:
+        for name, above in sorted({pair for place in places for pair in possible_names(place).items()}):
+            for found in {name, list_name(name)} & self._files[job.folder] if name != own else ():
                 place = Folder(job.folder, job.options["filesystem"]).place(found)
-                if self._is_of(job, place, name):
+                if _has_log(_named_made_of(place, name), job):
+                    named = f"the folder {above}" if above else "the log by the same folder as before"
                     raise TrackparseError(
                         f"{place.name}: made of the log {job.name}, too, which would now become {own}: readers of the "
                         "folder would find each record twice",
-                        advice="name the log by the same folder as before, or write to another folder",
+                        advice=f"name {named}, or write to another folder",
                     )
 
-    def _is_of(self, job: Job, place: Place, name: str) -> bool:
-        old = place.open_old()
-        if old is None:
-            return False
-        with old:
-            if name_in(place.name) == name:
-                before: Mapping[str, Any] = _read_made_of(old)[0]
-            else:
-                files = file_list_of(old.read(), name)
-                before = {} if files is None else files.made_of
-        now = json.loads(origin_of(job).get(MADE_OF, "{}"))
-        if before.get("name") == full_name(job, job.name):
-            return True
-        return any(_is_same_log(then, there, job) for then in logs_in(before) for there in logs_in(now))
+
+def _named_made_of(place: Place, name: str) -> Mapping[str, Any]:
+    """What a Parquet file of this name, or a list of files of this name, was made of; empty if there is none."""
+    old = place.open_old()
+    if old is None:
+        return {}
+    with old:
+        if name_in(place.name) == name:
+            return _read_made_of(old)[0]
+        files = file_list_of(old.read(), name)
+        return {} if files is None else files.made_of
+
+
+def _has_log(before: Mapping[str, Any], job: Job) -> bool:
+    """Whether what was made of these logs was made of the log of the job, too."""
+    if before.get("name") == full_name(job, job.name):
+        return True
+    now = json.loads(origin_of(job).get(MADE_OF, "{}"))
+    return any(_is_same_log(then, there, job) for then in logs_in(before) for there in logs_in(now))
 
 
 def _files_in(folder: Folder) -> set[str]:
