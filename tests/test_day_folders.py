@@ -296,6 +296,65 @@ def test_parquet_of_somebody_else_is_not_replaced_without_a_word(days: Path, cap
     assert told in good("convert", log, "--to", "lake").stderr
 
 
+def test_standard_input_replaces_no_other_log_without_a_word(days: Path) -> None:
+    log = days / DAYS[0] / "app.csv"
+    command = ("convert", "-", "-o", "out.parquet")
+    good("convert", log, "-o", "out.parquet")
+    printed = good(*command, stdin=log.read_bytes()).stderr
+    assert f"<stdin>: in place of the files of another log, {log.resolve()}" in printed
+    # Of which log that was made nobody knows: it may be this one.
+    assert "in place of" not in good(*command, stdin=log.read_bytes()).stderr
+    pq.write_table(pa.table({"a": [1]}), "out.parquet")
+    printed = good(*command, stdin=log.read_bytes()).stderr
+    assert "<stdin>: in place of Parquet that convert did not make, out.parquet" in printed
+
+
+def test_files_of_partitions_that_nobody_listed_are_not_replaced_without_a_word(
+    days: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = days / DAYS[0] / "app.csv"
+    for folder in (f"date={DAYS[0]}", "date=2000-01-01"):
+        Path("lake", folder).mkdir(parents=True)
+        pq.write_table(pa.table({"a": [1]}), Path("lake", folder, "app.parquet"))
+    for _ in range(2):
+        trackparse.convert_logs(log, "lake", partition_by=("date",), existing="replace")
+    told = f"{log}: in place of files that no list of a conversion has, such as lake/date=2000-01-01/app.parquet"
+    assert caplog.messages == [told]
+    caplog.clear()
+    # One more day in a log that was converted.
+    Path("lake", f"date={DAYS[1]}").mkdir()
+    pq.write_table(pa.table({"a": [1]}), f"lake/date={DAYS[1]}/app.parquet")
+    log.write_bytes(log_of(DAYS[0], 1) + log_of(DAYS[1], 1))
+    trackparse.convert_logs(log, "lake", partition_by=("date",), existing="replace")
+    assert caplog.messages == [told.replace("2000-01-01", DAYS[1])]
+
+
+@pytest.mark.parametrize("via", ["url", "pyarrow", "s3fs"])
+def test_what_is_replaced_in_a_store_is_told(via: str, bucket: Bucket, caplog: pytest.LogCaptureFixture) -> None:
+    options: dict[str, Any] = {"existing": "replace"} | ({} if via == "url" else {"filesystem": getattr(bucket, via)})
+    name = bucket.url if via == "url" else lambda key: f"{BUCKET}/{key}"
+    for key in ("one/app.csv", "two/app.csv", "two/b.csv", "two/c.csv"):
+        bucket.put(key, log_of(DAYS[0], 1))
+    trackparse.convert_logs(name("one/"), name("lake"), **options)
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"a": [1]}), sink)
+    bucket.put("lake/b.parquet", sink.getvalue().to_pybytes())
+    for _ in range(2):
+        reports = trackparse.convert_logs(name("two/"), name("lake"), **options)
+        assert [report.error for report in reports] == [None] * 3
+    dest = "s3://lake/lake/b.parquet" if via == "url" else "lake/lake/b.parquet"
+    assert caplog.messages == [
+        "s3://lake/two/app.csv: in place of the files of another log, s3://lake/one/app.csv",
+        f"s3://lake/two/b.csv: in place of Parquet that convert did not make, {dest}",
+    ]
+    caplog.clear()
+    trackparse.convert_logs(name("one/"), name("lake"), jobs=2, **options)
+    assert "in place of the files of another log, s3://lake/two/app.csv" in caplog.text
+    caplog.clear()
+    trackparse.convert_logs(name("two/"), name("lake/app.parquet"), **options)
+    assert "in place of the files of another log, s3://lake/one/app.csv" in caplog.text
+
+
 def test_a_log_that_is_named_by_itself_too_has_one_name(days: Path) -> None:
     log = days / DAYS[1] / "app.csv"
     for sources in ([days, log], [log, days], [log, days / "*" / "*.csv", log]):

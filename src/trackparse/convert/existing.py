@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import pyarrow.parquet as pq
 
-from trackparse.convert.conversion import PARTIAL, ConversionReport
+from trackparse.convert.conversion import PARTIAL, VERSION, ConversionReport
 from trackparse.convert.jobs import Job, full_name, is_stored, lake_of, partitions_told, report_of
 from trackparse.convert.lake import Lake, file_list_of, list_name, tell_of_other_log, was_moved
 from trackparse.convert.outputs import OWN_FOLDER, PathOrUrl, name_in, possible_names, shown
@@ -106,8 +106,6 @@ def earlier_report(job: Job) -> ConversionReport | None:
     made_of = origin_of(job)
     lake = lake_of(job)
     if job.existing == "replace":
-        if lake is None and not is_stored(job, job.dest):
-            _tell_of_old_file(job, made_of)
         return None
     if lake is not None:
         return _found_partitions(job, lake, made_of)
@@ -124,13 +122,15 @@ def earlier_report(job: Job) -> ConversionReport | None:
     return dataclasses.replace(report, files=(report.path,))
 
 
-def _tell_of_old_file(job: Job, made_of: Mapping[str, str]) -> None:
+def tell_of_old_file(job: Job, made_of: Mapping[str, str]) -> None:
     """Warn if the Parquet of another log, or of somebody else, is written over.
 
     A file that cannot be read, or is no Parquet file, is written over without a word.
     """
+    if job.existing != "replace" or job.is_new:
+        return
     with suppress(OSError, TrackparseError):
-        old = place_of(job.dest, None).open_old()
+        old = place_of(job.dest, job.options["filesystem"]).open_old()
         if old is None:
             return
         with old:
@@ -138,19 +138,24 @@ def _tell_of_old_file(job: Job, made_of: Mapping[str, str]) -> None:
         if metadata is None:
             return
         before, now = made_of_in(metadata), json.loads(made_of.get(MADE_OF, "{}"))
-        tell_of_other_log(before, now)
+        tell_of_other_log(before, now, job.name)
         # What was made of standard input, say, never says of what.
-        if now and "name" not in before:
-            logger.warning(
-                "%s: in place of Parquet that convert did not make, %s", *map(printable, (now["name"], shown(job.dest)))
-            )
+        is_foreign = "name" not in before if now else VERSION.encode() not in (metadata.metadata or {})
+        if is_foreign:
+            shown_names = map(printable, (now.get("name", job.name), shown(job.dest)))
+            logger.warning("%s: in place of Parquet that convert did not make, %s", *shown_names)
 
 
 class OtherNames:
     """Finds logs that a folder has already, under another name: another folder above them was named then."""
 
     def __init__(self) -> None:
-        self._files: dict[PathOrUrl, set[str]] = {}  # by the folder they are in
+        self._files: dict[PathOrUrl, set[str] | None] = {}  # by the folder they are in; None if nobody may list it
+
+    def is_new(self, job: Job) -> bool:
+        """Whether the folder was listed, and has no file of the name that the log gets."""
+        files = None if job.folder is None else self._files[job.folder]
+        return files is not None and name_in(job.dest) not in files
 
     def check(self, job: Job) -> None:
         """TrackparseError if the records of the log are there, in one file or in partitions."""
@@ -158,11 +163,12 @@ class OtherNames:
             return
         if job.folder not in self._files:
             self._files[job.folder] = _files_in(Folder(job.folder, job.options["filesystem"]))
+        files = self._files[job.folder] or ()
         own = name_in(job.dest)
         # A folder above the log may have been named as it is, or through a link.
         places = {full_name(job, job.name), job.name if is_stored(job, job.name) else os.path.abspath(job.name)}  # noqa: PTH100
         for name, above in sorted({pair for place in places for pair in possible_names(place).items()}):
-            for found in {name, list_name(name)} & self._files[job.folder] if name != own else ():
+            for found in {name, list_name(name)}.intersection(files) if name != own else ():
                 place = Folder(job.folder, job.options["filesystem"]).place(found)
                 if _has_log(_named_made_of(place, name), job):
                     named = f"the folder {above}" if above else "the log by the same folder as before"
@@ -193,15 +199,15 @@ def _has_log(before: Mapping[str, Any], job: Job) -> bool:
     return any(_is_same_log(then, there, job) for then in logs_in(before) for there in logs_in(now))
 
 
-def _files_in(folder: Folder) -> set[str]:
-    """The files in the folder, and the lists of partitions.
+def _files_in(folder: Folder) -> set[str] | None:
+    """The files in the folder, and the lists of partitions; None if a store does not tell.
 
     OSError if a folder on this machine cannot be listed. A store may let somebody write who may not list: then nobody
     but him knows what is there.
     """
     with nullcontext() if folder.local_path is not None else suppress(OSError):
         return {*folder.files(), *(f"{OWN_FOLDER}/{name}" for name in folder.files(OWN_FOLDER))}
-    return set()
+    return None
 
 
 def _is_same(before: Mapping[str, Any], job: Job, made_of: Mapping[str, str], place: PathOrUrl) -> bool:

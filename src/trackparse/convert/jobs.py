@@ -53,6 +53,7 @@ class Job:
     logs: of several logs, the name, the size and the time of each.
     folder: where the Parquet file has the name that ``flat_name`` gives it; None if it is elsewhere.
     fault: why it cannot be done; None if it can.
+    is_new: whether the folder was listed, and has no file of its name.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Job:
     logs: tuple[tuple[str, int | None, int | None], ...] = ()
     folder: PathOrUrl | None = None
     fault: TrackparseError | None = None
+    is_new: bool = False
 
 
 def joined_job(

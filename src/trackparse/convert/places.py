@@ -134,10 +134,17 @@ class _Stored:
             return bool(self._files.get_file_info(self._path).is_file)
 
     def open_old(self) -> Any:
-        if not self.exists():
-            return None
         with errors_named(str(self.name)):
-            return self._files.open_input_file(self._path)
+            forget_listing(self._files, self._path)
+            try:
+                # To ask first whether it is there would be one request more of each log.
+                return self._files.open_input_file(self._path)
+            except FileNotFoundError:
+                return None
+            except Exception:
+                if self._files.get_file_info(self._path).is_file:
+                    raise
+                return None
 
     def is_same(self, other: object) -> bool:
         return isinstance(other, _Stored) and other.key == self.key
