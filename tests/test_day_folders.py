@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import pytest
 import trackparse
 from support.cli import ended, failed, good
 from support.logs import H8, line
-from support.s3 import BUCKET, Bucket, served
+from support.s3 import BUCKET, Bucket
 from trackparse.convert.outputs import flat_name
 
 DAYS = ["2021-04-20", "2021-04-21", "2021-04-22"]
@@ -33,20 +32,6 @@ def days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         Path("days", day).mkdir(parents=True)
         Path("days", day, "app.csv").write_bytes(log_of(day, number))
     return Path("days")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
-    pytest.importorskip("fsspec")
-    with served(tmp_path_factory.mktemp("s3")) as bucket:
-        yield bucket
-        bucket.client.close()
-
-
-@pytest.fixture
-def bucket(server: Bucket) -> Bucket:
-    server.empty()
-    return server
 
 
 def log_of(day: str, rows: int) -> bytes:

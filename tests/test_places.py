@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ import trustme
 import trackparse
 from support.cli import BAD, HEADER, PLAIN, PROGRAM, ROW, ended, failed, good, run, with_bad
 from support.logs import H8, line
-from support.s3 import BUCKET, KEYS, Bucket, served
+from support.s3 import BUCKET, KEYS, Bucket
 from support.service import NOON, SetClock, client_of, stored
 from test_destinations import room
 from test_docs import check_steps
@@ -44,19 +44,6 @@ from trackparse.testing.sample import encode_row, write_sample
 fsspec = pytest.importorskip("fsspec")
 
 Place = tuple[str, dict[str, Any]]  # what to hand over as path, and the options that go with it
-
-
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
-    with served(tmp_path_factory.mktemp("s3")) as bucket:
-        yield bucket
-        bucket.client.close()
-
-
-@pytest.fixture
-def bucket(server: Bucket) -> Bucket:
-    server.empty()
-    return server
 
 
 @pytest.fixture(scope="session")
