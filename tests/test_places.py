@@ -360,7 +360,16 @@ def test_https_is_downloaded(tmp_path: Path, small: bytes, monkeypatch: pytest.M
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     with FakeService(logs={"2021-04-20": small}, tls=context) as service:
-        assert trackparse.read_log(service.file_url("2021-04-20")).num_rows == 500
+        url = service.file_url("2021-04-20")
+        assert trackparse.read_log(url).num_rows == 500
+        # Also where filesystem= says where to write.
+        memory = fsspec.filesystem("memory", skip_instance_cache=True)
+        memory.store.clear()
+        assert trackparse.dataset(url, filesystem=memory).count_rows() == 500
+        assert len(trackparse.dataset([f"{url}?part=1", f"{url}?part=2"], filesystem=memory).files) == 2
+        for by in ((), ("date",)):
+            [report] = trackparse.convert_logs(url, f"lake{len(by)}", filesystem=memory, partition_by=by)
+            assert (report.error, report.records) == (None, 500)
 
 
 def test_a_file_url_is_a_path(tmp_path: Path, small: bytes) -> None:

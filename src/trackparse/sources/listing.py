@@ -118,8 +118,8 @@ def _is_stored(place: str | os.PathLike[str], filesystem: Any) -> bool:
 
 
 def _key_of(place: str, filesystem: Any) -> str:
-    """What all spellings of a URL, or of a path in the file system, have in common; any other path as it is."""
-    if filesystem is not None:
+    """What all spellings of a URL, or of a path in the file system, have in common; anything else as it is."""
+    if filesystem is not None and not is_in_no_filesystem(place):
         from trackparse.sources.filesystem import name_in_store
 
         return name_in_store(place, filesystem)
