@@ -1,4 +1,4 @@
-"""Each kernel in turn as a fixture, which tests are quick, and how hard hypothesis tries."""
+"""Each kernel in turn as a fixture, a bucket on S3, which tests are quick, and how hard hypothesis tries."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from support import tiers
 from support.ends import heed_signals
 from support.kernels import INSTRUCTION_SETS, KERNELS, SLOW, chosen_set, kernel_named, native
+from support.s3 import Bucket, served
 from support.workers import all_allowed
 from trackparse import events
 from trackparse.columns import builder, payload
@@ -104,3 +105,18 @@ def instruction_set(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
     """The C kernel with each of its instruction sets."""
     yield kernel_named(request.param)
     native.select(chosen_set())
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
+    """One server for all tests of a process: to start it takes seconds."""
+    with served(tmp_path_factory.mktemp("s3")) as bucket:
+        yield bucket
+        bucket.client.close()
+
+
+@pytest.fixture
+def bucket(s3_server: Bucket) -> Bucket:
+    """An empty bucket on S3."""
+    s3_server.empty()
+    return s3_server

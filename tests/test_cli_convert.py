@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from threading import Event, Thread
+from unittest.mock import patch
 
 import pyarrow.parquet as pq
 import pytest
@@ -330,6 +331,51 @@ def test_a_damaged_log_that_was_converted_before_is_still_told(tmp_path: Path) -
     for _ in range(2):
         found = ended(4, "convert", log, "--keep-partial", "--existing", "skip")
         assert "before the damage were kept" in found.stderr
+
+
+@pytest.mark.parametrize("output", [".", "./", "/"])
+def test_a_folder_without_a_name_is_wrong_usage(output: str, tmp_path: Path) -> None:
+    csv_of(tmp_path / "log.csv", ROW)
+    for log in (tmp_path, tmp_path / "log.csv"):
+        assert "is no file: name the file to write with -o" in failed(2, "convert", log, "-o", output)
+
+
+def test_names_that_mean_something_else_are_wrong_usage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    csv_of(Path("log.csv"), ROW)
+    for options in (["-o", "-"], ["--to", "-"]):
+        assert "'-' would mean standard output: name a place" in failed(2, "convert", "log.csv", *options)
+    for name in ("new/", "s3://lake/new/", "s3://lake/new/?region=x"):
+        told = " ".join(failed(2, "convert", "log.csv", "-o", name).split())
+        assert "new/' is no file: name the file to write with -o; for a directory give --to" in told
+    for options in (["-o", "file:///a%00b"], ["--to", "file:///a%00b"]):
+        assert "no file has a NUL in its name" in failed(2, "convert", "log.csv", *options)
+    assert "no file has a NUL in its name" in failed(2, "convert", "file:///a%00b", "-o", "a.parquet")
+    assert [path.name for path in tmp_path.iterdir()] == ["log.csv"]
+    good("convert", "log.csv", "-o", "./-")
+    assert pq.read_metadata("-").num_rows == 1
+
+
+def test_a_nul_in_a_name_is_told_with_the_name(tmp_path: Path) -> None:
+    log = csv_of(tmp_path / "log.csv", ROW)
+    for work in (
+        lambda: trackparse.convert_logs(log, "a\0b"),
+        lambda: trackparse.convert_logs(log, "a\0b.parquet"),
+        lambda: trackparse.convert_log(log, "a\0b.parquet"),
+        lambda: trackparse.convert_log(log, tmp_path / "x.parquet", rejects="a\0b.jsonl", on_error="quarantine"),
+        lambda: trackparse.open_log("a\0b"),
+        lambda: trackparse.dataset(["a\0b*.zip"]),
+        lambda: trackparse.dataset("file:///a%00b"),
+        lambda: trackparse.read_rejects("a\0b.jsonl"),
+    ):
+        with pytest.raises(trackparse.OptionError, match=r"a(\\x00|%00)b.*: no file has a NUL in its name"):
+            work()
+
+
+def test_a_name_of_another_format_is_refused_before_a_store_is_asked(tmp_path: Path) -> None:
+    csv_of(tmp_path / "log.csv", ROW)
+    with patch("trackparse.convert.places.resolve", side_effect=AssertionError):
+        assert "end it in .parquet" in failed(2, "convert", tmp_path, "-o", "gs://bucket/all.csv")
 
 
 def test_a_url_without_a_name_is_wrong_usage(tmp_path: Path) -> None:

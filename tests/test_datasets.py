@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,6 +27,7 @@ import pytest
 
 import trackparse
 from support.archives import python_zip
+from support.cli import failed, good
 from support.kernels import SLOW
 from support.logs import H6, H8, line, line6
 from trackparse.datasets import LogDataset
@@ -611,6 +613,59 @@ class TestSources:
         monkeypatch.setattr(os, "scandir", refuse)
         with pytest.raises(PermissionError, match="sub"):
             trackparse.dataset(tree)
+
+    @pytest.mark.parametrize(
+        ("pattern", "files"),
+        [("*/*.zip", ["_tmp/x.zip"]), ("**/*.zip", ["_left.zip", "_tmp/x.zip", "b.zip"]), ("*/x.zip", ["_tmp/x.zip"])],
+    )
+    def test_a_glob_tells_of_folders_that_cannot_be_looked_into(
+        self,
+        pattern: str,
+        files: list[str],
+        tree: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        scandir, lstat = os.scandir, os.lstat
+
+        def refuse(path: Any, what: Any) -> Any:
+            if not isinstance(path, int) and "sub" in os.fspath(path):
+                raise PermissionError(13, "Permission denied", path)
+            return what(path)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "scandir", partial(refuse, what=scandir))
+            if pattern == "*/x.zip":
+                patched.setattr(os, "lstat", lambda path, **more: refuse(path, partial(lstat, **more)))
+            assert trackparse.dataset(pattern).files == files
+            [told] = caplog.messages
+            assert told == f"{pattern}: logs may be missing: nobody may look into the folder sub: Permission denied"
+            # Where nothing else matches, nobody knows whether anything does.
+            with pytest.raises(PermissionError, match="sub"):
+                trackparse.dataset("sub/d*")
+        caplog.clear()
+        assert "sub/d.zip" in trackparse.dataset("*/*.zip").files
+        assert not caplog.messages
+
+    def test_a_glob_tells_of_folders_whose_logs_it_does_not_match(
+        self, tree: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        (tree / "sub" / "others").symlink_to(tree / "sub" / "deep")
+        for pattern in ("*.zip", "**/*", "**", "sub/**/*", "n*", "_*"):
+            trackparse.dataset(pattern)
+            assert not caplog.messages
+        for pattern, told in {"*": "the folder sub, too", "sub/*": "the folder sub/deep, too"}.items():
+            logs = trackparse.dataset(pattern)
+            assert not any("deep" in name for name in logs.files)
+            assert f"{pattern}: matches {told}, but not the logs in it" in caplog.text
+            caplog.clear()
+        assert "trackparse: sub/*: matches the folder" in good("check", "sub/*").stderr
+
+    def test_a_way_up_behind_a_wildcard_is_refused(self, tree: Path) -> None:
+        assert trackparse.dataset("sub/../sub/*.zip").files == ["sub/../sub/d.zip"]
+        with pytest.raises(trackparse.OptionError, match=r"\*/\.\./\*\.zip: '\.\.' stands behind a wildcard"):
+            trackparse.dataset("*/../*.zip")
+        assert "'..' stands behind a wildcard" in failed(2, "convert", "*/../*.zip", "--to", "lake")
 
 
 def test_its_text_says_what_it_is(days: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pytest
 import trackparse
 from support.cli import ended, failed, good
 from support.logs import H8, line
-from support.s3 import BUCKET, Bucket, served
+from support.s3 import BUCKET, Bucket
 from trackparse.convert.outputs import flat_name
 
 DAYS = ["2021-04-20", "2021-04-21", "2021-04-22"]
@@ -32,20 +32,6 @@ def days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         Path("days", day).mkdir(parents=True)
         Path("days", day, "app.csv").write_bytes(log_of(day, number))
     return Path("days")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
-    pytest.importorskip("fsspec")
-    with served(tmp_path_factory.mktemp("s3")) as bucket:
-        yield bucket
-        bucket.client.close()
-
-
-@pytest.fixture
-def bucket(server: Bucket) -> Bucket:
-    server.empty()
-    return server
 
 
 def log_of(day: str, rows: int) -> bytes:
@@ -128,7 +114,7 @@ def test_a_log_named_by_another_folder_is_not_converted_twice(
     before = rows_in(Path("lake"))
     told = ended(1, "convert", then, "--to", "lake", "--existing", existing, *by).stderr
     assert "2021-04-21/app.csv, too, which would now become" in told
-    assert "name the log by the same folder as before" in told
+    assert f"name the folder {Path(first if Path(first).is_dir() else Path(first).parent).resolve()}, or write" in told
     kept = ROWS if first == "days" or then == "days" else before
     assert rows_in(Path("lake")) == kept  # the other days are converted all the same
 
@@ -187,6 +173,36 @@ def test_neither_are_partitions_beside_a_file(first: tuple[str, ...], then: tupl
     assert rows_in(Path("lake")) == ROWS
 
 
+def test_a_folder_that_cannot_be_listed_is_an_error(days: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody knows whether it has the logs by another name."""
+    trackparse.convert_logs("days", "lake")
+    scandir = os.scandir
+
+    def denied(path: Any) -> Any:
+        if os.fspath(path) == "lake":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return scandir(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", denied)
+        [report] = trackparse.convert_logs(days / DAYS[0], "lake")
+    assert "Permission denied" in str(report.error)
+    assert "lake" in str(report.error)
+    assert files_in(Path("lake")) == NAMES
+
+
+@pytest.mark.parametrize("by", [[], ["--partition-by", "date"]], ids=["files", "partitions"])
+def test_the_advice_for_a_log_that_was_moved_names_a_folder_that_is_there(by: list[str], days: Path) -> None:
+    good("convert", days, "--to", "lake", *by)
+    days.rename("moved")
+    log = Path("moved", DAYS[1], "app.csv")
+    told = ended(1, "convert", log, "--to", "lake", "--existing", "skip", *by).stderr
+    assert "app.csv, too, which would now become app.parquet: readers" in told
+    assert f"; name the folder {log.parent.parent.resolve()}, or write to another folder" in told
+    good("convert", "moved", "--to", "lake", "--existing", "skip", *by)
+    assert rows_in(Path("lake")) == ROWS
+
+
 def test_a_log_that_grew_is_the_same_log(days: Path) -> None:
     trackparse.convert_logs(days, "lake")
     (days / DAYS[1] / "app.csv").write_bytes(log_of(DAYS[1], 7))
@@ -227,6 +243,31 @@ def test_logs_of_one_name_size_and_time_do_not_replace_each_other_without_a_word
     assert not caplog.messages
 
 
+@pytest.mark.parametrize("by", [(), ("date",)])
+def test_folders_whose_names_are_not_utf_8_are_kept_apart(
+    by: tuple[str, ...], days: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folders = [os.fsdecode(name) for name in (b"\xfe", b"\xff")]
+    for folder in folders:
+        Path(folder).mkdir()
+        Path(folder, "app.csv").write_bytes(log_of(DAYS[0], 1))
+        os.utime(Path(folder, "app.csv"), (1e9, 1e9))
+    [first], [second] = (trackparse.convert_logs(folder, "lake", partition_by=by) for folder in folders)
+    assert first.error is None
+    assert "the file was made of another log" in str(second.error)
+    assert "\\udcfe/app.csv" in str(second.error)
+    assert not caplog.messages
+    good("convert", folders[1], "--to", "lake", *(["--partition-by", "date"] if by else []))
+    [report] = trackparse.convert_logs(folders[0], "lake", partition_by=by, existing="replace")
+    assert report.error is None
+    assert "\\udcfe/app.csv: in place of the files of another log, " in caplog.text
+    # A log that was moved is found again.
+    Path(folders[1], "app.csv").unlink()
+    Path(folders[0]).rename("moved")
+    [report] = trackparse.convert_logs("moved", "lake", partition_by=by)
+    assert (report.error, report.skipped) == (None, True)
+
+
 def test_parquet_of_somebody_else_is_not_replaced_without_a_word(days: Path, caplog: pytest.LogCaptureFixture) -> None:
     log = days / DAYS[0] / "app.csv"
     Path("lake").mkdir()
@@ -238,6 +279,65 @@ def test_parquet_of_somebody_else_is_not_replaced_without_a_word(days: Path, cap
     caplog.clear()
     trackparse.convert_log(log, "lake/app.parquet")
     assert told in good("convert", log, "--to", "lake").stderr
+
+
+def test_standard_input_replaces_no_other_log_without_a_word(days: Path) -> None:
+    log = days / DAYS[0] / "app.csv"
+    command = ("convert", "-", "-o", "out.parquet")
+    good("convert", log, "-o", "out.parquet")
+    printed = good(*command, stdin=log.read_bytes()).stderr
+    assert f"<stdin>: in place of the files of another log, {log.resolve()}" in printed
+    # Of which log that was made nobody knows: it may be this one.
+    assert "in place of" not in good(*command, stdin=log.read_bytes()).stderr
+    pq.write_table(pa.table({"a": [1]}), "out.parquet")
+    printed = good(*command, stdin=log.read_bytes()).stderr
+    assert "<stdin>: in place of Parquet that convert did not make, out.parquet" in printed
+
+
+def test_files_of_partitions_that_nobody_listed_are_not_replaced_without_a_word(
+    days: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = days / DAYS[0] / "app.csv"
+    for folder in (f"date={DAYS[0]}", "date=2000-01-01"):
+        Path("lake", folder).mkdir(parents=True)
+        pq.write_table(pa.table({"a": [1]}), Path("lake", folder, "app.parquet"))
+    for _ in range(2):
+        trackparse.convert_logs(log, "lake", partition_by=("date",), existing="replace")
+    told = f"{log}: in place of files that no list of a conversion has, such as lake/date=2000-01-01/app.parquet"
+    assert caplog.messages == [told]
+    caplog.clear()
+    # One more day in a log that was converted.
+    Path("lake", f"date={DAYS[1]}").mkdir()
+    pq.write_table(pa.table({"a": [1]}), f"lake/date={DAYS[1]}/app.parquet")
+    log.write_bytes(log_of(DAYS[0], 1) + log_of(DAYS[1], 1))
+    trackparse.convert_logs(log, "lake", partition_by=("date",), existing="replace")
+    assert caplog.messages == [told.replace("2000-01-01", DAYS[1])]
+
+
+@pytest.mark.parametrize("via", ["url", "pyarrow", "s3fs"])
+def test_what_is_replaced_in_a_store_is_told(via: str, bucket: Bucket, caplog: pytest.LogCaptureFixture) -> None:
+    options: dict[str, Any] = {"existing": "replace"} | ({} if via == "url" else {"filesystem": getattr(bucket, via)})
+    name = bucket.url if via == "url" else lambda key: f"{BUCKET}/{key}"
+    for key in ("one/app.csv", "two/app.csv", "two/b.csv", "two/c.csv"):
+        bucket.put(key, log_of(DAYS[0], 1))
+    trackparse.convert_logs(name("one/"), name("lake"), **options)
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"a": [1]}), sink)
+    bucket.put("lake/b.parquet", sink.getvalue().to_pybytes())
+    for _ in range(2):
+        reports = trackparse.convert_logs(name("two/"), name("lake"), **options)
+        assert [report.error for report in reports] == [None] * 3
+    dest = "s3://lake/lake/b.parquet" if via == "url" else "lake/lake/b.parquet"
+    assert caplog.messages == [
+        "s3://lake/two/app.csv: in place of the files of another log, s3://lake/one/app.csv",
+        f"s3://lake/two/b.csv: in place of Parquet that convert did not make, {dest}",
+    ]
+    caplog.clear()
+    trackparse.convert_logs(name("one/"), name("lake"), jobs=2, **options)
+    assert "in place of the files of another log, s3://lake/two/app.csv" in caplog.text
+    caplog.clear()
+    trackparse.convert_logs(name("two/"), name("lake/app.parquet"), **options)
+    assert "in place of the files of another log, s3://lake/one/app.csv" in caplog.text
 
 
 def test_a_log_that_is_named_by_itself_too_has_one_name(days: Path) -> None:
@@ -269,12 +369,22 @@ def test_a_glob_of_folders_gets_advice(days: Path) -> None:
     assert advice in failed(1, "convert", "days/2021-04-*", "--to", "lake")
 
 
-def test_two_paths_of_one_name_are_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", [(), ("date",)])
+def test_two_paths_of_one_name_are_a_fault_of_theirs_alone(by: tuple[str, ...], days: Path) -> None:
     for name in ("a-b/c.csv", "a/b-c.csv"):
-        (tmp_path / "days" / name).parent.mkdir(parents=True)
-        (tmp_path / "days" / name).write_bytes(H8 + line())
-    with pytest.raises(trackparse.OptionError, match=r"would both become .*a-b-c\.parquet"):
-        trackparse.convert_logs(tmp_path / "days", tmp_path / "lake")
+        (days / name).parent.mkdir(parents=True)
+        (days / name).write_bytes(H8 + line())
+    told = "days/a-b/c.csv and days/a/b-c.csv would both become lake/a-b-c.parquet; give one of them another name"
+    for run in range(2):
+        reports = trackparse.convert_logs(days, "lake", partition_by=by, on_error="quarantine", jobs=2)
+        assert [(Path(report.source).parent.name, report.skipped) for report in reports if not report.error] == [
+            (day, run > 0) for day in DAYS
+        ]
+        assert [told in str(report.error) for report in reports if report.error] == [True, True]
+    assert rows_in(Path("lake")) == ROWS
+    printed = ended(1, "convert", days, "--to", "new", *(["--partition-by", "date"] if by else [])).stderr
+    assert printed.count("would both become new/a-b-c.parquet") == 2
+    assert rows_in(Path("new")) == ROWS
 
 
 @pytest.mark.parametrize("by", [(), ("date",)])
@@ -330,3 +440,16 @@ def test_in_a_store(via: str, by: tuple[str, ...], bucket: Bucket, tmp_path: Pat
         assert [len(one["files"]) for one in lists] == [1, 1, 1]
         good("convert", name("days/"), "--to", tmp_path / "here")
         assert files_in(tmp_path / "here") == NAMES
+
+
+def test_a_name_that_no_store_takes_is_an_error_of_its_log(bucket: Bucket, days: Path) -> None:
+    Path(os.fsdecode(b"days/\xff.csv")).write_bytes(log_of(DAYS[0], 1))
+    for by in ((), ("date",)):
+        reports = trackparse.convert_logs("days", bucket.url("lake"), partition_by=by)
+        told = [str(report.error) for report in reports if report.error]
+        assert len(told) == 1
+        assert "\\udcff" in told[0]
+        assert "a store takes no name that is not UTF-8" in told[0]
+        assert len(parquet_in(bucket)) == len(DAYS)
+        bucket.empty()
+    assert "no name that is not UTF-8" in ended(1, "convert", "days", "--to", bucket.url("new")).stderr

@@ -19,6 +19,7 @@ import pytest
 
 import trackparse
 from support.archives import Unseekable, python_zip
+from support.cli import failed
 from support.kernels import SLOW
 from support.logs import H8, line
 from trackparse.testing.sample import encode_row, sample_rows, write_sample
@@ -144,6 +145,18 @@ class TestPlaces:
         for name in ("x" * 255, "й" * 127):
             trackparse.convert_log(LOG, tmp_path / name)
             assert pq.read_metadata(tmp_path / name).num_rows == ROWS
+
+    def test_a_name_that_is_too_long_is_told_before_anything_is_read(self, tmp_path: Path) -> None:
+        source = iter([LOG])
+        dest = tmp_path / ("x" * 300)
+        for options in ({}, {"on_error": "quarantine", "rejects": tmp_path / f"{'x' * 300}.rejects.jsonl"}):
+            with pytest.raises(OSError, match="File name too long") as caught:
+                trackparse.convert_log(source, dest, **options)  # type: ignore[arg-type]
+            assert caught.value.filename == str(dest)
+        assert next(source) == LOG
+        log = tmp_path / "log.csv"
+        log.write_bytes(LOG)
+        assert failed(1, "convert", log, "-o", dest).startswith(f"trackparse: {dest}: File name too long")
 
     def test_a_pipe_stays_one(self, tmp_path: Path) -> None:
         pipe = tmp_path / "pipe"

@@ -47,10 +47,18 @@ INSIDE_FOR_CLI = {
     # "-o is the log itself" has to mean the same as in convert_log, which compares files by this function.
     ("atomic", "identity"),
     # Standard input and URLs are logs, too, with bars, and each output has an option that names it.
-    *(("convert.jobs", name) for name in ("Job", "joined_job", "outputs_of")),
+    *(("convert.jobs", name) for name in ("Job", "joined_job", "outputs_of", "with_faults")),
     *(
         ("convert.outputs", name)
-        for name in ("PathOrUrl", "check_partition_by", "check_places", "flat_name", "in_folder", "name_in")
+        for name in (
+            "PathOrUrl",
+            "check_is_parquet",
+            "check_partition_by",
+            "check_places",
+            "flat_name",
+            "in_folder",
+            "name_in",
+        )
     ),
     *(
         ("convert.outputs", name)
@@ -89,8 +97,11 @@ INSIDE_FOR_CLI = {
     # A Parquet file is opened in an object store as a log is.
     ("sources.filesystem", "resolve"),
     ("sources.filesystem", "listed"),
-    *(("sources.urls", name) for name in ("STORES", "check_is_no_collapsed_url", "local_path", "redacted_url")),
-    *(("sources.urls", name) for name in ("scheme_of", "unknown_scheme")),
+    *(
+        ("sources.urls", name)
+        for name in ("STORES", "check_has_no_nul", "check_is_no_collapsed_url", "local_path", "redacted_url")
+    ),
+    *(("sources.urls", name) for name in ("plain_url", "scheme_of", "unknown_scheme")),
     # JSON lines of columns have no events, and a large payload must not be decoded to see that it is an object.
     *(("events", name) for name in ("LARGE_PAYLOAD", "is_large_object")),
 }

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ import trustme
 import trackparse
 from support.cli import BAD, HEADER, PLAIN, PROGRAM, ROW, ended, failed, good, run, with_bad
 from support.logs import H8, line
-from support.s3 import BUCKET, KEYS, Bucket, served
+from support.s3 import BUCKET, KEYS, Bucket
 from support.service import NOON, SetClock, client_of, stored
 from test_destinations import room
 from test_docs import check_steps
@@ -44,19 +44,6 @@ from trackparse.testing.sample import encode_row, write_sample
 fsspec = pytest.importorskip("fsspec")
 
 Place = tuple[str, dict[str, Any]]  # what to hand over as path, and the options that go with it
-
-
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
-    with served(tmp_path_factory.mktemp("s3")) as bucket:
-        yield bucket
-        bucket.client.close()
-
-
-@pytest.fixture
-def bucket(server: Bucket) -> Bucket:
-    server.empty()
-    return server
 
 
 @pytest.fixture(scope="session")
@@ -373,7 +360,16 @@ def test_https_is_downloaded(tmp_path: Path, small: bytes, monkeypatch: pytest.M
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     with FakeService(logs={"2021-04-20": small}, tls=context) as service:
-        assert trackparse.read_log(service.file_url("2021-04-20")).num_rows == 500
+        url = service.file_url("2021-04-20")
+        assert trackparse.read_log(url).num_rows == 500
+        # Also where filesystem= says where to write.
+        memory = fsspec.filesystem("memory", skip_instance_cache=True)
+        memory.store.clear()
+        assert trackparse.dataset(url, filesystem=memory).count_rows() == 500
+        assert len(trackparse.dataset([f"{url}?part=1", f"{url}?part=2"], filesystem=memory).files) == 2
+        for by in ((), ("date",)):
+            [report] = trackparse.convert_logs(url, f"lake{len(by)}", filesystem=memory, partition_by=by)
+            assert (report.error, report.records) == (None, 500)
 
 
 def test_a_file_url_is_a_path(tmp_path: Path, small: bytes) -> None:
@@ -393,6 +389,44 @@ def test_a_folder_by_its_file_url_is_that_folder(tmp_path: Path, small: bytes) -
     url = f"file://{tmp_path}"
     good("convert", f"{url}/in/", f"{url}/in/a.z*", "--to", f"{url}/out", "--quiet")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.parquet", "b.parquet"]
+
+
+def test_a_log_in_a_store_is_one_whichever_way_it_is_named(bucket: Bucket) -> None:
+    bucket.put("in/days/a%20 ä.csv", H8 + line())
+    key = f"{BUCKET}/in/days/a%20 ä.csv"
+    for files, names in ((bucket.s3fs, [key, f"/{key}", f"s3://{key}"]), (bucket.pyarrow, [key, f"s3://{key}"])):
+        assert len(trackparse.dataset(names, filesystem=files).files) == 1
+        assert trackparse.dataset([*names, f"{BUCKET}/in/"], filesystem=files).count_rows() == 1
+    # The file says of which log it was made, and another way to name that is no other log.
+    to_out: list[Callable[[str], tuple[str, str, Any]]] = [
+        lambda folder: (bucket.url(folder), bucket.url("out"), None),
+        lambda folder: (f"{BUCKET}/{folder}", f"{BUCKET}/out", bucket.pyarrow),
+        lambda folder: (f"{BUCKET}/{folder}", f"{BUCKET}/out", bucket.s3fs),
+    ]
+    for number, named in enumerate(to_out):
+        logs, dest, files = named("in/days/")
+        [report] = trackparse.convert_logs(logs, dest, filesystem=files)
+        assert (report.error, report.skipped) == (None, number > 0)
+        logs, dest, files = named("in/")
+        [report] = trackparse.convert_logs(logs, dest, filesystem=files)
+        assert "which would now become days-a%20 ä.parquet" in str(report.error)
+    assert bucket.keys() == ["in/days/a%20 ä.csv", "out/a%20 ä.parquet"]
+
+
+def test_a_glob_of_a_file_system_tells_of_folders_whose_logs_it_does_not_match(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    memory = fsspec.filesystem("memory", skip_instance_cache=True)
+    memory.store.clear()
+    for name in ("b.csv", "one/a.csv", "two/day/a.csv", "_old/a.csv", "other/notes.txt"):
+        memory.pipe(f"/in/{name}", H8 + line())
+    for pattern in ("in/*.csv", "in/**", "in/**/*", "in/*/*/*"):
+        trackparse.dataset(pattern, filesystem=memory)
+        assert not caplog.messages
+    assert trackparse.dataset("in/*", filesystem=memory).files == ["/in/b.csv"]
+    assert caplog.messages == [
+        "in/*: matches the folder /in/one and 1 more, too, but not the logs in it: name the folder"
+    ]
 
 
 def test_a_folder_or_a_glob_of_a_file_system_is_the_logs_in_it() -> None:

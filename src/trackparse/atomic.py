@@ -258,6 +258,7 @@ class PendingFile:
 
     def create(self) -> None:
         """Make the empty file to write to. Temporary files that killed processes left beside it are removed."""
+        self.check_name()
         self.place = _place(self.path, follow=self._follow)
         self.temporary = self._first_name = _temporary_for(self.place)  # until the inode is known
         _remove_abandoned(self.place.parent)
@@ -271,6 +272,11 @@ class PendingFile:
                 self.temporary.unlink(missing_ok=True)
                 self.temporary = _temporary_for(self.place)
         raise OSError(errno.EBUSY, "other processes lock or remove each new file in its folder", str(self.path))
+
+    def check_name(self) -> None:
+        """OSError for a name that is too long. That of the temporary file is not, whatever the name is."""
+        with suppress(FileNotFoundError, NotADirectoryError), name_errors_after(self.path):
+            self.path.lstat()
 
     def sync(self) -> None:
         """Bring it to the disk, before it is renamed: a power failure must not leave an empty file in its place."""

@@ -34,6 +34,7 @@ from trackparse.cli.progress import progress_bar
 from trackparse.convert.outputs import (
     PARTITION_COLUMNS,
     PathOrUrl,
+    check_is_parquet,
     check_partition_by,
     check_places,
     flat_name,
@@ -172,8 +173,10 @@ def convert(
         raise click.UsageError("-o and --to exclude each other: give one of them")
     if partition_by and directory is None:
         raise click.UsageError("--partition-by makes many files: name their directory with --to")
+    if output is not None and not name_in(output):
+        raise click.UsageError(f"{str(shown(output))!r} is no file: name the file to write with -o")
     with signals_held():  # imports modules, some of which turn the exception of a signal into another error
-        from trackparse.convert.jobs import Job, joined_job
+        from trackparse.convert.jobs import Job, joined_job, with_faults
         from trackparse.convert.running import run_jobs
         from trackparse.options import convert_options
     asked = convert_options(options_of(strict, keep_partial, options))  # type: ignore[arg-type]
@@ -188,12 +191,12 @@ def convert(
             todo = []
             for log in inputs:
                 dest = output or _named_after(log, directory)
-                if not name_in(dest):
-                    raise click.UsageError(f"{shown(dest)!r} is no file: name the file to write with -o")
                 bad = _rejects(rejects, dest, strict, lake)
                 job = Job(log.name, log.size, log.time, log.source, dest, bad, asked, existing, expected)
                 todo.append(replace(job, partition_by=partition_by, lake=lake, folder=None if output else directory))
+            todo = with_faults(todo, [log.below for log in inputs])
             _check_places(inputs, todo)
+        check_is_parquet(output)  # before a store is asked for it
     except OptionError as error:
         raise click.UsageError(str(error)) from None
     if isinstance(directory, Path):

@@ -19,7 +19,7 @@ from trackparse.cli.inputs import Input, inputs_of
 from trackparse.convert.outputs import NULL_VALUE, in_folder, possible_names, shown
 from trackparse.schema import COLUMNS
 from trackparse.sources.listing import is_log
-from trackparse.sources.urls import STORES, scheme_of
+from trackparse.sources.urls import STORES, plain_url, scheme_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,11 +81,8 @@ def _stored_tables(url: str) -> list[Input]:
     from trackparse.sources.filesystem import listed, resolve
 
     try:
-        return [
-            Input(name, (size, time))
-            for name, size, time, _ in sorted(listed(url, *resolve(url), _is_records, _HIDDEN), key=itemgetter(0))
-            if name != url
-        ]
+        found, _ = listed(url, *resolve(url), _is_records, _HIDDEN)
+        return [Input(name, (size, time)) for name, size, time, _ in sorted(found, key=itemgetter(0)) if name != url]
     except FileNotFoundError:
         return []
     except (OSError, TrackparseError):
@@ -126,7 +123,7 @@ class Overlaps:
         if isinstance(reader, TableReader):
             of_several, logs = "logs" in reader.made_of, logs_in(reader.made_of)
         else:
-            name = file.name if file.path is None else os.path.realpath(file.path)
+            name = plain_url(file.name) if file.is_url else os.path.realpath(file.path or file.name)
             of_several, logs = False, [(name, file.size or 0, file.time or 0)]
         for name, size, time in logs:
             # A log may be moved, or fetched again.

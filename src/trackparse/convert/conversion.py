@@ -98,7 +98,8 @@ NewSink: TypeAlias = Callable[[ColumnBuilder, Place, ConvertOptions, Mapping[str
 _SINKS: Final[Mapping[str, NewSink]] = {".parquet": ParquetSink}
 # Bytes of a log on this machine that the caller's thread inflates: for so few another thread saves nothing.
 SMALL_LOG: Final = 256 << 10
-# Metadata of the file: the damage of its log.
+# Metadata of the file: the version of this library that made it, and the damage of its log.
+VERSION: Final = "trackparse.version"
 PARTIAL: Final = "trackparse.partial"
 # The SHA-256 of the file of rejects that was written with it, in hexadecimal digits. It tells whether a person has
 # changed that file since.
@@ -278,6 +279,8 @@ def convert(
     filesystem = asked["filesystem"]
     output = place_of(dest, filesystem)
     _check_is_other(output, source, filesystem, what)
+    if isinstance(output, LocalPlace):
+        output.check_name()  # before that of the rejects, which is longer
     if new_sink is None:
         check_is_parquet(dest)
     outputs = [output]
@@ -302,7 +305,7 @@ def convert(
             if _is_small(log_source):
                 inflating = 0
             name, new_reader = log_source.name, partial(open_reader or partial(_open_one, inflating), log_source)
-        metadata = {"trackparse.version": __version__, "trackparse.source": printable(name), **more_metadata}
+        metadata = {VERSION: __version__, "trackparse.source": printable(name), **more_metadata}
         opened.enter_context(all_or_none(outputs))
         with ExitStack() as written:
             read = read_part(asked)

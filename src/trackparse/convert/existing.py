@@ -11,13 +11,13 @@ import json
 import logging
 import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import datetime
 from typing import Any, Final
 
 import pyarrow.parquet as pq
 
-from trackparse.convert.conversion import PARTIAL, ConversionReport
+from trackparse.convert.conversion import PARTIAL, VERSION, ConversionReport
 from trackparse.convert.jobs import Job, full_name, is_stored, lake_of, partitions_told, report_of
 from trackparse.convert.lake import Lake, file_list_of, list_name, tell_of_other_log, was_moved
 from trackparse.convert.outputs import OWN_FOLDER, PathOrUrl, name_in, possible_names, shown
@@ -44,11 +44,12 @@ def origin_of(job: Job) -> dict[str, str]:
     if job.size is None or job.time is None:
         return {}
     # Of several logs it is the file that has a name.
-    name = printable(full_name(job, name_of(job.dest) if job.logs else job.name))
+    name = full_name(job, name_of(job.dest) if job.logs else job.name)
     options = {**job.options, **({"partition_by": job.partition_by} if job.partition_by else {})}
     told: dict[str, Any] = {"name": name, "size": job.size, "time": job.time, "options": options_digest(options)}
     if job.logs:
-        told["logs"] = [(printable(full_name(job, log)), size, time) for log, size, time in job.logs]
+        told["logs"] = [(full_name(job, log), size, time) for log, size, time in job.logs]
+    # JSON has escapes for bytes of a name that are not UTF-8, and reads them as what they were.
     return {MADE_OF: json.dumps(told, sort_keys=True)}
 
 
@@ -100,11 +101,11 @@ def _plain(value: Any) -> Any:
 
 def earlier_report(job: Job) -> ConversionReport | None:
     """The report of a log that is converted already. None if it has to be converted; an error if it must not be."""
+    if job.fault is not None:
+        raise job.fault
     made_of = origin_of(job)
     lake = lake_of(job)
     if job.existing == "replace":
-        if lake is None and not is_stored(job, job.dest):
-            _tell_of_old_file(job, made_of)
         return None
     if lake is not None:
         return _found_partitions(job, lake, made_of)
@@ -121,13 +122,15 @@ def earlier_report(job: Job) -> ConversionReport | None:
     return dataclasses.replace(report, files=(report.path,))
 
 
-def _tell_of_old_file(job: Job, made_of: Mapping[str, str]) -> None:
+def tell_of_old_file(job: Job, made_of: Mapping[str, str]) -> None:
     """Warn if the Parquet of another log, or of somebody else, is written over.
 
     A file that cannot be read, or is no Parquet file, is written over without a word.
     """
+    if job.existing != "replace" or job.is_new:
+        return
     with suppress(OSError, TrackparseError):
-        old = place_of(job.dest, None).open_old()
+        old = place_of(job.dest, job.options["filesystem"]).open_old()
         if old is None:
             return
         with old:
@@ -135,17 +138,24 @@ def _tell_of_old_file(job: Job, made_of: Mapping[str, str]) -> None:
         if metadata is None:
             return
         before, now = made_of_in(metadata), json.loads(made_of.get(MADE_OF, "{}"))
-        tell_of_other_log(before, now)
+        tell_of_other_log(before, now, job.name)
         # What was made of standard input, say, never says of what.
-        if now and "name" not in before:
-            logger.warning("%s: in place of Parquet that convert did not make, %s", now["name"], shown(job.dest))
+        is_foreign = "name" not in before if now else VERSION.encode() not in (metadata.metadata or {})
+        if is_foreign:
+            shown_names = map(printable, (now.get("name", job.name), shown(job.dest)))
+            logger.warning("%s: in place of Parquet that convert did not make, %s", *shown_names)
 
 
 class OtherNames:
     """Finds logs that a folder has already, under another name: another folder above them was named then."""
 
     def __init__(self) -> None:
-        self._files: dict[PathOrUrl, set[str]] = {}  # by the folder they are in
+        self._files: dict[PathOrUrl, set[str] | None] = {}  # by the folder they are in; None if nobody may list it
+
+    def is_new(self, job: Job) -> bool:
+        """Whether the folder was listed, and has no file of the name that the log gets."""
+        files = None if job.folder is None else self._files[job.folder]
+        return files is not None and name_in(job.dest) not in files
 
     def check(self, job: Job) -> None:
         """TrackparseError if the records of the log are there, in one file or in partitions."""
@@ -153,40 +163,51 @@ class OtherNames:
             return
         if job.folder not in self._files:
             self._files[job.folder] = _files_in(Folder(job.folder, job.options["filesystem"]))
+        files = self._files[job.folder] or ()
         own = name_in(job.dest)
         # A folder above the log may have been named as it is, or through a link.
         places = {full_name(job, job.name), job.name if is_stored(job, job.name) else os.path.abspath(job.name)}  # noqa: PTH100
-        for name in sorted({name for place in places for name in possible_names(place)} - {own}):
-            for found in {name, list_name(name)} & self._files[job.folder]:
+        for name, above in sorted({pair for place in places for pair in possible_names(place).items()}):
+            for found in {name, list_name(name)}.intersection(files) if name != own else ():
                 place = Folder(job.folder, job.options["filesystem"]).place(found)
-                if self._is_of(job, place, name):
+                if _has_log(_named_made_of(place, name), job):
+                    named = f"the folder {above}" if above else "the log by the same folder as before"
                     raise TrackparseError(
                         f"{place.name}: made of the log {job.name}, too, which would now become {own}: readers of the "
                         "folder would find each record twice",
-                        advice="name the log by the same folder as before, or write to another folder",
+                        advice=f"name {named}, or write to another folder",
                     )
 
-    def _is_of(self, job: Job, place: Place, name: str) -> bool:
-        old = place.open_old()
-        if old is None:
-            return False
-        with old:
-            if name_in(place.name) == name:
-                before: Mapping[str, Any] = _read_made_of(old)[0]
-            else:
-                files = file_list_of(old.read(), name)
-                before = {} if files is None else files.made_of
-        now = json.loads(origin_of(job).get(MADE_OF, "{}"))
-        if before.get("name") == printable(full_name(job, job.name)):
-            return True
-        return any(_is_same_log(then, there, job) for then in logs_in(before) for there in logs_in(now))
+
+def _named_made_of(place: Place, name: str) -> Mapping[str, Any]:
+    """What a Parquet file of this name, or a list of files of this name, was made of; empty if there is none."""
+    old = place.open_old()
+    if old is None:
+        return {}
+    with old:
+        if name_in(place.name) == name:
+            return _read_made_of(old)[0]
+        files = file_list_of(old.read(), name)
+        return {} if files is None else files.made_of
 
 
-def _files_in(folder: Folder) -> set[str]:
-    """The files in the folder, and the lists of partitions. Who may not list them has to know what is there."""
-    with suppress(OSError):
+def _has_log(before: Mapping[str, Any], job: Job) -> bool:
+    """Whether what was made of these logs was made of the log of the job, too."""
+    if before.get("name") == full_name(job, job.name):
+        return True
+    now = json.loads(origin_of(job).get(MADE_OF, "{}"))
+    return any(_is_same_log(then, there, job) for then in logs_in(before) for there in logs_in(now))
+
+
+def _files_in(folder: Folder) -> set[str] | None:
+    """The files in the folder, and the lists of partitions; None if a store does not tell.
+
+    OSError if a folder on this machine cannot be listed. A store may let somebody write who may not list: then nobody
+    but him knows what is there.
+    """
+    with nullcontext() if folder.local_path is not None else suppress(OSError):
         return {*folder.files(), *(f"{OWN_FOLDER}/{name}" for name in folder.files(OWN_FOLDER))}
-    return set()
+    return None
 
 
 def _is_same(before: Mapping[str, Any], job: Job, made_of: Mapping[str, str], place: PathOrUrl) -> bool:
@@ -204,7 +225,7 @@ def _is_same(before: Mapping[str, Any], job: Job, made_of: Mapping[str, str], pl
         if len(then) == len(there) and all(_is_same_log(*pair, job) for pair in zip(then, there, strict=True)):
             return True
     if before["name"] != now["name"]:
-        raise _in_the_way(place, f"the file was made of another log, {before['name']}")
+        raise _in_the_way(place, f"the file was made of another log, {printable(before['name'])}")
     return False
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -19,11 +19,13 @@ from trackparse.convert.outputs import (
     in_folder,
     name_in,
     rejects_beside,
+    shown,
 )
 from trackparse.convert.places import Folder
 from trackparse.datasets import DatasetSource, LogDataset
 from trackparse.errors import OptionError, TrackparseError
 from trackparse.options import ConvertOptions, dataset_options
+from trackparse.sources.filesystem import name_in_store
 from trackparse.sources.listing import logs_of
 from trackparse.sources.urls import scheme_of
 
@@ -50,6 +52,8 @@ class Job:
     partition_by: the columns to partition by. lake: the folder of the partitions; ``dest`` has the name of their files.
     logs: of several logs, the name, the size and the time of each.
     folder: where the Parquet file has the name that ``flat_name`` gives it; None if it is elsewhere.
+    fault: why it cannot be done; None if it can.
+    is_new: whether the folder was listed, and has no file of its name.
     """
 
     name: str
@@ -65,6 +69,8 @@ class Job:
     lake: PathOrUrl | None = None
     logs: tuple[tuple[str, int | None, int | None], ...] = ()
     folder: PathOrUrl | None = None
+    fault: TrackparseError | None = None
+    is_new: bool = False
 
 
 def joined_job(
@@ -106,7 +112,8 @@ def jobs_of(
     """The jobs of converting each log by itself."""
     lake = folder if by else None
     jobs = []
-    for log in logs_of(sources, asked["filesystem"]):
+    logs = logs_of(sources, asked["filesystem"])
+    for log in logs:
         if log.place is None:
             raise OptionError("a log in memory has no name: convert it with trackparse.convert_log")
         file = in_folder(folder, flat_name(log.below or name_in(log.name)))
@@ -114,21 +121,48 @@ def jobs_of(
         source = partial(nullcontext, log.place)
         job = Job(log.name, log.size, log.time, source, file, rejects, asked, existing)
         jobs.append(dataclasses.replace(job, partition_by=by, lake=lake, folder=folder))
+    jobs = with_faults(jobs, [log.below for log in logs])
     elsewhere = "write to another folder"
     for number in range(2):
         check_places([(job.name, job.name, {elsewhere: outputs_of(job)[number]}) for job in jobs])
     return jobs
 
 
-def outputs_of(job: Job) -> tuple[PathOrUrl, PathOrUrl | None]:
+def with_faults(jobs: Sequence[Job], below: Sequence[str]) -> list[Job]:
+    """The jobs, with a fault where two logs would become one file because of the folders that they are in.
+
+    ``below``: of each log, its path from the folder on that was named. Of two logs with one name, ``a.zip`` and
+    ``a.csv``, the caller may have meant either: ``check_places`` has an error for them.
+    """
+    sharing: dict[PathOrUrl, list[int]] = {}
+    for number, job in enumerate(jobs):
+        if job.folder is not None:
+            sharing.setdefault(job.dest, []).append(number)
+    done = [*jobs]
+    for numbers in sharing.values():
+        names = [jobs[number].name for number in numbers]
+        if len(numbers) == 1 or not any("/" in below[number] for number in numbers):
+            continue
+        for number in numbers:
+            fault = TrackparseError(
+                f"{names[0]} and {names[1]} would both become {shown(jobs[number].dest)}",
+                advice="give one of them another name, or write them to different folders",
+            )
+            done[number] = dataclasses.replace(jobs[number], fault=fault)
+    return done
+
+
+def outputs_of(job: Job) -> tuple[PathOrUrl | None, PathOrUrl | None]:
     """The files that are known before a log is read: the Parquet file, or the list of those; and the rejects."""
+    if job.fault is not None:
+        return None, None
     dest = job.dest if job.lake is None else in_folder(job.lake, list_name(name_in(job.dest)))
     return dest, job.rejects
 
 
 def full_name(job: Job, place: Path | str) -> str:
-    """The name of a place of a job, the same from wherever it is named, and through whichever link."""
-    return str(place) if is_stored(job, place) else os.path.realpath(place)
+    """The name of a place of a job, the same from wherever it is named, through whichever link or file system."""
+    return name_in_store(str(place), job.options["filesystem"]) if is_stored(job, place) else os.path.realpath(place)
 
 
 def is_stored(job: Job, place: Path | str) -> bool:

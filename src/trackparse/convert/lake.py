@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from trackparse.convert.outputs import NULL_VALUE, OWN_FOLDER
 from trackparse.convert.places import Folder
-from trackparse.errors import TrackparseError
+from trackparse.errors import TrackparseError, printable
 from trackparse.sources.urls import scheme_of
 
 logger: Final = logging.getLogger("trackparse")
@@ -39,17 +39,19 @@ def folder_name(column: str, value: str | None) -> str:
     return name
 
 
-def tell_of_other_log(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def tell_of_other_log(before: Mapping[str, Any], now: Mapping[str, Any], name: str) -> None:
     """Warn where files that were made of another log are written over: one of the same name, from another folder.
 
-    A log that was moved is not another one. Nothing is told where nobody knows what the files were made of.
+    ``now`` is what the new ones are made of, empty if that is not known, and ``name`` how the log is called then. A log
+    that was moved is not another one. Nothing is told where nobody knows what the old files were made of.
     """
     old = before.get("name")
-    if not now or old in (None, now["name"]):
+    if old is None or old == now.get("name"):
         return
-    is_alike = (before.get("size"), before.get("time")) == (now.get("size"), now.get("time"))
+    is_alike = now and (before.get("size"), before.get("time")) == (now.get("size"), now.get("time"))
     if not (is_alike and isinstance(old, str) and was_moved(old, now["name"])):
-        logger.warning("%s: in place of the files of another log, %s", now["name"], old)
+        shown = map(printable, (now.get("name", name), str(old)))
+        logger.warning("%s: in place of the files of another log, %s", *shown)
 
 
 def was_moved(old: str, new: str) -> bool:

@@ -65,7 +65,8 @@ def convert_logs(
     A log that cannot be converted does not stop the others: its report has the ``error``, which is an OSError or a
     TrackparseError. Each file appears when it is complete, so a run that is repeated, or killed and repeated, never
     has a row twice. Raises what ``dataset`` raises for sources; OptionError and TypeError for options; OptionError if
-    two logs would become one file. A log that ``dest`` has by another name, because it was named by another folder, is
+    two logs would become one file; if that is so because of their folders, ``a-b/c.zip`` and ``a/b-c.zip``, it is an
+    error of these two. A log that ``dest`` has by another name, because it was named by another folder, is
     an error of that log.
 
     With ``partition_by`` a folder ``_trackparse`` beside the partitions has a list of the files of each log,

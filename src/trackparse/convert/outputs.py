@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from trackparse.atomic import identity
 from trackparse.errors import OptionError, suggestion
 from trackparse.schema import COLUMNS
-from trackparse.sources.urls import name_of, redacted_url, scheme_of
+from trackparse.sources.urls import name_of, redacted_url, scheme_of, stored_url
 
 # Of a file or a folder. A str is a URL, or a path in a file system of the caller.
 PathOrUrl: TypeAlias = Path | str
@@ -90,14 +90,22 @@ def flat_name(below: str) -> str:
     return named_after(Path("-".join(PurePosixPath(below).parts))).name
 
 
-def possible_names(place: str) -> list[str]:
-    """The names of ``flat_name`` that a log may have: one for each folder above it that can be named, and its own."""
+def possible_names(place: str) -> dict[str, str]:
+    """The names of ``flat_name`` that a log may have, one for each folder above it that can be named, with that folder.
+
+    The folder is empty where it cannot be told.
+    """
     scheme = scheme_of(place)
     if scheme in ("http", "https"):
-        return [flat_name(name_in(place))]
+        return {flat_name(name_in(place)): ""}
     path = unquote(name_of(place).removeprefix(f"{scheme}://")) if scheme else place
     parts = Path(path).parts
-    return [flat_name("/".join(parts[first:])) for first in range(len(parts)) if parts[first] != os.sep]
+    found = {}
+    for first in range(len(parts)):
+        if parts[first] != os.sep:
+            above = str(Path(*parts[:first])) if first else ""
+            found[flat_name("/".join(parts[first:]))] = stored_url(scheme, above) if scheme and above else above
+    return found
 
 
 def is_file(dest: PathOrUrl) -> bool:

@@ -8,6 +8,7 @@ of them are there.
 
 from __future__ import annotations
 
+import logging
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -27,6 +28,8 @@ from trackparse.errors import LimitError, OptionError, TrackparseError, printabl
 from trackparse.limits import Limits
 from trackparse.options import ConvertOptions
 from trackparse.records.segments import Segment
+
+logger: Final = logging.getLogger("trackparse")
 
 # Bytes of records in memory, with their tables. Days of ordinary size fit: they need no temporary file.
 HELD_BYTES: Final = 96 << 20
@@ -89,6 +92,7 @@ class PartitionSink:
         self._output = output
         self._lake = lake
         self._made_of = made_of
+        self._source = metadata["trackparse.source"]
         self._inputs = inputs
         self._replace = replace
         self._partitioner = Partitioner(lake.by)
@@ -256,15 +260,18 @@ class PartitionSink:
         """The files that the new ones replace. TrackparseError if there are some that no list names."""
         old = self._lake.old_list(anew=self._replace)
         before = self._lake.unlisted(parts) if old is None else [*old.files]
-        if self._replace:
-            if old is not None:
-                tell_of_other_log(old.made_of, self._made_of)
-            return before
         names = [name for name in parts if name not in before]
         sizes = self._lake.folder.sizes(names)
         unlisted = [name for name, size in zip(names, sizes, strict=True) if size is not None]
         if old is None:
             unlisted += before
+        if self._replace:
+            if old is not None:
+                tell_of_other_log(old.made_of, self._made_of, self._source)
+            if unlisted:
+                shown = map(printable, (self._source, str(self._lake.folder.shown(min(unlisted)))))
+                logger.warning("%s: in place of files that no list of a conversion has, such as %s", *shown)
+            return before
         if unlisted:
             raise TrackparseError(
                 f"{self._lake.folder.shown(unlisted[0])}: the file exists, and no list of a conversion of this log "

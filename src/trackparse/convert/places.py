@@ -22,7 +22,15 @@ from trackparse.atomic import Pending, PendingFile, all_or_none, identity
 from trackparse.convert.outputs import PathOrUrl, in_folder, name_in
 from trackparse.errors import OptionError, one_line
 from trackparse.options import Destination
-from trackparse.sources.filesystem import errors_named, forget_listing, fsspec_of, is_local, key_of, resolve
+from trackparse.sources.filesystem import (
+    check_is_utf8,
+    errors_named,
+    forget_listing,
+    fsspec_of,
+    is_local,
+    key_of,
+    resolve,
+)
 from trackparse.sources.opening import is_in_no_filesystem
 from trackparse.sources.urls import STORES, name_of, redacted_url, scheme_of, unknown_scheme
 
@@ -126,10 +134,17 @@ class _Stored:
             return bool(self._files.get_file_info(self._path).is_file)
 
     def open_old(self) -> Any:
-        if not self.exists():
-            return None
         with errors_named(str(self.name)):
-            return self._files.open_input_file(self._path)
+            forget_listing(self._files, self._path)
+            try:
+                # To ask first whether it is there would be one request more of each log.
+                return self._files.open_input_file(self._path)
+            except FileNotFoundError:
+                return None
+            except Exception:
+                if self._files.get_file_info(self._path).is_file:
+                    raise
+                return None
 
     def is_same(self, other: object) -> bool:
         return isinstance(other, _Stored) and other.key == self.key
@@ -378,6 +393,7 @@ def place_of(dest: Destination, filesystem: Any = None) -> Place:
 
 
 def _stored(files: Any, path: str, name: str) -> Place:
+    check_is_utf8(name)
     kind = UncommittedObject if _is_s3fs(fsspec_of(files)) else StagedObject
     return kind(files, path, name)
 

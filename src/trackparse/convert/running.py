@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 from trackparse.atomic import kept
 from trackparse.columns.builder import ColumnBuilder
 from trackparse.convert.conversion import ConversionReport, convert
-from trackparse.convert.existing import MADE_OF, OtherNames, earlier_report, origin_of
+from trackparse.convert.existing import MADE_OF, OtherNames, earlier_report, origin_of, tell_of_old_file
 from trackparse.convert.jobs import Job, lake_of, partitions_told, report_of
 from trackparse.convert.lake import Lake, list_name
 from trackparse.convert.outputs import OWN_FOLDER, beside, in_folder, name_in
@@ -50,7 +50,7 @@ def run_jobs(
             # No process is started for what was converted before.
             report = _reported(job, partial(earlier_report, job)) or _reported(job, partial(others.check, job))
             if report is None:
-                left.append((number, job))
+                left.append((number, dataclasses.replace(job, is_new=others.is_new(job))))
             else:
                 yield number, report
         processes = useful_processes([job for _, job in left], processes)
@@ -100,6 +100,7 @@ def _converted(job: Job, inputs: Inputs, advance: Callable[[int], object]) -> Co
     lake = lake_of(job)
     if lake is not None:
         return _partitioned(job, lake, inputs, options, made_of)
+    tell_of_old_file(job, made_of)
     with job.source() as source:
         return dataclasses.replace(convert(source, job.dest, options, made_of), source=job.name)
 

@@ -20,9 +20,20 @@ from urllib.parse import quote
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from trackparse.errors import OptionError, one_line
+from trackparse.errors import OptionError, TrackparseError, one_line, printable
+from trackparse.sources.opening import is_in_no_filesystem
 from trackparse.sources.source import Buffer, Source, StreamSource, open_source
-from trackparse.sources.urls import STORES, check_is_no_collapsed_url, name_of, redacted_url, scheme_of, unknown_scheme
+from trackparse.sources.urls import (
+    STORES,
+    check_has_no_nul,
+    check_is_no_collapsed_url,
+    name_of,
+    plain_url,
+    redacted_url,
+    scheme_of,
+    stored_url,
+    unknown_scheme,
+)
 
 # Bytes of one request. Each costs tens of milliseconds before its first byte comes.
 PIECE: Final = 8 << 20
@@ -67,6 +78,7 @@ def resolve(place: str | os.PathLike[str], filesystem: Any = None) -> tuple[pafs
     OptionError for a scheme that is not known, and for a URL that cannot be used. No message shows user or query of a
     URL.
     """
+    check_has_no_nul(place)
     scheme = scheme_of(place)
     if filesystem is not None and scheme != "file":
         files = _wrapped(filesystem)
@@ -77,13 +89,24 @@ def resolve(place: str | os.PathLike[str], filesystem: Any = None) -> tuple[pafs
     url = os.fspath(place)
     if scheme not in STORES:
         raise unknown_scheme(url)
+    if scheme != "file":
+        check_is_utf8(url)
     try:
         files, path = pafs.FileSystem.from_uri(_encoded(url))
     except (pa.ArrowException, OSError) as error:
         raise OptionError(f"{redacted_url(url)}: {_without_secrets(one_line(str(error)), url)}") from None
+    check_has_no_nul(path)  # it may have been %00
     # From a URL, pyarrow makes an S3 client that tries a dead connection thirty times, for minutes, and after an answer
     # such as "slow down" not once. A copy is made as S3FileSystem(...) is, with AWS's standard of three attempts.
     return (copy.copy(files) if scheme == "s3" else files), path
+
+
+def check_is_utf8(name: str) -> None:
+    """TrackparseError for a name that no store takes. A file on this machine may have it."""
+    if printable(name) != name:
+        raise TrackparseError(
+            f"{printable(redacted_url(name))}: a store takes no name that is not UTF-8: use another one"
+        )
 
 
 def is_local(files: pafs.FileSystem) -> bool:
@@ -110,8 +133,20 @@ def key_of(files: pafs.FileSystem, path: str) -> tuple[str, str]:
     """
     if isinstance(files, pafs.SubTreeFileSystem):
         return key_of(files.base_fs, f"{files.base_path}/{path}")
-    kind = re.split(r"[:+]", files.type_name)[-1]  # of fsspec it is "py::fsspec+s3"
+    # Of fsspec it is "py::fsspec+memory", or "py::fsspec+('s3', 's3a')".
+    kind = re.split("[:+]", files.type_name)[-1].strip("('").partition("'")[0]
     return _TYPES.get(kind, kind), "/".join(part for part in path.split("/") if part)
+
+
+def name_in_store(place: str, filesystem: Any = None) -> str:
+    """What all names of a file in a store have in common, as a URL; of a path of this machine the real path.
+
+    ``place`` and ``filesystem`` are those of ``resolve``, or it is the URL of a web server. No store is asked.
+    """
+    if filesystem is None or is_in_no_filesystem(place):
+        return plain_url(place) if scheme_of(place) else os.path.realpath(place)
+    files, path = resolve(place, filesystem)
+    return os.path.realpath(path) if is_local(files) else stored_url(*key_of(files, path))
 
 
 @contextmanager
@@ -135,9 +170,10 @@ def listed(
     path: str,
     is_log: Callable[[str], bool],
     passed_over: tuple[str, ...],
-) -> list[tuple[str, int | None, int | None, str]]:
+) -> tuple[list[tuple[str, int | None, int | None, str]], list[str]]:
     """The files that a file, a glob or a folder in a store stands for: how to name each again, its size, its time, and
-    its path from the folder on, or from the last folder before the first wildcard.
+    its path from the folder on, or from the last folder before the first wildcard. Then folders that match a glob, too,
+    with logs that do not.
 
     ``files`` and ``path`` are what ``resolve`` makes of ``place``. Of a folder and those below it: the files that are
     logs by their names, and not hidden. FileNotFoundError if there is none.
@@ -148,21 +184,25 @@ def listed(
         info = files.get_file_info(path)
     if info.is_file:
         # Named as a listing of its folder names it: of two spellings of one file a dataset reads one.
-        return [(_with_path(os.fspath(place), info.path), info.size, _time_of(files, info), info.base_name)]
+        return [(_with_path(os.fspath(place), info.path), info.size, _time_of(files, info), info.base_name)], []
     magic = _MAGIC.search(path)
     folder = path[: magic.start()].rpartition("/")[0] if magic else path.rstrip("/")
     with errors_named(name):
         found = files.get_file_info(pafs.FileSelector(folder, allow_not_found=True, recursive=True))
     kept = []
+    not_read: dict[str, None] = {}
     for one in found:
         below = one.path.removeprefix(folder).strip("/").split("/")
-        hidden = any(part.startswith(passed_over) for part in below)
-        if one.is_file and (_matches(one.path, path) if magic else is_log(below[-1]) and not hidden):
+        is_shown_log = is_log(below[-1]) and not any(part.startswith(passed_over) for part in below)
+        if one.is_file and (_matches(one.path, path) if magic else is_shown_log):
             kept.append((_with_path(os.fspath(place), one.path), one.size, _time_of(files, one), "/".join(below)))
+        elif one.is_file and is_shown_log:
+            above = ("/".join(one.path.split("/")[:-up]) for up in range(1, len(below)))
+            not_read |= dict.fromkeys(name for name in above if _matches(name, path))
     if not kept:
         why = "no file matches this pattern" if magic else "no log is there"
         raise _not_found(files, path, name, why)
-    return kept
+    return kept, [*not_read]
 
 
 def _time_of(files: pafs.FileSystem, info: pafs.FileInfo) -> int | None:

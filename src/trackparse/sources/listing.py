@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import glob
+import logging
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,10 +13,19 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn
 
-from trackparse.errors import OptionError
+from trackparse.errors import OptionError, printable
 from trackparse.sources.opening import is_in_no_filesystem, open_anywhere
 from trackparse.sources.source import Source, open_source
-from trackparse.sources.urls import check_is_no_collapsed_url, name_of, scheme_of
+from trackparse.sources.urls import (
+    STORES,
+    check_has_no_nul,
+    check_is_no_collapsed_url,
+    name_of,
+    plain_url,
+    scheme_of,
+)
+
+logger: Final = logging.getLogger("trackparse")
 
 # What counts as a log in a directory, by the end of its name.
 _LOGS: Final = (".zip", ".csv", ".csv.gz")
@@ -55,7 +65,7 @@ def logs_of(sources: Any, filesystem: Any = None) -> list[Log]:
         if isinstance(source, str | os.PathLike):
             for log in _named(source, filesystem):
                 # Named twice, by its folder and by itself say, it has one name, whichever comes first.
-                before = named.get(key := log.place or log.name, log)
+                before = named.get(key := _key_of(log.place or log.name, filesystem), log)
                 named[key] = max(before, log, key=lambda one: (one.below.count("/"), one.below))
         else:
             memory.append(_buffer(source))
@@ -63,8 +73,9 @@ def logs_of(sources: Any, filesystem: Any = None) -> list[Log]:
         raise OptionError("no sources: name at least one log")
     # A file with two names, by a link to the latest day say, would give its rows twice.
     files: dict[str, Log] = {}
-    for place in sorted(named):
-        files.setdefault(place if _is_stored(place, filesystem) else os.path.realpath(place), named[place])
+    for log in sorted(named.values(), key=lambda one: one.place or one.name):
+        key = _key_of(log.place or log.name, filesystem)
+        files.setdefault(key if _is_stored(key, filesystem) else os.path.realpath(key), log)
     return [*memory, *files.values()]
 
 
@@ -106,9 +117,20 @@ def _is_stored(place: str | os.PathLike[str], filesystem: Any) -> bool:
     return filesystem is not None or bool(scheme_of(place))
 
 
+def _key_of(place: str, filesystem: Any) -> str:
+    """What all spellings of a URL, or of a path in the file system, have in common; anything else as it is."""
+    if filesystem is not None and not is_in_no_filesystem(place):
+        from trackparse.sources.filesystem import name_in_store
+
+        return name_in_store(place, filesystem)
+    # The query may name another store.
+    return f"{plain_url(place)}?{place.partition('?')[2]}" if scheme_of(place) in STORES else place
+
+
 def _named(place: str | os.PathLike[str], filesystem: Any) -> list[Log]:
     """The logs that a file, a directory or a glob stands for."""
     name = os.fsdecode(place)
+    check_has_no_nul(place)
     if is_in_no_filesystem(place):
         return [Log(name_of(name), partial(open_anywhere, name), None, name)]
     if _is_stored(place, filesystem):
@@ -118,7 +140,8 @@ def _named(place: str | os.PathLike[str], filesystem: Any) -> list[Log]:
         files, inside = resolve(place, filesystem)
         if not is_local(files):
             # All are paths in the file system of the caller, so that a log with two spellings is read once.
-            stored = listed(place if filesystem is None else inside, files, inside, is_log, _PASSED_OVER)
+            stored, not_read = listed(place if filesystem is None else inside, files, inside, is_log, _PASSED_OVER)
+            _tell_of_folders(name_of(name), not_read)
             return [
                 Log(name_of(one), partial(open_anywhere, one, filesystem), size, one, time, below)
                 for one, size, time, below in stored
@@ -139,16 +162,87 @@ def _named(place: str | os.PathLike[str], filesystem: Any) -> list[Log]:
 def matches_of(pattern: str) -> list[tuple[str, str]]:
     """The files that match a glob: the path, and what it is from the last folder on that has no wildcard.
 
-    FileNotFoundError if there is none.
+    FileNotFoundError if there is none. It warns of what it may lack: folders that cannot be listed, and logs in folders
+    that match. OptionError for ``..`` behind a wildcard: no path from a folder on would come of it.
     """
     parts = Path(pattern).parts
-    base = Path(*takewhile(lambda part: not glob.has_magic(part), parts))
+    fixed = [*takewhile(lambda part: not glob.has_magic(part), parts)]
+    if ".." in parts[len(fixed) :]:
+        raise OptionError(f"{pattern}: '..' stands behind a wildcard: name the folder to which it leads")
     found = glob.glob(pattern, recursive=True)  # noqa: PTH207 - Path knows no absolute globs
     files = [match for match in found if not Path(match).is_dir()]
+    unlisted = _unlisted(parts, len(fixed))
     if not files:
+        if unlisted:
+            raise next(iter(unlisted.values()))
         why = f"only folders match this pattern: name the logs in them, {pattern}/*.zip" if found else _NO_MATCH
         raise FileNotFoundError(errno.ENOENT, why, pattern)
-    return [(match, Path(match).relative_to(base).as_posix()) for match in files]
+    if unlisted:
+        error = next(iter(unlisted.values()))
+        logger.warning(
+            "%s: logs may be missing: nobody may look into %s: %s",
+            *(pattern, _shortened([*unlisted]), printable(error.strerror or str(error))),
+        )
+    _tell_of_folders(pattern, _with_more_logs(found))
+    return [(match, Path(match).relative_to(Path(*fixed)).as_posix()) for match in files]
+
+
+def _unlisted(parts: tuple[str, ...], first: int) -> dict[str, OSError]:
+    """The folders in which a glob looks for matches, but which cannot be looked into. ``glob`` passes over them.
+
+    ``first``: which of its parts is the first with a wildcard.
+    """
+    found: dict[str, OSError] = {}
+    for at in range(first, len(parts)):
+        above, part = os.path.join("", *parts[:at], ""), parts[at]  # noqa: PTH118 - ends in a slash: folders only
+        folders = glob.glob(above, recursive=True) if at > first else [above or os.curdir]  # noqa: PTH207
+        if part == "**":
+            folders += glob.glob(f"{above}**/", recursive=True)  # noqa: PTH207
+        for folder in dict.fromkeys(folders):
+            try:
+                if glob.has_magic(part):
+                    os.scandir(folder).close()
+                else:
+                    os.lstat(f"{folder}{part}")
+            except (FileNotFoundError, NotADirectoryError):
+                pass
+            except OSError as error:
+                found[folder.rstrip("/") or "/"] = error
+    return found
+
+
+def _with_more_logs(matches: list[str]) -> list[str]:
+    """The folders among the matches of a glob that hold logs which it does not match: ``days/*`` reads no folders.
+
+    What ``_in_directory`` passes over does not count.
+    """
+    all_folders = sorted(match for match in matches if Path(match).is_dir())
+    read = {os.path.realpath(match) for match in matches} if all_folders else set()
+    seen: set[str] = set()
+    found = []
+    for match in all_folders:
+        for place, folders, names in os.walk(os.path.realpath(match)):
+            if place in seen or Path(match).name.startswith(_PASSED_OVER):
+                break
+            seen.add(place)
+            folders[:] = [name for name in folders if not name.startswith(_PASSED_OVER)]
+            logs = (name for name in names if is_log(name) and not name.startswith(_PASSED_OVER))
+            if any(os.path.realpath(f"{place}/{name}") not in read for name in logs):
+                found.append(match)
+                break
+    return found
+
+
+def _tell_of_folders(pattern: str, folders: list[str]) -> None:
+    """Warn of folders that match a pattern, whose logs it does not match."""
+    if folders:
+        logger.warning("%s: matches %s, too, but not the logs in it: name the folder", pattern, _shortened(folders))
+
+
+def _shortened(folders: list[str]) -> str:
+    """The first of the folders, and how many there are besides."""
+    more = f" and {len(folders) - 1} more" if len(folders) > 1 else ""
+    return f"the folder {printable(folders[0])}{more}"
 
 
 def is_log(name: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from trackparse.errors import OptionError
 from trackparse.sources.source import Source, open_source
-from trackparse.sources.urls import check_is_no_collapsed_url, redacted_url, scheme_of
+from trackparse.sources.urls import check_has_no_nul, check_is_no_collapsed_url, redacted_url, scheme_of
 
 
 def _download(url: str) -> Source:
@@ -44,6 +44,7 @@ def open_anywhere(source: Any, filesystem: Any = None) -> Source:
     """
     if isinstance(source, Source) or not isinstance(source, str | os.PathLike):
         return open_source(source)
+    check_has_no_nul(source)
     scheme = scheme_of(source)
     if scheme in _OPENERS:
         return _OPENERS[scheme](os.fspath(source))

@@ -37,9 +37,29 @@ def redacted_url(url: str) -> str:
     return f"{scheme.lower()}://{authority.rpartition('@')[2]}{slash}{path}"
 
 
+def plain_url(url: str) -> str:
+    """What all spellings of a URL of S3 or Google have in common, without user and query; another one as messages show
+    it.
+    """
+    scheme, _, path = redacted_url(url).partition("://")
+    return stored_url(scheme, unquote(path)) if scheme in ("s3", "gs") else f"{scheme}://{path}"
+
+
+def stored_url(kind: str, path: str) -> str:
+    """A URL for a path in a kind of store."""
+    parts = (part for part in path.split("/") if part)
+    return f"{kind}://{'/'.join(parts).replace('%', '%25').replace('?', '%3F')}"
+
+
 def name_of(place: str | os.PathLike[str]) -> str:
     """How messages call it."""
     return redacted_url(os.fsdecode(place)) if scheme_of(place) else os.fsdecode(place)
+
+
+def check_has_no_nul(place: str | os.PathLike[str]) -> None:
+    """OptionError for a name with a NUL in it. Python's own error for one does not name it."""
+    if "\0" in os.fsdecode(place):
+        raise OptionError(f"{name_of(place)!r}: no file has a NUL in its name")
 
 
 def check_is_no_collapsed_url(path: str | os.PathLike[str]) -> None:
