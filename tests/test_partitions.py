@@ -651,22 +651,25 @@ def test_headers_that_change_cost_no_table_of_all_partitions(tmp_path: Path) -> 
         (report,) = trackparse.convert_logs([path], tmp_path / f"lake{headers}", partition_by=("status",))
         spent.append(time.process_time() - start)
         assert report.error is None
-    assert spent[1] - spent[0] < 5
+    assert spent[1] - spent[0] < 2  # for 1.2 MB
     parts = ds.dataset(tmp_path / "lake20000", partitioning="hive")
     assert parts.count_rows() == 21_000
     assert parts.count_rows(filter=ds.field("status") == "v1") == 10_001
 
 
+@pytest.mark.parametrize("every", [1, 7, 1100])
 @pytest.mark.parametrize("held", [20_000, partitions.HELD_BYTES])
-def test_headers_by_turns_among_many_partitions(held: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_headers_by_turns_among_many_partitions(
+    held: int, every: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In memory and from the temporary file: each partition has its records, in the order of the log."""
     monkeypatch.setattr(partitions, "HELD_BYTES", held)
     dice = random.Random(1)
     log, wanted = b"", dict[str, list[str]]()
     names: list[bytes] = []
     for number in range(1500):
-        if number % 7 == 0:
-            names = [b"tracking_code", b"status", b"hwid"][: 2 + number % 2]
+        if number % every == 0:
+            names = [b"tracking_code", b"status", b"hwid"][: 2 + number // every % 2]
             dice.shuffle(names)
             log += b"//timestamp;" + b";".join(names) + b"\n"
         status = f"s{dice.randrange(40)}"

@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
-from itertools import chain, groupby, repeat
+from itertools import chain, islice, repeat
 from typing import Any, Final
 
 from trackparse.atomic import all_or_none, name_errors_after, uninterrupted
@@ -21,7 +21,16 @@ from trackparse.convert.conversion import PARTIAL
 from trackparse.convert.lake import FileList, Lake, tell_of_other_log
 from trackparse.convert.outputs import DATE
 from trackparse.convert.parquet import ParquetSink
-from trackparse.convert.partitioner import BLOCK_BYTES, Chunk, Partitioner, Spilled, copied, sorted_by
+from trackparse.convert.partitioner import (
+    BLOCK_BYTES,
+    Chunk,
+    Partitioner,
+    Spilled,
+    bytes_of_names,
+    copied,
+    sorted_by,
+    together,
+)
 from trackparse.convert.places import Inputs, Place
 from trackparse.errors import LimitError, OptionError, TrackparseError, printable
 from trackparse.limits import Limits
@@ -33,6 +42,13 @@ HELD_BYTES: Final = 96 << 20
 # So many chunks fill that memory. Each costs objects for each partition and column; in larger ones the records of a
 # partition lie too far from each other.
 _CHUNKS: Final = 24
+# So many records before a header are a chunk. Headers may follow each other record by record: fewer wait together with
+# those behind it, as the columns of each record of such a chunk are told apart in Python.
+_FEW_RECORDS: Final = 1024
+# A segment that waits: its object, and those that it refers to.
+_SEGMENT_BYTES: Final = 600
+# Segments that are handed on at once: of records with a header each there may be very many.
+_SEGMENTS: Final = 1000
 # Files that get their names together. Each holds up to two open files, and some systems allow 256.
 _TOGETHER: Final = 96
 
@@ -92,8 +108,9 @@ class PartitionSink:
         self._inputs = inputs
         self._replace = replace
         self._partitioner = Partitioner(lake.by)
-        self._waiting: list[Segment] = []  # for a chunk, with the same columns
-        self._waiting_bytes = self._block_bytes = 0
+        self._waiting: list[Segment] = []  # for a chunk
+        self._waiting_columns: tuple[str, ...] = ()  # of the last of them
+        self._waiting_records = self._waiting_bytes = self._block_bytes = 0
         self._held: dict[int, list[Chunk]] = {}  # those in which a partition has records
         self._held_bytes = 0
         self._opened = ExitStack()
@@ -106,15 +123,19 @@ class PartitionSink:
 
     def write(self, segments: list[Segment]) -> None:
         """Collect the records of these."""
-        for _, group in groupby((one for one in segments if one.records), lambda one: one.columns):
-            alike = [*group]
-            if self._waiting and self._waiting[0].columns != alike[0].columns:
-                self._make_chunk()
-            for one in alike:
-                if not self._waiting or self._waiting[-1].data is not one.data:
-                    self._block_bytes += len(one.data)
-                self._waiting.append(one)
-            self._waiting_bytes += sum(one.record_bytes for one in alike)
+        for one in segments:
+            if not one.records:
+                continue
+            if one.columns is not self._waiting_columns:
+                if self._waiting_records >= _FEW_RECORDS and one.columns != self._waiting_columns:
+                    self._make_chunk()
+                self._waiting_columns = one.columns
+                self._waiting_bytes += bytes_of_names(one.columns)
+            if not self._waiting or self._waiting[-1].data is not one.data:
+                self._block_bytes += len(one.data)
+            self._waiting.append(one)
+            self._waiting_records += one.records
+            self._waiting_bytes += one.record_bytes + _SEGMENT_BYTES
             if self._waiting_bytes * _CHUNKS > HELD_BYTES:
                 self._make_chunk()
             elif self._block_bytes > BLOCK_BYTES:
@@ -191,18 +212,21 @@ class PartitionSink:
             )
         chunk = sorted_by(self._waiting, codes, parts)
         self._waiting = []
-        self._waiting_bytes = self._block_bytes = 0
+        self._waiting_columns = ()
+        self._waiting_records = self._waiting_bytes = self._block_bytes = 0
         self._hold(chunk)
 
     def _hold(self, chunk: Chunk) -> None:
         if self._main is not None and chunk.records_of(self._main_part):
-            self._main.write([chunk.segment(self._main_part)])
+            for segments in _groups(chunk.segments(self._main_part)):
+                self._main.write(segments)
             # The others are copied: what is written must not stay in memory.
             rest = [part for part in chunk.parts if part != self._main_part]
             if not rest:
                 return
             codes = array("i", chain.from_iterable(repeat(part, chunk.records_of(part)) for part in rest))
-            chunk = sorted_by([chunk.segment(part) for part in rest], codes.tobytes(), rest[-1] + 1)
+            others = [segment for part in rest for segment in chunk.segments(part)]
+            chunk = sorted_by(others, codes.tobytes(), rest[-1] + 1)
         for part in chunk.parts:
             self._held.setdefault(part, []).append(chunk)
         self._held_bytes += chunk.size
@@ -234,16 +258,17 @@ class PartitionSink:
             self._spilled = Spilled(self._lake.folder.local_path)
             self._opened.callback(self._spilled.close)
         with name_errors_after(self._output.name):
-            self._spilled.add(part, copied([chunk.segment(part) for chunk in self._held[part]]))
+            self._spilled.add(part, map(together, self._held_segments(part)))
 
     def _segments(self, part: int) -> Iterator[list[Segment]]:
         """The records of a partition."""
         if self._spilled is not None:
-            for segment in self._spilled.segments(part):
-                yield [segment]
-        chunks = self._held.get(part, [])
-        for start in range(0, len(chunks), _CHUNKS):
-            yield [chunk.segment(part) for chunk in chunks[start : start + _CHUNKS]]
+            for chunk in self._spilled.chunks(part):
+                yield from _groups(chunk.segments(part))
+        yield from self._held_segments(part)
+
+    def _held_segments(self, part: int) -> Iterator[list[Segment]]:
+        return _groups(chain.from_iterable(chunk.segments(part) for chunk in self._held.get(part, ())))
 
     def _parts_by_file(self) -> dict[str, list[int]]:
         """The partitions of each file: one, or two where a value is the very text that stands for null."""
@@ -293,6 +318,11 @@ class PartitionSink:
             log = self._inputs.at(place, follow=follow)
             if log is not None:
                 raise OptionError(f"{place.name} is the log {printable(log)}: write to another folder")
+
+
+def _groups(segments: Iterator[Segment]) -> Iterator[list[Segment]]:
+    while group := [*islice(segments, _SEGMENTS)]:
+        yield group
 
 
 def _without(builder: ColumnBuilder, by: Sequence[str]) -> ColumnBuilder:
