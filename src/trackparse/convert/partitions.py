@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from itertools import chain, islice, repeat
 from typing import Any, Final
@@ -51,6 +51,8 @@ _SEGMENT_BYTES: Final = 600
 _SEGMENTS: Final = 1000
 # Files that get their names together. Each holds up to two open files, and some systems allow 256.
 _TOGETHER: Final = 96
+# Another process may remove a folder, one that it made for a log that it could not convert, before a file is in it.
+_ATTEMPTS: Final = 10
 
 
 class _AbortedError(Exception):
@@ -113,6 +115,10 @@ class PartitionSink:
         self._waiting_records = self._waiting_bytes = self._block_bytes = 0
         self._held: dict[int, list[Chunk]] = {}  # those in which a partition has records
         self._held_bytes = 0
+        # For ``abort``: the folders that were made, and all files, if there was no list of them before.
+        self._new_folders: dict[str, None] = {}
+        self._newly_listed: list[str] = []
+        self._has_list = False  # from a run before
         self._opened = ExitStack()
         self._spilled: Spilled | None = None
         # More than memory holds is often one partition for the most part, the day of the log say: that is written
@@ -162,6 +168,8 @@ class PartitionSink:
             )
         # From here on a run that is killed leaves no file that is not in the list.
         known = dict.fromkeys((*before, *parts), (-1, -1))
+        if not self._has_list:
+            self._newly_listed = [*known]
         with all_or_none([self._lake.folder.place(self._lake.list_name)]) as [place]:
             _write(place, FileList(self._made_of, known, whole=False))
         main = {name for name, numbers in parts.items() if self._main_part in numbers}
@@ -169,9 +177,7 @@ class PartitionSink:
         made: dict[str, tuple[int, Place]] = {}  # rows; not the file itself, which has memory for its columns
         for start in range(0, len(others) or 1, _TOGETHER):
             names = others[start : start + _TOGETHER]
-            for name in names:
-                self._lake.folder.make_folder_of(name)
-            with all_or_none([self._lake.folder.place(name) for name in names]) as places:
+            with self._new_places(names) as places:
                 for name, place in zip(names, places, strict=True):
                     made[name] = self._write_file(self._new_file(place), parts[name], metadata)
                 if self._main is not None and not main <= made.keys():
@@ -188,13 +194,20 @@ class PartitionSink:
         _write(self._output, self.files)
 
     def abort(self) -> None:
-        """Forget all records, after an error."""
+        """Forget all records, after an error, and remove folders that were made for them, if nothing is in them."""
         error = _AbortedError()
         if self._main is not None:
             self._main.abort()
         for opened in (self._main_pending, self._opened):
             with suppress(Exception):
                 opened.__exit__(_AbortedError, error, None)
+        folder = self._lake.folder
+        for name in reversed(self._new_folders):
+            folder.remove_if_empty(name)
+        # A list of files none of which is there is of no use. A store may not answer any more.
+        if folder.local_path is not None and self._newly_listed and not any(folder.sizes(self._newly_listed)):
+            with suppress(OSError):
+                folder.remove(self._lake.list_name)
 
     # ---- what happens inside ----------------------------------------------------------------------------
 
@@ -249,9 +262,28 @@ class PartitionSink:
     def _begin_main(self, part: int) -> None:
         name = self._lake.file_name(self._partitioner.values()[part])
         self._check_is_no_log([name])
-        self._lake.folder.make_folder_of(name)
-        [place] = self._main_pending.enter_context(all_or_none([self._lake.folder.place(name)]))
+        [place] = self._main_pending.enter_context(self._new_places([name]))
         self._main_part, self._main = part, self._new_file(place)
+
+    @contextmanager
+    def _new_places(self, names: Sequence[str]) -> Iterator[list[Place]]:
+        """The files to write, in folders that are made if they are missing."""
+        folder = self._lake.folder
+        with ExitStack() as opened:
+            attempts_left = _ATTEMPTS
+            while True:
+                for name in names:
+                    # Noted first: a signal may come at any moment.
+                    self._new_folders |= dict.fromkeys(folder.missing_folders(name))
+                    folder.make_folder_of(name)
+                try:
+                    places = opened.enter_context(all_or_none([folder.place(name) for name in names]))
+                    break
+                except FileNotFoundError:
+                    attempts_left -= 1
+                    if not attempts_left:
+                        raise
+            yield places
 
     def _spill(self, part: int) -> None:
         if self._spilled is None:
@@ -280,6 +312,7 @@ class PartitionSink:
     def _files_before(self, parts: Mapping[str, object]) -> Collection[str]:
         """The files that the new ones replace. TrackparseError if there are some that no list names."""
         old = self._lake.old_list(anew=self._replace)
+        self._has_list = old is not None
         before = self._lake.unlisted(parts) if old is None else [*old.files]
         if self._replace:
             if old is not None:

@@ -406,6 +406,15 @@ class Folder:
             return LocalPlace(Path(self.local_path) / name, follow=False)
         return _stored(self._files, f"{self._path.rstrip('/')}/{name}", str(self.shown(name)))
 
+    def missing_folders(self, name: str) -> list[str]:
+        """The folders that ``make_folder_of`` makes for a file on this machine, the outermost first."""
+        found: list[str] = []
+        folder = name.rpartition("/")[0]
+        while self.local_path is not None and folder and not os.path.lexists(f"{self.local_path}/{folder}"):
+            found.insert(0, folder)
+            folder = folder.rpartition("/")[0]
+        return found
+
     def make_folder_of(self, name: str) -> None:
         """Make the folder that a file stands in, if the store has folders."""
         if self.local_path is not None:
