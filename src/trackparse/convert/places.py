@@ -20,7 +20,7 @@ import pyarrow.fs as pafs
 
 from trackparse.atomic import Pending, PendingFile, all_or_none, identity
 from trackparse.convert.outputs import PathOrUrl, in_folder, name_in
-from trackparse.errors import OptionError, one_line
+from trackparse.errors import OptionError, TrackparseError, one_line
 from trackparse.options import Destination
 from trackparse.sources.filesystem import errors_named, forget_listing, fsspec_of, is_local, key_of, resolve
 from trackparse.sources.opening import is_in_no_filesystem
@@ -36,6 +36,7 @@ _PART: Final = 16 << 20
 # of its own: on S3, pyarrow after ten seconds without an answer, and a busy server may take longer.
 _PAUSES: Final = (0.5, 1.0, 2.0)
 
+IS_LINK: Final = "it is a link to another file, which is not written over"
 # What two names of one file have in common.
 Key: TypeAlias = tuple[str, str]
 
@@ -523,6 +524,17 @@ def check_place(place: Place) -> None:
 
 class _Enough(Exception):  # noqa: N818 - nobody sees it
     """Ends a trial to write."""
+
+
+def is_link(place: Place) -> bool:
+    """Whether a file on this machine is a link. If it is one of our own making, what it leads to is somebody else's."""
+    return isinstance(place, LocalPlace) and place.path.is_symlink()
+
+
+def check_no_link(place: Place) -> None:
+    """TrackparseError if a file of our own making is a link."""
+    if is_link(place):
+        raise TrackparseError(f"{place.name}: {IS_LINK}", advice="remove the link")
 
 
 def is_source(place: Place, source: object, filesystem: Any = None) -> bool:
