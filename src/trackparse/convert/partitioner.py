@@ -104,7 +104,7 @@ def sorted_by(segments: Sequence[Segment], codes: bytes, parts: int) -> Chunk:
     if parts > len(codes) // 4:
         # There may be many chunks of few records: a table of all partitions for each would be the square.
         found = array("i", codes)
-        numbers = sorted({*found})
+        numbers = array("i", sorted({*found}))
         places = {number: at for at, number in enumerate(numbers)}
         codes = array("i", map(places.__getitem__, found)).tobytes()
     runs = [Run(one.data, one.fields, one.records, len(one.columns), 0) for one in segments]
