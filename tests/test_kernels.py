@@ -733,6 +733,13 @@ def test_records_in_the_order_of_their_parts(instruction_set: ModuleType) -> Non
                 after = values.values_of([Run(made[0], made[1], len(codes), 8, field)])
                 assert after == [before[record] for record in order]
             assert array("I", made[3]).tolist() == [codes.tolist().count(part) for part in range(parts)]
+            # Among records of other widths.
+            narrow = Run(page.hold(b"a;b\n"), array("I", [0, 1, 3]).tobytes(), 1, 2, 0)
+            mixed, more = [narrow, runs[1], narrow], codes[:1] + codes[: found.records] + codes[-1:]
+            these = times[: 8 * len(more)]
+            made = instruction_set.parted(mixed, these, more.tobytes(), parts)
+            assert made == reference.parted(mixed, these, more.tobytes(), parts)
+            assert len(made[1]) == 4 * (2 * 3 + found.records * 9)
     with pytest.raises(ValueError, match="parted"):
         instruction_set.parted(runs, times, codes.tobytes()[:-4], parts)
 
@@ -747,7 +754,7 @@ def test_arguments_that_do_not_fit_parts_are_refused_by_the_reference_too(instru
         ([run], times, array("i", [0, 2]).tobytes(), 2),
         ([], b"", b"", 0),
         ([run._replace(field=-1)], times, codes, 2),
-        ([run, narrow], times + times[:8], codes + codes[:4], 2),
+        ([run, narrow], times, codes, 2),
         ([run._replace(data=block[: len(line())])], times, codes, 2),
     ]
     for kernel in (instruction_set, reference):

@@ -56,6 +56,15 @@ BOMBS = {
     "a name of 60 KB": Shape(mib=0.2, columns=9, name_bytes=60_000, fill="control", values=("",)),
     "chunks of 100 bytes": Shape(mib=10, values=("each:8",), packing="drops"),
     "2,000 members": Shape(mib=10, members=2000, packing="zip"),
+    "4,000 partitions under headers by turns": Shape(
+        mib=100, values=("", "", "", "turn:4000:4", "", "", ""), headers_every=1
+    ),
+    "short records of ten partitions under headers by turns": Shape(
+        mib=100, columns=5, values=("", "", "", "turn:10:1"), headers_every=1
+    ),
+    "more than is held, in 20 partitions by turns": Shape(
+        mib=300, values=("turn:50:24", "each:30", "each:30", "turn:20:6", "", "", "each:200")
+    ),
     # Those that fuzz/bombs.py found to cost most.
     "found: long values in 1,024 columns, in two orders by turns": Shape(
         mib=100, columns=1024, values=("each:9648", "json:800:[[[[]]]],"), headers_every=1, blanks_every=1
@@ -93,6 +102,7 @@ QUICK = [
     ("bad records of three bytes under a header of 1 KiB", "convert jsonl", 1),
     ("bad records of three bytes under a header of 1 KiB", "quarantine", 1),
     ("a name of 60 KB", "cat", 0.09),
+    ("4,000 partitions under headers by turns", "partitions", 1),
 ]
 
 pytestmark = [

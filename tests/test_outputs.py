@@ -9,6 +9,7 @@ import json
 import lzma
 import mmap
 import os
+import shutil
 import sys
 import tarfile
 import zipfile
@@ -391,6 +392,42 @@ class TestTheCommandLine:
         result = ended(2, "convert", one, two, "--to", tmp_path / "lake", "--partition-by", "status")
         assert f"{names} is the log {two}" in result.stderr
         assert two.read_bytes() == before
+
+    @pytest.mark.parametrize("other", ["precious", "", None, "a list", "rejects"])
+    @pytest.mark.parametrize("file", ["log.json", "log.rejects.jsonl"])
+    @pytest.mark.parametrize("existing", ["skip", "replace"])
+    def test_a_file_of_our_own_that_is_a_link_is_neither_followed_nor_replaced(
+        self, existing: str, file: str, other: str | None, tmp_path: Path
+    ) -> None:
+        log, lake, theirs = csv_of(tmp_path / "log.csv", ROW), tmp_path / "lake", tmp_path / "theirs"
+        options = ["--to", lake, "--partition-by", "status", "--existing", existing]
+        with log.open("ab") as opened:
+            opened.write(b"bad\n")
+        if other in ("a list", "rejects"):
+            run("convert", log, *options)
+            names = {"a list": "log.json", "rejects": "log.rejects.jsonl"}
+            other = (lake / "_trackparse" / names[other]).read_text()
+            shutil.rmtree(lake)
+        place = lake / "_trackparse" / file
+        place.parent.mkdir(parents=True)
+        place.symlink_to(theirs)
+        if other is not None:
+            theirs.write_text(other)
+        result = run("convert", log, *options)
+        assert result.exit_code == 1
+        assert f"{place}: it is a link to another file, which is not written over" in result.stderr
+        assert place.is_symlink()
+        assert (theirs.read_text() if theirs.exists() else None) == other
+        assert [*lake.iterdir()] == [place.parent]
+
+    def test_the_folder_of_the_lists_may_be_a_link(self, tmp_path: Path) -> None:
+        log, lake = csv_of(tmp_path / "log.csv", ROW), tmp_path / "lake"
+        lake.mkdir()
+        (tmp_path / "lists").mkdir()
+        (lake / "_trackparse").symlink_to(tmp_path / "lists")
+        for said in ("1 file in", "converted before"):
+            assert said in good("convert", log, "--to", lake, "--partition-by", "status", "--existing", "skip").stdout
+        assert (tmp_path / "lists" / "log.json").exists()
 
     def test_two_partitions_never_become_one_file_by_a_link(self, tmp_path: Path) -> None:
         log, lake = csv_of(tmp_path / "log.csv", ROW, (*ROW[:4], "opened", *ROW[5:])), tmp_path / "lake"

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -35,7 +36,9 @@ BAD = {
 }
 # Ways to read a log.
 CONVERT = ("convert", "convert parquet", "convert jsonl")
-WAYS = (*CONVERT, "batches", "quarantine", "dictionary", "events", "stats", "check", "cat", "csv")
+PARTITIONS = "partitions"  # by status
+WAYS = (*CONVERT, PARTITIONS, "batches", "quarantine", "dictionary", "events", "stats", "check", "cat", "csv")
+_OF_CHUNKS = ("events", "batches", "quarantine", "dictionary")  # others take a file
 
 
 @dataclass(frozen=True)
@@ -194,10 +197,19 @@ def read(shape: Shape, way: str, path: str) -> int:
         file = f"{path}.rejects.{rejects}" if rejects else None
         on_error: Any = "quarantine" if rejects else "skip"
         return trackparse.convert_log(source, path + ".parquet", on_error=on_error, rejects=file).records
+    if bare and how not in _OF_CHUNKS:
+        with open(path, "wb") as output:  # noqa: PTH123
+            output.writelines(parts(shape))
     rows = 0
     if how == "events":
         for rows, _event in enumerate(trackparse.iter_events(source, on_error="skip"), 1):  # noqa: B007
             pass
+    elif how == PARTITIONS:
+        with tempfile.TemporaryDirectory(dir=Path(path).parent) as lake:
+            (report,) = trackparse.convert_logs([path], lake, partition_by=["status"], on_error="skip")
+        if report.error is not None:
+            raise report.error
+        rows = report.records
     elif how in ("batches", "quarantine", "dictionary"):
         names = NAMES[1:] if how == "dictionary" else ()
         on_error = "quarantine" if how == "quarantine" else "skip"
@@ -208,9 +220,6 @@ def read(shape: Shape, way: str, path: str) -> int:
     else:
         from trackparse.cli import main
 
-        if bare:
-            with open(path, "wb") as output:  # noqa: PTH123
-                output.writelines(parts(shape))
         sys.argv = ["trackparse", *({"csv": ["cat", "--format", "csv"]}.get(how, [how])), path]
         with open(os.devnull, "w") as nowhere:  # noqa: PTH123
             os.dup2(nowhere.fileno(), 1)

@@ -10,12 +10,11 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from trackparse.atomic import all_or_none
 from trackparse.convert.outputs import PathOrUrl, in_folder, shown
-from trackparse.convert.places import LocalPlace, place_of
+from trackparse.convert.places import IS_LINK, is_link, place_of
 from trackparse.errors import TrackparseError, one_line
 
 # Readers of a folder of Parquet files pass over what begins with an underscore.
@@ -77,10 +76,8 @@ class Manifest:
         try:
             days = {**self.read(), day: fetched}
             place = place_of(self._file, self._filesystem)
-            if isinstance(place, LocalPlace) and Path(self._file).is_symlink():
-                raise TrackparseError(
-                    "it is a link to another file, which is not written over", advice="remove the link"
-                )
+            if is_link(place):
+                raise TrackparseError(IS_LINK, advice="remove the link")
             with all_or_none([place]), place.open() as stream:
                 stream.write(_text(days))
         except (TrackparseError, OSError) as error:

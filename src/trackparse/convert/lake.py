@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from trackparse.convert.outputs import NULL_VALUE, OWN_FOLDER
-from trackparse.convert.places import Folder
+from trackparse.convert.places import Folder, check_no_link
 from trackparse.errors import TrackparseError, printable
 from trackparse.sources.urls import scheme_of
 
@@ -141,6 +141,8 @@ class Lake:
             return None
         with file:
             found = file_list_of(file.read(), self.name)
+        if found is None:
+            check_no_link(place)
         if found is None and anew:
             return FileList({}, dict.fromkeys(self._all_files(), (-1, -1)), whole=False)
         if found is None:

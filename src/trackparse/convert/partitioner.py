@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from itertools import accumulate, groupby
+from itertools import accumulate, chain, groupby, repeat
 from typing import IO, Any, Final
 
 import orjson
@@ -27,22 +27,27 @@ from trackparse.schema import EPOCH
 BLOCK_BYTES: Final = 8 << 20
 _CHUNK_BYTES: Final = 1 << 10  # the objects of a chunk
 _PART_BYTES: Final = 16  # a chunk in the list of those that a partition has
+_NO_REJECTS: Final = Rejects()
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """Records in the order of their partitions.
 
+    headers: the different columns that they have. header_of: which of these each record has; empty if all have one.
     numbers: of the partitions, in their order: all, or those that have records here.
     starts: where the records of each begin, and where all end.
+    words: the same in the field table, if there are several headers.
     """
 
-    columns: tuple[str, ...]
+    headers: Sequence[tuple[str, ...]]
+    header_of: array[int]
     data: bytes
     fields: bytes
     timestamps: bytes
     numbers: Sequence[int]
     starts: array[int]
+    words: array[int]
 
     @property
     def parts(self) -> list[int]:
@@ -52,47 +57,82 @@ class Chunk:
 
     @property
     def size(self) -> int:
-        tables = len(self.fields) + len(self.timestamps) + 2 * self.starts.itemsize * len(self.starts)
-        objects = _CHUNK_BYTES + _PART_BYTES * len(self.numbers) + sum(map(sys.getsizeof, self.columns))
+        arrays = (self.header_of, self.starts, self.starts, self.words)
+        tables = len(self.fields) + len(self.timestamps) + sum(one.itemsize * len(one) for one in arrays)
+        objects = _CHUNK_BYTES + _PART_BYTES * len(self.numbers) + sum(map(bytes_of_names, self.headers))
         return len(self.data) + tables + objects
 
     def records_of(self, part: int) -> int:
-        start, stop = self._range_of(part)
+        _, start, stop = self._range_of(part)
         return stop - start
 
-    def _range_of(self, part: int) -> tuple[int, int]:
+    def _range_of(self, part: int) -> tuple[int, int, int]:
+        """Where the partition stands in ``numbers``, and where its records begin and end."""
         at = bisect_left(self.numbers, part)
         if at == len(self.numbers) or self.numbers[at] != part:
-            return 0, 0
-        return self.starts[at], self.starts[at + 1]
+            return 0, 0, 0
+        return at, self.starts[at], self.starts[at + 1]
 
-    def segment(self, part: int) -> Segment:
-        """The records of a partition."""
-        start, stop = self._range_of(part)
-        row = 4 * (len(self.columns) + 1)
-        fields = memoryview(self.fields)[start * row : stop * row]
-        return _segment(self.columns, self.data, fields, memoryview(self.timestamps)[start * 8 : stop * 8])
+    def segments(self, part: int) -> Iterator[Segment]:
+        """The records of a partition: a segment, or one for each stretch of records with the same columns."""
+        at, record, end = self._range_of(part)
+        fields, timestamps = memoryview(self.fields), memoryview(self.timestamps)
+        word = self.words[at] if self.words else record * (len(self.headers[0]) + 1)
+        stretches: Iterable[tuple[int, int]] = [(0, end - record)]
+        if self.header_of:
+            stretches = ((number, len([*same])) for number, same in groupby(self.header_of[record:end]))
+        for number, records in stretches:
+            columns, stop = self.headers[number], record + records
+            past = word + (stop - record) * (len(columns) + 1)
+            yield _segment(columns, self.data, fields[4 * word : 4 * past], timestamps[8 * record : 8 * stop])
+            record, word = stop, past
+
+
+def bytes_of_names(columns: tuple[str, ...]) -> int:
+    """What the names of columns take in memory."""
+    return sys.getsizeof(columns) + sum(map(sys.getsizeof, columns))
 
 
 def _segment(columns: tuple[str, ...], data: Buffer, fields: Buffer, timestamps: Buffer) -> Segment:
     """A segment to build columns from. All that the stream counts is 0."""
-    return Segment("", data, columns, len(timestamps) // 8, fields, timestamps, 0, 0, Rejects(), 0, 0, 0, 0, 0)
+    return Segment("", data, columns, len(timestamps) // 8, fields, timestamps, 0, 0, _NO_REJECTS, 0, 0, 0, 0, 0)
 
 
 def sorted_by(segments: Sequence[Segment], codes: bytes, parts: int) -> Chunk:
-    """The records of segments that have the same columns. ``codes`` are the numbers of their partitions."""
-    columns = segments[0].columns
+    """The records of segments. ``codes`` are the numbers of their partitions."""
     numbers: Sequence[int] = range(parts)
     if parts > len(codes) // 4:
-        # Headers may follow each other record by record: a table of all partitions for each would be the square.
+        # There may be many chunks of few records: a table of all partitions for each would be the square.
         found = array("i", codes)
-        numbers = sorted({*found})
+        numbers = array("i", sorted({*found}))
         places = {number: at for at, number in enumerate(numbers)}
         codes = array("i", map(places.__getitem__, found)).tobytes()
-    runs = [Run(one.data, one.fields, one.records, len(columns), 0) for one in segments]
-    times = b"".join(memoryview(one.timestamps)[: one.records * 8] for one in segments)
+    runs = [Run(one.data, one.fields, one.records, len(one.columns), 0) for one in segments]
+    times = _times_of(segments)
     data, fields, timestamps, counts = kernel.parted(runs, times, codes, len(numbers))
-    return Chunk(columns, data, fields, timestamps, numbers, array("I", accumulate(array("I", counts), initial=0)))
+    starts = array("I", accumulate(array("I", counts), initial=0))
+    headers, header_of = _headers_of(segments, codes)
+    words = array("Q")
+    if header_of:
+        sizes = [len(columns) + 1 for columns in headers]
+        ends = [*accumulate(map(sizes.__getitem__, header_of), initial=0)]
+        words = array("Q", map(ends.__getitem__, starts))
+    return Chunk(headers, header_of, data, fields, timestamps, numbers, starts, words)
+
+
+def _times_of(segments: Sequence[Segment]) -> bytes:
+    return b"".join([memoryview(one.timestamps)[: one.records * 8] for one in segments])
+
+
+def _headers_of(segments: Sequence[Segment], codes: bytes) -> tuple[list[tuple[str, ...]], array[int]]:
+    """The different columns of segments, and which of them each record has, in the order of ``codes``."""
+    found: dict[tuple[str, ...], int] = {}
+    numbers = [found.setdefault(one.columns, len(found)) for one in segments]
+    if len(found) == 1:
+        return [*found], array("I")
+    before = [*chain.from_iterable(map(repeat, numbers, (one.records for one in segments)))]
+    order = sorted(range(len(before)), key=array("i", codes).__getitem__)
+    return [*found], array("I", map(before.__getitem__, order))
 
 
 def copied(segments: Sequence[Segment]) -> list[Segment]:
@@ -100,10 +140,14 @@ def copied(segments: Sequence[Segment]) -> list[Segment]:
     found = []
     for (_, log), group in groupby(segments, lambda one: (one.columns, one.log)):
         alike = [*group]
-        records = sum(one.records for one in alike)
-        chunk = sorted_by(alike, bytes(4 * records), 1)
-        found.append(replace(chunk.segment(0), member=alike[0].member, log=log))
+        [one] = together(alike).segments(0)
+        found.append(replace(one, member=alike[0].member, log=log))
     return found
+
+
+def together(segments: Sequence[Segment]) -> Chunk:
+    """The records of the segments in their order, as those of the partition 0."""
+    return sorted_by(segments, bytes(4 * sum(one.records for one in segments)), 1)
 
 
 class Partitioner:
@@ -121,16 +165,13 @@ class Partitioner:
 
     def codes(self, segments: Sequence[Segment]) -> bytes:
         """The int32 numbers of the partitions of all records."""
-        runs = Runs(segments)
+        runs = Runs(segments if self._values else ())
         records = sum(segment.records for segment in segments)
         words = array("i", bytes(self._row * records))
         for number, name in enumerate(self._by):
-            if name == DATE:
-                times = b"".join(memoryview(one.timestamps)[: one.records * 8] for one in segments)
-                codes = kernel.days(times)
-            else:
-                # Empty text and null are one partition.
-                codes = self._values[name].encode(runs.of(name), True)
+            # Empty text and null are one partition.
+            is_date = name == DATE
+            codes = kernel.days(_times_of(segments)) if is_date else self._values[name].encode(runs.of(name), True)
             words[number :: len(self._by)] = array("i", codes)
         if len(self._offsets) <= records:
             self._offsets = array("i", range(0, self._row * (records + 1), self._row))
@@ -168,24 +209,34 @@ class Spilled:
         self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by ``close``
         self._places: dict[int, array[int]] = {}  # where something of a partition begins
 
-    def add(self, part: int, segments: Iterable[Segment]) -> None:
-        """Append the records of these."""
+    def add(self, part: int, chunks: Iterable[Chunk]) -> None:
+        """Append the records of these, which are all of this one partition."""
         self._places.setdefault(part, array("q")).append(self._file.seek(0, os.SEEK_END))
-        # All that is known of them goes to the file: headers may follow each other record by record.
-        for one in segments:
-            tables = (one.data, one.fields, one.timestamps)
-            self._file.write(orjson.dumps([one.columns, [*map(len, tables)]]) + b"\n")
+        # All that is known of them goes to the file: there may be very many.
+        for one in chunks:
+            tables = (one.data, one.fields, one.timestamps, one.header_of.tobytes())
+            self._file.write(orjson.dumps([one.headers, [*map(len, tables)]]) + b"\n")
             self._file.writelines(tables)
         self._file.write(b"null\n")
 
-    def segments(self, part: int) -> Iterator[Segment]:
+    def chunks(self, part: int) -> Iterator[Chunk]:
         """The records of a partition that were added since it was asked for last."""
         for at in self._places.pop(part, ()):
             self._file.seek(at)
             while (found := orjson.loads(self._file.readline())) is not None:
-                columns, lengths = found
-                data, fields, timestamps = map(self._file.read, lengths)
-                yield _segment(tuple(columns), data, fields, timestamps)
+                headers, lengths = found
+                data, fields, timestamps, header_of = map(self._file.read, lengths)
+                starts = array("I", (0, len(timestamps) // 8))
+                yield Chunk(
+                    [*map(tuple, headers)],
+                    array("I", header_of),
+                    data,
+                    fields,
+                    timestamps,
+                    (part,),
+                    starts,
+                    array("Q", (0, len(fields) // 4)),
+                )
 
     def close(self) -> None:
         self._file.close()

@@ -11,9 +11,9 @@ from __future__ import annotations
 import logging
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
-from itertools import chain, groupby, repeat
+from itertools import chain, islice, repeat
 from typing import Any, Final
 
 from trackparse.atomic import all_or_none, name_errors_after, uninterrupted
@@ -22,7 +22,16 @@ from trackparse.convert.conversion import PARTIAL
 from trackparse.convert.lake import FileList, Lake, tell_of_other_log
 from trackparse.convert.outputs import DATE
 from trackparse.convert.parquet import ParquetSink
-from trackparse.convert.partitioner import BLOCK_BYTES, Chunk, Partitioner, Spilled, copied, sorted_by
+from trackparse.convert.partitioner import (
+    BLOCK_BYTES,
+    Chunk,
+    Partitioner,
+    Spilled,
+    bytes_of_names,
+    copied,
+    sorted_by,
+    together,
+)
 from trackparse.convert.places import Inputs, Place
 from trackparse.errors import LimitError, OptionError, TrackparseError, printable
 from trackparse.limits import Limits
@@ -36,8 +45,17 @@ HELD_BYTES: Final = 96 << 20
 # So many chunks fill that memory. Each costs objects for each partition and column; in larger ones the records of a
 # partition lie too far from each other.
 _CHUNKS: Final = 24
+# So many records before a header are a chunk. Headers may follow each other record by record: fewer wait together with
+# those behind it, as the columns of each record of such a chunk are told apart in Python.
+_FEW_RECORDS: Final = 1024
+# A segment that waits: its object, and those that it refers to.
+_SEGMENT_BYTES: Final = 600
+# Segments that are handed on at once: of records with a header each there may be very many.
+_SEGMENTS: Final = 1000
 # Files that get their names together. Each holds up to two open files, and some systems allow 256.
 _TOGETHER: Final = 96
+# Another process may remove a folder, one that it made for a log that it could not convert, before a file is in it.
+_ATTEMPTS: Final = 10
 
 
 class _AbortedError(Exception):
@@ -96,10 +114,15 @@ class PartitionSink:
         self._inputs = inputs
         self._replace = replace
         self._partitioner = Partitioner(lake.by)
-        self._waiting: list[Segment] = []  # for a chunk, with the same columns
-        self._waiting_bytes = self._block_bytes = 0
+        self._waiting: list[Segment] = []  # for a chunk
+        self._waiting_columns: tuple[str, ...] = ()  # of the last of them
+        self._waiting_records = self._waiting_bytes = self._block_bytes = 0
         self._held: dict[int, list[Chunk]] = {}  # those in which a partition has records
         self._held_bytes = 0
+        # For ``abort``: the folders that were made, and all files, if there was no list of them before.
+        self._new_folders: dict[str, None] = {}
+        self._newly_listed: list[str] = []
+        self._has_list = False  # from a run before
         self._opened = ExitStack()
         self._spilled: Spilled | None = None
         # More than memory holds is often one partition for the most part, the day of the log say: that is written
@@ -110,15 +133,19 @@ class PartitionSink:
 
     def write(self, segments: list[Segment]) -> None:
         """Collect the records of these."""
-        for _, group in groupby((one for one in segments if one.records), lambda one: one.columns):
-            alike = [*group]
-            if self._waiting and self._waiting[0].columns != alike[0].columns:
-                self._make_chunk()
-            for one in alike:
-                if not self._waiting or self._waiting[-1].data is not one.data:
-                    self._block_bytes += len(one.data)
-                self._waiting.append(one)
-            self._waiting_bytes += sum(one.record_bytes for one in alike)
+        for one in segments:
+            if not one.records:
+                continue
+            if one.columns is not self._waiting_columns:
+                if self._waiting_records >= _FEW_RECORDS and one.columns != self._waiting_columns:
+                    self._make_chunk()
+                self._waiting_columns = one.columns
+                self._waiting_bytes += bytes_of_names(one.columns)
+            if not self._waiting or self._waiting[-1].data is not one.data:
+                self._block_bytes += len(one.data)
+            self._waiting.append(one)
+            self._waiting_records += one.records
+            self._waiting_bytes += one.record_bytes + _SEGMENT_BYTES
             if self._waiting_bytes * _CHUNKS > HELD_BYTES:
                 self._make_chunk()
             elif self._block_bytes > BLOCK_BYTES:
@@ -145,6 +172,8 @@ class PartitionSink:
             )
         # From here on a run that is killed leaves no file that is not in the list.
         known = dict.fromkeys((*before, *parts), (-1, -1))
+        if not self._has_list:
+            self._newly_listed = [*known]
         with all_or_none([self._lake.folder.place(self._lake.list_name)]) as [place]:
             _write(place, FileList(self._made_of, known, whole=False))
         main = {name for name, numbers in parts.items() if self._main_part in numbers}
@@ -152,9 +181,7 @@ class PartitionSink:
         made: dict[str, tuple[int, Place]] = {}  # rows; not the file itself, which has memory for its columns
         for start in range(0, len(others) or 1, _TOGETHER):
             names = others[start : start + _TOGETHER]
-            for name in names:
-                self._lake.folder.make_folder_of(name)
-            with all_or_none([self._lake.folder.place(name) for name in names]) as places:
+            with self._new_places(names) as places:
                 for name, place in zip(names, places, strict=True):
                     made[name] = self._write_file(self._new_file(place), parts[name], metadata)
                 if self._main is not None and not main <= made.keys():
@@ -171,13 +198,20 @@ class PartitionSink:
         _write(self._output, self.files)
 
     def abort(self) -> None:
-        """Forget all records, after an error."""
+        """Forget all records, after an error, and remove folders that were made for them, if nothing is in them."""
         error = _AbortedError()
         if self._main is not None:
             self._main.abort()
         for opened in (self._main_pending, self._opened):
             with suppress(Exception):
                 opened.__exit__(_AbortedError, error, None)
+        folder = self._lake.folder
+        for name in reversed(self._new_folders):
+            folder.remove_if_empty(name)
+        # A list of files none of which is there is of no use. A store may not answer any more.
+        if folder.local_path is not None and self._newly_listed and not any(folder.sizes(self._newly_listed)):
+            with suppress(OSError):
+                folder.remove(self._lake.list_name)
 
     # ---- what happens inside ----------------------------------------------------------------------------
 
@@ -195,18 +229,21 @@ class PartitionSink:
             )
         chunk = sorted_by(self._waiting, codes, parts)
         self._waiting = []
-        self._waiting_bytes = self._block_bytes = 0
+        self._waiting_columns = ()
+        self._waiting_records = self._waiting_bytes = self._block_bytes = 0
         self._hold(chunk)
 
     def _hold(self, chunk: Chunk) -> None:
         if self._main is not None and chunk.records_of(self._main_part):
-            self._main.write([chunk.segment(self._main_part)])
+            for segments in _groups(chunk.segments(self._main_part)):
+                self._main.write(segments)
             # The others are copied: what is written must not stay in memory.
             rest = [part for part in chunk.parts if part != self._main_part]
             if not rest:
                 return
             codes = array("i", chain.from_iterable(repeat(part, chunk.records_of(part)) for part in rest))
-            chunk = sorted_by([chunk.segment(part) for part in rest], codes.tobytes(), rest[-1] + 1)
+            others = [segment for part in rest for segment in chunk.segments(part)]
+            chunk = sorted_by(others, codes.tobytes(), rest[-1] + 1)
         for part in chunk.parts:
             self._held.setdefault(part, []).append(chunk)
         self._held_bytes += chunk.size
@@ -229,25 +266,45 @@ class PartitionSink:
     def _begin_main(self, part: int) -> None:
         name = self._lake.file_name(self._partitioner.values()[part])
         self._check_is_no_log([name])
-        self._lake.folder.make_folder_of(name)
-        [place] = self._main_pending.enter_context(all_or_none([self._lake.folder.place(name)]))
+        [place] = self._main_pending.enter_context(self._new_places([name]))
         self._main_part, self._main = part, self._new_file(place)
+
+    @contextmanager
+    def _new_places(self, names: Sequence[str]) -> Iterator[list[Place]]:
+        """The files to write, in folders that are made if they are missing."""
+        folder = self._lake.folder
+        with ExitStack() as opened:
+            attempts_left = _ATTEMPTS
+            while True:
+                for name in names:
+                    # Noted first: a signal may come at any moment.
+                    self._new_folders |= dict.fromkeys(folder.missing_folders(name))
+                    folder.make_folder_of(name)
+                try:
+                    places = opened.enter_context(all_or_none([folder.place(name) for name in names]))
+                    break
+                except FileNotFoundError:
+                    attempts_left -= 1
+                    if not attempts_left:
+                        raise
+            yield places
 
     def _spill(self, part: int) -> None:
         if self._spilled is None:
             self._spilled = Spilled(self._lake.folder.local_path)
             self._opened.callback(self._spilled.close)
         with name_errors_after(self._output.name):
-            self._spilled.add(part, copied([chunk.segment(part) for chunk in self._held[part]]))
+            self._spilled.add(part, map(together, self._held_segments(part)))
 
     def _segments(self, part: int) -> Iterator[list[Segment]]:
         """The records of a partition."""
         if self._spilled is not None:
-            for segment in self._spilled.segments(part):
-                yield [segment]
-        chunks = self._held.get(part, [])
-        for start in range(0, len(chunks), _CHUNKS):
-            yield [chunk.segment(part) for chunk in chunks[start : start + _CHUNKS]]
+            for chunk in self._spilled.chunks(part):
+                yield from _groups(chunk.segments(part))
+        yield from self._held_segments(part)
+
+    def _held_segments(self, part: int) -> Iterator[list[Segment]]:
+        return _groups(chain.from_iterable(chunk.segments(part) for chunk in self._held.get(part, ())))
 
     def _parts_by_file(self) -> dict[str, list[int]]:
         """The partitions of each file: one, or two where a value is the very text that stands for null."""
@@ -259,6 +316,7 @@ class PartitionSink:
     def _files_before(self, parts: Mapping[str, object]) -> Collection[str]:
         """The files that the new ones replace. TrackparseError if there are some that no list names."""
         old = self._lake.old_list(anew=self._replace)
+        self._has_list = old is not None
         before = self._lake.unlisted(parts) if old is None else [*old.files]
         names = [name for name in parts if name not in before]
         sizes = self._lake.folder.sizes(names)
@@ -300,6 +358,11 @@ class PartitionSink:
             log = self._inputs.at(place, follow=follow)
             if log is not None:
                 raise OptionError(f"{place.name} is the log {printable(log)}: write to another folder")
+
+
+def _groups(segments: Iterator[Segment]) -> Iterator[list[Segment]]:
+    while group := [*islice(segments, _SEGMENTS)]:
+        yield group
 
 
 def _without(builder: ColumnBuilder, by: Sequence[str]) -> ColumnBuilder:

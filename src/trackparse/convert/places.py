@@ -20,7 +20,7 @@ import pyarrow.fs as pafs
 
 from trackparse.atomic import Pending, PendingFile, all_or_none, identity
 from trackparse.convert.outputs import PathOrUrl, in_folder, name_in
-from trackparse.errors import OptionError, one_line
+from trackparse.errors import OptionError, TrackparseError, one_line
 from trackparse.options import Destination
 from trackparse.sources.filesystem import (
     check_is_utf8,
@@ -44,6 +44,7 @@ _PART: Final = 16 << 20
 # of its own: on S3, pyarrow after ten seconds without an answer, and a busy server may take longer.
 _PAUSES: Final = (0.5, 1.0, 2.0)
 
+IS_LINK: Final = "it is a link to another file, which is not written over"
 # What two names of one file have in common.
 Key: TypeAlias = tuple[str, str]
 
@@ -422,6 +423,15 @@ class Folder:
             return LocalPlace(Path(self.local_path) / name, follow=False)
         return _stored(self._files, f"{self._path.rstrip('/')}/{name}", str(self.shown(name)))
 
+    def missing_folders(self, name: str) -> list[str]:
+        """The folders that ``make_folder_of`` makes for a file on this machine, the outermost first."""
+        found: list[str] = []
+        folder = name.rpartition("/")[0]
+        while self.local_path is not None and folder and not os.path.lexists(f"{self.local_path}/{folder}"):
+            found.insert(0, folder)
+            folder = folder.rpartition("/")[0]
+        return found
+
     def make_folder_of(self, name: str) -> None:
         """Make the folder that a file stands in, if the store has folders."""
         if self.local_path is not None:
@@ -530,6 +540,17 @@ def check_place(place: Place) -> None:
 
 class _Enough(Exception):  # noqa: N818 - nobody sees it
     """Ends a trial to write."""
+
+
+def is_link(place: Place) -> bool:
+    """Whether a file on this machine is a link. If it is one of our own making, what it leads to is somebody else's."""
+    return isinstance(place, LocalPlace) and place.path.is_symlink()
+
+
+def check_no_link(place: Place) -> None:
+    """TrackparseError if a file of our own making is a link."""
+    if is_link(place):
+        raise TrackparseError(f"{place.name}: {IS_LINK}", advice="remove the link")
 
 
 def is_source(place: Place, source: object, filesystem: Any = None) -> bool:

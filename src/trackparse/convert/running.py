@@ -18,7 +18,7 @@ from trackparse.convert.jobs import Job, lake_of, partitions_told, report_of
 from trackparse.convert.lake import Lake, list_name
 from trackparse.convert.outputs import OWN_FOLDER, beside, in_folder, name_in
 from trackparse.convert.partitions import PartitionSink
-from trackparse.convert.places import Folder, Inputs, Place, place_of
+from trackparse.convert.places import Folder, Inputs, Place, check_no_link, place_of
 from trackparse.convert.processes import run_side_by_side
 from trackparse.convert.sharing import useful_processes
 from trackparse.errors import TrackparseError
@@ -138,6 +138,9 @@ def _partitioned(
         made.append(PartitionSink(builder, output, options, metadata, **more))
         return made[0]
 
+    check_no_link(lake.folder.place(lake.list_name))
+    if job.rejects is not None:
+        check_no_link(place_of(job.rejects, job.options["filesystem"]))
     lake.folder.make_folder_of(lake.list_name)
     with job.source() as source:
         report = convert(source, in_folder(lake.folder.dest, lake.list_name), options, made_of, new_sink=new_sink)

@@ -171,19 +171,38 @@ class SegmentStream:
 
     def account(self, segments: Sequence[Segment]) -> None:
         """Count segments that are handed out, and hand on their rejects."""
-        for segment in segments:
-            if segment.rejects and self._on_rejects is not None:
+        start = 0
+        for number, segment in enumerate(segments):
+            if self._on_rejects is not None and segment.rejects.table:
+                # Whoever gets them may ask for the counts of what came before.
+                self._count_all(segments[start:number])
+                start = number
                 self._on_rejects(segment.rejects, segment.columns)
-            self._count(
-                records=segment.records,
-                rejected=len(segment.rejects),
-                blank_lines=segment.blank_lines,
-                bytes_in_records=segment.record_bytes,
-                bytes_in_rejects=len(segment.rejects.raw),
-                bytes_in_blank_lines=segment.blank_bytes,
-                bytes_in_headers=segment.header_bytes,
-                unresolved=segment.unresolved,
-            )
+        self._count_all(segments[start:] if start else segments)
+
+    def _count_all(self, segments: Sequence[Segment]) -> None:
+        # Headers may follow each other record by record: a call for each of their segments would be dear.
+        records = rejected = blank_lines = in_records = in_rejects = in_blank_lines = in_headers = unresolved = 0
+        for one in segments:
+            records += one.records
+            blank_lines += one.blank_lines
+            in_records += one.record_bytes
+            in_blank_lines += one.blank_bytes
+            in_headers += one.header_bytes
+            unresolved += one.unresolved
+            if one.rejects.table:
+                rejected += len(one.rejects)
+                in_rejects += len(one.rejects.raw)
+        self._count(
+            records=records,
+            rejected=rejected,
+            blank_lines=blank_lines,
+            bytes_in_records=in_records,
+            bytes_in_rejects=in_rejects,
+            bytes_in_blank_lines=in_blank_lines,
+            bytes_in_headers=in_headers,
+            unresolved=unresolved,
+        )
 
     def _segments(self) -> Iterator[Segment | None]:
         """All segments of all members; None where a block ends. An error comes after all segments before it."""

@@ -26,11 +26,11 @@ static PyObject *kernel_days(PyObject *module, PyObject *arg)
     return result;
 }
 
-/* Whether all runs have field tables of one width, and there are as many times and codes as records. */
+/* Whether all runs have a field table, and there are as many times and codes as records. */
 static int are_parts(const runs_t *runs, const Py_buffer *times, const Py_buffer *codes, Py_ssize_t parts)
 {
     for (size_t i = 0; i < runs->count; i++)
-        if (runs->run[i].field == NO_COLUMN || runs->run[i].width != runs->run[0].width)
+        if (runs->run[i].field == NO_COLUMN)
             return 0;
     return parts >= 1 && parts <= INT32_MAX && (uintptr_t)times->buf % sizeof(int64_t) == 0 &&
            (uintptr_t)codes->buf % sizeof(int32_t) == 0 && (size_t)times->len == runs->records * sizeof(int64_t) &&
@@ -50,20 +50,21 @@ static PyObject *copied_parts(const runs_t *runs, const Py_buffer *times, const 
         return NULL;
     }
     PyObject *made[4] = {NULL, NULL, NULL, NULL}, *result = NULL;
-    size_t records = 0, bytes = 0, width = runs->count ? runs->run[0].width : 1;
+    size_t records = 0, bytes = 0, words = 0;
     made[3] = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(parts * sizeof(uint32_t)));
     for (size_t i = 0; made[3] && i < parts; i++) {
         part_t found = part[i];
         ((uint32_t *)(void *)PyBytes_AsString(made[3]))[i] = (uint32_t)found.records;
-        part[i] = (part_t){records, bytes};
+        part[i] = (part_t){records, bytes, words};
         records += found.records;
         bytes += found.bytes;
+        words += found.words;
     }
     if (bytes > START_MASK) {
         PyErr_SetString(PyExc_OverflowError, "parted: more than 2 GiB of records");
     } else if (made[3]) {
         made[0] = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)bytes);
-        made[1] = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(records * (width + 1) * sizeof(uint32_t)));
+        made[1] = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(words * sizeof(uint32_t)));
         made[2] = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(records * sizeof(int64_t)));
     }
     if (made[0] && made[1] && made[2]) {

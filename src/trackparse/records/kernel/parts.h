@@ -20,7 +20,7 @@ static void days(const int64_t *times, size_t count, int32_t *out)
 
 /* What a part has, and then where its next record goes. */
 typedef struct {
-    size_t records, bytes;
+    size_t records, bytes, words;
 } part_t;
 
 /* Count what each part has. 0 if a record does not lie in its block, or has no part. */
@@ -35,6 +35,7 @@ static int measure_parts(const runs_t *runs, const int32_t *codes, part_t *part,
                 return 0;
             part[code].records++;
             part[code].bytes += (size_t)(end - start) + 1;
+            part[code].words += (size_t)run->width + 1;
         }
     }
     return 1;
@@ -51,13 +52,14 @@ static void parted(const runs_t *runs, const int64_t *times, const int32_t *code
             part_t *to = part + *codes++;
             uint32_t start = row[0] & START_MASK, size = row[run->width] - start;
             uint32_t moved = start - (uint32_t)to->bytes; /* modulo 2^32 */
-            uint32_t *out = fields + to->records * ((size_t)run->width + 1);
+            uint32_t *out = fields + to->words;
             memcpy(data + to->bytes, run->data + start, size);
             data[to->bytes + size] = '\n';
             for (uint32_t word = 0; word <= run->width; word++)
                 out[word] = row[word] - moved;
             ordered[to->records++] = *times++;
             to->bytes += (size_t)size + 1;
+            to->words += (size_t)run->width + 1;
         }
     }
 }

@@ -23,13 +23,13 @@ def parted(runs: list[Run], timestamps: Buffer, codes: Buffer, parts: int) -> tu
     """The records of the runs, in the order of their int32 ``codes``, which are less than ``parts``.
 
     Returns their bytes, each record with a line feed behind it; their field table, for these bytes; their timestamps;
-    and how many records each part has, uint32. Records of a part stay in their order. All runs have the same width.
+    and how many records each part has, uint32. Records of a part stay in their order. Their widths may differ.
     """
     numbers = memoryview(codes).cast("B").cast("i")
     times = memoryview(timestamps).cast("B").cast("q")
     if parts < 1 or not len(numbers) == len(times) == sum(run.records for run in runs):
         raise ValueError("parted: arguments out of range")
-    if any(run.field == NO_COLUMN or run.width != runs[0].width for run in runs):
+    if any(run.field == NO_COLUMN for run in runs):
         raise ValueError("parted: arguments out of range")
     found: list[list[tuple[bytes, list[int], int]]] = [[] for _ in range(parts)]
     place = 0
