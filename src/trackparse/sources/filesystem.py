@@ -21,7 +21,6 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from trackparse.errors import OptionError, TrackparseError, one_line, printable
-from trackparse.sources.opening import is_in_no_filesystem
 from trackparse.sources.source import Buffer, Source, StreamSource, open_source
 from trackparse.sources.urls import (
     STORES,
@@ -143,7 +142,7 @@ def name_in_store(place: str, filesystem: Any = None) -> str:
 
     ``place`` and ``filesystem`` are those of ``resolve``, or it is the URL of a web server. No store is asked.
     """
-    if filesystem is None or is_in_no_filesystem(place):
+    if filesystem is None or scheme_of(place) in ("http", "https"):
         return plain_url(place) if scheme_of(place) else os.path.realpath(place)
     files, path = resolve(place, filesystem)
     return os.path.realpath(path) if is_local(files) else stored_url(*key_of(files, path))
