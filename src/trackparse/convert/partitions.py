@@ -151,6 +151,8 @@ class PartitionSink:
             elif self._block_bytes > BLOCK_BYTES:
                 self._waiting = copied(self._waiting)
                 self._block_bytes = sum(len(one.data) for one in self._waiting)
+                # Of a batch that was cut out of a block nobody has counted the bytes.
+                self._waiting_bytes = max(self._waiting_bytes, self._block_bytes)
         if self._held_bytes > HELD_BYTES:
             self._relieve()
 
