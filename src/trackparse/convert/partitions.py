@@ -41,7 +41,7 @@ from trackparse.records.segments import Segment
 logger: Final = logging.getLogger("trackparse")
 
 # Bytes of records in memory, with their tables. Days of ordinary size fit: they need no temporary file.
-HELD_BYTES: Final = 88 << 20
+HELD_BYTES: Final = 80 << 20
 # So many chunks fill that memory. Each costs objects for each partition and column; in larger ones the records of a
 # partition lie too far from each other.
 _CHUNKS: Final = 24
