@@ -36,6 +36,7 @@ from trackparse.convert.places import Inputs, Place
 from trackparse.errors import LimitError, OptionError, TrackparseError, printable
 from trackparse.limits import Limits
 from trackparse.options import ConvertOptions
+from trackparse.records.kernel.chooser import kernel
 from trackparse.records.segments import Segment
 
 logger: Final = logging.getLogger("trackparse")
@@ -48,6 +49,9 @@ _CHUNKS: Final = 24
 # So many records before a header are a chunk. Headers may follow each other record by record: fewer wait together with
 # those behind it, as the columns of each record of such a chunk are told apart in Python.
 _FEW_RECORDS: Final = 1024
+# A place in the field table, and a time.
+_OFFSET_BYTES: Final = 4
+_TIME_BYTES: Final = 8
 # A segment that waits: its object, and those that it refers to.
 _SEGMENT_BYTES: Final = 600
 # Segments that are handed on at once: of records with a header each there may be very many.
@@ -145,7 +149,8 @@ class PartitionSink:
                 self._block_bytes += len(one.data)
             self._waiting.append(one)
             self._waiting_records += one.records
-            self._waiting_bytes += one.record_bytes + _SEGMENT_BYTES
+            tables = one.records * (_OFFSET_BYTES * (len(one.columns) + 1) + _TIME_BYTES)
+            self._waiting_bytes += one.record_bytes + tables + _SEGMENT_BYTES
             if self._waiting_bytes * _CHUNKS > HELD_BYTES:
                 self._make_chunk()
             elif self._block_bytes > BLOCK_BYTES:
@@ -259,11 +264,11 @@ class PartitionSink:
                 self._begin_main(most)
         for part in self._held:
             if part == self._main_part and self._main is not None:
-                for segments in self._segments(part):
-                    self._main.write(segments)
+                self._write_part(self._main, part)
             else:
                 self._spill(part)
         self._held, self._held_bytes = {}, 0
+        kernel.release_unused()
 
     def _begin_main(self, part: int) -> None:
         name = self._lake.file_name(self._partitioner.values()[part])
@@ -341,12 +346,15 @@ class PartitionSink:
             )
         return before
 
+    def _write_part(self, file: _PartitionFile, part: int) -> None:
+        for segments in self._segments(part):
+            file.write(segments)
+
     def _write_file(self, file: _PartitionFile, parts: Sequence[int], metadata: Mapping[str, str]) -> tuple[int, Place]:
         """Write what is left of partitions, and end their file. Its rows and its place."""
         try:
             for part in parts:
-                for segments in self._segments(part):
-                    file.write(segments)
+                self._write_part(file, part)
             file.close(metadata)
         except BaseException:
             uninterrupted(file.abort)

@@ -11,6 +11,7 @@
 #include "native_events.h"
 #include "native_index.h"
 #include "native_jsonl.h"
+#include "native_memory.h"
 #include "native_parts.h"
 #include "native_payload.h"
 #include "native_values.h"
@@ -79,6 +80,7 @@ static PyMethodDef kernel_methods[] = {
     {"days", kernel_days, METH_O, NULL},
     {"parted", kernel_parted, METH_VARARGS, NULL},
     {"payload_columns", kernel_payload_columns, METH_VARARGS, NULL},
+    {"release_unused", kernel_release_unused, METH_NOARGS, NULL},
     {"validity_of", kernel_validity_of, METH_O, NULL},
     {"count_lines", kernel_count_lines, METH_VARARGS, NULL},
     {"parse_timestamp", kernel_parse_timestamp, METH_O, NULL},

@@ -9,6 +9,7 @@ from trackparse.records.kernel.events import Field, events
 from trackparse.records.kernel.index import index
 from trackparse.records.kernel.json import is_json
 from trackparse.records.kernel.jsonl import json_lines
+from trackparse.records.kernel.memory import release_unused
 from trackparse.records.kernel.parts import days, parted
 from trackparse.records.kernel.payload import payload_columns
 from trackparse.records.kernel.timestamp import parse_timestamp
@@ -28,6 +29,7 @@ __all__ = [
     "parted",
     "payload_columns",
     "records_in",
+    "release_unused",
     "strings",
     "unescape",
     "validity_of",
