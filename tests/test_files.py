@@ -113,6 +113,7 @@ class TestWhatTheDeadLeft:
         os.mkfifo(tmp_path / like.replace("1", "2"))
         (tmp_path / "mine").touch()
         (tmp_path / like.replace("1", "3")).symlink_to("mine")
+        (tmp_path / like.replace("1", "5")).write_bytes(GOOD)  # with the inode of no file of ours
         before = names(tmp_path)
         write_sample(tmp_path / "sample.zip", rows=1)
         assert names(tmp_path) == sorted([*before, "sample.zip"])

@@ -103,6 +103,7 @@ QUICK = [
     ("bad records of three bytes under a header of 1 KiB", "quarantine", 1),
     ("a name of 60 KB", "cat", 0.09),
     ("4,000 partitions under headers by turns", "partitions", 1),
+    ("more than is held, in 20 partitions by turns", "partitions", 240),
 ]
 
 pytestmark = [

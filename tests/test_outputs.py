@@ -434,8 +434,37 @@ class TestTheCommandLine:
         (lake / "status=opened").mkdir(parents=True)
         (lake / "status=sent").symlink_to("status=opened")
         result = ended(1, "convert", log, "--to", lake, "--partition-by", "status")
-        assert "are one file, by a link of a folder" in result.stderr
+        assert f"{lake / 'status=sent'}: the folder of a partition is a link" in result.stderr
         assert not [*lake.rglob("*.parquet")]
+
+    @pytest.mark.parametrize("status", ["sent", "opened"])
+    def test_the_files_of_another_folder_are_not_touched_by_a_link(self, status: str, tmp_path: Path) -> None:
+        """Neither those that would be written over, nor those that would be removed."""
+        log = csv_of(tmp_path / "log.csv", ROW)
+        for lake in ("one", "two"):
+            good("convert", log, "--to", tmp_path / lake, "--partition-by", "status")
+        shutil.rmtree(tmp_path / "two" / "status=sent")
+        (tmp_path / "two" / "status=sent").symlink_to("../one/status=sent")
+        theirs = tmp_path / "one" / "status=sent"
+        before = content(theirs)
+        csv_of(log, *[(*ROW[:4], status, *ROW[5:])] * 2)
+        told = ended(1, "convert", log, "--to", tmp_path / "two", "--partition-by", "status").stderr
+        assert "the folder of a partition is a link" in told
+        assert content(theirs) == before
+
+    def test_the_files_of_a_lake_in_the_lake_are_not_removed(self, tmp_path: Path) -> None:
+        log, lake = csv_of(tmp_path / "log.csv", ROW), tmp_path / "lake"
+        for folder in (lake / "country=de", lake):
+            good("convert", log, "--to", folder, "--partition-by", "status")
+        files = [path.relative_to(lake).as_posix() for path in lake.rglob("*.parquet")]
+        assert sorted(files) == ["country=de/status=sent/log.parquet", "status=sent/log.parquet"]
+
+    def test_links_without_end_are_not_followed(self, tmp_path: Path) -> None:
+        lake = tmp_path / "lake"
+        (lake / "status=sent").mkdir(parents=True)
+        for name in ("a", "b"):
+            (lake / "status=sent" / name).symlink_to(".")
+        good("convert", csv_of(tmp_path / "log.csv", ROW), "--to", lake, "--partition-by", "status")
 
     @pytest.mark.parametrize("name", ["two.parquet", "two.rejects.jsonl"])
     def test_two_logs_never_become_one_file_by_a_link(self, name: str, tmp_path: Path) -> None:

@@ -333,6 +333,17 @@ class TestMemory:
         assert "more than 20 partitions by hwid; partition by columns with fewer" in str(report.error)
         assert content(lake) == {}
 
+    def test_the_names_of_all_partitions_are_bounded(self, tmp_path: Path, lake: Path) -> None:
+        """They are held several times, in all: 10,000 of 1,600 bytes took 836 MiB."""
+        log = tmp_path / "log.csv"
+        log.write_bytes(H8 + b"".join(line(app=b"A-%d" % n + b"x" * 190) for n in range(12)))
+        limits = trackparse.Limits(max_partitions=12)
+        (report,) = trackparse.convert_logs(log, lake, partition_by=("appCode",), limits=limits)
+        assert report.error is None
+        log.write_bytes(H8 + b"".join(line(app=b"A-%d" % n + b"x" * 210) for n in range(12)))
+        (report,) = trackparse.convert_logs(log, lake, partition_by=("appCode",), limits=limits)
+        assert "the values of the partitions by appCode have more than 2400 bytes in all" in str(report.error)
+
     def test_as_many_partitions_as_are_allowed_are_none_too_many(self, tmp_path: Path, lake: Path) -> None:
         log = tmp_path / "log.csv"
         log.write_bytes(H8 + b"".join(line(app=b"A-%d" % n) for n in range(3)))

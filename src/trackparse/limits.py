@@ -23,7 +23,8 @@ class Limits:
     max_dictionary_bytes: bytes of the distinct values of all dictionary columns together, and 40 more for each value.
     max_rejects_bytes: bytes of the bad records that are kept in memory.
     max_rejects_file_bytes: bytes of the file of rejects that ``convert_log`` writes.
-    max_partitions: files that ``convert_logs`` makes of one log with ``partition_by``.
+    max_partitions: files that ``convert_logs`` makes of one log with ``partition_by``; their values may have 200 bytes
+        for each, on average.
 
     TypeError for a limit of a wrong kind, ValueError for one that is zero or less, or too large.
 

@@ -142,13 +142,12 @@ def run(scene: Scene) -> subprocess.Popen[bytes]:
     )
 
 
-def kill(scene: Scene, rng: random.Random, findings: Findings) -> None:
+def kill(scene: Scene, number: signal.Signals, rng: random.Random, findings: Findings) -> None:
     """One run, one kill, one look."""
     (scene.folder / MANIFEST).unlink(missing_ok=True)
     for path, content in scene.old.items():
         if not path.exists() or path.read_bytes() != content:
             path.write_bytes(content)
-    number = rng.choice(SIGNALS)
     twice, group = rng.random() < 0.3, rng.random() < 0.5
     what = f"{scene.name}: {number.name}{' twice' if twice else ''}{' to the group' if group else ''}"
     with run(scene) as process:
@@ -264,7 +263,9 @@ def campaign(kills: int, seed: int, rows: int = 150_000) -> Findings:
     with scenes(rows) as found:
         turn = 0
         while findings.kills.total() < kills:
-            kill(found[turn % len(found)], rng, findings)
+            # Each signal as often as any other, and with each scene.
+            number = SIGNALS[(turn + turn // len(found)) % len(SIGNALS)]
+            kill(found[turn % len(found)], number, rng, findings)
             turn += 1
     if findings.finished > max(5, kills // 5):
         findings.faults.append("too many runs went on to their end: do they get the signals?")

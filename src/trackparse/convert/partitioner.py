@@ -159,6 +159,8 @@ class Partitioner:
         self._parts = kernel.Dictionary()  # of partitions: the codes of their values, 4 bytes each
         self._row = 4 * len(by)
         self._offsets = array("i", [0])  # of these
+        self._measured = 0  # partitions
+        self._name_bytes = 0  # of their values
 
     def __len__(self) -> int:
         return len(self._parts)
@@ -177,6 +179,18 @@ class Partitioner:
             self._offsets = array("i", range(0, self._row * (records + 1), self._row))
         offsets = memoryview(self._offsets)[: records + 1]
         return self._parts.encode_strings(records, None, offsets, memoryview(words).cast("B"))
+
+    def name_bytes(self) -> int:
+        """The bytes of the values of all partitions: those of the names of their folders, for the most part."""
+        codes = memoryview(self._parts.strings()[1]).cast("B").cast("i")[self._measured * len(self._by) :]
+        self._measured = len(self)
+        for number, name in enumerate(self._by):
+            if name in self._values:
+                ends = memoryview(self._values[name].strings()[0]).cast("B").cast("i")
+                self._name_bytes += sum(
+                    ends[code + 1] - ends[code] for code in codes[number :: len(self._by)] if code >= 0
+                )
+        return self._name_bytes
 
     def values(self) -> list[list[str | None]]:
         """The values of each partition, in the order of the columns."""

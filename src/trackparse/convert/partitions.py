@@ -56,6 +56,9 @@ _TIME_BYTES: Final = 8
 _SEGMENT_BYTES: Final = 600
 # Segments that are handed on at once: of records with a header each there may be very many.
 _SEGMENTS: Final = 1000
+# Bytes that the values of a partition may have, for as many as there may be. The names of the files are in memory
+# several times, some with four bytes for each character.
+_NAME_BYTES: Final = 200
 # Files that get their names together. Each holds up to two open files, and some systems allow 256.
 _TOGETHER: Final = 96
 # Another process may remove a folder, one that it made for a log that it could not convert, before a file is in it.
@@ -171,10 +174,10 @@ class PartitionSink:
         stale = [name for name in before if name not in parts]
         self._check_is_no_log(parts)
         self._check_is_no_log(stale, follow=False)
-        if (linked := self._lake.folder.linked(parts)) is not None:
-            one, other = map(self._lake.folder.shown, linked)
+        if (linked := self._lake.folder.linked((*parts, *stale))) is not None:
             raise TrackparseError(
-                f"{other} and {one} are one file, by a link of a folder: each partition needs a file of its own",
+                f"{self._lake.folder.shown(linked)}: the folder of a partition is a link: the files to which "
+                "it leads may be those of others",
                 advice="remove the link, or write to another folder",
             )
         # From here on a run that is killed leaves no file that is not in the list.
@@ -232,6 +235,13 @@ class PartitionSink:
             raise LimitError(
                 f"the log has more than {self._most} partitions by {', '.join(self._lake.by)}",
                 advice="partition by columns with fewer values, or raise Limits.max_partitions",
+                option="partition_by",
+            )
+        most = None if self._most is None else self._most * _NAME_BYTES
+        if most is not None and self._partitioner.name_bytes() > most:
+            raise LimitError(
+                f"the values of the partitions by {', '.join(self._lake.by)} have more than {most} bytes in all",
+                advice="partition by columns with shorter values, or raise Limits.max_partitions",
                 option="partition_by",
             )
         chunk = sorted_by(self._waiting, codes, parts)

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from trackparse.atomic import Pending, PendingFile, all_or_none, identity
-from trackparse.convert.outputs import PathOrUrl, in_folder, name_in
+from trackparse.convert.outputs import OWN_FOLDER, PathOrUrl, in_folder, name_in
 from trackparse.errors import OptionError, TrackparseError, one_line
 from trackparse.options import Destination
 from trackparse.sources.filesystem import (
@@ -449,17 +449,16 @@ class Folder:
         with all_or_none([self.place(name)]) as [place]:
             place.stays_empty = True
 
-    def linked(self, names: Iterable[str]) -> tuple[str, str] | None:
-        """Two of the files that are one, because the folder of one is a link to that of the other; None without any."""
-        found: dict[str, str] = {}
-        folders: dict[str, str] = {}
+    def linked(self, names: Iterable[str]) -> str | None:
+        """A folder in it that one of the files stands in, and that is a link on this machine; None without any."""
+        seen: set[str] = set()
         for name in names if self.local_path is not None else ():
-            folder, _, file = name.rpartition("/")
-            if folder not in folders:
-                folders[folder] = os.path.realpath(Path(self.local_path or "") / folder)
-            first = found.setdefault(f"{folders[folder]}/{file}", name)
-            if first != name:
-                return first, name
+            folder = name.rpartition("/")[0]
+            while folder and folder not in seen:
+                if (Path(self.local_path or "") / folder).is_symlink():
+                    return folder
+                seen.add(folder)
+                folder = folder.rpartition("/")[0]
         return None
 
     def remove_if_empty(self, name: str) -> None:
@@ -477,9 +476,15 @@ class Folder:
         return [path.rpartition("/")[2] for path, is_file in self._listed(below, recursive=False) if is_file]
 
     def named(self, name: str, below: str = "") -> list[str]:
-        """All files of this name in folders below it, or below a folder in it, by their names from the folder on."""
+        """All files of this name in folders below it, or below a folder in it, by their names from the folder on.
+
+        What is below a folder that has lists of its own is that folder's.
+        """
         listed = self._listed(below, recursive=True)
-        return [path for path, is_file in listed if is_file and path.rpartition("/")[2] == name]
+        own = f"/{OWN_FOLDER}/"
+        others = tuple({f"{path}/".partition(own)[0] + "/" for path, _ in listed if own in f"{path}/"})
+        files = [path for path, is_file in listed if is_file and not path.startswith(others)]
+        return [path for path in files if path.rpartition("/")[2] == name]
 
     def _listed(self, below: str, *, recursive: bool) -> list[tuple[str, bool]]:
         """What is in the folder, or in a folder in it: the path from the folder on, and whether it is a file."""
@@ -505,14 +510,17 @@ class Folder:
 
 
 def _entries(folder: Path, before: str, *, recursive: bool) -> list[tuple[str, bool]]:
-    """What is in a folder on this machine: names with ``before`` in front of them, and whether each is a file."""
+    """What is in a folder on this machine: names with ``before`` in front of them, and whether each is a file.
+
+    Links to folders are not followed: two that lead to a folder above them would have no end.
+    """
     found: list[tuple[str, bool]] = []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                # Both are False for a link that leads to itself.
+                # False for a link that leads to itself.
                 found.append((f"{before}{entry.name}", os.path.isfile(entry)))  # noqa: PTH113
-                if recursive and os.path.isdir(entry):  # noqa: PTH112
+                if recursive and entry.is_dir(follow_symlinks=False):
                     found += _entries(Path(entry.path), f"{before}{entry.name}/", recursive=True)
     except (FileNotFoundError, NotADirectoryError):
         pass
