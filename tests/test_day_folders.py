@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,8 @@ import trackparse
 from support.cli import ended, failed, good
 from support.logs import H8, line
 from support.s3 import BUCKET, Bucket
-from trackparse.convert.outputs import flat_name
+from trackparse.convert.outputs import check_places, flat_name
+from trackparse.sources.urls import name_of
 
 DAYS = ["2021-04-20", "2021-04-21", "2021-04-22"]
 NAMES = [f"{day}-app.parquet" for day in DAYS]
@@ -292,6 +296,44 @@ def test_standard_input_replaces_no_other_log_without_a_word(days: Path) -> None
     pq.write_table(pa.table({"a": [1]}), "out.parquet")
     printed = good(*command, stdin=log.read_bytes()).stderr
     assert "<stdin>: in place of Parquet that convert did not make, out.parquet" in printed
+
+
+@pytest.mark.parametrize("by", [(), ("--partition-by", "date")])
+def test_a_log_from_the_web_replaces_no_other_log_without_a_word(by: tuple[str, ...], days: Path) -> None:
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(days))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, ThreadPoolExecutor() as executor:
+        executor.submit(server.serve_forever, 0.01)
+        try:
+            web = f"http://127.0.0.1:{server.server_port}"
+            urls = [f"{web}/{day}/app.csv" for day in DAYS]
+            for url in (urls[0], f"{urls[0]}?key=secret"):
+                assert "in place of" not in good("convert", url, "--to", "lake", *by).stderr
+            printed = good("convert", urls[1], "--to", "lake", *by).stderr
+            assert f"{urls[1]}: in place of the files of another log, {urls[0]}\n" in printed
+            log = days / DAYS[2] / "app.csv"
+            assert f"{log}: in place of" in good("convert", log, "--to", "lake", *by).stderr.replace(
+                f"{Path.cwd()}/", ""
+            )
+            printed = good("convert", urls[1], "--to", "lake", *by).stderr
+            assert f"{urls[1]}: in place of the files of another log, {log.resolve()}\n" in printed
+        finally:
+            server.shutdown()
+
+
+@pytest.mark.parametrize("scheme", ["https://example.com", "s3://lake"])
+@pytest.mark.parametrize("by", [(), ("date",)])
+def test_two_logs_that_differ_in_the_query_are_two(scheme: str, by: tuple[str, ...], days: Path) -> None:
+    urls = [f"{scheme}/{days}/get?key=secret&endpoint_override={number}" for number in (1, 2)]
+    told = rf"{scheme}/days/get is named with two queries, and both logs would become "
+    with pytest.raises(trackparse.OptionError, match=told) as caught:
+        check_places([(name_of(url), None, {"write to another folder": Path("lake/get.parquet")}) for url in urls])
+    assert "secret" not in str(caught.value)
+    if scheme.startswith("https"):
+        with pytest.raises(trackparse.OptionError, match=told):
+            trackparse.convert_logs(urls, "lake", partition_by=by)
+        options = ["--partition-by", *by] if by else []
+        assert "is named with two queries" in ended(2, "convert", *urls, "--to", "lake", *options).stderr
+    assert not Path("lake").exists()
 
 
 def test_files_of_partitions_that_nobody_listed_are_not_replaced_without_a_word(
