@@ -6,6 +6,7 @@ import errno
 import functools
 import json
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -482,6 +483,22 @@ def test_in_a_store(via: str, by: tuple[str, ...], bucket: Bucket, tmp_path: Pat
         assert [len(one["files"]) for one in lists] == [1, 1, 1]
         good("convert", name("days/"), "--to", tmp_path / "here")
         assert files_in(tmp_path / "here") == NAMES
+
+
+@pytest.mark.parametrize("by", [(), ("date",)])
+def test_what_others_change_in_folders_of_a_store_is_seen(by: tuple[str, ...], bucket: Bucket) -> None:
+    files = bucket.s3fs
+    for number, day in enumerate(DAYS[:2], 1):
+        bucket.put(f"days/{day}/app.csv", log_of(day, number))
+    options: dict[str, Any] = {"partition_by": by, "filesystem": files}
+    trackparse.convert_logs(f"{BUCKET}/days", f"{BUCKET}/lake", **options)
+    time.sleep(1.1)  # a store's times have whole seconds
+    bucket.put(f"days/{DAYS[0]}/app.csv", log_of(DAYS[0], 1).replace(b"13:00", b"14:00"))
+    bucket.put(f"days/{DAYS[1]}/new.csv", log_of(DAYS[1], 2))
+    bucket.put(f"days/{DAYS[2]}/app.csv", log_of(DAYS[2], 3))
+    for skipped in ([False, True, False, False], [True] * 4):
+        reports = trackparse.convert_logs(f"{BUCKET}/days", f"{BUCKET}/lake", **options)
+        assert [(report.error, report.skipped) for report in reports] == [(None, skip) for skip in skipped]
 
 
 def test_a_name_that_no_store_takes_is_an_error_of_its_log(bucket: Bucket, days: Path) -> None:

@@ -488,7 +488,7 @@ class Folder:
             return _entries(Path(self.local_path) / below, f"{below}/" if below else "", recursive=recursive)
         base = self._path.rstrip("/")
         with errors_named(str(self.shown())):
-            forget_listing(self._files, f"{base}/{below}".rstrip("/"))
+            forget_listing(self._files, None if recursive else f"{base}/{below}".rstrip("/"))
             selector = pafs.FileSelector(f"{base}/{below}".rstrip("/"), allow_not_found=True, recursive=recursive)
             found = self._files.get_file_info(selector)
         return [(one.path.removeprefix(f"{base}/"), one.is_file) for one in found]
