@@ -491,7 +491,9 @@ def test_what_others_change_in_folders_of_a_store_is_seen(by: tuple[str, ...], b
     for number, day in enumerate(DAYS[:2], 1):
         bucket.put(f"days/{day}/app.csv", log_of(day, number))
     options: dict[str, Any] = {"partition_by": by, "filesystem": files}
-    trackparse.convert_logs(f"{BUCKET}/days", f"{BUCKET}/lake", **options)
+    for is_second in (False, True):  # the second time what is in each folder is kept
+        reports = trackparse.convert_logs(f"{BUCKET}/days", f"{BUCKET}/lake", **options)
+        assert [report.skipped for report in reports] == [is_second] * 2
     time.sleep(1.1)  # a store's times have whole seconds
     bucket.put(f"days/{DAYS[0]}/app.csv", log_of(DAYS[0], 1).replace(b"13:00", b"14:00"))
     bucket.put(f"days/{DAYS[1]}/new.csv", log_of(DAYS[1], 2))
