@@ -503,6 +503,20 @@ def test_what_others_change_in_folders_of_a_store_is_seen(by: tuple[str, ...], b
         assert [(report.error, report.skipped) for report in reports] == [(None, skip) for skip in skipped]
 
 
+@pytest.mark.parametrize("via", ["pyarrow", "s3fs"])
+@pytest.mark.parametrize("by", [(), ("date",)])
+def test_a_folder_by_its_url_is_that_by_its_path(via: str, by: tuple[str, ...], bucket: Bucket, days: Path) -> None:
+    names = ["odd 50%.csv", "why?.csv"]
+    for name in names:
+        bucket.put(f"days/{name}", log_of(DAYS[0], 1))
+    for dest in (f"s3://{BUCKET}/lake", f"{BUCKET}/lake"):
+        options: dict[str, Any] = {"filesystem": getattr(bucket, via), "partition_by": by}
+        reports = trackparse.convert_logs(f"{BUCKET}/days", dest, **options)
+        assert [report.error for report in reports] == [None] * 2
+        assert [report.skipped for report in reports] == [dest.startswith(BUCKET)] * 2
+    assert [key.rpartition("/")[2] for key in parquet_in(bucket)] == ["odd 50%.parquet", "why?.parquet"]
+
+
 def test_a_name_that_no_store_takes_is_an_error_of_its_log(bucket: Bucket, days: Path) -> None:
     Path(os.fsdecode(b"days/\xff.csv")).write_bytes(log_of(DAYS[0], 1))
     for by in ((), ("date",)):
