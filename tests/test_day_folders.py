@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +21,8 @@ import trackparse
 from support.cli import ended, failed, good
 from support.logs import H8, line
 from support.s3 import BUCKET, Bucket
-from trackparse.convert.outputs import flat_name
+from trackparse.convert.outputs import check_places, flat_name
+from trackparse.sources.urls import name_of
 
 DAYS = ["2021-04-20", "2021-04-21", "2021-04-22"]
 NAMES = [f"{day}-app.parquet" for day in DAYS]
@@ -294,6 +299,44 @@ def test_standard_input_replaces_no_other_log_without_a_word(days: Path) -> None
     assert "<stdin>: in place of Parquet that convert did not make, out.parquet" in printed
 
 
+@pytest.mark.parametrize("by", [(), ("--partition-by", "date")])
+def test_a_log_from_the_web_replaces_no_other_log_without_a_word(by: tuple[str, ...], days: Path) -> None:
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(days))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, ThreadPoolExecutor() as executor:
+        executor.submit(server.serve_forever, 0.01)
+        try:
+            web = f"http://127.0.0.1:{server.server_port}"
+            urls = [f"{web}/{day}/app.csv" for day in DAYS]
+            for url in (urls[0], f"{urls[0]}?key=secret"):
+                assert "in place of" not in good("convert", url, "--to", "lake", *by).stderr
+            printed = good("convert", urls[1], "--to", "lake", *by).stderr
+            assert f"{urls[1]}: in place of the files of another log, {urls[0]}\n" in printed
+            log = days / DAYS[2] / "app.csv"
+            assert f"{log}: in place of" in good("convert", log, "--to", "lake", *by).stderr.replace(
+                f"{Path.cwd()}/", ""
+            )
+            printed = good("convert", urls[1], "--to", "lake", *by).stderr
+            assert f"{urls[1]}: in place of the files of another log, {log.resolve()}\n" in printed
+        finally:
+            server.shutdown()
+
+
+@pytest.mark.parametrize("scheme", ["https://example.com", "s3://lake"])
+@pytest.mark.parametrize("by", [(), ("date",)])
+def test_two_logs_that_differ_in_the_query_are_two(scheme: str, by: tuple[str, ...], days: Path) -> None:
+    urls = [f"{scheme}/{days}/get?key=secret&endpoint_override={number}" for number in (1, 2)]
+    told = rf"{scheme}/days/get is named with two queries, and both logs would become "
+    with pytest.raises(trackparse.OptionError, match=told) as caught:
+        check_places([(name_of(url), None, {"write to another folder": Path("lake/get.parquet")}) for url in urls])
+    assert "secret" not in str(caught.value)
+    if scheme.startswith("https"):
+        with pytest.raises(trackparse.OptionError, match=told):
+            trackparse.convert_logs(urls, "lake", partition_by=by)
+        options = ["--partition-by", *by] if by else []
+        assert "is named with two queries" in ended(2, "convert", *urls, "--to", "lake", *options).stderr
+    assert not Path("lake").exists()
+
+
 def test_files_of_partitions_that_nobody_listed_are_not_replaced_without_a_word(
     days: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -440,6 +483,38 @@ def test_in_a_store(via: str, by: tuple[str, ...], bucket: Bucket, tmp_path: Pat
         assert [len(one["files"]) for one in lists] == [1, 1, 1]
         good("convert", name("days/"), "--to", tmp_path / "here")
         assert files_in(tmp_path / "here") == NAMES
+
+
+@pytest.mark.parametrize("by", [(), ("date",)])
+def test_what_others_change_in_folders_of_a_store_is_seen(by: tuple[str, ...], bucket: Bucket) -> None:
+    files = bucket.s3fs
+    for number, day in enumerate(DAYS[:2], 1):
+        bucket.put(f"days/{day}/app.csv", log_of(day, number))
+    options: dict[str, Any] = {"partition_by": by, "filesystem": files}
+    for is_second in (False, True):  # the second time what is in each folder is kept
+        reports = trackparse.convert_logs(f"{BUCKET}/days", f"{BUCKET}/lake", **options)
+        assert [report.skipped for report in reports] == [is_second] * 2
+    time.sleep(1.1)  # a store's times have whole seconds
+    bucket.put(f"days/{DAYS[0]}/app.csv", log_of(DAYS[0], 1).replace(b"13:00", b"14:00"))
+    bucket.put(f"days/{DAYS[1]}/new.csv", log_of(DAYS[1], 2))
+    bucket.put(f"days/{DAYS[2]}/app.csv", log_of(DAYS[2], 3))
+    for skipped in ([False, True, False, False], [True] * 4):
+        reports = trackparse.convert_logs(f"{BUCKET}/days", f"{BUCKET}/lake", **options)
+        assert [(report.error, report.skipped) for report in reports] == [(None, skip) for skip in skipped]
+
+
+@pytest.mark.parametrize("via", ["pyarrow", "s3fs"])
+@pytest.mark.parametrize("by", [(), ("date",)])
+def test_a_folder_by_its_url_is_that_by_its_path(via: str, by: tuple[str, ...], bucket: Bucket, days: Path) -> None:
+    names = ["odd 50%.csv", "why?.csv"]
+    for name in names:
+        bucket.put(f"days/{name}", log_of(DAYS[0], 1))
+    for dest in (f"s3://{BUCKET}/lake", f"{BUCKET}/lake"):
+        options: dict[str, Any] = {"filesystem": getattr(bucket, via), "partition_by": by}
+        reports = trackparse.convert_logs(f"{BUCKET}/days", dest, **options)
+        assert [report.error for report in reports] == [None] * 2
+        assert [report.skipped for report in reports] == [dest.startswith(BUCKET)] * 2
+    assert [key.rpartition("/")[2] for key in parquet_in(bucket)] == ["odd 50%.parquet", "why?.parquet"]
 
 
 def test_a_name_that_no_store_takes_is_an_error_of_its_log(bucket: Bucket, days: Path) -> None:

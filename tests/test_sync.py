@@ -424,7 +424,10 @@ def test_rejects_that_a_person_has_changed_are_kept(
     [report, _] = client.sync(folder, days=2, on_error="quarantine").values()
     assert report.rejects_path == new
     assert trackparse.read_rejects(new)["raw"].to_pylist() == [BAD]
-    said = f"{rejects}: the file is not as trackparse wrote it, so it is kept; the new bad records are in {new}"
+    said = (
+        f"{rejects}: the file is not as trackparse wrote it, so it is kept; {new} has all bad records of the log, also "
+        "those that you have mended: mend one of the two"
+    )
     assert [record.getMessage() for record in caplog.records] == [said]
     # Again: the second file is as it was written, so that it is replaced.
     (folder / f"{YESTERDAY}.parquet").unlink()

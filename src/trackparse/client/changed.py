@@ -69,7 +69,10 @@ class SafeRejectsPlace:
             with all_or_none([second]):
                 second.stays_empty = True
             return dataclasses.replace(report, rejects_path=place_of(self._wanted, self._filesystem).name)
-        new = f"the new bad records are in {shown(self.place)}" if report.rejected else "there are no bad records now"
+        new = "there are no bad records now"
+        if report.rejected:
+            all_bad = "all bad records of the log, also those that you have mended"
+            new = f"{shown(self.place)} has {all_bad}: mend one of the two"
         logger.warning("%s: the file is not as trackparse wrote it, so it is kept; %s", shown(self._wanted), new)
         return report
 

@@ -9,10 +9,9 @@ from typing import Any, Final
 
 from trackparse.client.calendar import Stage, stage_of
 from trackparse.convert.conversion import PARTIAL, REJECTS_SUM
-from trackparse.convert.parquet import read_footer
+from trackparse.convert.parquet import SOURCE, read_footer
 from trackparse.convert.places import place_of
 
-SOURCE: Final = "trackparse.source"
 DAY: Final = "trackparse.day"  # as ISO text
 FINAL: Final = "trackparse.final"  # "true" if the grace of the day was over when its log was asked for, or "false"
 OPTIONS: Final = "trackparse.options_sha256"

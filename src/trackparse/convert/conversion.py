@@ -20,7 +20,7 @@ from trackparse.archive.readahead import INFLATING_MOST
 from trackparse.atomic import all_or_none, identity, is_read_here, kept, uninterrupted
 from trackparse.columns.builder import ColumnBuilder
 from trackparse.convert.outputs import check_is_parquet
-from trackparse.convert.parquet import ParquetSink
+from trackparse.convert.parquet import SOURCE, ParquetSink
 from trackparse.convert.places import LocalPlace, Place, is_source, place_of
 from trackparse.datasets import LogDataset, open_all
 from trackparse.display import counted, html_details, html_line, html_page, html_table
@@ -41,7 +41,7 @@ from trackparse.records.stream import Stats
 from trackparse.rejects.files import check_old_rejects, check_rejects_name, rejects_writer
 from trackparse.rejects.kept import SCHEMA
 from trackparse.sources.listing import Log
-from trackparse.sources.opening import open_anywhere
+from trackparse.sources.opening import is_in_no_filesystem, open_anywhere
 from trackparse.sources.source import FileSource, MemorySource, Source
 from trackparse.sources.urls import name_of
 from trackparse.version import __version__
@@ -305,7 +305,9 @@ def convert(
             if _is_small(log_source):
                 inflating = 0
             name, new_reader = log_source.name, partial(open_reader or partial(_open_one, inflating), log_source)
-        metadata = {VERSION: __version__, "trackparse.source": printable(name), **more_metadata}
+        # A download calls itself by the last part of its URL.
+        whole_name = name_of(source) if isinstance(source, str) and is_in_no_filesystem(source) else name
+        metadata = {VERSION: __version__, SOURCE: printable(whole_name), **more_metadata}
         opened.enter_context(all_or_none(outputs))
         with ExitStack() as written:
             read = read_part(asked)

@@ -21,7 +21,7 @@ from trackparse.convert.conversion import PARTIAL, VERSION, ConversionReport
 from trackparse.convert.jobs import Job, full_name, is_stored, lake_of, partitions_told, report_of
 from trackparse.convert.lake import Lake, file_list_of, list_name, tell_of_other_log, was_moved
 from trackparse.convert.outputs import OWN_FOLDER, PathOrUrl, name_in, possible_names, shown
-from trackparse.convert.parquet import read_footer
+from trackparse.convert.parquet import SOURCE, read_footer, source_in
 from trackparse.convert.places import Folder, Place, place_of
 from trackparse.errors import ArchiveError, TrackparseError, printable
 from trackparse.options import CONVERT_DEFAULTS
@@ -40,9 +40,9 @@ _NOT_IN_FILE: Final = (
 
 
 def origin_of(job: Job) -> dict[str, str]:
-    """The metadata that tell what the file is made of; empty if that is not known."""
+    """The metadata that tell what the file is made of: of which log only, if no more is known."""
     if job.size is None or job.time is None:
-        return {}
+        return {SOURCE: printable(job.name)}  # a download knows the last part of its URL only
     # Of several logs it is the file that has a name.
     name = full_name(job, name_of(job.dest) if job.logs else job.name)
     options = {**job.options, **({"partition_by": job.partition_by} if job.partition_by else {})}
@@ -138,7 +138,7 @@ def tell_of_old_file(job: Job, made_of: Mapping[str, str]) -> None:
         if metadata is None:
             return
         before, now = made_of_in(metadata), json.loads(made_of.get(MADE_OF, "{}"))
-        tell_of_other_log(before, now, job.name)
+        tell_of_other_log(before, now, job.name, None if now else source_in(metadata))
         # What was made of standard input, say, never says of what.
         is_foreign = "name" not in before if now else VERSION.encode() not in (metadata.metadata or {})
         if is_foreign:

@@ -39,14 +39,15 @@ def folder_name(column: str, value: str | None) -> str:
     return name
 
 
-def tell_of_other_log(before: Mapping[str, Any], now: Mapping[str, Any], name: str) -> None:
+def tell_of_other_log(before: Mapping[str, Any], now: Mapping[str, Any], name: str, source: str | None) -> None:
     """Warn where files that were made of another log are written over: one of the same name, from another folder.
 
-    ``now`` is what the new ones are made of, empty if that is not known, and ``name`` how the log is called then. A log
-    that was moved is not another one. Nothing is told where nobody knows what the old files were made of.
+    ``now`` is what the new ones are made of, empty if that is not known, and ``name`` how the log is called then. Where
+    ``before`` does not name the old log, ``source`` does, as messages called it: no more is known of one from the web.
+    A log that was moved is not another one. Nothing is told where nobody knows what the old files were made of.
     """
-    old = before.get("name")
-    if old is None or old == now.get("name"):
+    old = before.get("name", source)
+    if old is None or old in (now.get("name"), printable(name)):
         return
     is_alike = now and (before.get("size"), before.get("time")) == (now.get("size"), now.get("time"))
     if not (is_alike and isinstance(old, str) and was_moved(old, now["name"])):

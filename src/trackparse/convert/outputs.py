@@ -165,8 +165,8 @@ def check_places(logs: Sequence[tuple[str, Any, Mapping[str, PathOrUrl | None]]]
     Of each log: its name; what it is read from; and the files to write, each under the advice to give if it is a log.
     """
     found = {key: name for name, source, _ in logs if (key := _key_of(source))}
-    taken: dict[Hashable, str] = {}
-    for name, _, outputs in logs:
+    taken: dict[Hashable, int] = {}
+    for number, (name, _, outputs) in enumerate(logs):
         for advice, output in outputs.items():
             if output is None:
                 continue
@@ -174,16 +174,25 @@ def check_places(logs: Sequence[tuple[str, Any, Mapping[str, PathOrUrl | None]]]
             if key in found:
                 of = "itself" if found[key] == name else found[key]
                 raise OptionError(f"{shown(output)} is the log {of}: {advice}")
-            first = taken.setdefault(key, name)
-            if first != name:
-                advice = ""
-                if _is_one_name(first, name):
-                    above = os.path.commonpath([first, name]) or "."
-                    advice = f"name the folder above them, {above}, and each is called by its path from there; or "
-                raise OptionError(
-                    f"{first} and {name} would both become {shown(output)}: {advice}"
-                    "give one of them another name, or write them to different folders"
-                )
+            if (first := taken.setdefault(key, number)) != number:
+                raise _two_in_one(logs[first][0], name, output)
+
+
+def _two_in_one(first: str, second: str, output: PathOrUrl) -> OptionError:
+    """The error for two logs that would be written to one file."""
+    if first == second:  # the query of a URL tells them apart, which is not shown: a key may stand there
+        return OptionError(
+            f"{first} is named with two queries, and both logs would become {shown(output)}: "
+            "write them to different folders"
+        )
+    advice = ""
+    if _is_one_name(first, second):
+        above = os.path.commonpath([first, second]) or "."
+        advice = f"name the folder above them, {above}, and each is called by its path from there; or "
+    return OptionError(
+        f"{first} and {second} would both become {shown(output)}: {advice}"
+        "give one of them another name, or write them to different folders"
+    )
 
 
 def _is_one_name(first: str, second: str) -> bool:

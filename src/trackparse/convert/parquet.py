@@ -30,6 +30,7 @@ _ROWS_A_VALUE: Final = 32  # a filter is made for at least one different value f
 # A column of a row group with more text in its distinct values is written plain from there on: look-ups of values that
 # hardly repeat cost more than they save. The devices of a row group of an ordinary log fit.
 _DICTIONARY_BYTES: Final = 3 << 20
+SOURCE: Final = "trackparse.source"  # the metadata that name the log, as messages call it
 _BLOOM_FILTERS: Final = "bloom_filter_options"  # of pyarrow's writer, in newer versions only
 
 
@@ -78,6 +79,12 @@ def read_footer(file: Any) -> pq.FileMetaData | None:
         if "deserialize" not in str(error):
             raise
         return None
+
+
+def source_in(metadata: pq.FileMetaData) -> str | None:
+    """The log of which a Parquet file was made, as messages called it; None if others made the file."""
+    found = (metadata.metadata or {}).get(SOURCE.encode())
+    return None if found is None else found.decode(errors="replace")
 
 
 class ParquetSink:

@@ -21,7 +21,7 @@ from trackparse.columns.builder import ColumnBuilder
 from trackparse.convert.conversion import PARTIAL
 from trackparse.convert.lake import FileList, Lake, tell_of_other_log
 from trackparse.convert.outputs import DATE
-from trackparse.convert.parquet import ParquetSink
+from trackparse.convert.parquet import SOURCE, ParquetSink, read_footer, source_in
 from trackparse.convert.partitioner import (
     BLOCK_BYTES,
     Chunk,
@@ -117,7 +117,7 @@ class PartitionSink:
         self._output = output
         self._lake = lake
         self._made_of = made_of
-        self._source = metadata["trackparse.source"]
+        self._source = metadata[SOURCE]
         self._inputs = inputs
         self._replace = replace
         self._partitioner = Partitioner(lake.by)
@@ -342,7 +342,8 @@ class PartitionSink:
             unlisted += before
         if self._replace:
             if old is not None:
-                tell_of_other_log(old.made_of, self._made_of, self._source)
+                source = None if "name" in old.made_of else self._source_before(old)
+                tell_of_other_log(old.made_of, self._made_of, self._source, source)
             if unlisted:
                 shown = map(printable, (self._source, str(self._lake.folder.shown(min(unlisted)))))
                 logger.warning("%s: in place of files that no list of a conversion has, such as %s", *shown)
@@ -359,6 +360,16 @@ class PartitionSink:
     def _write_part(self, file: _PartitionFile, part: int) -> None:
         for segments in self._segments(part):
             file.write(segments)
+
+    def _source_before(self, old: FileList) -> str | None:
+        """The log of which the files of a list were made, as the first of them says it; None if it does not."""
+        for name in sorted(old.files)[:1]:
+            with suppress(OSError, TrackparseError):
+                if (file := self._lake.folder.place(name).open_old()) is not None:
+                    with file:
+                        footer = read_footer(file)
+                    return None if footer is None else source_in(footer)
+        return None
 
     def _write_file(self, file: _PartitionFile, parts: Sequence[int], metadata: Mapping[str, str]) -> tuple[int, Place]:
         """Write what is left of partitions, and end their file. Its rows and its place."""

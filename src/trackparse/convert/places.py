@@ -402,7 +402,8 @@ def _stored(files: Any, path: str, name: str) -> Place:
 class Folder:
     """A folder on this machine or in a store, and the files in it, by their names from it on, with ``/`` between parts.
 
-    dest: as the caller names it. local_path: its path on this machine; None in a store.
+    dest: as the caller names it, or its path in the file system of the caller, which would take the escapes of a URL
+    for characters of the name. local_path: its path on this machine; None in a store.
     """
 
     def __init__(self, dest: str | os.PathLike[str], filesystem: Any = None) -> None:
@@ -410,7 +411,8 @@ class Folder:
             raise OptionError("an empty name of a folder: name one; the current folder is '.'")
         self._files, self._path = resolve(dest, filesystem)
         self.local_path = self._path if is_local(self._files) else None
-        self.dest: PathOrUrl = os.fspath(dest) if self.local_path is None else Path(self.local_path)
+        in_store = os.fspath(dest) if filesystem is None else self._path
+        self.dest: PathOrUrl = in_store if self.local_path is None else Path(self.local_path)
 
     def shown(self, name: str = "") -> Path | str:
         """How messages and reports call a file, or the folder."""
@@ -493,7 +495,7 @@ class Folder:
             return _entries(Path(self.local_path) / below, f"{below}/" if below else "", recursive=recursive)
         base = self._path.rstrip("/")
         with errors_named(str(self.shown())):
-            forget_listing(self._files, f"{base}/{below}".rstrip("/"))
+            forget_listing(self._files, None if recursive else f"{base}/{below}".rstrip("/"))
             selector = pafs.FileSelector(f"{base}/{below}".rstrip("/"), allow_not_found=True, recursive=recursive)
             found = self._files.get_file_info(selector)
         return [(one.path.removeprefix(f"{base}/"), one.is_file) for one in found]

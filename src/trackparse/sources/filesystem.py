@@ -119,8 +119,12 @@ def fsspec_of(files: pafs.FileSystem) -> Any:
     return handler.fs if isinstance(handler, pafs.FSSpecHandler) else None
 
 
-def forget_listing(files: pafs.FileSystem, path: str) -> None:
-    """Have fsspec ask the store again: it keeps what it saw in a folder, and the file may be another one by now."""
+def forget_listing(files: pafs.FileSystem, path: str | None = None) -> None:
+    """Have fsspec ask the store again: it keeps what it saw in a folder, and the file may be another one by now.
+
+    With a path it forgets that and the folders above it only; without one all, as it must before a listing of a folder
+    with those below it.
+    """
     if (inner := fsspec_of(files)) is not None:
         inner.invalidate_cache(path)
 
@@ -179,7 +183,7 @@ def listed(
     """
     name = name_of(place)
     with errors_named(name):
-        forget_listing(files, path)
+        forget_listing(files)
         info = files.get_file_info(path)
     if info.is_file:
         # Named as a listing of its folder names it: of two spellings of one file a dataset reads one.

@@ -7,12 +7,14 @@ import glob
 import logging
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn
 
+from trackparse.atomic import identity
 from trackparse.errors import OptionError, printable
 from trackparse.sources.opening import is_in_no_filesystem, open_anywhere
 from trackparse.sources.source import Source, open_source
@@ -72,10 +74,10 @@ def logs_of(sources: Any, filesystem: Any = None) -> list[Log]:
     if not (memory or named):
         raise OptionError("no sources: name at least one log")
     # A file with two names, by a link to the latest day say, would give its rows twice.
-    files: dict[str, Log] = {}
+    files: dict[Hashable, Log] = {}
     for log in sorted(named.values(), key=lambda one: one.place or one.name):
         key = _key_of(log.place or log.name, filesystem)
-        files.setdefault(key if _is_stored(key, filesystem) else os.path.realpath(key), log)
+        files.setdefault(key if scheme_of(key) else _file_of(key), log)
     return [*memory, *files.values()]
 
 
@@ -125,6 +127,15 @@ def _key_of(place: str, filesystem: Any) -> str:
         return name_in_store(place, filesystem)
     # The query may name another store.
     return f"{plain_url(place)}?{place.partition('?')[2]}" if scheme_of(place) in STORES else place
+
+
+def _file_of(path: str) -> Hashable:
+    """What all names of a file on this machine have in common, hard links, too."""
+    with suppress(OSError):
+        # Not every file system has numbers of files that can be relied on; one that counts names has.
+        if Path(path).stat().st_nlink > 1 and (found := identity(path)):
+            return found
+    return os.path.realpath(path)
 
 
 def _named(place: str | os.PathLike[str], filesystem: Any) -> list[Log]:
