@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
 import shutil
+import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -48,6 +50,18 @@ def day(number: int, apps: int = 3, rows: int = 60) -> bytes:
             app=b"A-%d" % (row * 7 % apps),
         )
         for row in range(rows)
+    )
+
+
+def three_days(first: int) -> bytes:
+    """A log of three days and two apps. Most of it is of one app on the day in the middle."""
+    return H8 + b"".join(
+        line(
+            b'{"n":%d}' % row,
+            time=b"2021-04-%02d 12:00:00" % (first + (row % 3 if row % 4 == 0 else 1)),
+            app=b"A-%d" % (row % 8 == 0),
+        )
+        for row in range(600)
     )
 
 
@@ -438,6 +452,71 @@ class TestRepeated:
         assert {name for name in content(lake) if "/." not in name} == {
             *files(lake), "_trackparse/a.json", "_trackparse/b.json"
         }  # fmt: skip
+
+    @pytest.mark.parametrize("held", [20_000, partitions.HELD_BYTES], ids=["spilled", "held"])
+    @pytest.mark.parametrize("failing", range(6))
+    def test_a_file_that_cannot_be_brought_to_the_disk_costs_no_old_one(
+        self, failing: int, held: int, tmp_path: Path, lake: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """In the spilled case one partition is most of the log, and is written while the log is read."""
+        log, by = tmp_path / "log.csv", ("date", "appCode")
+        monkeypatch.setattr(partitions, "HELD_BYTES", held)
+        log.write_bytes(three_days(1))
+        trackparse.convert_logs(log, lake, partition_by=by)
+        old = {name: data for name, data in content(lake).items() if name.endswith(".parquet")}
+        folders = {path for path in lake.rglob("*") if path.is_dir()}
+        change(log, three_days(2))
+        left = [1 + failing]  # the first one is that of the list of files
+        flush = os.fsync
+
+        def fails(file: int) -> None:
+            left[0] -= 1
+            if left[0] == -1:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            flush(file)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fsync", fails)
+            [report] = trackparse.convert_logs(log, lake, partition_by=by)
+        assert os.strerror(errno.EIO) in str(report.error)
+        assert ".parquet" in str(report.error)
+        assert {name: data for name, data in content(lake).items() if name.endswith(".parquet")} == old
+        assert {path for path in lake.rglob("*") if path.is_dir()} == folders
+        [report] = trackparse.convert_logs(log, lake, partition_by=by)
+        assert report.error is None
+        assert by_pyarrow(lake, by) == expected(log, by)
+        assert not (lake / "date=2021-04-01").exists()
+
+    @pytest.mark.parametrize("held", [20_000, partitions.HELD_BYTES], ids=["spilled", "held"])
+    def test_a_signal_between_old_and_new_files_waits_for_the_new_ones(
+        self, held: int, tmp_path: Path, lake: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        log, by = tmp_path / "log.csv", ("date", "appCode")
+        monkeypatch.setattr(partitions, "HELD_BYTES", held)
+        log.write_bytes(three_days(1))
+        trackparse.convert_logs(log, lake, partition_by=by)
+        change(log, three_days(2))
+        remove = Folder.remove
+
+        def interrupted(folder: Folder, name: str) -> None:
+            remove(folder, name)
+            signal.raise_signal(signal.SIGINT)
+            time.sleep(0.05)  # for the main thread to hear of it
+
+        monkeypatch.setattr(Folder, "remove", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            trackparse.convert_logs(log, lake, partition_by=by)
+        assert by_pyarrow(lake, by) == expected(log, by)
+
+    def test_of_a_folder_that_others_use_only_stale_files_go(self, tmp_path: Path, lake: Path) -> None:
+        log = tmp_path / "log.csv"
+        log.write_bytes(three_days(1))
+        trackparse.convert_logs(log, lake, partition_by=("date", "appCode"))
+        other = lake / "date=2021-04-01/appCode=A-1/other.parquet"
+        other.write_bytes(b"other")
+        change(log, three_days(2))
+        trackparse.convert_logs(log, lake, partition_by=("date", "appCode"))
+        assert [*(lake / "date=2021-04-01").rglob("*")] == [other.parent, other]
 
     def test_a_file_that_is_gone_is_made_again_and_one_that_was_changed_is_kept(self, days: Path, lake: Path) -> None:
         trackparse.convert_logs(days, lake, partition_by=("date",))

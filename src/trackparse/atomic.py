@@ -157,8 +157,12 @@ def atomic_all(paths: Sequence[Path]) -> Iterator[list[PendingFile]]:
 
 
 @contextmanager
-def all_or_none(files: list[_Pending]) -> Iterator[list[_Pending]]:
-    """Makes the files as ``atomic_all`` does, of whatever kind each of them is."""
+def all_or_none(files: list[_Pending], *, before_names: Callable[[], object] | None = None) -> Iterator[list[_Pending]]:
+    """Makes the files as ``atomic_all`` does, of whatever kind each of them is.
+
+    ``before_names`` is called when all are synced and none has its name; no signal comes between it and the names. A
+    file that was created may be moved from the list of one ``all_or_none`` to that of another.
+    """
     try:
         for file in files:
             # First of all: a place that cannot be written is an error before anything is read.
@@ -171,11 +175,11 @@ def all_or_none(files: list[_Pending]) -> Iterator[list[_Pending]]:
             raise
         for file in files:
             file.sync()
-        if len(files) == 1 and isinstance(files[0], PendingFile):
+        if before_names is None and len(files) == 1 and isinstance(files[0], PendingFile):
             # One rename, which no signal divides: a thread would only take time.
             _put_in_place(files)
         else:
-            uninterrupted(partial(_put_in_place, files))
+            uninterrupted(partial(_put_in_place, files, before_names))
     except BaseException:
         uninterrupted(partial(_discard, files))
         raise
@@ -366,8 +370,10 @@ class PendingFile:
                 old.unlink(missing_ok=True)
 
 
-def _put_in_place(files: Sequence[Pending]) -> None:
-    """Rename the files; those that are to be removed come last."""
+def _put_in_place(files: Sequence[Pending], before: Callable[[], object] | None = None) -> None:
+    """Rename the files; those that are to be removed come last. ``before`` is called first."""
+    if before is not None:
+        before()
     todo = [*reversed([file for file in files if not file.stays_empty])]
     todo += [file for file in files if file.stays_empty and file.exists()]
     done: list[Pending] = []

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from array import array
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from itertools import chain, islice, repeat
@@ -136,6 +136,7 @@ class PartitionSink:
         # while the log is read.
         self._main_part = -1
         self._main: _PartitionFile | None = None
+        self._main_places: list[Place] = []
         self._main_pending = ExitStack()
 
     def write(self, segments: list[Segment]) -> None:
@@ -191,17 +192,18 @@ class PartitionSink:
         made: dict[str, tuple[int, Place]] = {}  # rows; not the file itself, which has memory for its columns
         for start in range(0, len(others) or 1, _TOGETHER):
             names = others[start : start + _TOGETHER]
-            with self._new_places(names) as places:
+            # When the new files are on the disk, and before they have their names: no row is ever there twice.
+            with self._new_places(names, before_names=partial(self._remove, stale)) as places:
                 for name, place in zip(names, places, strict=True):
                     made[name] = self._write_file(self._new_file(place), parts[name], metadata)
                 if self._main is not None and not main <= made.keys():
                     [name] = main
                     made[name] = self._write_file(self._main, parts[name], metadata)
-                # Before the new files have their names: no row is ever there twice.
-                for name in stale:
-                    self._lake.folder.remove(name)
-                stale = []
-            self._main_pending.close()
+                    # It gets its name together with these.
+                    places += self._main_places
+                    self._main_places.clear()
+            stale = []
+        self._main_pending.close()
         self._opened.close()
         files = {name: (made[name][0], made[name][1].size) for name in sorted(made)}
         self.files = FileList(self._made_of, files, whole=True, partial=metadata.get(PARTIAL, ""))
@@ -283,12 +285,14 @@ class PartitionSink:
     def _begin_main(self, part: int) -> None:
         name = self._lake.file_name(self._partitioner.values()[part])
         self._check_is_no_log([name])
-        [place] = self._main_pending.enter_context(self._new_places([name]))
-        self._main_part, self._main = part, self._new_file(place)
+        self._main_places = self._main_pending.enter_context(self._new_places([name]))
+        self._main_part, self._main = part, self._new_file(self._main_places[0])
 
     @contextmanager
-    def _new_places(self, names: Sequence[str]) -> Iterator[list[Place]]:
-        """The files to write, in folders that are made if they are missing."""
+    def _new_places(
+        self, names: Sequence[str], before_names: Callable[[], object] | None = None
+    ) -> Iterator[list[Place]]:
+        """The files to write, in folders that are made if they are missing. ``before_names`` as in ``all_or_none``."""
         folder = self._lake.folder
         with ExitStack() as opened:
             attempts_left = _ATTEMPTS
@@ -298,13 +302,23 @@ class PartitionSink:
                     self._new_folders |= dict.fromkeys(folder.missing_folders(name))
                     folder.make_folder_of(name)
                 try:
-                    places = opened.enter_context(all_or_none([folder.place(name) for name in names]))
+                    new = [folder.place(name) for name in names]
+                    places = opened.enter_context(all_or_none(new, before_names=before_names))
                     break
                 except FileNotFoundError:
                     attempts_left -= 1
                     if not attempts_left:
                         raise
             yield places
+
+    def _remove(self, names: Iterable[str]) -> None:
+        """Remove files, and the folders in which nothing is left."""
+        folder = self._lake.folder
+        for name in names:
+            folder.remove(name)
+            above = name
+            while above := above.rpartition("/")[0]:
+                folder.remove_if_empty(above)
 
     def _spill(self, part: int) -> None:
         if self._spilled is None:
