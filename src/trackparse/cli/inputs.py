@@ -113,7 +113,7 @@ def inputs_of(texts: Sequence[str], *, sized: bool = False) -> list[Input]:
 
     ``sized``: a store is asked for the size and the time of a log that is named alone, too.
     """
-    found: dict[str, Input] = {}
+    found: dict[Path | str, Input] = {}
     for text in texts:
         if scheme_of(text) in STORES and not (text and Path(text).is_dir()):
             logs = _stored(text, sized)
@@ -121,7 +121,7 @@ def inputs_of(texts: Sequence[str], *, sized: bool = False) -> list[Input]:
             logs = _globbed(text)
         for log in logs:
             # Named twice, by its folder and by itself say, it has one name, whichever comes first.
-            name = key_of(log.text) if log.path is None else str(log.path)
+            name = log.path or key_of(log.text)
             found[name] = max(found.get(name, log), log, key=lambda one: (one.below.count("/"), one.below))
     return each_once(found.values())
 
