@@ -155,3 +155,9 @@ def test_no_text_is_quoted_in_vain_or_left_bare(tmp_path: Path) -> None:
     out = good("cat", csv_of(tmp_path / "log.csv", with_text(payload="", description="")), "--format", "csv").stdout
     assert out.splitlines()[1] == '2021-04-20 13:01:01.000000,"T-1","target","hwid","sent","","A-1",'
     assert pc.is_null(arrow_csv.read_csv(io.BytesIO(out.encode()))["payload"]).to_pylist() == [True]
+
+
+def test_a_file_called_as_standard_input_is_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    csv_of(tmp_path / "-", ROW)
+    monkeypatch.chdir(tmp_path)
+    assert good("cat", "-", "./-", stdin=(tmp_path / "-").read_bytes()).stdout.count("T-1") == 2

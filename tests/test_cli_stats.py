@@ -395,3 +395,36 @@ def test_devices_are_exact_up_to_a_limit_and_then_estimated() -> None:
     devices.add((0, b"%d" % number) for number in range(100_000, 100_320))
     assert devices.count() == pytest.approx(before + 320, abs=300)
     assert devices.share == 16
+
+
+@pytest.mark.parametrize("link", ["of a folder", "of a file", "hard"])
+def test_a_log_with_two_names_is_read_once(link: str, tmp_path: Path) -> None:
+    """So the library does. The first name stays."""
+    log = csv_of(tmp_path / "log.csv", ROW, ROW)
+    days = tmp_path / "days"
+    day, latest = days / "2021-04-18", days / "latest"
+    day.mkdir(parents=True)
+    log.rename(day / "app.csv")
+    if link == "of a folder":
+        latest.symlink_to(day.name)
+    else:
+        latest.mkdir()
+        if link == "hard":
+            (latest / "app.csv").hardlink_to(day / "app.csv")
+        else:
+            (latest / "app.csv").symlink_to(day / "app.csv")
+    alike = day / "../2021-04-18/app.csv"
+    for names in ([days / "*/*.csv"], [day / "app.csv", latest / "app.csv"], [day, latest / "app.csv", alike]):
+        assert json.loads(good("stats", "--json", *names).stdout)["records"] == 2
+        assert good("cat", *names).stdout.count("T-1") == 2
+    url = (latest / "app.csv").as_uri()
+    assert json.loads(good("stats", "--json", day / "app.csv", url).stdout)["records"] == 2
+    good("convert", days / "*/*.csv", "--to", tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").rglob("*.parquet")] == ["2021-04-18-app.parquet"]
+
+
+def test_a_parquet_file_with_two_names_is_counted_once(tmp_path: Path) -> None:
+    good("convert", csv_of(tmp_path / "log.csv", ROW), "-o", tmp_path / "a.parquet")
+    (tmp_path / "b.parquet").symlink_to("a.parquet")
+    for names in ([tmp_path / "a.parquet", tmp_path / "b.parquet"], [tmp_path / "*.parquet"]):
+        assert json.loads(good("stats", "--json", *names).stdout)["records"] == 1

@@ -87,7 +87,7 @@ INSIDE_FOR_CLI = {
     # ``mend`` does not replace the file of another day.
     ("convert.places", "place_of"),
     # What is a URL, which logs one stands for, and how one is shown, has to be the same as in the library, too.
-    *(("sources.listing", name) for name in ("is_log", "logs_of", "matches_of")),
+    *(("sources.listing", name) for name in ("file_of", "is_log", "key_of", "logs_of", "matches_of")),
     # What was probably meant, and what there is to complete.
     ("errors", "suggestion"),
     ("schema", "COLUMNS"),

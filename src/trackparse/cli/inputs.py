@@ -6,8 +6,8 @@ import glob
 import os
 import stat
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ import click
 
 from trackparse import TrackparseError
 from trackparse.convert.outputs import shown
-from trackparse.sources.listing import is_log, logs_of, matches_of
-from trackparse.sources.urls import STORES, scheme_of
+from trackparse.sources.listing import file_of, is_log, key_of, logs_of, matches_of
+from trackparse.sources.urls import STORES, local_path, scheme_of
 
 STDIN = "-"
 
@@ -107,11 +107,12 @@ class Input:
 
 
 def inputs_of(texts: Sequence[str], *, sized: bool = False) -> list[Input]:
-    """The logs that were named, each once. A folder becomes its logs, a glob the files that it matches.
+    """The logs that were named, each once: one with two names, by a link say, has the first. A folder becomes its logs,
+    a glob the files that it matches.
 
     ``sized``: a store is asked for the size and the time of a log that is named alone, too.
     """
-    found: dict[str, Input] = {}
+    found: dict[Path | str, Input] = {}
     for text in texts:
         if scheme_of(text) in STORES and not (text and Path(text).is_dir()):
             logs = _stored(text, sized)
@@ -119,9 +120,27 @@ def inputs_of(texts: Sequence[str], *, sized: bool = False) -> list[Input]:
             logs = _globbed(text)
         for log in logs:
             # Named twice, by its folder and by itself say, it has one name, whichever comes first.
-            before = found.setdefault(log.text, log)
-            found[log.text] = max(before, log, key=lambda one: (one.below.count("/"), one.below))
+            name = log.path or key_of(log.text)
+            found[name] = max(found.get(name, log), log, key=lambda one: (one.below.count("/"), one.below))
+    return each_once(found.values())
+
+
+def each_once(logs: Iterable[Input]) -> list[Input]:
+    """The logs without those that are the same file as one before, by another name."""
+    found: dict[Hashable, Input] = {}
+    for log in logs:
+        found.setdefault(_file_of(log), log)
     return [*found.values()]
+
+
+def _file_of(log: Input) -> Hashable:
+    """What all names of a file have in common, links of any kind, too."""
+    path = local_path(log.text) if log.is_url else log.path
+    # What cannot be a path, such as one with a NUL, is told when its turn comes.
+    with suppress(ValueError):
+        if path is not None:
+            return file_of(path)
+    return key_of(log.text)
 
 
 def _globbed(text: str) -> list[Input]:

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 import click
 
 from trackparse import TrackparseError
-from trackparse.cli.inputs import Input, inputs_of
+from trackparse.cli.inputs import Input, each_once, inputs_of
 from trackparse.convert.outputs import NULL_VALUE, in_folder, possible_names, shown
 from trackparse.schema import COLUMNS
 from trackparse.sources.listing import is_log
@@ -35,7 +35,8 @@ _HIDDEN: Final = (".", "_", "~")
 
 
 def files_of(texts: Sequence[str]) -> list[Input]:
-    """The logs and Parquet files that were named. A folder becomes its logs, or its Parquet files if it has no logs.
+    """The logs and Parquet files that were named, each once. A folder becomes its logs, or its Parquet files if
+    it has no logs.
 
     Files of rejects are left out, unless they are named one by one.
 
@@ -63,7 +64,7 @@ def files_of(texts: Sequence[str]) -> list[Input]:
             )
         logs = [log for log in logs if log.text == text or not log.text.endswith(_REJECTS)]
         found.update(dict.fromkeys(logs or tables))
-    return [*found]
+    return each_once(found)
 
 
 def _tables_in(folder: Path) -> list[Input]:

@@ -67,7 +67,7 @@ def logs_of(sources: Any, filesystem: Any = None) -> list[Log]:
         if isinstance(source, str | os.PathLike):
             for log in _named(source, filesystem):
                 # Named twice, by its folder and by itself say, it has one name, whichever comes first.
-                before = named.get(key := _key_of(log.place or log.name, filesystem), log)
+                before = named.get(key := key_of(log.place or log.name, filesystem), log)
                 named[key] = max(before, log, key=lambda one: (one.below.count("/"), one.below))
         else:
             memory.append(_buffer(source))
@@ -76,8 +76,8 @@ def logs_of(sources: Any, filesystem: Any = None) -> list[Log]:
     # A file with two names, by a link to the latest day say, would give its rows twice.
     files: dict[Hashable, Log] = {}
     for log in sorted(named.values(), key=lambda one: one.place or one.name):
-        key = _key_of(log.place or log.name, filesystem)
-        files.setdefault(key if scheme_of(key) else _file_of(key), log)
+        key = key_of(log.place or log.name, filesystem)
+        files.setdefault(key if scheme_of(key) else file_of(key), log)
     return [*memory, *files.values()]
 
 
@@ -119,7 +119,7 @@ def _is_stored(place: str | os.PathLike[str], filesystem: Any) -> bool:
     return filesystem is not None or bool(scheme_of(place))
 
 
-def _key_of(place: str, filesystem: Any) -> str:
+def key_of(place: str, filesystem: Any = None) -> str:
     """What all spellings of a URL, or of a path in the file system, have in common; anything else as it is."""
     if filesystem is not None and not is_in_no_filesystem(place):
         from trackparse.sources.filesystem import name_in_store
@@ -129,7 +129,7 @@ def _key_of(place: str, filesystem: Any) -> str:
     return f"{plain_url(place)}?{place.partition('?')[2]}" if scheme_of(place) in STORES else place
 
 
-def _file_of(path: str) -> Hashable:
+def file_of(path: str | os.PathLike[str]) -> Hashable:
     """What all names of a file on this machine have in common, hard links, too."""
     with suppress(OSError):
         # Not every file system has numbers of files that can be relied on; one that counts names has.
