@@ -107,7 +107,7 @@ torture: setup
 # Conversions to partitions, killed on disk and on S3, and run again: minutes. Then beside pyarrow: a quarter of an hour.
 partitions: setup
 	$(BIN)/python tests/torture/partitions.py
-	$(BIN)/python -m benchmarks.partitions
+	$(BIN)/python -m benchmarks.partitions --check
 
 # Fifty faults planted one after the other in a clone of COMMIT, each of which the tests have to see: half an hour.
 COMMIT ?= HEAD

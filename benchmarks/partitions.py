@@ -1,11 +1,11 @@
 """Days of logs to hive partitions, beside ``pyarrow.dataset.write_dataset`` at its best settings. Makes its own logs.
 
-    python -m benchmarks.partitions --runs 3
+    python -m benchmarks.partitions --runs 3 --check
 
 Each run is a process of its own; they take turns. What they write is removed at the end: to make files takes ext4
 longer where thousands were removed in the minutes before, which would be the files of another contender. CPU time is
 that of the process and of the workers that it starts, memory that of the one that needs most. What the peer gets are
-our batches: nothing of this measures who reads the logs faster.
+our batches: nothing of this measures who reads the logs faster. With ``--check`` the exit code is 1 if a bar is missed.
 """
 
 from __future__ import annotations
@@ -39,6 +39,11 @@ CASES: Final = {
     "2,000 partitions in one log": (1, 1_000_000, 2_000),
 }
 _MIB: Final = 1 << 20
+# The bars: seconds by those of the fastest peer; MiB of memory; bytes by those without partitions; row groups a file.
+_OF_PEER: Final = {"30 days, 12 apps": 0.8, "20 days, 100 apps": 0.5}
+_PEAK: Final = 400
+_OF_UNPARTITIONED: Final = 1.05
+_GROUPS: Final = 1
 
 
 def logs(days: int, rows: int, apps: int | None) -> Path:
@@ -166,17 +171,33 @@ def measured(name: str, days: Path, lake: Path, files: int | None = None) -> dic
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
-def main() -> None:
-    """Measure all contenders by turns, and print the medians."""
+def verdicts(case: str, found: dict[str, dict[str, float]]) -> Iterator[tuple[str, float, float]]:
+    """What is judged of a case, its figure, and the bar. ``found`` are the medians of each contender that ran."""
+    if (own := found.get("trackparse")) is None:
+        return
+    peers = [one["seconds"] for name, one in found.items() if name.startswith("pyarrow")]
+    if case in _OF_PEER and peers:
+        yield "seconds by those of the fastest peer", own["seconds"] / min(peers), _OF_PEER[case]
+    yield "MiB of memory", own["peak"], _PEAK
+    if "trackparse, no partitions" in found:
+        unpartitioned = found["trackparse, no partitions"]["bytes"]
+        yield "bytes by those without partitions", own["bytes"] / unpartitioned, _OF_UNPARTITIONED
+    yield "row groups of a file", own["most_groups"], _GROUPS
+
+
+def main() -> int:
+    """Measure all contenders by turns, and print the medians; 1 if a bar is missed, and somebody wants to know."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--case", choices=CASES, action="append")
     parser.add_argument("--only", choices=CONTENDERS, action="append")
+    parser.add_argument("--check", action="store_true", help="exit code 1 if a bar is missed")
     parser.add_argument("--run", nargs=3, metavar=("NAME", "DAYS", "LAKE"), help="one run, in this process")
     args = parser.parse_args()
     if args.run:
         print(json.dumps(run(args.run[0], Path(args.run[1]), Path(args.run[2]))))
-        return
+        return 0
+    missed = False
     for case in args.case or CASES:
         days, rows, apps = CASES[case]
         folder = logs(days, rows, apps)
@@ -189,15 +210,21 @@ def main() -> None:
                     found[name].append(measured(name, folder, lake, files=1024))
         print(f"\n{case}, {rows:,} rows; medians of {args.runs} turns, 1,024 open files at most")
         print(f"{'':28}{'wall s':>8}{'CPU s':>8}{'peak MiB':>10}{'files':>8}{'groups':>8}{'most':>6}{'MB':>8}")
+        medians = {}
         for name, results in found.items():
             assert Counter(result["rows"] for result in results) == {rows // days * days: args.runs}, (name, results)
             middle = {key: statistics.median(result[key] for result in results) for key in results[0]}
+            medians[name] = middle
             print(
                 f"{name:28}{middle['seconds']:8.2f}{middle['cpu']:8.2f}{middle['peak']:10.0f}{middle['files']:8.0f}"
                 f"{middle['groups']:8.0f}{middle['most_groups']:6.0f}{middle['bytes'] / 1e6:8.1f}",
                 flush=True,
             )
+        for what, figure, bar in verdicts(case, medians):
+            missed |= figure > bar
+            print(f"  {what}: {figure:.2f} (bar: {bar}){'' if figure <= bar else ', missed'}", flush=True)
+    return 1 if args.check and missed else 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -193,7 +193,7 @@ class PartitionSink:
         for start in range(0, len(others) or 1, _TOGETHER):
             names = others[start : start + _TOGETHER]
             # When the new files are on the disk, and before they have their names: no row is ever there twice.
-            with self._new_places(names, before_names=partial(self._remove, stale)) as places:
+            with self._new_places(names, before_names=partial(self._remove, stale) if stale else None) as places:
                 for name, place in zip(names, places, strict=True):
                     made[name] = self._write_file(self._new_file(place), parts[name], metadata)
                 if self._main is not None and not main <= made.keys():

@@ -10,6 +10,7 @@ two. A concern has a file of Python and one of C beside it, with the same functi
 - ``values``, ``dictionary``, ``events``: what is made of the fields
 - ``payload``: columns of values inside payloads; ``jsonl``: columns as lines of JSON
 - ``parts``: a block of records divided by the values of some columns
+- ``memory``: what was freed, given back to the system
 
 Only C: ``scan.inc`` looks at 64 bytes at a time, ``isa_*.h`` compile it for each instruction set, and ``native*`` bind
 all of it to Python. Imports nothing else of trackparse.
