@@ -421,7 +421,14 @@ class TestTheWayBack:
             assert again["header"] == one["header"]
 
     @pytest.mark.parametrize(
-        "damage", [(b"description", b"descriptiXn"), (b"hwid", b"target_id"), (b"timestamp", b"tXme")]
+        "damage",
+        [
+            (b"description", b"descriptiXn"),
+            (b"hwid", b"target_id"),
+            (b"timestamp", b"tXme"),
+            (b"hwid;", b"hwid:"),
+            (b"hwid", b"hw;id"),
+        ],
     )
     @pytest.mark.parametrize("where", ["raw", "header", "nowhere"])
     def test_a_damaged_header_is_mended_once_or_below(self, damage: tuple[bytes, bytes], where: str) -> None:
@@ -466,6 +473,20 @@ class TestTheWayBack:
             assert sorted(table["region"].to_pylist(), key=str) == sorted(
                 [{b"EU": "EU", b"US": "US"}.get(row["raw"][-2:]) for row in order], key=str
             )
+
+    @pytest.mark.parametrize("header", [H6, H8], ids=["6 columns", "8 columns"])
+    def test_one_wrong_byte_in_a_header_costs_the_rows_below_it_and_no_more(self, header: bytes) -> None:
+        row = line6() if header == H6 else line()
+        for at in range(len(header) - 1):
+            here, behind = header[at : at + 1], header[at + 1 :]
+            flipped = [bytes([here[0] ^ 1 << bit]) for bit in range(8)]
+            for new in (*flipped, b";", b":", b"\n", b"", here + b";", here + b"\n"):
+                log = header + row + header[:at] + new + behind + row * 3 + header + row
+                with trackparse.open_log(log, on_error="quarantine") as opened:
+                    read = opened.read_all().num_rows
+                    rejects = opened.rejects
+                # A line break between the slashes is a line of its own.
+                assert (read, rejects.num_rows) in ((5, 0), (5, 1)) or (read == 2 and rejects.num_rows >= 4), (at, new)
 
     def test_a_name_with_a_quote_is_damaged_only_where_no_writer_wrote_it(self) -> None:
         good = b'//timestamp;tracking_code;"size ""in"""\n2021-04-20 13:01:01;x\n'

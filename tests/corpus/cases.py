@@ -505,6 +505,26 @@ HEADERS = [
         (row6("a b"), row6()),
     ),
     _refused("a header in capitals in the middle", H6.upper()),
+    _refused("a wrong byte in place of a ';' of a header", H6.replace(b"hwid;", b"hwid:")),
+    _refused("a ';' in place of a byte of a name", H6.replace(b"hwid", b"hw;d")),
+    _refused("a ';' in a name", H6.replace(b"hwid", b"hw;id")),
+    _refused("a ';' that is missing in a header", H6.replace(b"hwid;", b"hwid")),
+    _refused("a ';' before a header", b";" + H6),
+    _refused("a ';' in place of a slash before a header", b"/;" + H6[2:]),
+    _refused("two ';' in a header", H6.replace(b"hwid;", b"hwid;;")),
+    _refused("a ';' too many at the end of a header", H6[:-1] + b";\n"),
+    _refused("a header that is cut off inside a name", H6[: H6.index(b"wid")] + b"\n"),
+    _refused("a header that is cut off behind a ';'", H6[: H6.index(b"status")] + b"\n"),
+    Case(
+        "a line break in a name of a header",
+        H6 + line6() + H6.replace(b"hwid", b"hw\nid") + line6() + H6 + line6(),
+        (row6(), row6()),
+        (
+            bad("bad_header", H6 + line6(), H6[: H6.index(b"id;status")] + b"\n"),
+            bad("field_count", H6 + line6() + H6[: H6.index(b"id;status")] + b"\n", H6[H6.index(b"id;status") :]),
+            bad("bad_header", H6 + line6() + H6.replace(b"hwid", b"hw\nid"), line6()),
+        ),
+    ),
     Case(
         "a damaged header of columns that are not known",
         b"//timestamp;tracking_code;a;b\n2021-04-20 13:01:01;T-1;A;B\n//timestamp;trackXng_code;b;a\n"

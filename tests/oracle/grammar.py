@@ -44,21 +44,25 @@ SEP = (b"sep=;", b'"sep=;"')
 class Header:
     names: tuple[bytes, ...]
     damaged: bool = False
+    # Of a damaged one: those of the header that it seems to be.
+    meant: tuple[bytes, ...] = ()
 
     @property
     def columns(self) -> int:
-        return len(self.names)
+        return len(self.meant or self.names)
 
     @property
     def timestamp(self) -> int:
         # Page silent: a damaged header that names no timestamp has it in place of the first name that nobody knows.
-        if b"timestamp" in self.names:
-            return self.names.index(b"timestamp")
-        return next((at for at, name in enumerate(self.names) if name not in NAMES), 0)
+        names = self.meant or self.names
+        if b"timestamp" in names:
+            return names.index(b"timestamp")
+        return next((at for at, name in enumerate(names) if name not in NAMES), 0)
 
     @property
     def payload(self) -> int | None:
-        return self.names.index(b"payload") if b"payload" in self.names else None
+        names = self.meant or self.names
+        return names.index(b"payload") if b"payload" in names else None
 
     @property
     def text(self) -> str:
@@ -214,14 +218,23 @@ class Reader:
         usable = whole and len(set(names)) == len(names) and is_utf8(text) and len(names) <= 1024
         usable = usable and len(text) < LONGEST_HEADER
         if behind and not usable:
-            return Header(behind, damaged=True), end_of_line
+            return self.damaged(behind), end_of_line
         if not first and usable:
             # Page silent: names that the first header added are known.
             unknown = set(names) - set(self.added) - set(NAMES) - set(self.usable.names)
             theirs = [them for them in (self.usable.names, *GENERATIONS) if len(them) == len(names)]
             usable = not (unknown and any(set(them) - set(names) for them in theirs))
+            usable &= not (unknown and any(is_nearly(names, them) for them in (self.usable.names, *GENERATIONS)))
+            usable &= all(map(has_letter, unknown))
             usable &= unknown.isdisjoint(map(name, filter(is_odd_name, text.split(b";"))))
-        return Header(names, damaged=not usable), end
+        return self.damaged(names) if not usable else Header(names), end
+
+    def damaged(self, names: tuple[bytes, ...]) -> Header:
+        # Page silent: a name without a letter or a digit does not count where all others are those of a header.
+        lettered = tuple(filter(has_letter, names))
+        others = (them for them in (self.usable.names, *GENERATIONS) if len(them) != len(names))
+        meant = (them for them in others if lettered == them or is_nearly(names, them))
+        return Header(names, damaged=True, meant=next(meant, ()))
 
     def names_behind(self, text: bytes) -> tuple[bytes, ...]:
         """The names that end a line of something else: one at the end of a field, and at least two fields behind it."""
@@ -597,6 +610,24 @@ def is_odd_name(text: bytes) -> bool:
     """Whether slashes stand inside a name, or a quote that encloses nothing."""
     bare = without_slashes(text)
     return b"//" in name(text) or (QUOTE in bare and not re.fullmatch(rb'"([^"]|"")*"', bare))
+
+
+def has_letter(text: bytes) -> bool:
+    return re.search(r"[^\W_]", text.decode(errors="replace")) is not None
+
+
+def is_nearly(names: tuple[bytes, ...], them: tuple[bytes, ...]) -> bool:
+    """Whether names are others with one wrong, one additional or one missing byte, or end inside one of them."""
+    text, theirs = b";".join(names), b";".join(them)
+    if theirs.startswith(text) and theirs[len(text) : len(text) + 1] not in (b"", b";"):
+        return True
+    longer, shorter = sorted((text, theirs), key=len, reverse=True)
+    same = len(longer) - len(shorter)
+    return (
+        text != theirs
+        and same <= 1
+        and any(longer[:at] + longer[at + 1 :] == shorter[:at] + shorter[at + 1 - same :] for at in range(len(longer)))
+    )
 
 
 def without_slashes(text: bytes) -> bytes:

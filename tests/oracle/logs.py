@@ -107,7 +107,7 @@ def header(names: Names, random: Random, first: bool, end: bytes) -> bytes:
 def damaged(made: bytes, random: Random) -> bytes:
     fields = made.split(b";")
     spot = random.randrange(len(fields))
-    kind = random.randrange(6)
+    kind = random.randrange(8)
     if kind == 0:
         fields[spot] = fields[spot][:-2] + b"X" + fields[spot][-1:]
     elif kind == 1:
@@ -118,6 +118,11 @@ def damaged(made: bytes, random: Random) -> bytes:
         fields[spot] += random.choice((b"\xff", b'"', b"\0", b"\n"))
     elif kind == 4:
         return made[: random.randint(0, len(made))]
+    elif kind == 5:
+        end = random.randint(0, len(made))
+        return made[:end] + random.choice((b";", b":", b"\n", b"")) + made[end + random.randrange(2) :]
+    elif kind == 6:
+        fields[spot : spot + 2] = [random.choice((b"", b":", b"_", b"/")).join(fields[spot : spot + 2])]
     else:
         return edited(made, random)
     return b";".join(fields)

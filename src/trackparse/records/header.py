@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Set
+from collections.abc import Iterable, Sequence, Set
 from functools import lru_cache
+from itertools import chain
 from typing import Final, NamedTuple
 
 from trackparse.records.kernel.codes import HEADER_BYTES
@@ -86,17 +87,60 @@ def _problem_of(line: bytes, columns: tuple[str, ...], record_follows: bool) -> 
 
 
 def is_damaged(
-    header: Header, known: Set[str] = frozenset(COLUMNS), layouts: Iterable[Collection[str]] = GENERATIONS
+    header: Header, known: Set[str] = frozenset(COLUMNS), layouts: Sequence[Sequence[str]] = GENERATIONS
 ) -> bool:
     """Whether a header cannot be used, or one of its names seems to be a damaged known name.
 
-    A name seems damaged if it is not ``known``, and the header has as many names as one of the ``layouts``, but not all
-    of the same; or if a quote that encloses nothing, or slashes, stand inside it: it seems to hold the end of a record.
+    A name seems damaged if it is neither ``known`` nor one of the ``layouts``, and the header has as many names as one
+    of these, but not all of the same, or is one of these but for one byte, or is cut off inside that name. So does a
+    name with neither a letter nor a digit, and one with a quote that encloses nothing, or slashes, inside it: it seems
+    to hold the end of a record.
     """
     names = set(header.columns)
-    replaced = any(len(layout) == len(names) and not names.issuperset(layout) for layout in layouts)
-    odd = not header.strays <= known
-    return bool(header.problem) or odd or (replaced and not names <= known)
+    unknown = names - known
+    if header.problem or not header.strays <= known:
+        return True
+    if not all(map(_has_letter, unknown)):
+        return True
+    if not unknown:
+        return False
+    seems = any(
+        _is_nearly(header.columns, layout) or (len(layout) == len(names) and not names.issuperset(layout))
+        for layout in layouts
+    )
+    return seems and not unknown.issubset(chain.from_iterable(layouts))
+
+
+def columns_below(damaged: Header, layouts: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    """The columns that the records below a damaged header probably have.
+
+    Those of the first of ``layouts`` that it is but for one byte; if it is none, its own names are all that is known.
+    """
+    columns = damaged.columns
+    lettered = tuple(filter(_has_letter, columns))
+    for layout in layouts:
+        if len(layout) != len(columns) and (lettered == layout or _is_nearly(columns, layout)):
+            return layout
+    return columns
+
+
+def _has_letter(name: str) -> bool:
+    return any(map(str.isalnum, name))
+
+
+def _is_nearly(columns: Sequence[str], layout: Sequence[str]) -> bool:
+    """Whether columns are others but for one byte, a ``;`` say, or are cut off inside a name."""
+    last, more = len(columns) - 1, len(columns) - len(layout)
+    if more < 0 and columns[last] != layout[last] and layout[last].startswith(columns[last]):
+        return columns[:last] == layout[:last]
+    if abs(more) > 1:
+        return False
+    # A byte was changed, added or lost.
+    found, whole = ";".join(columns), ";".join(layout)
+    differ = (at for at, (one, other) in enumerate(zip(found, whole, strict=False)) if one != other)
+    at = next(differ, min(len(found), len(whole)))
+    rest = whole[at + 1 :]
+    return found[at + 1 :] in (rest, whole[at:]) or found[at:] == rest
 
 
 def header_behind_record(line: bytes, known: Iterable[bytes]) -> Header | None:

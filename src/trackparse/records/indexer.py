@@ -32,6 +32,7 @@ from trackparse.errors import HeaderError, LimitError, Position
 from trackparse.limits import Limits
 from trackparse.records.header import (
     Header,
+    columns_below,
     diagnose,
     header_behind_record,
     is_damaged,
@@ -72,6 +73,7 @@ class Indexer:
         self._credit = credit_limit(limits.max_record_bytes)
         self._slice = min(block_size, _SLICE_BYTES)
         self.columns: tuple[str, ...] | None = None  # of the records that come next; None before the member's header
+        self._probable_columns: tuple[str, ...] = ()  # the same, but below a damaged header those that it seems to name
         self._names = ";".join(COLUMNS).encode()  # of the known columns, then the others of this log
         self._trusted = True  # False below a header that cannot be used: the columns are not known
         self.first_columns: tuple[str, ...] | None = None  # of the first header of all members
@@ -218,7 +220,7 @@ class Indexer:
                     return at
                 at = past
                 continue
-            result = self._ask(self.columns, data, at, min(end, at + self._slice), final)
+            result = self._ask(self._probable_columns, data, at, min(end, at + self._slice), final)
             self._dialect, self._credit = result.dialect, result.credit
             yield from self._segment(data, result, at)
             at = result.position
@@ -415,7 +417,8 @@ class Indexer:
             return self._skip(data, at, at + size)
         # Blank lines before it belong to the columns that end here.
         yield from self._flush_counts()
-        if not is_damaged(header, self._first_names, (*GENERATIONS, self._last_columns)):
+        layouts = (self._last_columns, *GENERATIONS)
+        if not is_damaged(header, self._first_names, layouts):
             self._set_columns(header.columns)
             return self._skip(data, at, at + size)
         if self._credit <= 0:
@@ -445,11 +448,12 @@ class Indexer:
         yield from self._segment(data, refused, at)
         self._credit -= _BAD_HEADER_COST
         self.columns = header.columns
+        self._probable_columns = columns_below(header, layouts)
         self._trusted = False
         return end
 
     def _set_columns(self, columns: tuple[str, ...]) -> None:
-        self.columns = self._last_columns = columns
+        self.columns = self._probable_columns = self._last_columns = columns
         self._trusted = True
         self._names = _names_of(columns)
         if self.first_columns is None:
