@@ -142,13 +142,18 @@ class _Held(NamedTuple):
     first: str | None  # the header for the first of them
     others: str | None
 
+    def headers(self) -> tuple[tuple[str | None, int], ...]:
+        """The headers, and for how many of them each stands: one, if it can be, is copied once less."""
+        count = len(self.rejects)
+        return ((self.others, count),) if self.first == self.others else ((self.first, 1), (self.others, count - 1))
+
 
 def _packed(held: Sequence[_Held]) -> pa.RecordBatch:
     """A batch of rejects, with little done for each in Python: a log may hold nothing but rejects of two bytes."""
     raw = b"".join(one.rejects.raw for one in held)
     found = Rejects("", b"".join(one.rejects.table for one in held), raw)
     members = ((one.member, len(one.rejects)) for one in held)
-    headers = chain.from_iterable(((one.first, 1), (one.others, len(one.rejects) - 1)) for one in held)
+    headers = chain.from_iterable(one.headers() for one in held)
     reasons = [*map(_REASONS.__getitem__, found.column(codes.REASON))]
     arrays = [
         repeated(members),
