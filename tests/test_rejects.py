@@ -474,17 +474,18 @@ class TestTheWayBack:
                 [{b"EU": "EU", b"US": "US"}.get(row["raw"][-2:]) for row in order], key=str
             )
 
-    @pytest.mark.parametrize("header", [H6, H8], ids=["6 columns", "8 columns"])
-    def test_one_wrong_byte_in_a_header_costs_the_rows_below_it_and_no_more(self, header: bytes) -> None:
-        row = line6() if header == H6 else line()
+    def test_one_wrong_byte_in_a_header_costs_the_rows_below_it_and_no_more(self) -> None:
+        header, row = H8, line()
+        whole = trackparse.read_log(header + row * 5)
         for at in range(len(header) - 1):
             here, behind = header[at : at + 1], header[at + 1 :]
             flipped = [bytes([here[0] ^ 1 << bit]) for bit in range(8)]
             for new in (*flipped, b";", b":", b"\n", b"", here + b";", here + b"\n"):
                 log = header + row + header[:at] + new + behind + row * 3 + header + row
                 with trackparse.open_log(log, on_error="quarantine") as opened:
-                    read = opened.read_all().num_rows
-                    rejects = opened.rejects
+                    rows = opened.read_all()
+                    read, rejects = rows.num_rows, opened.rejects
+                assert rows == whole[:read], (at, new)
                 # A line break between the slashes is a line of its own.
                 assert (read, rejects.num_rows) in ((5, 0), (5, 1)) or (read == 2 and rejects.num_rows >= 4), (at, new)
 
