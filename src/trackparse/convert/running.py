@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import logging
 import os
@@ -86,6 +87,10 @@ def _reported(job: Job, work: Callable[[], Result]) -> Result | ConversionReport
         if isinstance(error, MemoryError):
             # Its traceback holds all that filled the memory.
             error = error.with_traceback(None)
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG and job.folder is not None:
+            # The caller named the folder only.
+            told = f"{error.strerror}: give the log a shorter name, or name the folder that it is in"
+            error = OSError(error.errno, told, error.filename)
         return report_of(job, error=error)
 
 
