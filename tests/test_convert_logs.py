@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.dataset as pads
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import pytest
@@ -136,6 +137,59 @@ def test_what_is_logged_in_a_worker_is_logged_here(
     with caplog.at_level(logging.WARNING, logger="trackparse"):
         trackparse.convert_logs(days, lake, jobs=jobs)
     assert "b.txt" in caplog.text
+
+
+class TestFolders:
+    """Those that a run makes for its files."""
+
+    @jobs
+    @pytest.mark.parametrize("by", [(), ("date",)])
+    @pytest.mark.parametrize("number", [1, 3])
+    def test_where_no_log_could_be_converted_they_are_removed(
+        self, jobs: int, by: tuple[str, ...], number: int, days: Path, tmp_path: Path
+    ) -> None:
+        for name in NAMES[number:]:
+            (days / f"{name}.csv").unlink()
+        for path in days.iterdir():
+            path.write_bytes(b"<html>")
+        (tmp_path / "old").mkdir()
+        for dest in ("new", "old", "old/new/deep"):
+            options: Any = {"jobs": jobs, "partition_by": by, "on_error": "quarantine"}
+            reports = trackparse.convert_logs(days, tmp_path / dest, **options)
+            assert all(report.error for report in reports)
+            assert {path.name for path in tmp_path.iterdir()} == {"days", "old"}
+            assert not [*(tmp_path / "old").iterdir()]
+        (days / "a.csv").write_bytes(H8 + line())
+        trackparse.convert_logs(days, tmp_path / "old/new/deep", jobs=jobs, partition_by=by)
+        assert [path.name for path in (tmp_path / "old/new/deep").rglob("*.parquet")] == ["a.parquet"]
+
+    @pytest.mark.parametrize("partitions", [(), ("--partition-by", "date")])
+    def test_the_command_line_leaves_none_either(self, partitions: tuple[str, ...], days: Path, tmp_path: Path) -> None:
+        (days / "a.csv").write_bytes(b"<html>")
+        for log in ("a.csv", "gone.csv"):
+            failed(1, "convert", days / log, "--to", tmp_path / "new/deep/folder", *partitions)
+            assert [*tmp_path.iterdir()] == [days]
+
+    @pytest.mark.parametrize("by", [(), ("date",)])
+    @pytest.mark.parametrize("on_error", ["raise", "quarantine"])
+    def test_one_that_another_run_removes_is_made_again(
+        self, on_error: Any, by: tuple[str, ...], days: Path, lake: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It had made it, too, and could not convert its logs."""
+        left = [5]
+        mkdir = Path.mkdir
+
+        def removed_at_once(folder: Path, *mode: Any, **named: Any) -> None:
+            mkdir(folder, *mode, **named)
+            if left[0] and folder.is_relative_to(lake):
+                left[0] -= 1
+                shutil.rmtree(lake)
+
+        monkeypatch.setattr(Path, "mkdir", removed_at_once)
+        reports = trackparse.convert_logs(days, lake, partition_by=by, on_error=on_error)
+        assert [report.error for report in reports] == [None] * 3
+        assert left == [0]
+        assert pads.dataset(lake, partitioning="hive").count_rows() == 6
 
 
 class TestExisting:

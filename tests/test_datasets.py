@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import glob
 import gzip
 import logging
 import os
@@ -14,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -34,7 +36,7 @@ from support.kernels import SLOW
 from support.logs import H6, H8, line, line6
 from trackparse.datasets import LogDataset
 from trackparse.options import DatasetOptions, dataset_options
-from trackparse.sources.listing import Log
+from trackparse.sources.listing import Log, matches_of
 from trackparse.sources.source import Source, open_source
 from trackparse.testing.sample import encode_row, sample_rows
 
@@ -59,6 +61,18 @@ FAULTS: dict[str, tuple[bytes, Any]] = {
     "dictionary": (H8 + line(), {"limits": trackparse.Limits(max_dictionary_bytes=1), "dictionary": ["hwid"]}),
     "a column more": (H8 + line() + H9 + line9(), {}),
 }
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Without the rights of root, who may look into every folder."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
 
 
 @pytest.fixture
@@ -652,6 +666,88 @@ class TestSources:
         caplog.clear()
         assert "sub/d.zip" in trackparse.dataset("*/*.zip").files
         assert not caplog.messages
+
+    @pytest.mark.parametrize(
+        ("pattern", "told"),
+        [
+            ("q/**/*.zip", "q/closed/deep"),
+            ("q/**/deep/*.zip", "q/closed/deep"),
+            ("q/**/deep/y.zip", "q/closed/deep"),
+            ("q/*/*/*.zip", "q/closed/deep"),
+            ("q/*/deep/y.zip", "q/closed"),
+            ("q/**", "q/closed/deep"),
+            ("q/**/*", "q/closed/deep"),
+        ],
+    )
+    def test_a_glob_tells_of_folders_that_may_be_listed_and_no_more(
+        self, pattern: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        tmp_path.chmod(0o755)
+        for name in ("q/open/deep/y.zip", "q/closed/deep/y.zip"):
+            Path(name).parent.mkdir(parents=True)
+            Path(name).write_bytes(H6 + line6())
+        assert trackparse.dataset(pattern).files == ["q/closed/deep/y.zip", "q/open/deep/y.zip"]
+        assert not caplog.messages
+        Path("q/closed").chmod(0o444)
+        try:
+            with as_nobody():
+                assert trackparse.dataset(pattern).files == ["q/open/deep/y.zip"]
+        finally:
+            Path("q/closed").chmod(0o755)
+        assert f"{pattern}: logs may be missing: nobody may look into the folder {told}" in caplog.text
+        assert "Permission denied" in caplog.text
+
+    @pytest.mark.parametrize("pattern", ["q/**/*.zip", "q/**/[x-z].zip", "q/**/**/*.zip", "q/**", "**/*.zip"])
+    def test_links_to_folders_above_them_do_not_make_a_glob_endless(
+        self, pattern: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        for name in ("q/x.zip", "q/sub/y.zip", "elsewhere/z.zip"):
+            Path(name).parent.mkdir(exist_ok=True)
+            Path(name).write_bytes(H6 + line6())
+        for name, target in {"a": ".", "b": ".", "sub/up": "..", "c": "../elsewhere", "d": "../elsewhere"}.items():
+            Path("q", name).symlink_to(target)
+        listed = []
+
+        def count(path: Any, scandir: Any = os.scandir) -> Any:
+            listed.append(path)
+            assert len(listed) < 100
+            return scandir(path)
+
+        monkeypatch.setattr(os, "scandir", count)
+        away = "elsewhere/z.zip" if pattern.startswith("**") else "q/c/z.zip"
+        assert trackparse.dataset(pattern).files == sorted([away, "q/sub/y.zip", "q/x.zip"])
+
+    @pytest.mark.parametrize(
+        "pattern",
+        [
+            *("**/*.zip", "**", "**/", "*/", "**/*", "**/**", "*/**", "**/deep/*", "**/sub/**/e*", "sub/**"),
+            *(
+                "./**/*.zip",
+                ".*",
+                ".*/*.zip",
+                "**/.*",
+                ".git/**",
+                "*/*/*",
+                "sub//*.zip",
+                "*/./*.zip",
+                "[bs]*/d.zip",
+                "[.]git/*",
+            ),
+            *("?.zip", "b.zip/**", "linked/**/*.csv", "*/deep/*.csv", "**/deep", "gone/**", "gone/**/*", "**/.git/*"),
+        ],
+    )
+    def test_a_glob_matches_what_globs_match(self, pattern: str, tree: Path) -> None:
+        (tree / "linked").symlink_to("sub")
+        (tree / "sub" / "around").symlink_to("around")
+        for one in (pattern, str(tree / pattern)):
+            files = [name for name in glob.glob(one, recursive=True) if not Path(name).is_dir()]  # noqa: PTH207
+            expected = {*map(os.path.realpath, files)}
+            found: set[str] = set()
+            with suppress(FileNotFoundError):
+                found = {os.path.realpath(name) for name, _ in matches_of(one)}
+            assert found == expected
 
     def test_a_glob_tells_of_folders_whose_logs_it_does_not_match(
         self, tree: Path, caplog: pytest.LogCaptureFixture

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -157,6 +158,34 @@ class TestPlaces:
         log = tmp_path / "log.csv"
         log.write_bytes(LOG)
         assert failed(1, "convert", log, "-o", dest).startswith(f"trackparse: {dest}: File name too long")
+
+    @pytest.mark.parametrize("by", [(), ("date",)])
+    @pytest.mark.parametrize(
+        ("length", "on_error", "ending"), [(248, "raise", ".parquet"), (242, "quarantine", ".rejects.jsonl")]
+    )
+    def test_a_log_with_a_name_too_long_for_its_files_is_to_be_renamed(
+        self, length: int, on_error: Any, ending: str, by: tuple[str, ...], tmp_path: Path
+    ) -> None:
+        """The names of the log and of the list of its partitions are shorter than that of the file."""
+        logs = tmp_path / "logs"
+        logs.mkdir()
+        long = logs / f"{'x' * length}.csv"
+        for path in (long, logs / "a.csv"):
+            path.write_bytes(LOG)
+        for existing in ("skip", "replace"):
+            lake = tmp_path / existing
+            sound, bad = trackparse.convert_logs(logs, lake, partition_by=by, on_error=on_error, existing=existing)
+            assert sound.records == ROWS
+            assert isinstance(bad.error, OSError)
+            assert str(bad.error.filename).endswith(f"{'x' * length}{ending}")
+            assert "File name too long: give the log a shorter name, or name the folder" in str(bad.error)
+            assert not [*lake.rglob("x*")]
+        asked = ["--partition-by", ",".join(by)] if by else []
+        strict = ["--strict"] if on_error == "raise" else []
+        said = failed(1, "convert", long, "--to", tmp_path / "new", *asked, *strict)
+        assert f"{ending}: File name too long: give the log a shorter name, or name the folder that it is in\n" in said
+        long.rename(logs / "b.csv")
+        assert sum(report.records for report in trackparse.convert_logs(logs, lake, partition_by=by)) == 2 * ROWS
 
     def test_a_pipe_stays_one(self, tmp_path: Path) -> None:
         pipe = tmp_path / "pipe"

@@ -299,11 +299,30 @@ def test_without_the_c_kernel_the_reference_runs_and_says_so() -> None:
     assert "RuntimeWarning: trackparse runs without its C kernel" in run.stderr
 
 
-def test_a_kernel_that_is_not_there_is_an_error() -> None:
+@pytest.mark.parametrize("wanted", ["quantum", "auto", "neon\nsse9"])
+def test_a_kernel_that_is_not_there_is_an_error(wanted: str, tmp_path: Path) -> None:
     pytest.importorskip("trackparse.records.kernel.native")
-    code = "import trackparse; trackparse.kernel"
-    environment = {**os.environ, "TRACKPARSE_KERNEL": "quantum"}
+    code = "import trackparse\nfor _ in range(2):\n try: trackparse.read_log(b'')\n"
+    code += " except trackparse.OptionError as error: print(error)"
+    environment = {**os.environ, "TRACKPARSE_KERNEL": wanted}
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+    [told, again] = run("-c", code).stdout.splitlines()
+    assert told == again
+    assert told.startswith(f"TRACKPARSE_KERNEL={' '.join(wanted.split())}: not available here; expected one of: ref")
+    assert told.endswith("portable; without this variable the best one is taken")
+    log = tmp_path / "log.csv"
+    log.write_bytes(b"//timestamp;tracking_code\n")
+    for arguments in (["check", str(log)], ["convert", str(log), "--to", str(tmp_path / "out")]):
+        ended = run("-m", "trackparse", *arguments)
+        assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", f"trackparse: {told}\n")
+
+
+def test_a_kernel_that_was_not_built_is_an_error() -> None:
+    code = "import sys; sys.modules['trackparse.records.kernel.native'] = None; import trackparse; trackparse.kernel"
+    environment = {**os.environ, "TRACKPARSE_KERNEL": "c"}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
-    assert run.returncode
-    assert "quantum" in run.stderr
-    assert "portable" in run.stderr
+    assert "OptionError: TRACKPARSE_KERNEL=c: not available here; expected one of: reference; without" in run.stderr

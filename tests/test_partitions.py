@@ -9,7 +9,7 @@ import random
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -311,7 +311,7 @@ class TestMemory:
         monkeypatch.setattr(partitions.PartitionSink, "write", interrupted)
         with pytest.raises(KeyboardInterrupt):
             trackparse.convert_logs(large, lake, partition_by=("appCode",), block_size=1 << 14)
-        assert [*lake.iterdir()] == []
+        assert not lake.exists()
 
     def test_a_folder_that_another_process_removes_is_made_again(
         self, days: Path, lake: Path, monkeypatch: pytest.MonkeyPatch
@@ -336,7 +336,7 @@ class TestMemory:
         options: Any = {"partition_by": ("date",), "jobs": jobs, "on_error": "quarantine"}
         reports = trackparse.convert_logs(days, lake, payload_columns={"date": "/x"}, **options)
         assert all("a payload column has the name 'date'" in str(report.error) for report in reports)
-        assert [*lake.iterdir()] == []
+        assert not lake.exists()
         (days / "a.csv").write_bytes(b"<html>")
         trackparse.convert_logs(days, lake, **options)
         assert (lake / "_trackparse/b.json").exists()
@@ -854,3 +854,60 @@ def test_headers_by_turns_among_many_partitions(
         for file in (tmp_path / "lake").glob("status=*/*.parquet")
     }
     assert found == wanted
+
+
+@pytest.mark.parametrize("fault", ["a folder in the place of a file", "a full disk while the files get their names"])
+def test_an_error_in_a_later_batch_of_files_costs_no_row(
+    fault: str, tmp_path: Path, lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files get their names in batches. The log has partitions that are as before, new ones, and some no longer."""
+    log = tmp_path / "day.csv"
+
+    def write(apps: Iterable[int], rows: int) -> None:
+        names = (b"A-%03d" % app for app in apps for _ in range(rows))
+        log.write_bytes(H8 + b"".join(line(b'{"n":%d}' % number, app=app) for number, app in enumerate(names)))
+
+    def convert() -> trackparse.ConversionReport:
+        (report,) = trackparse.convert_logs(log, lake, partition_by=("appCode",))
+        return report
+
+    both = {*range(20, 250)} - {240}
+    write(both | {*range(250, 270)}, 1)
+    assert convert().error is None
+    old = content(lake)
+    write(range(250), 2)
+    place = lake / "appCode=A-240/day.parquet"
+    renamed: list[Path] = []
+    with monkeypatch.context() as patched:
+        if fault.startswith("a folder"):
+            (place / "in it").mkdir(parents=True)
+        else:
+
+            def replace(path: Path, target: Path, replace: Any = Path.replace) -> Path:
+                renamed.append(target)
+                if len(renamed) == 2 * partitions._TOGETHER:  # what was renamed is put back after that
+                    raise OSError(28, "No space left on device")
+                return replace(path, target)  # type: ignore[no-any-return]
+
+            patched.setattr(Path, "replace", replace)
+        for _ in range(2):
+            renamed.clear()
+            assert isinstance(convert().error, OSError)
+            there = {path for path in lake.rglob("*.parquet") if path.is_file()}
+            told = json.loads((lake / "_trackparse/day.json").read_bytes())
+            assert not told["whole"]
+            assert {str(path.relative_to(lake)) for path in there} <= {*told["files"]}
+            # Each partition is as it was before or as it is now, and none that the log had and has is missing.
+            rows = {path.parent.name.removeprefix("appCode="): pq.read_metadata(path).num_rows for path in there}
+            assert {*rows} >= {f"A-{app:03}" for app in both}
+            now = content(lake)
+            as_before = [name for name in files(lake) if name in old and now.get(name) == old[name]]
+            assert {*rows.values()} == {1, 2}
+            assert len(as_before) == [*rows.values()].count(1)
+            assert not [*lake.rglob(".*")]
+    if fault.startswith("a folder"):
+        shutil.rmtree(place)
+    assert convert().error is None
+    assert by_pyarrow(lake, ("appCode",)) == expected(log, ("appCode",))
+    assert len(files(lake)) == 250
+    assert convert().skipped

@@ -19,6 +19,7 @@ import trackparse
 from support.cli import BAD, HEADER, ROW, run
 from support.service import NOON, SetClock, client_of, stored
 from trackparse.client import KEPT_DAYS, MANIFEST, TrackingLogClient
+from trackparse.client.sync import Run
 from trackparse.options import CONVERT_DEFAULTS
 from trackparse.sources.retry import Clock
 from trackparse.testing import TOKEN, FakeService, Reply
@@ -84,6 +85,40 @@ def synced(client: TrackingLogClient, folder: Any, **options: Any) -> list[str]:
 
 def files_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_folder_in_which_nothing_is_left_is_removed(
+    client: TrackingLogClient, service: FakeService, folder: Path
+) -> None:
+    day = datetime.date.fromisoformat(YESTERDAY)
+    for is_old in (False, True):
+        if is_old:
+            folder.mkdir()
+        for _ in range(2):
+            service.reply("getTrackingLog", Reply.refusal(210, "no log"))
+        assert client.sync(folder / "deep", days=1)[day].error
+        assert client.convert_days(day, day, folder / "deep")[day].error
+        with client_of(service, token="another-token") as stranger:
+            stranger._clock = client._clock
+            with pytest.raises(trackparse.AuthError):
+                stranger.convert_days(day, day, folder / "deep")
+        assert folder.exists() == is_old
+        assert not [*folder.rglob("*")]
+
+
+def test_a_folder_that_another_run_removes_is_made_again(
+    client: TrackingLogClient, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had made it, too, and could not fetch its days. It waits for the service, as this one does."""
+    fetch = Run.fetch
+
+    def later(self: Run, planned: Any) -> Any:
+        folder.rmdir()
+        return fetch(self, planned)
+
+    monkeypatch.setattr(Run, "fetch", later)
+    assert synced(client, folder, days=1) == [YESTERDAY]
+    assert files_in(folder) == [f"{YESTERDAY}.parquet", MANIFEST]
 
 
 # ---- which days

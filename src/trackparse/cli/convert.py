@@ -199,8 +199,6 @@ def convert(
         check_is_parquet(output)  # before a store is asked for it
     except OptionError as error:
         raise click.UsageError(str(error)) from None
-    if isinstance(directory, Path):
-        directory.mkdir(parents=True, exist_ok=True)
     with (
         progress_bar("converting", total_size(inputs), shown=not quiet) as bar,
         closing(run_jobs(todo, jobs, bar.update)) as reports,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Generator, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Final, Unpack
@@ -307,9 +308,9 @@ class TrackingLogClient:
         options = _options_of_days(options)
         wanted = [PlannedDay(day, "asked for") for day in days_between(first, last, self._today())]
         target = DayFolder(folder, options)
-        target.make()
-        service = _Days(self, deadline, cancel)
-        return Run(service, target, None, options, GRACE, on_report).fetch(wanted)
+        run = Run(_Days(self, deadline, cancel), target, None, options, GRACE, on_report)
+        with target.prepared():
+            return run.fetch(wanted)
 
     def sync(
         self,
@@ -347,10 +348,9 @@ class TrackingLogClient:
         options = _options_of_days(options)
         target = DayFolder(folder, options)
         planned = self._planned(target, days, grace, options)
-        if planned:
-            target.make()
-        service = _Days(self, deadline, cancel)
-        return Run(service, target, target.manifest, options, grace, on_report).fetch(planned)
+        run = Run(_Days(self, deadline, cancel), target, target.manifest, options, grace, on_report)
+        with target.prepared() if planned else nullcontext():
+            return run.fetch(planned)
 
     def days_to_sync(
         self,

@@ -8,10 +8,12 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
 
 from trackparse.client.calendar import Stage, stage_of
 from trackparse.client.changed import SafeRejectsPlace
@@ -21,7 +23,7 @@ from trackparse.convert.conversion import ConversionReport, convert, empty_repor
 from trackparse.convert.existing import options_digest
 from trackparse.convert.jobs import is_expected
 from trackparse.convert.outputs import PathOrUrl, in_folder, rejects_beside, shown
-from trackparse.convert.places import Folder, check_place, place_of
+from trackparse.convert.places import Folder, check_place, folder_made, make_folder, place_of
 from trackparse.errors import AuthError, CancelledError, TrackparseError
 from trackparse.options import ConvertOptions, Destination, function
 from trackparse.progress import Reporter, reporting
@@ -90,10 +92,20 @@ class DayFolder:
         """The file for its bad records; None if they are errors, or are skipped."""
         return rejects_beside(self.dest(day)) if self._has_rejects else None
 
-    def make(self) -> None:
-        """Make the folder if it is missing. OSError if no file can be written there."""
-        self._folder.make_folder_of("day.parquet")
-        check_place(self._folder.place("day.parquet"))
+    @contextmanager
+    def prepared(self) -> Iterator[None]:
+        """The folder, made if it is missing, and removed in the end if it was made and nothing is in it.
+
+        OSError if no file can be written there.
+        """
+        with folder_made(self._place, self._filesystem):
+            check_place(self._folder.place("day.parquet"))
+            yield
+
+    def make_again(self) -> None:
+        """Make the folder if another process, which had made it, has removed it meanwhile."""
+        if isinstance(self._place, Path):  # in a store nothing removes it
+            make_folder(self._place)
 
     def plan(self, days: Sequence[datetime.date], options: str, now: float, grace: float) -> list[PlannedDay]:
         """Those of the days that have to be fetched. ``options`` is what ``options_digest`` gives."""
@@ -143,6 +155,7 @@ def convert_day(
     options: ConvertOptions,
     metadata: dict[str, str],
     known: AbstractSet[str] = frozenset(),
+    make_folder: Callable[[], object] | None = None,
 ) -> ConversionReport:
     """Convert the log of a day. A file of rejects that a person has changed is not replaced.
 
@@ -151,7 +164,7 @@ def convert_day(
     """
     rejects = options["rejects"]
     if rejects is None:
-        return convert(download, dest, options, metadata)
+        return convert(download, dest, options, metadata, make_folder=make_folder)
     filesystem = options["filesystem"]
 
     def all_known() -> set[str]:
@@ -159,7 +172,8 @@ def convert_day(
         return {*known, *([old.rejects] if old else [])} - {""}
 
     safe = SafeRejectsPlace(rejects, filesystem, all_known)
-    report = convert(download, dest, {**options, "rejects": safe.place}, metadata, check_at_the_end=safe.check)
+    more: dict[str, Any] = {"check_at_the_end": safe.check, "make_folder": make_folder}
+    report = convert(download, dest, {**options, "rejects": safe.place}, metadata, **more)
     return safe.settled(report)
 
 
@@ -216,7 +230,8 @@ class Run:
         noted = self._folder.noted.get(day)
         try:
             with self._service.open(request_id, reporter) as download:
-                report = convert_day(download, dest, options, metadata, {noted.rejects} if noted else set())
+                known = {noted.rejects} if noted else set()
+                report = convert_day(download, dest, options, metadata, known, self._folder.make_again)
             if self._manifest:
                 made = self._folder.made(day)
                 self._manifest.note(day, Fetched(moment, made.rejects if made else ""))

@@ -98,6 +98,8 @@ NewSink: TypeAlias = Callable[[ColumnBuilder, Place, ConvertOptions, Mapping[str
 _SINKS: Final[Mapping[str, NewSink]] = {".parquet": ParquetSink}
 # Bytes of a log on this machine that the caller's thread inflates: for so few another thread saves nothing.
 SMALL_LOG: Final = 256 << 10
+# Another process may remove a folder, one that it made for a log that it could not convert, before a file is in it.
+_ATTEMPTS: Final = 10
 # Metadata of the file: the version of this library that made it, and the damage of its log.
 VERSION: Final = "trackparse.version"
 PARTIAL: Final = "trackparse.partial"
@@ -267,6 +269,7 @@ def convert(
     open_reader: Callable[..., Reader] | None = None,
     new_sink: NewSink | None = None,
     what: str = "log",
+    make_folder: Callable[[], object] | None = None,
 ) -> ConversionReport:
     """As ``convert_log``, of complete options, with more metadata in the file, and perhaps with another output.
 
@@ -274,7 +277,8 @@ def convert(
 
     ``check_at_the_end`` is called with the SHA-256 of the rejects, empty if there are none, before any file has its
     name. It may raise an error, in which case no file is written. ``open_reader`` is called with the opened source and
-    the options of reading, where that is no log; ``what`` is how messages call it.
+    the options of reading, where that is no log; ``what`` is how messages call it. ``make_folder`` makes the folder of
+    the outputs, if that is not there.
     """
     filesystem = asked["filesystem"]
     output = place_of(dest, filesystem)
@@ -308,7 +312,7 @@ def convert(
         # A download calls itself by the last part of its URL.
         whole_name = name_of(source) if isinstance(source, str) and is_in_no_filesystem(source) else name
         metadata = {VERSION: __version__, SOURCE: printable(whole_name), **more_metadata}
-        opened.enter_context(all_or_none(outputs))
+        _create(outputs, opened, make_folder)
         with ExitStack() as written:
             read = read_part(asked)
             read |= {"string_type": "string", "dictionary": ()}  # a file always gets plain strings
@@ -351,6 +355,19 @@ def convert(
         damage=segments.damage,
         files=(output.name,),
     )
+
+
+def _create(outputs: list[Place], opened: ExitStack, make_folder: Callable[[], object] | None) -> None:
+    """Make the files to write, until the end of ``opened``."""
+    for attempts_left in reversed(range(_ATTEMPTS if make_folder else 1)):
+        try:
+            if make_folder:
+                make_folder()
+            opened.enter_context(all_or_none(outputs))
+            return
+        except FileNotFoundError:
+            if not attempts_left:
+                raise
 
 
 def name_of_all(names: Sequence[str]) -> str:

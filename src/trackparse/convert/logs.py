@@ -9,7 +9,7 @@ from typing import Final, Unpack, get_args
 
 from trackparse.convert.conversion import ConversionReport
 from trackparse.convert.jobs import Existing, jobs_of, joined_job
-from trackparse.convert.outputs import check_is_parquet, check_partition_by, is_file, name_in, rejects_beside
+from trackparse.convert.outputs import check_is_parquet, check_partition_by, is_file, rejects_beside
 from trackparse.convert.places import Folder, place_of
 from trackparse.convert.running import run_jobs
 from trackparse.datasets import DatasetSource
@@ -37,11 +37,11 @@ def convert_logs(
     """Write each of many logs as a Parquet file in a folder, and return a report of each, in the order of the logs.
 
     ``sources`` are those of ``dataset``, but for bytes, which have no name. ``dest`` is a folder, by its path or its
-    URL; it is made if it is missing. A file has the name of its log with ``.parquet`` in place of ``.zip``, ``.csv`` or
-    ``.csv.gz``. A log that is found in a folder, or by a glob, is called by its path from there:
-    ``2021-04-20-app.parquet`` for ``days/2021-04-20/app.zip`` of ``days/``. If ``dest`` is the name of a file,
-    ``*.parquet``, all logs go into that one, as below; a name such as ``all.arrow`` is an error, unless that folder
-    exists or the name ends in a slash.
+    URL; it is made if it is missing, and removed if nothing comes into it. A file has the name of its log with
+    ``.parquet`` in place of ``.zip``, ``.csv`` or ``.csv.gz``. A log that is found in a folder, or by a glob, is called
+    by its path from there: ``2021-04-20-app.parquet`` for ``days/2021-04-20/app.zip`` of ``days/``. If ``dest`` is the
+    name of a file, ``*.parquet``, all logs go into that one, as below; a name such as ``all.arrow`` is an error, unless
+    that folder exists or the name ends in a slash.
 
     - ``jobs``: how many logs are converted at a time, at most, each in a process of its own. There are as many as take
       the least time, reckoned from the cores, the threads and the sizes of the logs. One log keeps two cores busy, and
@@ -111,7 +111,6 @@ def convert_logs(
         todo = [joined_job(sources, folder.dest, rejects, asked, existing)]
     else:
         todo = [*jobs_of(sources, folder.dest, by, asked, existing)]
-        folder.make_folder_of(name_in(todo[0].dest))
     reports: dict[int, ConversionReport] = {}
     with closing(run_jobs(todo, jobs, lambda _: None)) as done:
         for number, report in done:

@@ -10,8 +10,8 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Final, Protocol, TypeAlias
 
@@ -509,6 +509,30 @@ class Folder:
             for path in paths:
                 forget_listing(self._files, path)
             return [one.size if one.is_file else None for one in self._files.get_file_info(paths)]
+
+
+@contextmanager
+def folder_made(dest: PathOrUrl, filesystem: Any = None) -> Iterator[None]:
+    """The folder ``Folder.dest``, made if it is missing. In the end what was made of it and of those above it, on this
+    machine, is removed if nothing is in it.
+    """
+    # Not by ``Folder``: a name that may be meant for a URL is taken for a path only if that is there.
+    new = [one for one in (dest, *dest.parents) if not os.path.lexists(one)] if isinstance(dest, Path) else []
+    try:
+        make_folder(dest, filesystem)
+        yield
+    finally:
+        for one in new:
+            with suppress(OSError):
+                one.rmdir()
+
+
+def make_folder(dest: PathOrUrl, filesystem: Any = None) -> None:
+    """Make the folder ``Folder.dest``, if the store has folders."""
+    if isinstance(dest, Path):
+        dest.mkdir(parents=True, exist_ok=True)
+    else:
+        Folder(dest, filesystem).make_folder_of("any")
 
 
 def _entries(folder: Path, before: str, *, recursive: bool) -> list[tuple[str, bool]]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import logging
 import os
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from trackparse.atomic import kept
@@ -18,7 +21,7 @@ from trackparse.convert.jobs import Job, lake_of, partitions_told, report_of
 from trackparse.convert.lake import Lake, list_name
 from trackparse.convert.outputs import OWN_FOLDER, beside, in_folder, name_in
 from trackparse.convert.partitions import PartitionSink
-from trackparse.convert.places import Folder, Inputs, Place, check_no_link, place_of
+from trackparse.convert.places import Folder, Inputs, Place, check_no_link, folder_made, make_folder, place_of
 from trackparse.convert.processes import run_side_by_side
 from trackparse.convert.sharing import useful_processes
 from trackparse.errors import TrackparseError
@@ -43,7 +46,11 @@ def run_jobs(
         processes = 1
         logger.warning("on Windows logs are converted one after the other")
     # A log may be named like a temporary file beside the output of another one.
-    with kept(job.name for job in jobs):
+    with ExitStack() as opened:
+        opened.enter_context(kept(job.name for job in jobs))
+        for folder, job in {job.folder: job for job in jobs}.items():
+            if folder is not None:
+                opened.enter_context(folder_made(folder, job.options["filesystem"]))
         left: list[tuple[int, Job]] = []
         others = OtherNames()
         for number, job in enumerate(jobs):
@@ -86,6 +93,10 @@ def _reported(job: Job, work: Callable[[], Result]) -> Result | ConversionReport
         if isinstance(error, MemoryError):
             # Its traceback holds all that filled the memory.
             error = error.with_traceback(None)
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG and job.folder is not None:
+            # The caller named the folder only.
+            told = f"{error.strerror}: give the log a shorter name, or name the folder that it is in"
+            error = OSError(error.errno, told, error.filename)
         return report_of(job, error=error)
 
 
@@ -101,8 +112,11 @@ def _converted(job: Job, inputs: Inputs, advance: Callable[[int], object]) -> Co
     if lake is not None:
         return _partitioned(job, lake, inputs, options, made_of)
     tell_of_old_file(job, made_of)
+    # In a store nothing removes it.
+    make_again = partial(make_folder, job.folder) if isinstance(job.folder, Path) else None
     with job.source() as source:
-        return dataclasses.replace(convert(source, job.dest, options, made_of), source=job.name)
+        report = convert(source, job.dest, options, made_of, make_folder=make_again)
+    return dataclasses.replace(report, source=job.name)
 
 
 def _check_not_twice(job: Job) -> None:
@@ -141,7 +155,8 @@ def _partitioned(
     check_no_link(lake.folder.place(lake.list_name))
     if job.rejects is not None:
         check_no_link(place_of(job.rejects, job.options["filesystem"]))
-    lake.folder.make_folder_of(lake.list_name)
+    dest = in_folder(lake.folder.dest, lake.list_name)
+    make_own = partial(lake.folder.make_folder_of, lake.list_name)
     with job.source() as source:
-        report = convert(source, in_folder(lake.folder.dest, lake.list_name), options, made_of, new_sink=new_sink)
+        report = convert(source, dest, options, made_of, new_sink=new_sink, make_folder=make_own)
     return dataclasses.replace(report, source=job.name, **partitions_told(lake, made[0].files))

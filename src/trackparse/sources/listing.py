@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 from trackparse.atomic import identity
 from trackparse.errors import OptionError, printable
+from trackparse.sources.globs import globbed
 from trackparse.sources.opening import is_in_no_filesystem, open_anywhere
 from trackparse.sources.source import Source, open_source
 from trackparse.sources.urls import (
@@ -180,9 +181,10 @@ def matches_of(pattern: str) -> list[tuple[str, str]]:
     fixed = [*takewhile(lambda part: not glob.has_magic(part), parts)]
     if ".." in parts[len(fixed) :]:
         raise OptionError(f"{pattern}: '..' stands behind a wildcard: name the folder to which it leads")
-    found = glob.glob(pattern, recursive=True)  # noqa: PTH207 - Path knows no absolute globs
+    matches, unlisted = globbed(pattern)
+    # Of what is in a folder that may be listed, but not looked into, nobody could tell whether it is a file.
+    found = [match for match in matches if match not in unlisted]
     files = [match for match in found if not Path(match).is_dir()]
-    unlisted = _unlisted(parts, len(fixed))
     if not files:
         if unlisted:
             raise next(iter(unlisted.values()))
@@ -196,30 +198,6 @@ def matches_of(pattern: str) -> list[tuple[str, str]]:
         )
     _tell_of_folders(pattern, _with_more_logs(found))
     return [(match, Path(match).relative_to(Path(*fixed)).as_posix()) for match in files]
-
-
-def _unlisted(parts: tuple[str, ...], first: int) -> dict[str, OSError]:
-    """The folders in which a glob looks for matches, but which cannot be looked into. ``glob`` passes over them.
-
-    ``first``: which of its parts is the first with a wildcard.
-    """
-    found: dict[str, OSError] = {}
-    for at in range(first, len(parts)):
-        above, part = os.path.join("", *parts[:at], ""), parts[at]  # noqa: PTH118 - ends in a slash: folders only
-        folders = glob.glob(above, recursive=True) if at > first else [above or os.curdir]  # noqa: PTH207
-        if part == "**":
-            folders += glob.glob(f"{above}**/", recursive=True)  # noqa: PTH207
-        for folder in dict.fromkeys(folders):
-            try:
-                if glob.has_magic(part):
-                    os.scandir(folder).close()
-                else:
-                    os.lstat(f"{folder}{part}")
-            except (FileNotFoundError, NotADirectoryError):
-                pass
-            except OSError as error:
-                found[folder.rstrip("/") or "/"] = error
-    return found
 
 
 def _with_more_logs(matches: list[str]) -> list[str]:

@@ -1,7 +1,8 @@
 """Chooses the kernel: the C extension, or the reference if that is missing. Decides nothing else.
 
 The environment variable ``TRACKPARSE_KERNEL`` forces one: ``reference``, ``c``, or an instruction set of the C kernel
-(``avx512``, ``avx2``, ``sse2``, ``neon``, ``portable``).
+(``avx512``, ``avx2``, ``sse2``, ``neon``, ``portable``). OptionError at import for one that is not there. Empty, or not
+set, it forces none.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import os
 import warnings
 from typing import TYPE_CHECKING
+
+from trackparse.errors import OptionError, one_line
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -26,9 +29,9 @@ def _choose() -> tuple[ModuleType, str]:
         return reference, "reference"
     try:
         from trackparse.records.kernel import native
-    except ImportError:
+    except ImportError as error:
         if wanted:
-            raise
+            raise _not_here(wanted, ["reference"]) from error
         warnings.warn(
             "trackparse runs without its C kernel, about a hundred times slower: install a C compiler, and then "
             "trackparse again (pip install --force-reinstall --no-deps --no-cache-dir trackparse-pushwoosh)",
@@ -41,10 +44,16 @@ def _choose() -> tuple[ModuleType, str]:
     if wanted in ("", "c"):
         return native, f"c ({native.instruction_sets()[0]})"
     if wanted not in native.instruction_sets():
-        known = ", ".join(["reference", "c", *native.instruction_sets()])
-        raise ImportError(f"TRACKPARSE_KERNEL={wanted}: not available here; expected one of: {known}")
+        raise _not_here(wanted, ["reference", "c", *native.instruction_sets()])
     native.select(wanted)
     return native, f"c ({wanted})"
+
+
+def _not_here(wanted: str, known: list[str]) -> OptionError:
+    return OptionError(
+        f"TRACKPARSE_KERNEL={one_line(wanted)}: not available here; expected one of: {', '.join(known)}",
+        advice="without this variable the best one is taken",
+    )
 
 
 name: str
