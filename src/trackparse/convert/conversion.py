@@ -99,7 +99,7 @@ _SINKS: Final[Mapping[str, NewSink]] = {".parquet": ParquetSink}
 # Bytes of a log on this machine that the caller's thread inflates: for so few another thread saves nothing.
 SMALL_LOG: Final = 256 << 10
 # Another process may remove a folder, one that it made for a log that it could not convert, before a file is in it.
-_ATTEMPTS: Final = 10
+ATTEMPTS: Final = 10
 # Metadata of the file: the version of this library that made it, and the damage of its log.
 VERSION: Final = "trackparse.version"
 PARTIAL: Final = "trackparse.partial"
@@ -359,7 +359,7 @@ def convert(
 
 def _create(outputs: list[Place], opened: ExitStack, make_folder: Callable[[], object] | None) -> None:
     """Make the files to write, until the end of ``opened``."""
-    for attempts_left in reversed(range(_ATTEMPTS if make_folder else 1)):
+    for attempts_left in reversed(range(ATTEMPTS if make_folder else 1)):
         try:
             if make_folder:
                 make_folder()

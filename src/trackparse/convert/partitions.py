@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from trackparse.atomic import all_or_none, name_errors_after, uninterrupted
 from trackparse.columns.builder import ColumnBuilder
-from trackparse.convert.conversion import PARTIAL
+from trackparse.convert.conversion import ATTEMPTS, PARTIAL
 from trackparse.convert.lake import FileList, Lake, tell_of_other_log
 from trackparse.convert.outputs import DATE
 from trackparse.convert.parquet import SOURCE, ParquetSink, read_footer, source_in
@@ -61,8 +61,6 @@ _SEGMENTS: Final = 1000
 _NAME_BYTES: Final = 200
 # Files that get their names together. Each holds up to two open files, and some systems allow 256.
 _TOGETHER: Final = 96
-# Another process may remove a folder, one that it made for a log that it could not convert, before a file is in it.
-_ATTEMPTS: Final = 10
 
 
 class _AbortedError(Exception):
@@ -295,18 +293,16 @@ class PartitionSink:
         """The files to write, in folders that are made if they are missing. ``before_names`` as in ``all_or_none``."""
         folder = self._lake.folder
         with ExitStack() as opened:
-            attempts_left = _ATTEMPTS
-            while True:
-                for name in names:
-                    # Noted first: a signal may come at any moment.
-                    self._new_folders |= dict.fromkeys(folder.missing_folders(name))
-                    folder.make_folder_of(name)
+            for attempts_left in reversed(range(ATTEMPTS)):
                 try:
+                    for name in names:
+                        # Noted first: a signal may come at any moment.
+                        self._new_folders |= dict.fromkeys(folder.missing_folders(name))
+                        folder.make_folder_of(name)
                     new = [folder.place(name) for name in names]
                     places = opened.enter_context(all_or_none(new, before_names=before_names))
                     break
                 except FileNotFoundError:
-                    attempts_left -= 1
                     if not attempts_left:
                         raise
             yield places
