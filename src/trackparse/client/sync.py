@@ -9,12 +9,10 @@ import dataclasses
 import datetime
 import os
 from collections.abc import Callable, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from trackparse.client.calendar import Stage, stage_of
-from trackparse.client.changed import SafeRejectsPlace
 from trackparse.client.made import Made, metadata_of, read_made
 from trackparse.client.manifest import Fetched, Manifest
 from trackparse.convert.conversion import ConversionReport, convert, empty_report
@@ -23,7 +21,7 @@ from trackparse.convert.jobs import is_expected
 from trackparse.convert.outputs import PathOrUrl, in_folder, rejects_beside, shown
 from trackparse.convert.places import Folder, check_place, place_of
 from trackparse.errors import AuthError, CancelledError, TrackparseError
-from trackparse.options import ConvertOptions, Destination, function
+from trackparse.options import ConvertOptions, function
 from trackparse.progress import Reporter, reporting
 from trackparse.sources.download import Download
 
@@ -137,32 +135,6 @@ class DayFolder:
         return "fetched before the day was over" if before is Stage.GROWING else "fetched before it was final"
 
 
-def convert_day(
-    download: Download,
-    dest: Destination,
-    options: ConvertOptions,
-    metadata: dict[str, str],
-    known: AbstractSet[str] = frozenset(),
-) -> ConversionReport:
-    """Convert the log of a day. A file of rejects that a person has changed is not replaced.
-
-    ``known`` has the SHA-256 of the files of rejects that were written before. The one that the old Parquet file of the
-    day names is added to it.
-    """
-    rejects = options["rejects"]
-    if rejects is None:
-        return convert(download, dest, options, metadata)
-    filesystem = options["filesystem"]
-
-    def all_known() -> set[str]:
-        old = read_made(dest, filesystem) if isinstance(dest, str | os.PathLike) else None
-        return {*known, *([old.rejects] if old else [])} - {""}
-
-    safe = SafeRejectsPlace(rejects, filesystem, all_known)
-    report = convert(download, dest, {**options, "rejects": safe.place}, metadata, check_at_the_end=safe.check)
-    return safe.settled(report)
-
-
 class Run:
     """Fetches days to a folder, reports each of them, and notes it in the manifest, if there is one."""
 
@@ -216,7 +188,8 @@ class Run:
         noted = self._folder.noted.get(day)
         try:
             with self._service.open(request_id, reporter) as download:
-                report = convert_day(download, dest, options, metadata, {noted.rejects} if noted else set())
+                known = {noted.rejects} if noted else set()
+                report = convert(download, dest, options, metadata, noted_rejects=known)
             if self._manifest:
                 made = self._folder.made(day)
                 self._manifest.note(day, Fetched(moment, made.rejects if made else ""))

@@ -143,5 +143,6 @@ def _partitioned(
         check_no_link(place_of(job.rejects, job.options["filesystem"]))
     lake.folder.make_folder_of(lake.list_name)
     with job.source() as source:
-        report = convert(source, in_folder(lake.folder.dest, lake.list_name), options, made_of, new_sink=new_sink)
+        file_list = in_folder(lake.folder.dest, lake.list_name)
+        report = convert(source, file_list, options, made_of, new_sink=new_sink, old_rejects=lake.old_rejects)
     return dataclasses.replace(report, source=job.name, **partitions_told(lake, made[0].files))
