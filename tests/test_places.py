@@ -36,6 +36,7 @@ from trackparse.client import MANIFEST
 from trackparse.convert import places
 from trackparse.sources import filesystem, opening
 from trackparse.sources.filesystem import PIECE, open_stored, resolve
+from trackparse.sources.listing import logs_of
 from trackparse.sources.source import open_source
 from trackparse.sources.urls import name_of, redacted_url
 from trackparse.testing import TOKEN, FakeService
@@ -259,6 +260,26 @@ def test_a_small_log_takes_one_request_for_its_size_and_one_for_its_bytes(bucket
     bucket.asked()
     trackparse.read_log(bucket.url("in.zip"))
     assert len([request for request in bucket.asked() if "/in.zip" in request]) == 2
+
+
+@pytest.mark.parametrize("way", ["url", "pyarrow", "s3fs"])
+def test_logs_that_are_named_one_by_one_take_one_request_each(way: str, bucket: Bucket) -> None:
+    names = [f"in/{number}.csv" for number in range(20)]
+    for name in names:
+        bucket.put(name, H8 + line())
+    options = {} if way == "url" else {"filesystem": getattr(bucket, way)}
+    places = [f"{BUCKET}/{name}" if options else bucket.url(name) for name in names]
+    for _ in range(2):
+        bucket.asked()
+        logs = logs_of(places, **options)
+        assert [request.split()[0] for request in bucket.asked() if "/in/" in request] == ["HEAD"] * len(names)
+        # The same time as in a listing of their folder, or they would be converted again.
+        listed = logs_of(f"{BUCKET}/in/" if options else bucket.url("in/"), **options)
+        assert [(log.size, log.time) for log in listed] == [(log.size, log.time) for log in logs]
+        # What is new is seen by the next call.
+        time.sleep(1.1)
+        bucket.put(names[0], H8 + line() * 2)
+    assert logs_of(places, **options)[0].size == len(H8 + line() * 2)
 
 
 def test_members_that_are_not_asked_for_are_not_fetched(bucket: Bucket) -> None:
