@@ -16,6 +16,7 @@ from trackparse.convert.parquet import read_footer, source_in
 from trackparse.convert.places import Place, place_of
 from trackparse.errors import TrackparseError
 from trackparse.rejects.files import check_old_rejects
+from trackparse.sources.filesystem import PIECE
 from trackparse.sources.urls import scheme_of
 
 # The metadata of a Parquet file: the SHA-256 of the file of rejects that was written with it, in hexadecimal digits. It
@@ -23,7 +24,6 @@ from trackparse.sources.urls import scheme_of
 REJECTS_SUM: Final = "trackparse.rejects_sha256"
 # The SHA-256 of the files of rejects that were written before; None if nobody knows.
 Known: TypeAlias = Callable[[], AbstractSet[str] | None]
-_PIECE: Final = 1 << 20  # bytes
 logger: Final = logging.getLogger("trackparse")
 
 
@@ -117,7 +117,7 @@ class SafeRejectsPlace:
             return ""
         found, size = hashlib.sha256(), 0
         with file:
-            while piece := file.read(_PIECE):
+            while piece := file.read(PIECE):
                 found.update(piece)
                 size += len(piece)
         return found.hexdigest() if size else ""
