@@ -78,6 +78,56 @@ def test_an_empty_name_is_not_the_current_folder(days: Path, tmp_path: Path, mon
     assert [*tmp_path.iterdir()] == [days]
 
 
+class TestHiddenNames:
+    """Readers of a folder pass over files whose names begin so: their rows would be missing without a word."""
+
+    @pytest.mark.parametrize("by", [(), ("date",)])
+    @pytest.mark.parametrize("existing", ["skip", "replace"])
+    def test_a_warning_says_what_readers_pass_over(
+        self, by: tuple[str, ...], existing: Any, days: Path, lake: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        logs = [days / name for name in ("_a.csv", ".b.csv", "c_.d.csv")]
+        for log in logs:
+            log.write_bytes(H8 + line())
+        for _ in range(2):  # also of what was converted before
+            caplog.clear()
+            reports = trackparse.convert_logs(logs, lake, partition_by=by, existing=existing)
+            assert [report.error for report in reports] == [None] * 3
+            assert [record.getMessage() for record in caplog.records] == [
+                f"{days / name}.csv: Spark, Hive and pyarrow.dataset pass over files whose names begin with "
+                f"'{name[0]}', such as {name}.parquet: rename the log"
+                for name in (".b", "_a")
+            ]
+        found = pads.dataset(lake, partitioning="hive", format="parquet")
+        assert [Path(name).name for name in found.files] == ["c_.d.parquet"]
+
+    def test_the_folder_may_be_what_it_is_called_by(
+        self, days: Path, lake: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        (days / "_x").mkdir()
+        (days / "_x/a.csv").write_bytes(H8 + line())
+        trackparse.convert_logs(days / "*/*.csv", lake)
+        assert "such as _x-a.parquet: rename the folder of the log" in caplog.text
+
+    def test_who_names_the_file_means_it(self, days: Path, lake: Path, caplog: pytest.LogCaptureFixture) -> None:
+        log = days / "_a.csv"
+        log.write_bytes(H8 + line())
+        trackparse.convert_log(log, lake.with_name("_a.parquet"))
+        trackparse.convert_logs(log, lake.with_name("_b.parquet"))
+        good("convert", log, "-o", lake.with_name("_c.parquet"))
+        assert caplog.text == ""
+
+    @pytest.mark.parametrize("more", [(), ("--to", "lake"), ("--to", "lake", "--partition-by", "date")])
+    def test_the_command_says_so(self, more: tuple[str, ...], days: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(days)
+        Path("_a.csv").write_bytes(H8 + line())
+        told = good("convert", "_a.csv", "a.csv", *more).stderr
+        assert told == (
+            "trackparse: _a.csv: Spark, Hive and pyarrow.dataset pass over files whose names begin with '_', such as "
+            "_a.parquet: rename the log\n"
+        )
+
+
 @jobs
 def test_each_log_becomes_a_file(jobs: int, days: Path, lake: Path) -> None:
     told: list[trackparse.ConversionReport] = []

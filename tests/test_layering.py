@@ -47,7 +47,7 @@ INSIDE_FOR_CLI = {
     # "-o is the log itself" has to mean the same as in convert_log, which compares files by this function.
     ("atomic", "identity"),
     # Standard input and URLs are logs, too, with bars, and each output has an option that names it.
-    *(("convert.jobs", name) for name in ("Job", "joined_job", "outputs_of", "with_faults")),
+    *(("convert.jobs", name) for name in ("Job", "joined_job", "outputs_of", "tell_of_hidden_names", "with_faults")),
     *(
         ("convert.outputs", name)
         for name in (

@@ -36,6 +36,7 @@ from trackparse.client import MANIFEST
 from trackparse.convert import places
 from trackparse.sources import filesystem, opening
 from trackparse.sources.filesystem import PIECE, open_stored, resolve
+from trackparse.sources.listing import logs_of
 from trackparse.sources.source import open_source
 from trackparse.sources.urls import name_of, redacted_url
 from trackparse.testing import TOKEN, FakeService
@@ -259,6 +260,26 @@ def test_a_small_log_takes_one_request_for_its_size_and_one_for_its_bytes(bucket
     bucket.asked()
     trackparse.read_log(bucket.url("in.zip"))
     assert len([request for request in bucket.asked() if "/in.zip" in request]) == 2
+
+
+@pytest.mark.parametrize("way", ["url", "pyarrow", "s3fs"])
+def test_logs_that_are_named_one_by_one_take_one_request_each(way: str, bucket: Bucket) -> None:
+    names = [f"in/{number}.csv" for number in range(20)]
+    for name in names:
+        bucket.put(name, H8 + line())
+    options = {} if way == "url" else {"filesystem": getattr(bucket, way)}
+    places = [f"{BUCKET}/{name}" if options else bucket.url(name) for name in names]
+    for _ in range(2):
+        bucket.asked()
+        logs = logs_of(places, **options)
+        assert [request.split()[0] for request in bucket.asked() if "/in/" in request] == ["HEAD"] * len(names)
+        # The same time as in a listing of their folder, or they would be converted again.
+        listed = logs_of(f"{BUCKET}/in/" if options else bucket.url("in/"), **options)
+        assert [(log.size, log.time) for log in listed] == [(log.size, log.time) for log in logs]
+        # What is new is seen by the next call.
+        time.sleep(1.1)
+        bucket.put(names[0], H8 + line() * 2)
+    assert logs_of(places, **options)[0].size == len(H8 + line() * 2)
 
 
 def test_members_that_are_not_asked_for_are_not_fetched(bucket: Bucket) -> None:
@@ -520,6 +541,7 @@ def test_rejects_are_written_there_and_read_again(kind: Kind, tmp_path: Path) ->
     trackparse.convert_log(H8 + line(), place, on_error="quarantine", rejects=rejects, **options)
     assert [key for key in kind.found() if key != "in.csv"] == ["day.parquet"]
     kind.put("day.rejects.jsonl", b"something else")
+    (place, _) = kind.place("another.parquet")
     with pytest.raises(trackparse.TrackparseError, match="not a file of rejects"):
         trackparse.convert_log(H8 + line(), place, on_error="quarantine", rejects=rejects, **options)
     assert kind.get("day.rejects.jsonl") == b"something else"
@@ -532,6 +554,47 @@ class Refusing(pafs.FSSpecHandler):  # type: ignore[misc]
         if dest.endswith(".parquet"):
             raise PermissionError(13, "may not be written")
         super().move(src, dest)
+
+
+@pytest.mark.parametrize("partitions", [False, True])
+def test_rejects_that_somebody_mended_are_kept_there(
+    kind: Kind, partitions: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    kind.put("in.csv", H8 + line() + b"bad\n")
+    by = {"partition_by": ("date",)} if partitions else {}
+    key, other = ("_trackparse/in.json", "_trackparse/in.rejects") if partitions else ("in.parquet", "in.rejects")
+    (source, options), (lake, _) = kind.place("in.csv"), kind.place("lake")
+    options |= {"on_error": "quarantine", "existing": "replace", **by}
+    shown = f"{name_of(lake)}/{other}"
+
+    def converted() -> str:
+        [report] = trackparse.convert_logs(source, lake, **options)
+        assert report.error is None
+        return str(report.rejects_path).lstrip("/")
+
+    assert converted() == f"{shown}.jsonl"
+    old, rejects = kind.get(f"lake/{key}"), kind.get(f"lake/{other}.jsonl")
+    kind.put(f"lake/{other}.jsonl", rejects + b"\n")
+    files = kind.found()
+    for _ in range(2):
+        assert converted() == f"{shown}.new.jsonl"
+        assert (kind.get(f"lake/{other}.jsonl"), kind.get(f"lake/{other}.new.jsonl")) == (rejects + b"\n", rejects)
+        assert f"{shown}.jsonl: the file is not as trackparse wrote it" in caplog.text
+    assert sorted({*kind.found()} - {*files}) == [f"lake/{other}.new.jsonl"]
+    files = kind.found()
+    # A run that was killed had written the rejects, and no Parquet file: they are not there twice.
+    kind.put(f"lake/{other}.jsonl", rejects)
+    kind.put(f"lake/{key}", old.replace(rejects_sum(old), b"0" * 64))
+    caplog.clear()
+    assert converted() == f"{shown}.jsonl"
+    assert (kind.found(), caplog.text) == (files, "")
+
+
+def rejects_sum(data: bytes) -> bytes:
+    """The SHA-256 of its rejects that a Parquet file names, or a list of those."""
+    if data.startswith(b"PAR1"):
+        return bytes(pq.read_metadata(io.BytesIO(data)).metadata[b"trackparse.rejects_sha256"])
+    return str(json.loads(data)["rejects_sha256"][0]).encode()
 
 
 @pytest.mark.parametrize("old", [None, b'{"member":null,"record":0,"line":2,"byte_offset":1,"reason":"field_count",'])

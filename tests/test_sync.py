@@ -546,7 +546,7 @@ def test_rejects_that_change_while_the_log_is_fetched_are_kept(
     mended = rejects.read_bytes() + b"\n"
     reports = client.sync(folder, days=2, on_error="quarantine", progress=lambda _: rejects.write_bytes(mended))
     error = reports[datetime.date.fromisoformat(YESTERDAY)].error
-    assert "changed while the log was fetched, so it is kept; fetch the log again" in str(error)
+    assert "changed while the log was read, so it is kept; do the same again" in str(error)
     assert rejects.read_bytes() == mended
     assert (folder / f"{YESTERDAY}.parquet").read_bytes() == old
 

@@ -152,8 +152,9 @@ def convert(
 
     Bad records are written to a file beside the Parquet file, log.rejects.jsonl for log.parquet, each with its place,
     the reason and its bytes. Their number is printed on standard error. The exit code is 0 all the same; with --strict
-    a bad record is an error. A damaged archive is an error; with --keep-partial the records that can be read are kept,
-    and the exit code is 4.
+    a bad record is an error. If log.rejects.jsonl was changed since it was written with log.parquet, it is kept, and
+    the new one is log.rejects.new.jsonl. A damaged archive is an error; with --keep-partial the records that can be
+    read are kept, and the exit code is 4.
 
     \b
     Examples:
@@ -176,7 +177,7 @@ def convert(
     if output is not None and not name_in(output):
         raise click.UsageError(f"{str(shown(output))!r} is no file: name the file to write with -o")
     with signals_held():  # imports modules, some of which turn the exception of a signal into another error
-        from trackparse.convert.jobs import Job, joined_job, with_faults
+        from trackparse.convert.jobs import Job, joined_job, tell_of_hidden_names, with_faults
         from trackparse.convert.running import run_jobs
         from trackparse.options import convert_options
     asked = convert_options(options_of(strict, keep_partial, options))  # type: ignore[arg-type]
@@ -196,6 +197,8 @@ def convert(
                 todo.append(replace(job, partition_by=partition_by, lake=lake, folder=None if output else directory))
             todo = with_faults(todo, [log.below for log in inputs])
             _check_places(inputs, todo)
+            if output is None:
+                tell_of_hidden_names(todo)
         check_is_parquet(output)  # before a store is asked for it
     except OptionError as error:
         raise click.UsageError(str(error)) from None

@@ -22,8 +22,8 @@ from trackparse.atomic import atomic, name_errors_after
 from trackparse.client.answers import OK, Answer, read_answer, refusal
 from trackparse.client.calendar import GRACE, KEPT_DAYS, Day, date_of, days_before, days_between, kept_day
 from trackparse.client.made import metadata_of
-from trackparse.client.sync import DayFolder, OnReport, PlannedDay, Run, convert_day
-from trackparse.convert.conversion import ConversionReport
+from trackparse.client.sync import DayFolder, OnReport, PlannedDay, Run
+from trackparse.convert.conversion import ConversionReport, convert
 from trackparse.convert.existing import options_digest
 from trackparse.convert.outputs import check_is_parquet
 from trackparse.convert.places import check_place, place_of
@@ -222,7 +222,7 @@ class TrackingLogClient:
             self._download(day, deadline, report, cancel) as download,
         ):
             options["progress"] = report
-            return convert_day(download, dest, options, metadata)
+            return convert(download, dest, options, metadata, noted_rejects=set())
 
     def download(
         self,

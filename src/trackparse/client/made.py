@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from trackparse.client.calendar import Stage, stage_of
-from trackparse.convert.conversion import PARTIAL, REJECTS_SUM
+from trackparse.convert.changed import REJECTS_SUM
+from trackparse.convert.conversion import PARTIAL
 from trackparse.convert.parquet import SOURCE, read_footer
 from trackparse.convert.places import place_of
 

@@ -9,14 +9,12 @@ import dataclasses
 import datetime
 import os
 from collections.abc import Callable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from trackparse.client.calendar import Stage, stage_of
-from trackparse.client.changed import SafeRejectsPlace
 from trackparse.client.made import Made, metadata_of, read_made
 from trackparse.client.manifest import Fetched, Manifest
 from trackparse.convert.conversion import ConversionReport, convert, empty_report
@@ -25,7 +23,7 @@ from trackparse.convert.jobs import is_expected
 from trackparse.convert.outputs import PathOrUrl, in_folder, rejects_beside, shown
 from trackparse.convert.places import Folder, check_place, folder_made, make_folder, place_of
 from trackparse.errors import AuthError, CancelledError, TrackparseError
-from trackparse.options import ConvertOptions, Destination, function
+from trackparse.options import ConvertOptions, function
 from trackparse.progress import Reporter, reporting
 from trackparse.sources.download import Download
 
@@ -149,34 +147,6 @@ class DayFolder:
         return "fetched before the day was over" if before is Stage.GROWING else "fetched before it was final"
 
 
-def convert_day(
-    download: Download,
-    dest: Destination,
-    options: ConvertOptions,
-    metadata: dict[str, str],
-    known: AbstractSet[str] = frozenset(),
-    make_folder: Callable[[], object] | None = None,
-) -> ConversionReport:
-    """Convert the log of a day. A file of rejects that a person has changed is not replaced.
-
-    ``known`` has the SHA-256 of the files of rejects that were written before. The one that the old Parquet file of the
-    day names is added to it.
-    """
-    rejects = options["rejects"]
-    if rejects is None:
-        return convert(download, dest, options, metadata, make_folder=make_folder)
-    filesystem = options["filesystem"]
-
-    def all_known() -> set[str]:
-        old = read_made(dest, filesystem) if isinstance(dest, str | os.PathLike) else None
-        return {*known, *([old.rejects] if old else [])} - {""}
-
-    safe = SafeRejectsPlace(rejects, filesystem, all_known)
-    more: dict[str, Any] = {"check_at_the_end": safe.check, "make_folder": make_folder}
-    report = convert(download, dest, {**options, "rejects": safe.place}, metadata, **more)
-    return safe.settled(report)
-
-
 class Run:
     """Fetches days to a folder, reports each of them, and notes it in the manifest, if there is one."""
 
@@ -231,7 +201,8 @@ class Run:
         try:
             with self._service.open(request_id, reporter) as download:
                 known = {noted.rejects} if noted else set()
-                report = convert_day(download, dest, options, metadata, known, self._folder.make_again)
+                more: dict[str, Any] = {"noted_rejects": known, "make_folder": self._folder.make_again}
+                report = convert(download, dest, options, metadata, **more)
             if self._manifest:
                 made = self._folder.made(day)
                 self._manifest.note(day, Fetched(moment, made.rejects if made else ""))

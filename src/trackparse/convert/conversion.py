@@ -7,6 +7,7 @@ import io
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from functools import partial
@@ -19,6 +20,7 @@ import pyarrow as pa
 from trackparse.archive.readahead import INFLATING_MOST
 from trackparse.atomic import all_or_none, identity, is_read_here, kept, uninterrupted
 from trackparse.columns.builder import ColumnBuilder
+from trackparse.convert.changed import REJECTS_SUM, Known, SafeRejectsPlace, rejects_sums
 from trackparse.convert.outputs import check_is_parquet
 from trackparse.convert.parquet import SOURCE, ParquetSink
 from trackparse.convert.places import LocalPlace, Place, is_source, place_of
@@ -38,7 +40,7 @@ from trackparse.options import (
 from trackparse.reader import LogReader, tell_of_empty_columns
 from trackparse.records.segments import Segment
 from trackparse.records.stream import Stats
-from trackparse.rejects.files import check_old_rejects, check_rejects_name, rejects_writer
+from trackparse.rejects.files import check_rejects_name, rejects_writer
 from trackparse.rejects.kept import SCHEMA
 from trackparse.sources.listing import Log
 from trackparse.sources.opening import is_in_no_filesystem, open_anywhere
@@ -103,9 +105,6 @@ ATTEMPTS: Final = 10
 # Metadata of the file: the version of this library that made it, and the damage of its log.
 VERSION: Final = "trackparse.version"
 PARTIAL: Final = "trackparse.partial"
-# The SHA-256 of the file of rejects that was written with it, in hexadecimal digits. It tells whether a person has
-# changed that file since.
-REJECTS_SUM: Final = "trackparse.rejects_sha256"
 # Made at import: when a report says that there is no memory left, there is none to make it with.
 _NO_REJECTS: Final = pa.Table.from_batches([], schema=SCHEMA)
 
@@ -228,7 +227,9 @@ def convert_log(source: LogSource, dest: Destination, **options: Unpack[ConvertO
       bits for each different value of a row group. OptionError if the installed pyarrow is too old to write them.
     - ``rejects``: path or URL of a file for the bad records, ``*.parquet`` or ``*.jsonl``. For
       ``on_error="quarantine"`` only. Bad records are written as they come, and ``read_rejects`` reads them. With no
-      rejects no file is written, and an old one is deleted.
+      rejects no file is written, and an old one is deleted. An old one that is not as it was written with the old file
+      ``dest`` is kept, since a person may have mended it: the bad records go to a name beside it,
+      ``day.rejects.new.jsonl``, and a warning of the logger ``trackparse`` says so.
     - ``threads``: how many threads work for the log at once, at most. 1: everything is done in the thread of the
       caller, one thing after the other, which takes least of the processor: for whoever converts many logs side by
       side. 2: another thread encodes and writes row groups; 3: a third one inflates; 4: a fourth one inflates, too,
@@ -265,7 +266,8 @@ def convert(
     asked: ConvertOptions,
     more_metadata: Mapping[str, str],
     *,
-    check_at_the_end: Callable[[str], object] = lambda digest: None,
+    noted_rejects: AbstractSet[str] | None = None,
+    old_rejects: Known | None = None,
     open_reader: Callable[..., Reader] | None = None,
     new_sink: NewSink | None = None,
     what: str = "log",
@@ -275,10 +277,10 @@ def convert(
 
     All logs of a dataset go into one file. Of its options only those that are not in ``asked`` count.
 
-    ``check_at_the_end`` is called with the SHA-256 of the rejects, empty if there are none, before any file has its
-    name. It may raise an error, in which case no file is written. ``open_reader`` is called with the opened source and
-    the options of reading, where that is no log; ``what`` is how messages call it. ``make_folder`` makes the folder of
-    the outputs, if that is not there.
+    A file of rejects that a person has changed is not replaced. What was written before ``old_rejects`` tells; default:
+    the old Parquet file. ``noted_rejects`` are the SHA-256 of other files of rejects that may be replaced; None: if
+    nothing tells, any. ``open_reader`` is called with the opened source and the options of reading, where that is no
+    log; ``what`` is how messages call it. ``make_folder`` makes the folder of the outputs, if that is not there.
     """
     filesystem = asked["filesystem"]
     output = place_of(dest, filesystem)
@@ -288,9 +290,12 @@ def convert(
     if new_sink is None:
         check_is_parquet(dest)
     outputs = [output]
-    rejects = None
+    safe = rejects = None
     if asked["rejects"] is not None:
-        rejects = place_of(asked["rejects"], filesystem)
+        _check_rejects(place_of(asked["rejects"], filesystem), output, source, asked, what)
+        told = old_rejects or partial(rejects_sums, output)
+        safe = SafeRejectsPlace(asked["rejects"], filesystem, partial(_known_rejects, told, noted_rejects))
+        rejects = safe.place
         _check_rejects(rejects, output, source, asked, what)
         outputs.append(rejects)
     start = time.perf_counter()
@@ -331,11 +336,9 @@ def convert(
             new_sink = new_sink or _SINKS.get(PurePath(output.name).suffix.lower(), ParquetSink)
             _write(segments, new_sink(log.builder, output, asked, metadata), output, known_at_the_end)
             tell_of_empty_columns(name, log.builder.payload)
-        if rejects:
-            # Once more: reading takes long.
-            check_old_rejects(rejects.name, rejects.open_old())
-            rejects.stays_empty = not log.stats.rejected
-        check_at_the_end(summed.digest if summed else "")
+        digest = summed.digest if summed else ""
+        if safe:
+            safe.check(digest, what)
     stats = log.stats
     return ConversionReport(
         source=name,
@@ -351,7 +354,7 @@ def convert(
         bytes_out=output.size,
         seconds=time.perf_counter() - start,
         rejects=log.rejects,
-        rejects_path=rejects.name if rejects and stats.rejected else None,
+        rejects_path=safe.written(digest, what) if safe else None,
         damage=segments.damage,
         files=(output.name,),
     )
@@ -489,11 +492,16 @@ def _is_free(old: IO[bytes] | None) -> bool:
 
 
 def _check_rejects(rejects: Place, dest: Place, source: object, options: ConvertOptions, what: str) -> None:
-    """OptionError if rejects cannot be written there; TrackparseError if another file would be lost."""
+    """OptionError if rejects cannot be written there."""
     check_rejects_name(rejects.name)
     if options["on_error"] != "quarantine":
         raise OptionError(f"rejects={str(rejects.name)!r}: rejects are written with on_error='quarantine' only")
     if rejects.is_same(dest) or dest.is_same(rejects):
         raise OptionError(f"rejects={str(rejects.name)!r}: that is the Parquet file itself: name another file")
     _check_is_other(rejects, source, options["filesystem"], what)
-    check_old_rejects(rejects.name, rejects.open_old())
+
+
+def _known_rejects(told: Known, noted: AbstractSet[str] | None) -> AbstractSet[str] | None:
+    """The SHA-256 of the files of rejects that may be replaced; None if that is any."""
+    found = told()
+    return None if found is None and noted is None else {*(found or ()), *(noted or ())} - {""}

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from trackparse.convert.conversion import ConversionReport, empty_report, name_of_all
 from trackparse.convert.lake import FileList, Lake, list_name
 from trackparse.convert.outputs import (
+    HIDDEN,
     PathOrUrl,
     check_places,
     flat_name,
@@ -23,11 +25,13 @@ from trackparse.convert.outputs import (
 )
 from trackparse.convert.places import Folder
 from trackparse.datasets import DatasetSource, LogDataset
-from trackparse.errors import OptionError, TrackparseError
+from trackparse.errors import OptionError, TrackparseError, printable
 from trackparse.options import ConvertOptions, dataset_options
 from trackparse.sources.filesystem import name_in_store
 from trackparse.sources.listing import logs_of
 from trackparse.sources.urls import scheme_of
+
+logger: Final = logging.getLogger("trackparse")
 
 Existing: TypeAlias = Literal["skip", "replace", "error"]
 
@@ -125,7 +129,20 @@ def jobs_of(
     elsewhere = "write to another folder"
     for number in range(2):
         check_places([(job.name, job.name, {elsewhere: outputs_of(job)[number]}) for job in jobs])
+    tell_of_hidden_names(jobs)
     return jobs
+
+
+def tell_of_hidden_names(jobs: Iterable[Job]) -> None:
+    """Warn of files that are named after their logs, if readers of their folder take them for hidden ones."""
+    for job in jobs:
+        name = name_in(job.dest)
+        if name.startswith(HIDDEN) and job.fault is None:
+            # A log in a folder may be called by that.
+            renamed = "log" if name_in(job.name).startswith(name[0]) else "folder of the log"
+            readers = f"Spark, Hive and pyarrow.dataset pass over files whose names begin with '{name[0]}'"
+            shown_names = map(printable, (job.name, name))
+            logger.warning(f"%s: {readers}, such as %s: rename the {renamed}", *shown_names)
 
 
 def with_faults(jobs: Sequence[Job], below: Sequence[str]) -> list[Job]:

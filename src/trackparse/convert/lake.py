@@ -7,6 +7,7 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -78,12 +79,15 @@ class FileList:
     files: for each file its rows and its bytes; both are -1 where they are not known.
     whole: whether all of them are there.
     partial: the damage of the log, empty for a sound one.
+    rejects: the SHA-256 of the files of rejects that were written with them, perhaps several if not all are there; None
+        if it is not known.
     """
 
     made_of: Mapping[str, Any]
     files: Mapping[str, tuple[int, int]]
     whole: bool
     partial: str = ""
+    rejects: tuple[str, ...] | None = None
 
     @property
     def rows(self) -> int:
@@ -95,7 +99,8 @@ class FileList:
 
     def to_json(self) -> bytes:
         """What ``file_list_of`` reads."""
-        told = {"made_of": self.made_of, "whole": self.whole, "partial": self.partial, "files": self.files}
+        told = {"made_of": self.made_of, "whole": self.whole, "partial": self.partial}
+        told |= {"rejects_sha256": self.rejects, "files": self.files}
         return json.dumps(told, indent=1).encode() + b"\n"
 
 
@@ -110,7 +115,9 @@ def file_list_of(data: bytes, file_name: str) -> FileList | None:
         files = {name: (int(rows), int(size)) for name, (rows, size) in told["files"].items()}
         if not all(is_ours(name) and os.fsencode(name) for name in files):
             return None
-        return FileList(dict(told["made_of"]), files, bool(told["whole"]), str(told["partial"]))
+        sums = told.get("rejects_sha256")
+        rejects = None if sums is None else tuple(map(str, sums))
+        return FileList(dict(told["made_of"]), files, bool(told["whole"]), str(told["partial"]), rejects)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
 
@@ -153,6 +160,15 @@ class Lake:
                 option="existing",
             )
         return found
+
+    def old_rejects(self) -> AbstractSet[str] | None:
+        """The SHA-256 of the files of rejects that were written with the files of the list; None if it does not say."""
+        file = self.folder.place(self.list_name).open_old()
+        if file is None:
+            return None
+        with file:
+            found = file_list_of(file.read(), self.name)
+        return None if found is None or found.rejects is None else {*found.rejects}
 
     def unlisted(self, names: Iterable[str]) -> list[str]:
         """The files of this name, where somebody removed their list, and the new ones are to be ``names``.

@@ -41,7 +41,8 @@ def convert_logs(
     ``.parquet`` in place of ``.zip``, ``.csv`` or ``.csv.gz``. A log that is found in a folder, or by a glob, is called
     by its path from there: ``2021-04-20-app.parquet`` for ``days/2021-04-20/app.zip`` of ``days/``. If ``dest`` is the
     name of a file, ``*.parquet``, all logs go into that one, as below; a name such as ``all.arrow`` is an error, unless
-    that folder exists or the name ends in a slash.
+    that folder exists or the name ends in a slash. A warning of the logger ``trackparse`` names a log whose file begins
+    with ``_`` or ``.``, since Spark, Hive and pyarrow.dataset pass over such files.
 
     - ``jobs``: how many logs are converted at a time, at most, each in a process of its own. There are as many as take
       the least time, reckoned from the cores, the threads and the sizes of the logs. One log keeps two cores busy, and
@@ -60,7 +61,8 @@ def convert_logs(
     - ``on_report``: a function that is called with each report when its log is done.
 
     The other options are those of ``convert_log``. With ``on_error="quarantine"`` the bad records of ``day.zip`` go to
-    ``day.rejects.jsonl`` beside ``day.parquet``; ``rejects``, ``on_rejects`` and ``progress`` are not taken.
+    ``day.rejects.jsonl`` beside ``day.parquet``, or to ``day.rejects.new.jsonl`` if that one was changed since it was
+    written; ``rejects``, ``on_rejects`` and ``progress`` are not taken.
 
     A log that cannot be converted does not stop the others: its report has the ``error``, which is an OSError or a
     TrackparseError. Each file appears when it is complete, so a run that is repeated, or killed and repeated, never

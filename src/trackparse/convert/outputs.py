@@ -15,8 +15,9 @@ from trackparse.sources.urls import name_of, redacted_url, scheme_of, stored_url
 
 # Of a file or a folder. A str is a URL, or a path in a file system of the caller.
 PathOrUrl: TypeAlias = Path | str
-# In a folder of partitions, for what is no partition. Spark, pyarrow and Hive pass over names that begin like this one.
-OWN_FOLDER: Final = "_trackparse"
+# How names begin that Spark, pyarrow and Hive pass over.
+HIDDEN: Final = ("_", ".")
+OWN_FOLDER: Final = "_trackparse"  # in a folder of partitions, for what is no partition: it is passed over
 NULL_VALUE: Final = "__HIVE_DEFAULT_PARTITION__"  # what a folder of partitions has in place of null, as Hive writes it
 # Endings of files that hold Parquet, and of files by which a user means another format.
 _PARQUET: Final = (".parquet", ".parq", ".pq")

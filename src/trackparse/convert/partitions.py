@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from trackparse.atomic import all_or_none, name_errors_after, uninterrupted
 from trackparse.columns.builder import ColumnBuilder
+from trackparse.convert.changed import REJECTS_SUM
 from trackparse.convert.conversion import ATTEMPTS, PARTIAL
 from trackparse.convert.lake import FileList, Lake, tell_of_other_log
 from trackparse.convert.outputs import DATE
@@ -127,7 +128,6 @@ class PartitionSink:
         # For ``abort``: the folders that were made, and all files, if there was no list of them before.
         self._new_folders: dict[str, None] = {}
         self._newly_listed: list[str] = []
-        self._has_list = False  # from a run before
         self._opened = ExitStack()
         self._spilled: Spilled | None = None
         # More than memory holds is often one partition for the most part, the day of the log say: that is written
@@ -169,7 +169,8 @@ class PartitionSink:
         if self._spilled is not None:
             self._relieve()
         parts = self._parts_by_file()
-        before = self._files_before(parts)
+        old = self._lake.old_list(anew=self._replace)
+        before = self._files_before(parts, old)
         stale = [name for name in before if name not in parts]
         self._check_is_no_log(parts)
         self._check_is_no_log(stale, follow=False)
@@ -179,12 +180,14 @@ class PartitionSink:
                 "it leads may be those of others",
                 advice="remove the link, or write to another folder",
             )
-        # From here on a run that is killed leaves no file that is not in the list.
+        # From here on a run that is killed leaves no file that is not in the list, and either file of rejects.
+        rejects = (metadata[REJECTS_SUM],) if REJECTS_SUM in metadata else ()
+        either = tuple(sorted({*rejects, *(old.rejects or () if old else ())}))
         known = dict.fromkeys((*before, *parts), (-1, -1))
-        if not self._has_list:
+        if old is None:
             self._newly_listed = [*known]
         with all_or_none([self._lake.folder.place(self._lake.list_name)]) as [place]:
-            _write(place, FileList(self._made_of, known, whole=False))
+            _write(place, FileList(self._made_of, known, whole=False, rejects=either))
         main = {name for name, numbers in parts.items() if self._main_part in numbers}
         others = sorted(parts.keys() - main)
         made: dict[str, tuple[int, Place]] = {}  # rows; not the file itself, which has memory for its columns
@@ -204,7 +207,7 @@ class PartitionSink:
         self._main_pending.close()
         self._opened.close()
         files = {name: (made[name][0], made[name][1].size) for name in sorted(made)}
-        self.files = FileList(self._made_of, files, whole=True, partial=metadata.get(PARTIAL, ""))
+        self.files = FileList(self._made_of, files, whole=True, partial=metadata.get(PARTIAL, ""), rejects=rejects)
         _write(self._output, self.files)
 
     def abort(self) -> None:
@@ -340,10 +343,8 @@ class PartitionSink:
             found.setdefault(self._lake.file_name(values), []).append(part)
         return found
 
-    def _files_before(self, parts: Mapping[str, object]) -> Collection[str]:
-        """The files that the new ones replace. TrackparseError if there are some that no list names."""
-        old = self._lake.old_list(anew=self._replace)
-        self._has_list = old is not None
+    def _files_before(self, parts: Mapping[str, object], old: FileList | None) -> Collection[str]:
+        """The files that the new ones replace, of the ``old`` list. TrackparseError for some that no list names."""
         before = self._lake.unlisted(parts) if old is None else [*old.files]
         names = [name for name in parts if name not in before]
         sizes = self._lake.folder.sizes(names)

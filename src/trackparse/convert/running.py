@@ -158,5 +158,6 @@ def _partitioned(
     dest = in_folder(lake.folder.dest, lake.list_name)
     make_own = partial(lake.folder.make_folder_of, lake.list_name)
     with job.source() as source:
-        report = convert(source, dest, options, made_of, new_sink=new_sink, make_folder=make_own)
+        told: dict[str, Any] = {"make_folder": make_own, "old_rejects": lake.old_rejects}
+        report = convert(source, dest, options, made_of, new_sink=new_sink, **told)
     return dataclasses.replace(report, source=job.name, **partitions_told(lake, made[0].files))

@@ -46,6 +46,8 @@ _SAFE_IN_QUERY: Final = _SAFE_IN_PATH + "?"
 # How file systems call themselves, and what URLs call them.
 _TYPES: Final = {"s3": "s3", "s3a": "s3", "gcs": "gs", "gs": "gs", "hdfs": "hdfs", "local": "file", "file": "file"}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# What ``info`` of fsspec calls the time of a file on S3 and Azure; ``modified`` would ask the store once more.
+_TIMES: Final = ("LastModified", "last_modified")
 _ERRNOS: Final = {FileNotFoundError: errno.ENOENT, PermissionError: errno.EACCES, FileExistsError: errno.EEXIST}
 
 
@@ -183,14 +185,15 @@ def listed(
     """
     name = name_of(place)
     with errors_named(name):
-        forget_listing(files)
-        info = files.get_file_info(path)
+        forget_listing(files, path)
+        info, time = _looked_up(files, path)
     if info.is_file:
         # Named as a listing of its folder names it: of two spellings of one file a dataset reads one.
-        return [(_with_path(os.fspath(place), info.path), info.size, _time_of(files, info), info.base_name)], []
+        return [(_with_path(os.fspath(place), info.path), info.size, time, info.base_name)], []
     magic = _MAGIC.search(path)
     folder = path[: magic.start()].rpartition("/")[0] if magic else path.rstrip("/")
     with errors_named(name):
+        forget_listing(files)
         found = files.get_file_info(pafs.FileSelector(folder, allow_not_found=True, recursive=True))
     kept = []
     not_read: dict[str, None] = {}
@@ -208,6 +211,23 @@ def listed(
     return kept, [*not_read]
 
 
+def _looked_up(files: pafs.FileSystem, path: str) -> tuple[pafs.FileInfo, int | None]:
+    """What is at a path, and when it was last changed, as ``_time_of``. With s3fs that is one request."""
+    inner = fsspec_of(files)
+    if inner is None:
+        info = files.get_file_info(path)
+        return info, info.mtime_ns
+    try:
+        told: dict[str, Any] = inner.info(path)
+    except FileNotFoundError:
+        return pafs.FileInfo(path, pafs.FileType.NotFound), None
+    if told["type"] != "file":
+        return pafs.FileInfo(path, pafs.FileType.Directory), None
+    info = pafs.FileInfo(path, pafs.FileType.File, size=told["size"], mtime=told.get("mtime"))
+    time = next((told[name] for name in _TIMES if isinstance(told.get(name), datetime)), None)
+    return info, _time_of(files, info) if time is None or info.mtime_ns is not None else _nanoseconds(time)
+
+
 def _time_of(files: pafs.FileSystem, info: pafs.FileInfo) -> int | None:
     """When a file was last changed, in nanoseconds since 1970; None if the file system does not tell."""
     inner = fsspec_of(files)
@@ -215,9 +235,13 @@ def _time_of(files: pafs.FileSystem, info: pafs.FileInfo) -> int | None:
         return info.mtime_ns  # type: ignore[no-any-return]
     # pyarrow does not ask fsspec for it; fsspec has it from the listing.
     with suppress(Exception):
-        time: datetime = inner.modified(info.path)
-        return (time.replace(tzinfo=time.tzinfo or UTC) - _EPOCH) // timedelta(microseconds=1) * 1000
+        return _nanoseconds(inner.modified(info.path))
     return None
+
+
+def _nanoseconds(time: datetime) -> int:
+    """Since 1970. A time without a zone is in UTC."""
+    return (time.replace(tzinfo=time.tzinfo or UTC) - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
 def _not_found(files: pafs.FileSystem, path: str, name: str, why: str) -> OSError:
