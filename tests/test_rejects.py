@@ -474,6 +474,26 @@ class TestTheWayBack:
                 [{b"EU": "EU", b"US": "US"}.get(row["raw"][-2:]) for row in order], key=str
             )
 
+    @pytest.mark.parametrize("damage", [(b"status", b"statuX"), (b"status", b"st;atus"), (b"status", b"tatus")])
+    @pytest.mark.parametrize(
+        "names", ["", ";region", "few", "swapped"], ids=["older", "a column more", "few", "in another order"]
+    )
+    def test_a_damaged_header_of_any_columns_is_mended_in_its_own_row(
+        self, names: str, damage: tuple[bytes, bytes]
+    ) -> None:
+        header = H6[:-1] + names.encode() + b"\n" if names[:1] in ("", ";") else b"//timestamp;tracking_code;status\n"
+        if names == "swapped":
+            header = b"//tracking_code;timestamp;hwid;status;target_id;description\n"
+        values = {"timestamp": "2021-04-20 13:01:01"}
+        row = ";".join(values.get(name, name.upper()) for name in header[2:-1].decode().split(";")).encode() + b"\n"
+        whole = trackparse.read_log(header + row * 3)
+        rows = quarantined(header + row + header.replace(*damage) + row * 3 + header + row).to_pylist()
+        assert len(rows) == 4
+        with pytest.raises(trackparse.HeaderError, match="mend it in 'raw'"):
+            trackparse.mended_log(rows)
+        rows[0]["raw"] = header
+        assert trackparse.read_log(trackparse.mended_log(rows)).select(whole.column_names) == whole
+
     def test_one_wrong_byte_in_a_header_costs_the_rows_below_it_and_no_more(self) -> None:
         header, row = H8, line()
         whole = trackparse.read_log(header + row * 5)

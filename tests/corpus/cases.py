@@ -515,6 +515,47 @@ HEADERS = [
     _refused("a ';' too many at the end of a header", H6[:-1] + b";\n"),
     _refused("a header that is cut off inside a name", H6[: H6.index(b"wid")] + b"\n"),
     _refused("a header that is cut off behind a ';'", H6[: H6.index(b"status")] + b"\n"),
+    *(
+        Case(
+            f"a damaged name in a header that no log had before, {name}",
+            H6 + line6() + header + b"2021-04-20 13:01:01;T-1;sent\n" + H6 + line6(),
+            (row6(), row6()),
+            (
+                bad("bad_header", H6 + line6(), header),
+                bad(reason, H6 + line6() + header, b"2021-04-20 13:01:01;T-1;sent\n"),
+            ),
+        )
+        for name, header, reason in (
+            ("another letter", b"//timestamp;tracking_code;stXtus\n", "bad_header"),
+            ("no letter", b"//timestamp;tracking_code;tatus\n", "bad_header"),
+            ("a letter more", b"//timestamp;tracking_code;statuss\n", "bad_header"),
+            ("divided", b"//timestamp;tracking_code;sta;us\n", "field_count"),
+            ("two together", b"//timestamp;tracking_code;hwid:status\n", "bad_header"),
+        )
+    ),
+    Case(
+        "a damaged name of its own in a header that only the first log had",
+        H6[:-1]
+        + b";region\n"
+        + line6()[:-1]
+        + b";EU\n"
+        + H6
+        + line6()
+        + H6[:-1]
+        + b";regiXn\n"
+        + line6()[:-1]
+        + b";EU\n",
+        ((*row6(), "EU"), (*row6(), None)),
+        (
+            bad("bad_header", H6[:-1] + b";region\n" + line6()[:-1] + b";EU\n" + H6 + line6(), H6[:-1] + b";regiXn\n"),
+            bad(
+                "bad_header",
+                H6[:-1] + b";region\n" + line6()[:-1] + b";EU\n" + H6 + line6() + H6[:-1] + b";regiXn\n",
+                line6()[:-1] + b";EU\n",
+            ),
+        ),
+        extra=("region",),
+    ),
     Case(
         "a line break in a name of a header",
         H6 + line6() + H6.replace(b"hwid", b"hw\nid") + line6() + H6 + line6(),

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from itertools import takewhile
 from typing import Any
 
 NAMES = (b"timestamp", b"tracking_code", b"target_id", b"hwid", b"status", b"description", b"appCode", b"payload")
@@ -131,6 +132,7 @@ class Reader:
         self.at = 0
         self.header = Header(NAMES)  # in force
         self.usable = self.header  # the last one that could be used
+        self.first: tuple[bytes, ...] = ()
         self.told = ""  # the last long header that a reject has
         self.blank_lines = 0  # above the header in force
         self.log = Log()
@@ -175,6 +177,7 @@ class Reader:
             self.log.blank_lines = 0
             return
         self.usable = self.header
+        self.first = self.header.names
         self.added = tuple(column for column in self.header.names if column not in NAMES)
         if not self.columns:
             self.columns = NAMES + self.added
@@ -222,9 +225,10 @@ class Reader:
         if not first and usable:
             # Page silent: names that the first header added are known.
             unknown = set(names) - set(self.added) - set(NAMES) - set(self.usable.names)
-            theirs = [them for them in (self.usable.names, *GENERATIONS) if len(them) == len(names)]
-            usable = not (unknown and any(set(them) - set(names) for them in theirs))
-            usable &= not (unknown and any(is_nearly(names, them) for them in (self.usable.names, *GENERATIONS)))
+            others = (self.usable.names, self.first, *GENERATIONS)
+            usable = not (unknown and any(set(them) - set(names) for them in others if len(them) == len(names)))
+            usable &= not (unknown and any(is_nearly(names, them) for them in others))
+            usable &= len(unknown) > 4 or not has_damaged_name(names, unknown)
             usable &= all(map(has_letter, unknown))
             usable &= unknown.isdisjoint(map(name, filter(is_odd_name, text.split(b";"))))
         return self.damaged(names) if not usable else Header(names), end
@@ -232,7 +236,7 @@ class Reader:
     def damaged(self, names: tuple[bytes, ...]) -> Header:
         # Page silent: a name without a letter or a digit does not count where all others are those of a header.
         lettered = tuple(filter(has_letter, names))
-        others = (them for them in (self.usable.names, *GENERATIONS) if len(them) != len(names))
+        others = takewhile(lambda them: len(them) != len(names), (self.usable.names, self.first, *GENERATIONS))
         meant = (them for them in others if lettered == them or is_nearly(names, them))
         return Header(names, damaged=True, meant=next(meant, ()))
 
@@ -617,17 +621,41 @@ def has_letter(text: bytes) -> bool:
 
 
 def is_nearly(names: tuple[bytes, ...], them: tuple[bytes, ...]) -> bool:
-    """Whether names are others with one wrong, one additional or one missing byte, or end inside one of them."""
-    text, theirs = b";".join(names), b";".join(them)
-    if theirs.startswith(text) and theirs[len(text) : len(text) + 1] not in (b"", b";"):
+    """Whether names are others with one wrong, one additional or one missing character, or end inside one of them."""
+    text, theirs = b";".join(names).decode(errors="replace"), b";".join(them).decode(errors="replace")
+    if theirs.startswith(text) and theirs[len(text) : len(text) + 1] not in ("", ";"):
         return True
-    longer, shorter = sorted((text, theirs), key=len, reverse=True)
-    same = len(longer) - len(shorter)
-    return (
-        text != theirs
-        and same <= 1
-        and any(longer[:at] + longer[at + 1 :] == shorter[:at] + shorter[at + 1 - same :] for at in range(len(longer)))
+    return is_one_off(text, theirs)
+
+
+def is_one_off(one: str, other: str) -> bool:
+    longer, shorter = sorted((one, other), key=len, reverse=True)
+    more = len(longer) - len(shorter)
+    return more <= 1 and any(
+        longer[:at] + longer[at + 1 :] == shorter[:at] + shorter[at + 1 - more :] for at in range(len(longer))
     )
+
+
+def has_damaged_name(names: tuple[bytes, ...], unknown: set[bytes]) -> bool:
+    """Whether a known name that is missing is there with one wrong character, or a `;` is wrong or missing."""
+    lacking = [one.decode() for one in NAMES if one not in names]
+    for at, text in enumerate(names):
+        here, before = text.decode(errors="replace"), names[at - 1].decode(errors="replace") if at else None
+        if text in unknown and any(is_one_off(here, lost) for lost in lacking):
+            return True
+        if text in unknown and any(joins(here, a, b) for a in lacking for b in lacking if a != b):
+            return True
+        if (
+            before is not None
+            and unknown & {text, names[at - 1]}
+            and any(joins(lost, before, here) for lost in lacking)
+        ):
+            return True
+    return False
+
+
+def joins(whole: str, one: str, other: str) -> bool:
+    return re.fullmatch(f"{re.escape(one)}.?{re.escape(other)}", whole, re.DOTALL) is not None
 
 
 def without_slashes(text: bytes) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence, Set
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, permutations
 from typing import Final, NamedTuple
 
 from trackparse.records.kernel.codes import HEADER_BYTES
@@ -15,6 +15,9 @@ from trackparse.schema import COLUMNS, GENERATIONS, REQUIRED
 
 # No tracking log has more columns than this.
 MAX_COLUMNS: Final = 1024
+_COLUMNS: Final = frozenset(COLUMNS)
+# One wrong character makes one or two unknown names. A log may have some of its own; with more it is of another kind.
+_FEW_UNKNOWN: Final = 4
 
 # What else a file may be, by its first bytes, and what to do about it.
 _OTHER_FORMATS: Final = {
@@ -61,8 +64,11 @@ def parse_header(line: bytes) -> Header:
     text = line[:size]
     is_plain = text.startswith(b"//") and not _QUOTE_OR_SLASH.search(text, 2)
     fields = (text[2:] if is_plain else text).split(b";")
-    columns = tuple((field.strip() if is_plain else _name(field)).decode(errors="replace") for field in fields)
-    strays = () if is_plain else (name for name, field in zip(columns, fields, strict=True) if _is_stray(field))
+    # With more names it cannot be used: to look at the quotes of each of 65,000 would be dear.
+    looked_at = [] if is_plain else fields[: MAX_COLUMNS + 1]
+    names = chain(map(_name, looked_at), map(bytes.strip, fields[len(looked_at) :]))
+    columns = tuple(name.decode(errors="replace") for name in names)
+    strays = (name for name, field in zip(columns, looked_at, strict=False) if _is_stray(field))
     return Header(columns, size, _problem_of(text, columns, size < len(line)), frozenset(strays))
 
 
@@ -87,41 +93,68 @@ def _problem_of(line: bytes, columns: tuple[str, ...], record_follows: bool) -> 
 
 
 def is_damaged(
-    header: Header, known: Set[str] = frozenset(COLUMNS), layouts: Sequence[Sequence[str]] = GENERATIONS
+    header: Header,
+    known: Iterable[Set[str]] = (frozenset(COLUMNS),),
+    layouts: Sequence[Sequence[str]] = GENERATIONS,
 ) -> bool:
     """Whether a header cannot be used, or one of its names seems to be a damaged known name.
 
-    A name seems damaged if it is neither ``known`` nor one of the ``layouts``, and the header has as many names as one
-    of these, but not all of the same, or is one of these but for one byte, or is cut off inside that name. So does a
-    name with neither a letter nor a digit, and one with a quote that encloses nothing, or slashes, inside it: it seems
-    to hold the end of a record.
+    A name seems damaged if it is in none of the sets ``known``, where those of ``layouts`` are, too, and the header has
+    as many names as one of the layouts, but not all of the same, or is one of these but for one character, or is cut
+    off inside that name. So does one that is a name of ``COLUMNS`` but for one character, or two of these or a part of
+    one, where the header lacks them; a name with neither a letter nor a digit; and one with a quote that encloses
+    nothing, or slashes, inside it: it seems to hold the end of a record.
     """
-    names = set(header.columns)
-    unknown = names - known
-    if header.problem or not header.strays <= known:
-        return True
-    if not all(map(_has_letter, unknown)):
+    names = unknown = set(header.columns)
+    for some in known:
+        unknown = unknown - some
+    if header.problem or not header.strays.isdisjoint(unknown):
         return True
     if not unknown:
         return False
-    seems = any(
+    if not all(map(_has_letter, unknown)) or _has_damaged_name(header.columns, unknown, _COLUMNS - names):
+        return True
+    return any(
         _is_nearly(header.columns, layout) or (len(layout) == len(names) and not names.issuperset(layout))
         for layout in layouts
     )
-    return seems and not unknown.issubset(chain.from_iterable(layouts))
 
 
 def columns_below(damaged: Header, layouts: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
     """The columns that the records below a damaged header probably have.
 
-    Those of the first of ``layouts`` that it is but for one byte; if it is none, its own names are all that is known.
+    Those of the first of ``layouts`` that it is but for one character. If it is none, or has as many names as one
+    before that, its own names are all there is.
     """
     columns = damaged.columns
     lettered = tuple(filter(_has_letter, columns))
     for layout in layouts:
-        if len(layout) != len(columns) and (lettered == layout or _is_nearly(columns, layout)):
+        if len(layout) == len(columns):
+            break
+        if lettered == layout or _is_nearly(columns, layout):
             return layout
     return columns
+
+
+def _has_damaged_name(columns: Sequence[str], unknown: Set[str], missing: Set[str]) -> bool:
+    """Whether an unknown name is one that is missing but for one character, or two of these, or a part of one."""
+    if len(unknown) > _FEW_UNKNOWN:
+        return False
+    for at, name in enumerate(columns):
+        if name in unknown and (
+            any(_is_but_for_one(name, lost) for lost in missing if len(name) - len(lost) in (-1, 0, 1))
+            or any(_is_made_of(name, *two) for two in permutations(missing, 2) if name.startswith(two[0]))
+        ):
+            return True
+        beside = columns[at - 1 : at + 1]  # two, or none at the start
+        if not unknown.isdisjoint(beside) and any(_is_made_of(lost, *beside) for lost in missing):
+            return True
+    return False
+
+
+def _is_made_of(name: str, one: str, other: str) -> bool:
+    """Whether a name is two others one behind the other, perhaps with a character between them."""
+    return len(name) - len(one) - len(other) in (0, 1) and name.startswith(one) and name.endswith(other)
 
 
 def _has_letter(name: str) -> bool:
@@ -129,18 +162,21 @@ def _has_letter(name: str) -> bool:
 
 
 def _is_nearly(columns: Sequence[str], layout: Sequence[str]) -> bool:
-    """Whether columns are others but for one byte, a ``;`` say, or are cut off inside a name."""
+    """Whether columns are others but for one character, a ``;`` say, or are cut off inside a name."""
     last, more = len(columns) - 1, len(columns) - len(layout)
     if more < 0 and columns[last] != layout[last] and layout[last].startswith(columns[last]):
         return columns[:last] == layout[:last]
     if abs(more) > 1:
         return False
-    # A byte was changed, added or lost.
-    found, whole = ";".join(columns), ";".join(layout)
-    differ = (at for at, (one, other) in enumerate(zip(found, whole, strict=False)) if one != other)
-    at = next(differ, min(len(found), len(whole)))
+    return _is_but_for_one(";".join(columns), ";".join(layout))
+
+
+def _is_but_for_one(text: str, whole: str) -> bool:
+    """Whether a text is another one, or is it with one character changed, added or lost."""
+    differ = (at for at, (one, other) in enumerate(zip(text, whole, strict=False)) if one != other)
+    at = next(differ, min(len(text), len(whole)))
     rest = whole[at + 1 :]
-    return found[at + 1 :] in (rest, whole[at:]) or found[at:] == rest
+    return text[at + 1 :] in (rest, whole[at:]) or text[at:] == rest
 
 
 def header_behind_record(line: bytes, known: Iterable[bytes]) -> Header | None:

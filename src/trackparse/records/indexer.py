@@ -79,6 +79,7 @@ class Indexer:
         self.first_columns: tuple[str, ...] | None = None  # of the first header of all members
         self._first_names = frozenset(COLUMNS)  # of these, and of all logs
         self._last_columns: tuple[str, ...] = ()  # of the last header that could be used
+        self._last_names: frozenset[str] = frozenset()
         self._member = ""
         self._log = ""
         self._carry = bytearray()  # bytes behind the last whole record
@@ -101,7 +102,7 @@ class Indexer:
         self._log = log
         self.columns = None
         if not self._trusted:
-            self._last_columns = ()
+            self._last_columns, self._last_names = (), frozenset()
         self._trusted = True
         self._dialect = self._first_dialect
         self._carry = bytearray()
@@ -417,8 +418,8 @@ class Indexer:
             return self._skip(data, at, at + size)
         # Blank lines before it belong to the columns that end here.
         yield from self._flush_counts()
-        layouts = (self._last_columns, *GENERATIONS)
-        if not is_damaged(header, self._first_names, layouts):
+        layouts = (self._last_columns, self.first_columns or (), *GENERATIONS)
+        if not is_damaged(header, (self._first_names, self._last_names), layouts):
             self._set_columns(header.columns)
             return self._skip(data, at, at + size)
         if self._credit <= 0:
@@ -455,6 +456,7 @@ class Indexer:
     def _set_columns(self, columns: tuple[str, ...]) -> None:
         self.columns = self._probable_columns = self._last_columns = columns
         self._trusted = True
+        self._last_names = frozenset(columns)
         self._names = _names_of(columns)
         if self.first_columns is None:
             self.first_columns = columns

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from trackparse.errors import HeaderError, Reason
 from trackparse.records.header import header_line, is_damaged, names_a_log, parse_header
-from trackparse.schema import COLUMNS
+from trackparse.schema import COLUMNS, GENERATIONS
 
 
 def mended_log(rejects: pa.Table | Iterable[Mapping[str, Any]]) -> bytes:
@@ -67,22 +67,36 @@ def mended_rows(rejects: Iterable[Mapping[str, Any]]) -> Iterator[MendedRow]:
     """The rejects with what they are read under. A header that was mended in its own row counts for the rows below."""
     header: str | None = None
     mended: str | None = None
+    damaged: str | None = None  # the header of the last rows that were below a damaged one
+    sound: tuple[str, ...] = ()  # the columns in force where that stood
+    names = frozenset(COLUMNS)  # of headers that were no damaged ones
     for row in rejects:
         header = row.get("header") or header
         raw = row["raw"].encode() if isinstance(row["raw"], str) else bytes(row["raw"])
-        below_bad_header = row.get("reason") == Reason.BAD_HEADER  # or the header itself
-        own = parse_header(raw.rstrip(b"\r\n")) if below_bad_header else None
         above = parse_header(header.encode()) if header else None
+        below_bad_header = row.get("reason") == Reason.BAD_HEADER or header == damaged  # or the header itself
+        own = parse_header(raw.rstrip(b"\r\n")) if row.get("reason") == Reason.BAD_HEADER else None
         if own and len(set(own.columns).intersection(COLUMNS)) >= 2:
-            mended = None if is_damaged(own) else header_line(own.columns)
+            sound = above.columns if above else ()
+            names |= set(sound)
+            mended = None if is_damaged(own, [names], (sound, *GENERATIONS)) else header_line(own.columns)
             if not mended:
                 yield MendedRow(row, header, raw, is_lost=False)
-        elif above is None or not is_damaged(above):
+            continue
+        seems_damaged = above is not None and is_damaged(above, [names], (sound, *GENERATIONS))
+        if above is None or not (below_bad_header or seems_damaged):
+            names |= set(above.columns) if above else set()
             yield MendedRow(row, header, raw, is_lost=False)
-        elif mended:
-            yield MendedRow(row, mended, raw, is_lost=False)
-        else:
-            yield MendedRow(row, header, raw, is_lost=below_bad_header or bool(above.problem))
+            continue
+        # Of the two lines somebody has mended one: its names are those of other headers. Else nobody knows which it is.
+        lines = [line for line in (mended, None if seems_damaged else header) if line]
+        sure = [line for line in lines if names.issuperset(parse_header(line.encode()).columns)]
+        if seems_damaged:
+            sure = lines
+        if below_bad_header and sure[:1] != [header]:
+            damaged = header
+        lost = not sure and (below_bad_header or bool(above.problem))
+        yield MendedRow(row, sure[0] if sure else header, raw, is_lost=lost)
 
 
 def _under_its_header(one: MendedRow) -> tuple[str | None, bytes]:
