@@ -531,6 +531,7 @@ HEADERS = [
             ("a letter more", b"//timestamp;tracking_code;statuss\n", "bad_header"),
             ("divided", b"//timestamp;tracking_code;sta;us\n", "field_count"),
             ("two together", b"//timestamp;tracking_code;hwid:status\n", "bad_header"),
+            ("cut off", b"//timestamp;tracking_code;sta\n", "bad_header"),
         )
     ),
     Case(

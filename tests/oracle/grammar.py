@@ -651,7 +651,11 @@ def has_damaged_name(names: tuple[bytes, ...], unknown: set[bytes]) -> bool:
             and any(joins(lost, before, here) for lost in lacking)
         ):
             return True
-    return False
+    first, last = names[0].decode(errors="replace"), names[-1].decode(errors="replace")
+    return len(unknown) == 1 and any(
+        (names[0] in unknown and lost.endswith(first)) or (names[-1] in unknown and lost.startswith(last))
+        for lost in lacking
+    )
 
 
 def joins(whole: str, one: str, other: str) -> bool:

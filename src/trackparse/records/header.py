@@ -149,7 +149,12 @@ def _has_damaged_name(columns: Sequence[str], unknown: Set[str], missing: Set[st
         beside = columns[at - 1 : at + 1]  # two, or none at the start
         if not unknown.isdisjoint(beside) and any(_is_made_of(lost, *beside) for lost in missing):
             return True
-    return False
+    # A line break may stand in the first or the last name.
+    name, *others = unknown
+    return not others and any(
+        (name == columns[-1] and lost.startswith(name)) or (name == columns[0] and lost.endswith(name))
+        for lost in missing
+    )
 
 
 def _is_made_of(name: str, one: str, other: str) -> bool:
