@@ -746,6 +746,18 @@ class TestLimitsOfWhatIsSkipped:
                 assert found["log.txt"] == LOGS[0][:most]
                 assert (error is None) is (most == len(LOGS[0]))
 
+    @pytest.mark.parametrize("described", [False, True])
+    def test_what_is_skipped_behind_the_only_log_counts_as_well(self, described: bool) -> None:
+        log, other = LOGS[0], bytes(10_000)
+        first = Member(log, b"log", descriptor="signed 32" if described else "")
+        data = archive(first, Member(other, b"__MACOSX/._x", descriptor="signed 32"))
+        for missing in (1, 0):
+            limits = trackparse.Limits(max_inflated_bytes=len(log) + len(other) - missing)
+            found, error = found_in(data, "stream", limits=limits)
+            assert isinstance(error, trackparse.LimitError) if missing else error is None
+            # A descriptor has it inflated first, to find its end.
+            assert found["log"] == (log if described else log[: len(log) - missing])
+
 
 class TestSmallGzipMembers:
     """They are taken many at a time, and nothing shows it."""

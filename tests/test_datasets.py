@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import glob
 import gzip
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
 
@@ -698,6 +700,57 @@ class TestSources:
         assert f"{pattern}: logs may be missing: nobody may look into the folder {told}" in caplog.text
         assert "Permission denied" in caplog.text
 
+    @pytest.mark.parametrize("pattern", ["q/**/*.zip", "q/*/**/*.zip"])
+    @pytest.mark.parametrize("code", [errno.EACCES, errno.EINVAL, errno.ENOENT])
+    def test_a_glob_passes_over_a_link_that_nobody_may_follow(
+        self,
+        pattern: str,
+        code: int,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        for name in ("q/open/y.zip", "elsewhere/x.zip", "shut/z.zip"):
+            Path(name).parent.mkdir(parents=True)
+            Path(name).write_bytes(H6 + line6())
+        for name, target in {"linked": "../elsewhere", "a": "../shut"}.items():
+            Path("q", name).symlink_to(target)
+
+        def refuse(path: Any, realpath: Any = os.path.realpath, **more: Any) -> Any:
+            if os.fspath(path) == "q/a":
+                raise OSError(code, os.strerror(code), path)
+            return realpath(path, **more)
+
+        monkeypatch.setattr(os.path, "realpath", refuse)
+        assert trackparse.dataset(pattern).files == ["q/linked/x.zip", "q/open/y.zip"]
+        if code == errno.ENOENT:
+            assert not caplog.messages  # it is gone
+        else:
+            [told] = caplog.messages
+            why = f"nobody may look into the folder q/a: {os.strerror(code)}"
+            assert told == f"{pattern}: logs may be missing: {why}"
+
+    @pytest.mark.parametrize("pattern", ["q/**/**/*.zip", "q/**//**/*.zip", "q/**/e/**/*.zip", "q/**/e*/**/*.zip"])
+    def test_a_glob_looks_at_each_of_many_nested_folders_a_few_times(
+        self, pattern: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        depth = 50
+        deepest = Path("q", *"e" * depth)
+        deepest.mkdir(parents=True)
+        (deepest / "y.zip").write_bytes(H6 + line6())
+        looked_at: list[Any] = []
+
+        def count(path: Any, what: Any, **more: Any) -> Any:
+            looked_at.append(path)
+            return what(path, **more)
+
+        for name in ("lstat", "scandir"):
+            monkeypatch.setattr(os, name, partial(count, what=getattr(os, name)))
+        assert [*map(itemgetter(0), matches_of(pattern))] == [str(deepest / "y.zip")]
+        assert len(looked_at) < 6 * depth
+
     @pytest.mark.parametrize("pattern", ["q/**/*.zip", "q/**/[x-z].zip", "q/**/**/*.zip", "q/**", "**/*.zip"])
     def test_links_to_folders_above_them_do_not_make_a_glob_endless(
         self, pattern: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -722,7 +775,7 @@ class TestSources:
     @pytest.mark.parametrize(
         "pattern",
         [
-            *("**/*.zip", "**", "**/", "*/", "**/*", "**/**", "*/**", "**/deep/*", "**/sub/**/e*", "sub/**"),
+            *("**/*.zip", "**", "**/", "*/", "**/*", "**/**", "**//**/", "*/**", "**/deep/*", "**/sub/**/e*", "sub/**"),
             *(
                 "./**/*.zip",
                 ".*",

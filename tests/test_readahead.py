@@ -142,7 +142,8 @@ def test_it_reads_no_further_ahead_than_it_may() -> None:
 
 
 def test_a_source_that_never_answers_does_not_hold_up_close(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trackparse.archive.readahead._CLOSE_WAIT", 0.1)
+    assert readahead._CLOSE_WAIT <= 5  # seconds, as SECURITY.md promises
+    monkeypatch.setattr(readahead, "_CLOSE_WAIT", 0.1)
     answer = threading.Event()
 
     def body() -> Iterator[bytes]:

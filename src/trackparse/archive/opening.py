@@ -276,7 +276,7 @@ class Archive:
         names, listed = MemberNames(self._selector), _ListedLogs(self._selector)
         forward = ForwardZip(self.source, self._budget, listed.add)
         deferred: DeferredMember | None = None
-        inflated = 0  # bytes, before it was deferred
+        inflated = 0  # bytes of it, to find its end
         alone = 0  # its number
         error: Exception | None = None
         chosen: list[int] = []  # numbers of the members that are read
@@ -297,14 +297,17 @@ class Archive:
                 elif chosen or deferred or not self._selector.picks_if_alone(entry.name):
                     self._skip(forward, entry, note_damage)
                 else:
-                    deferred, inflated, alone = DeferredMember(entry), self._budget.inflated, number
-                    deferred.complete(_attempt(partial(forward.skip, entry, deferred.write), note_damage))
+                    deferred, alone, before = DeferredMember(entry), number, self._budget.inflated
+                    try:
+                        deferred.complete(_attempt(partial(forward.skip, entry, deferred.write), note_damage))
+                    finally:
+                        inflated = self._budget.inflated - before
         except Exception as caught:
             error = caught
         try:
             if deferred and not chosen and names.candidates == 1:
-                # It is inflated a second time.
-                self._budget.inflated = inflated
+                # It is inflated a second time, and counts once.
+                self._budget.inflated -= inflated
                 chosen.append(alone)
                 yield Member(deferred.entry.name, self._deferred_opener(deferred, error))
             if error and not isinstance(error, ArchiveError):

@@ -10,6 +10,7 @@ import errno
 import fnmatch
 import glob
 import os
+import stat
 from collections.abc import Iterable
 from itertools import takewhile
 from typing import Final, NamedTuple
@@ -26,6 +27,13 @@ class Globbed(NamedTuple):
     unlisted: dict[str, OSError]
 
 
+class _Found(NamedTuple):
+    """path: as it is shown. real: the same without links; None if that is not known yet."""
+
+    path: str
+    real: str | None = None
+
+
 def globbed(pattern: str) -> Globbed:
     """What a path with wildcards stands for.
 
@@ -35,21 +43,26 @@ def globbed(pattern: str) -> Globbed:
     """
     parts = pattern.replace(os.sep, "/").split("/")
     fixed = [*takewhile(lambda part: not glob.has_magic(part), parts)]
-    found = [os.path.dirname("/".join([*fixed, ""]))]  # noqa: PTH120 - a Path drops the dot of ./*.zip
-    rest = parts[len(fixed) :]
+    found = [_Found(os.path.dirname("/".join([*fixed, ""])))]  # noqa: PTH120 - a Path drops the dot of ./*.zip
+    rest = _without_repeats(parts[len(fixed) :])
     unlisted: dict[str, OSError] = {}
     for at, part in enumerate(rest):
         is_last = at == len(rest) - 1
         if part == "**":
             found = _below(found, unlisted, folders_only=not is_last)
         elif glob.has_magic(part):
-            found = [path for folder in found for path in _matching(folder, part, unlisted, folders_only=not is_last)]
+            found = [one for folder in found for one in _matching(folder, part, unlisted, folders_only=not is_last)]
         elif part:
-            found = [path for folder in found for path in _named(folder, part, unlisted)]
-        elif is_last:
-            found = [os.path.join(path, "") for path in found if os.path.isdir(path)]  # noqa: PTH112, PTH118
-    # Behind the ``**`` of ``**/**`` a path may be found once more.
-    return Globbed([*dict.fromkeys(path for path in found if path)], unlisted)
+            found = [one for folder in found for one in _named(folder, part, unlisted)]
+        else:
+            found = [_Found(os.path.join(path, "")) for path, _ in found if os.path.isdir(path)]  # noqa: PTH112, PTH118
+    return Globbed([path for path, _ in found if path], unlisted)
+
+
+def _without_repeats(parts: list[str]) -> list[str]:
+    """``**//**/*.zip`` is ``**/*.zip``: what is empty stands for nothing, except at the end."""
+    named = [*filter(None, parts[:-1]), *parts[-1:]]
+    return [part for at, part in enumerate(named) if part != "**" or named[at - 1 : at] != ["**"]]
 
 
 def _entries(folder: str, unlisted: dict[str, OSError]) -> list[os.DirEntry[str]]:
@@ -58,9 +71,14 @@ def _entries(folder: str, unlisted: dict[str, OSError]) -> list[os.DirEntry[str]
         with os.scandir(folder or os.curdir) as entries:
             return [*entries]
     except OSError as error:
-        if error.errno not in _NO_FOLDER:
-            unlisted[_shown(folder)] = error
+        _note(error, folder, unlisted)
         return []
+
+
+def _note(error: OSError, folder: str, unlisted: dict[str, OSError]) -> None:
+    """Keep why a folder could not be looked into, if there is one."""
+    if error.errno not in _NO_FOLDER:
+        unlisted[folder or os.curdir] = error
 
 
 def _may_be_folder(entry: os.DirEntry[str]) -> bool:
@@ -71,59 +89,84 @@ def _may_be_folder(entry: os.DirEntry[str]) -> bool:
         return error.errno not in _NO_FOLDER
 
 
-def _matching(folder: str, part: str, unlisted: dict[str, OSError], *, folders_only: bool) -> list[str]:
-    entries = _entries(folder, unlisted)
-    names = [entry.name for entry in entries if not folders_only or _may_be_folder(entry)]
-    shown = [name for name in names if part.startswith(_HIDDEN) or not name.startswith(_HIDDEN)]
-    return [os.path.join(folder, name) for name in fnmatch.filter(shown, part)]  # noqa: PTH118
-
-
-def _named(folder: str, part: str, unlisted: dict[str, OSError]) -> list[str]:
-    path = os.path.join(folder, part)  # noqa: PTH118
+def _may_be_link(entry: os.DirEntry[str]) -> bool:
     try:
-        os.lstat(path)
+        return entry.is_symlink()
+    except OSError:
+        return True
+
+
+def _matching(folder: _Found, part: str, unlisted: dict[str, OSError], *, folders_only: bool) -> list[_Found]:
+    return [
+        _in_folder(folder, entry)
+        for entry in _entries(folder.path, unlisted)
+        if (part.startswith(_HIDDEN) or not entry.name.startswith(_HIDDEN))
+        and fnmatch.fnmatch(entry.name, part)
+        and (not folders_only or _may_be_folder(entry))
+    ]
+
+
+def _in_folder(folder: _Found, entry: os.DirEntry[str]) -> _Found:
+    path = os.path.join(folder.path, entry.name)  # noqa: PTH118
+    if folder.real is None or _may_be_link(entry):
+        return _Found(path)
+    return _Found(path, os.path.join(folder.real, entry.name))  # noqa: PTH118
+
+
+def _named(folder: _Found, part: str, unlisted: dict[str, OSError]) -> list[_Found]:
+    path = os.path.join(folder.path, part)  # noqa: PTH118
+    try:
+        mode = os.lstat(path).st_mode
     except OSError as error:
-        if error.errno not in _NO_FOLDER:
-            unlisted[_shown(folder)] = error
+        _note(error, folder.path, unlisted)
         return []
-    return [path]
+    if folder.real is None or stat.S_ISLNK(mode) or part in (os.curdir, os.pardir):
+        return [_Found(path)]
+    return [_Found(path, os.path.join(folder.real, part))]  # noqa: PTH118
 
 
-def _shown(folder: str) -> str:
-    return folder or os.curdir
-
-
-def _below(folders: Iterable[str], unlisted: dict[str, OSError], *, folders_only: bool) -> list[str]:
+def _below(folders: Iterable[_Found], unlisted: dict[str, OSError], *, folders_only: bool) -> list[_Found]:
     """The folders and those below them, or with them all that is in them.
 
     What has been looked into is known by its path without links: not every file system has numbers of files that tell
     them apart. Links come last, so that what can be reached without them is.
     """
-    # Those on whose way there is no link come first.
-    ways_in = sorted(folders, key=lambda path: (os.path.realpath(path) != os.path.abspath(path), path))  # noqa: PTH100
-    found = [] if folders_only else [os.path.join(path, "") if path else "" for path in ways_in]  # noqa: PTH118
-    looked_into: set[str] = set()
+    ways_in = _by_links(folders, unlisted)
+    found = [] if folders_only else [_Found(os.path.join(path, "") if path else "") for path, _ in ways_in]  # noqa: PTH118
+    looked_into: set[str | None] = set()
     while ways_in:
-        links: list[str] = []
+        links: list[_Found] = []
         for way_in in ways_in:
-            todo = [(way_in, os.path.realpath(way_in))]
+            todo = [way_in]
             while todo:
-                folder, real = todo.pop()
-                if real in looked_into:
+                folder = todo.pop()
+                if folder.real in looked_into:
                     continue
-                looked_into.add(real)
+                looked_into.add(folder.real)
                 if folders_only:
                     found.append(folder)
-                for entry in _entries(folder, unlisted):
+                for entry in _entries(folder.path, unlisted):
                     if entry.name.startswith(_HIDDEN):
                         continue
-                    path = os.path.join(folder, entry.name)  # noqa: PTH118
+                    one = _in_folder(folder, entry)
                     if not folders_only:
-                        found.append(path)
+                        found.append(one)
                     if _may_be_folder(entry):
-                        if entry.is_symlink():
-                            links.append(path)
-                        else:
-                            todo.append((path, os.path.join(real, entry.name)))  # noqa: PTH118
-        ways_in = sorted(links)
+                        (todo if one.real else links).append(one)
+        ways_in = _by_links(links, unlisted)
     return found
+
+
+def _by_links(folders: Iterable[_Found], unlisted: dict[str, OSError]) -> list[_Found]:
+    """The folders with their real paths, those on whose way there is no link first.
+
+    Without those whose real path cannot be found out: nobody may follow a link on the way, or it was just replaced.
+    """
+    keyed: list[tuple[bool, _Found]] = []
+    for path, real in folders:
+        try:
+            known = real or os.path.realpath(path)
+            keyed.append((known != os.path.abspath(path), _Found(path, known)))  # noqa: PTH100
+        except OSError as error:
+            _note(error, path, unlisted)
+    return [one for _, one in sorted(keyed)]
