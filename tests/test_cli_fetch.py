@@ -151,7 +151,7 @@ def test_rejects_that_a_person_has_changed_are_kept(place: str, service: FakeSer
     rejects.write_bytes(rejects.read_bytes() + b"\n")
     before = rejects.read_bytes()
     assert (
-        f"trackparse: {rejects}: the file is not as trackparse wrote it, so it is kept"
+        f"trackparse: {rejects}: nothing says that the file is as trackparse wrote it, so it is kept"
         in fetch(service, *options).stderr
     )
     assert rejects.read_bytes() == before

@@ -95,8 +95,8 @@ class TestEachWay:
             assert (report.rejects_path, report.rejected, rows(new)) == (new, bad, bad)
             assert rejects.read_bytes() == mine
             assert told(caplog) == [
-                f"{rejects}: the file is not as trackparse wrote it, so it is kept; {new} has all bad records of the "
-                "log, also those that you have mended: mend one of the two"
+                f"{rejects}: nothing says that the file is as trackparse wrote it, so it is kept; {new} has all bad "
+                "records of the log, also those that may have been mended: mend one of the two"
             ]
         assert sorted(rejects.parent.glob("*.rejects.*")) == sorted([rejects, new])
 
@@ -147,14 +147,16 @@ class TestEachWay:
         assert ([*rejects.parent.glob("*.new*")], told(caplog)) == ([], [])
 
     @WAYS
-    def test_without_a_file_that_says_what_was_written_it_is_replaced(self, convert: Convert, tmp_path: Path) -> None:
+    def test_without_a_file_that_says_what_was_written_it_is_kept_too(self, convert: Convert, tmp_path: Path) -> None:
         write(tmp_path)
         rejects = path_of(convert(tmp_path))
         mended(rejects)
+        theirs = rejects.read_bytes()
         for path in [*tmp_path.rglob("*.parquet"), *tmp_path.rglob("*.json")]:
             path.unlink()
-        assert convert(tmp_path).rejects_path == rejects
-        assert trackparse.read_rejects(rejects)["raw"].to_pylist() == [BAD]
+        new = path_of(convert(tmp_path))
+        assert (new.name, rejects.read_bytes()) == (f"{rejects.stem}.new.jsonl", theirs)
+        assert trackparse.read_rejects(new)["raw"].to_pylist() == [BAD]
 
     @WAYS
     def test_what_changes_while_the_log_is_read_is_kept(
@@ -192,12 +194,31 @@ def test_a_conversion_without_a_file_of_rejects_forgets_none(tmp_path: Path) -> 
     assert rejects.read_bytes() == mine
 
 
+def test_rejects_that_nobody_knows_are_no_error_if_they_are_the_same(tmp_path: Path) -> None:
+    write(tmp_path)
+    rejects = path_of(to_file(tmp_path))
+    (tmp_path / "day.parquet").unlink()
+    assert to_file(tmp_path).rejects_path == rejects
+    assert not (tmp_path / "day.rejects.new.jsonl").exists()
+
+
+def test_two_logs_with_one_file_of_rejects_lose_none(tmp_path: Path) -> None:
+    write(tmp_path)
+    rejects = tmp_path / "bad.jsonl"
+    for number in range(3):
+        log = tmp_path / f"{number}.csv"
+        log.write_bytes(LOG + b"bad %d\n" % number)
+        trackparse.convert_log(log, log.with_suffix(".parquet"), rejects=rejects, **QUARANTINE)
+    found = [row for path in sorted(tmp_path.glob("bad*")) for row in trackparse.read_rejects(path)["raw"].to_pylist()]
+    assert {b"bad 0\n", b"bad 1\n", b"bad 2\n"} <= set(found)
+
+
 def test_parquet_of_others_says_nothing_of_rejects(tmp_path: Path) -> None:
     write(tmp_path)
     rejects = path_of(to_file(tmp_path))
     mended(rejects)
     pq.write_table(pq.read_table(tmp_path / "day.parquet").replace_schema_metadata(None), tmp_path / "day.parquet")
-    assert to_file(tmp_path).rejects_path == rejects
+    assert to_file(tmp_path).rejects_path == tmp_path / "day.rejects.new.jsonl"
 
 
 def test_rejects_in_parquet_are_kept_as_well(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -211,7 +232,7 @@ def test_rejects_in_parquet_are_kept_as_well(tmp_path: Path, caplog: pytest.LogC
     report = trackparse.convert_log(tmp_path / "day.csv", tmp_path / "o.parquet", rejects=rejects, **QUARANTINE)
     assert (report.rejects_path, rows(tmp_path / "bad.new.parquet")) == (tmp_path / "bad.new.parquet", 1)
     assert rows(rejects) == 0
-    assert f"{rejects}: the file is not as trackparse wrote it" in told(caplog)[0]
+    assert f"{rejects}: nothing says that the file is as trackparse wrote it" in told(caplog)[0]
 
 
 def test_partitions_that_were_half_written_say_which_rejects_were_there(
@@ -266,7 +287,10 @@ def test_what_is_still_bad_of_mended_rejects_is_kept_when_somebody_mends_that(
     mine = mended(still)
     result = good("mend", rejects, "--existing", "replace")
     new = tmp_path / "day.mended.rejects.new.jsonl"
-    assert f"trackparse: {still}: the file is not as trackparse wrote it, so it is kept; {new} has" in result.stderr
+    assert (
+        f"trackparse: {still}: nothing says that the file is as trackparse wrote it, so it is kept; {new} has"
+        in result.stderr
+    )
     assert f"1 record still bad, set aside in {new}" in result.stderr
     assert (still.read_bytes(), rows(new)) == (mine, 1)
 
@@ -291,6 +315,9 @@ def test_the_command_keeps_them_and_says_so(
     mine = mended(Path(rejects))
     result = good("convert", "day.csv", *more)
     new = rejects.replace(".jsonl", ".new.jsonl")
-    assert f"trackparse: {rejects}: the file is not as trackparse wrote it, so it is kept; {new} has" in result.stderr
+    assert (
+        f"trackparse: {rejects}: nothing says that the file is as trackparse wrote it, so it is kept; {new} has"
+        in result.stderr
+    )
     assert f"1 bad record set aside in {new}\n" in result.stderr
     assert Path(rejects).read_bytes() == mine

@@ -579,7 +579,7 @@ def test_rejects_that_somebody_mended_are_kept_there(
     for _ in range(2):
         assert converted() == f"{shown}.new.jsonl"
         assert (kind.get(f"lake/{other}.jsonl"), kind.get(f"lake/{other}.new.jsonl")) == (rejects + b"\n", rejects)
-        assert f"{shown}.jsonl: the file is not as trackparse wrote it" in caplog.text
+        assert f"{shown}.jsonl: nothing says that the file is as trackparse wrote it" in caplog.text
     assert sorted({*kind.found()} - {*files}) == [f"lake/{other}.new.jsonl"]
     files = kind.found()
     # A run that was killed had written the rejects, and no Parquet file: they are not there twice.
@@ -1172,7 +1172,7 @@ def test_a_sync_with_a_store_fetches_what_is_missing_and_keeps_changed_rejects(
         bucket.put(f"{key}.rejects.jsonl", mended)
         assert synced("lake/push", filesystem=bucket.s3fs) == [day]
         assert bucket.get(f"{key}.rejects.jsonl") == mended
-        assert f"lake/{key}.rejects.jsonl: the file is not as trackparse wrote it" in caplog.text
+        assert f"lake/{key}.rejects.jsonl: nothing says that the file is as trackparse wrote it" in caplog.text
         assert bucket.get(f"{key}.rejects.new.jsonl")
         clock.moment += 24 * 3600
         assert synced(bucket.url("push")) == [today]

@@ -460,8 +460,8 @@ def test_rejects_that_a_person_has_changed_are_kept(
     assert report.rejects_path == new
     assert trackparse.read_rejects(new)["raw"].to_pylist() == [BAD]
     said = (
-        f"{rejects}: the file is not as trackparse wrote it, so it is kept; {new} has all bad records of the log, also "
-        "those that you have mended: mend one of the two"
+        f"{rejects}: nothing says that the file is as trackparse wrote it, so it is kept; {new} has all bad records of "
+        "the log, also those that may have been mended: mend one of the two"
     )
     assert [record.getMessage() for record in caplog.records] == [said]
     # Again: the second file is as it was written, so that it is replaced.
@@ -614,7 +614,9 @@ def test_the_command_says_what_it_keeps(service: FakeService, folder: Path) -> N
     (folder / MANIFEST).unlink()
     result = sync(service, "--to", folder, "--days", 1, "--quiet")
     kept, aside = result.stderr.splitlines()
-    assert kept.startswith(f"trackparse: {rejects}: the file is not as trackparse wrote it, so it is kept; ")
+    assert kept.startswith(
+        f"trackparse: {rejects}: nothing says that the file is as trackparse wrote it, so it is kept; "
+    )
     assert aside == f"trackparse: {YESTERDAY}: 1 bad record set aside in {folder / YESTERDAY}.rejects.new.jsonl"
     token = folder / MANIFEST
     token.write_text(TOKEN)

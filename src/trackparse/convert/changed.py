@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import itertools
 import logging
@@ -46,13 +47,14 @@ def rejects_sums(parquet: Place) -> AbstractSet[str] | None:
 class SafeRejectsPlace:
     """Where the rejects of one conversion are written, so that no file is replaced that a person has changed.
 
-    place: the file to write. It is the one that was asked for, if that does not exist, or is as it was written: its
-        SHA-256 is one of those that ``known`` returns. Otherwise it is a new name beside it. If nobody knows what was
-        written, any file of rejects is replaced.
+    place: the file to write. It is the one that was asked for, if that does not exist, or is known to be as it was
+        written: its SHA-256 is one of those that ``known`` returns. Otherwise it is a new name beside it.
     """
 
     def __init__(self, wanted: str | os.PathLike[str], filesystem: Any, known: Known) -> None:
-        """``known`` is called only if there is a file in the way."""
+        """``known`` is called only if there is a file in the way. If it knows nothing, that has to look like rejects:
+        TrackparseError if it does not.
+        """
         is_path = filesystem is None and not scheme_of(wanted)
         self._wanted: PathOrUrl = Path(wanted) if is_path else os.fspath(wanted)
         self._filesystem = filesystem
@@ -64,15 +66,14 @@ class SafeRejectsPlace:
                 break
         self._in_the_way = found[self._wanted]
         sums = known() if any(found.values()) else set()
-        self._chosen = self._wanted
-        if sums is not None:
-            ours = [name for name, digest in found.items() if digest in sums]
-            free = [name for name, digest in found.items() if not digest]
-            self._chosen = (ours or free)[0]
+        if sums is None:
+            old = place_of(self._wanted, filesystem)
+            check_old_rejects(old.name, old.open_old())
+        ours = [name for name, digest in found.items() if digest in (sums or ())]
+        free = [name for name, digest in found.items() if not digest]
+        self._chosen = (ours or free)[0]
         self._before = found[self._chosen]
         self.place = place_of(self._chosen, filesystem)
-        if sums is None:
-            check_old_rejects(self.place.name, self.place.open_old())
         # Whether the one that is in the way has the new rejects: a run that was killed had written it.
         self._is_written = False
 
@@ -82,15 +83,12 @@ class SafeRejectsPlace:
         ``digest`` is that of the new file, empty if there are no rejects. To be called before any file has its name.
         """
         now = self._sum_of(self._chosen)
-        if now not in (self._before, digest):
-            known = self._known()  # another run may have written it, too
-            if known is None:
-                check_old_rejects(self.place.name, self.place.open_old())
-            elif now not in known:
-                raise TrackparseError(
-                    f"{self.place.name}: the file was changed while the {what} was read, so it is kept",
-                    advice="do the same again",
-                )
+        # Another run may have written it, too.
+        if now not in (self._before, digest) and now not in (self._known() or ()):
+            raise TrackparseError(
+                f"{self.place.name}: the file was changed while the {what} was read, so it is kept",
+                advice="do the same again",
+            )
         if digest and self._chosen != self._wanted:
             self._is_written = digest == self._sum_of(self._wanted)
         self.place.stays_empty = not digest or self._is_written
@@ -105,14 +103,21 @@ class SafeRejectsPlace:
         if self._in_the_way and self._chosen != self._wanted:
             new = "there are no bad records now"
             if digest:
-                all_bad = f"all bad records of the {what}, also those that you have mended"
+                all_bad = f"all bad records of the {what}, also those that may have been mended"
                 new = f"{shown(self._chosen)} has {all_bad}: mend one of the two"
-            logger.warning("%s: the file is not as trackparse wrote it, so it is kept; %s", shown(self._wanted), new)
+            logger.warning(
+                "%s: nothing says that the file is as trackparse wrote it, so it is kept; %s", shown(self._wanted), new
+            )
         return self.place.name if digest else None
 
     def _sum_of(self, name: PathOrUrl) -> str:
         """The SHA-256 of the file; empty if there is no file, or nothing in it."""
-        file = place_of(name, self._filesystem).open_old()
+        try:
+            file = place_of(name, self._filesystem).open_old()
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG and name != self._wanted:
+                return ""  # perhaps nobody needs it
+            raise
         if file is None:
             return ""
         found, size = hashlib.sha256(), 0

@@ -227,8 +227,8 @@ def convert_log(source: LogSource, dest: Destination, **options: Unpack[ConvertO
       bits for each different value of a row group. OptionError if the installed pyarrow is too old to write them.
     - ``rejects``: path or URL of a file for the bad records, ``*.parquet`` or ``*.jsonl``. For
       ``on_error="quarantine"`` only. Bad records are written as they come, and ``read_rejects`` reads them. With no
-      rejects no file is written, and an old one is deleted. An old one that is not as it was written with the old file
-      ``dest`` is kept, since a person may have mended it: the bad records go to a name beside it,
+      rejects no file is written, and an old one is deleted. An old one is kept unless the old file ``dest`` says that
+      it is as it was written, since a person may have mended it: the bad records go to a name beside it,
       ``day.rejects.new.jsonl``, and a warning of the logger ``trackparse`` says so.
     - ``threads``: how many threads work for the log at once, at most. 1: everything is done in the thread of the
       caller, one thing after the other, which takes least of the processor: for whoever converts many logs side by
@@ -277,10 +277,11 @@ def convert(
 
     All logs of a dataset go into one file. Of its options only those that are not in ``asked`` count.
 
-    A file of rejects that a person has changed is not replaced. What was written before ``old_rejects`` tells; default:
-    the old Parquet file. ``noted_rejects`` are the SHA-256 of other files of rejects that may be replaced; None: if
-    nothing tells, any. ``open_reader`` is called with the opened source and the options of reading, where that is no
-    log; ``what`` is how messages call it. ``make_folder`` makes the folder of the outputs, if that is not there.
+    A file of rejects that a person may have changed is not replaced. What was written before ``old_rejects`` tells;
+    default: the old Parquet file. ``noted_rejects`` are the SHA-256 of other files of rejects that may be replaced;
+    None: if nothing tells, the file has to look like rejects. ``open_reader`` is called with the opened source and the
+    options of reading, where that is no log; ``what`` is how messages call it. ``make_folder`` makes the folder of the
+    outputs, if that is not there.
     """
     filesystem = asked["filesystem"]
     output = place_of(dest, filesystem)
