@@ -67,6 +67,23 @@ def change(log: Path, data: bytes) -> None:
     os.utime(log, ns=(0, log.stat().st_mtime_ns + 10**9))
 
 
+@pytest.mark.parametrize("by", [(), ("date",)])
+@pytest.mark.parametrize("changed", ["size", "time"])
+def test_a_log_of_which_only_the_size_or_the_time_is_another_is_converted_again(
+    changed: str, by: tuple[str, ...], tmp_path: Path
+) -> None:
+    log, lake = tmp_path / "day.csv", tmp_path / "lake"
+    log.write_bytes(H8 + line(description=b"a"))
+    [first] = trackparse.convert_logs(log, lake, partition_by=by)
+    moment = log.stat().st_mtime_ns
+    log.write_bytes(H8 + line(description=b"bb" if changed == "size" else b"b"))
+    os.utime(log, ns=(0, moment if changed == "size" else moment + 10**9))
+    [again] = trackparse.convert_logs(log, lake, partition_by=by)
+    assert (first.skipped, again.skipped) == (False, False)
+    found = pads.dataset(lake, partitioning="hive").to_table()["description"].to_pylist()
+    assert found == ["bb" if changed == "size" else "b"]
+
+
 def test_an_empty_name_is_not_the_current_folder(days: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(trackparse.OptionError, match="an empty name of a folder"):
