@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 from collections import Counter
 from datetime import datetime
@@ -241,6 +242,8 @@ def test_parquet_gives_the_same_numbers_as_its_log(log: Path, tmp_path: Path) ->
     good("convert", log, "--to", lake, "--row-group-size", 700)
     bad = with_bad(tmp_path / "bad.csv")
     good("convert", bad, "-o", tmp_path / "bad.parquet", "--rejects", lake / "bad.rejects.parquet")
+    for name in ("bad.rejects.new.parquet", "bad.rejects.new-2.parquet"):
+        shutil.copy(lake / "bad.rejects.parquet", lake / name)
     (lake / ".hidden.parquet").write_bytes(b"PAR1")
     wanted = facts_of(log, "--by", "message", "--status", "sent", "--status", "opened")
     for source in (lake, lake / "log.parquet", f"{lake}/*.parquet"):

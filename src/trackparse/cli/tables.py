@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 _BATCH_ROWS: Final = 1 << 14
 _PIECE_BYTES: Final = 16 << 20  # of text in the rows that are counted at once
 _NEEDED: Final = ("timestamp", "status")
-_REJECTS: Final = ".rejects.parquet"
+_REJECTS: Final = re.compile(r"\.rejects(\.new(-[0-9]+)?)?\.parquet\Z")
 _HIDDEN: Final = (".", "_", "~")
 
 
@@ -62,7 +63,7 @@ def files_of(texts: Sequence[str]) -> list[Input]:
                 f"{folder} has logs and Parquet files, perhaps of the same records: name one kind, such as "
                 f"'{in_folder(folder if scheme_of(folder) else Path(folder), '*.parquet')}'"
             )
-        logs = [log for log in logs if log.text == text or not log.text.endswith(_REJECTS)]
+        logs = [log for log in logs if log.text == text or not _REJECTS.search(log.text)]
         found.update(dict.fromkeys(logs or tables))
     return each_once(found)
 
@@ -93,7 +94,7 @@ def _stored_tables(url: str) -> list[Input]:
 
 
 def _is_records(name: str) -> bool:
-    return name.endswith(".parquet") and not name.endswith(_REJECTS)
+    return name.endswith(".parquet") and not _REJECTS.search(name)
 
 
 def _is_hidden(path: Path) -> bool:
@@ -137,7 +138,7 @@ class Overlaps:
 
 def is_table(file: Input) -> bool:
     """Whether it is a Parquet file of records: by its first bytes on this machine, by its name in an object store."""
-    if file.text.partition("?")[0].endswith(_REJECTS):
+    if _REJECTS.search(file.text.partition("?")[0]):
         return False  # read as a log, it is told what it is
     if file.is_url:
         return scheme_of(file.text) in STORES and file.text.partition("?")[0].lower().endswith(".parquet")

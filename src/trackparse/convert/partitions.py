@@ -296,7 +296,9 @@ class PartitionSink:
         """The files to write, in folders that are made if they are missing. ``before_names`` as in ``all_or_none``."""
         folder = self._lake.folder
         with ExitStack() as opened:
-            for attempts_left in reversed(range(ATTEMPTS)):
+            attempts_left = ATTEMPTS
+            while True:
+                attempts_left -= 1
                 try:
                     for name in names:
                         # Noted first: a signal may come at any moment.
