@@ -228,7 +228,7 @@ class Reader:
             others = (self.usable.names, self.first, *GENERATIONS)
             usable = not (unknown and any(set(them) - set(names) for them in others if len(them) == len(names)))
             usable &= not (unknown and any(is_nearly(names, them) for them in others))
-            usable &= len(unknown) > 4 or not has_damaged_name(names, unknown)
+            usable &= len(unknown) > 2 or not has_damaged_name(names, unknown)
             usable &= all(map(has_letter, unknown))
             usable &= unknown.isdisjoint(map(name, filter(is_odd_name, text.split(b";"))))
         return self.damaged(names) if not usable else Header(names), end

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence, Set
 from functools import lru_cache
-from itertools import chain, permutations
+from itertools import chain
 from typing import Final, NamedTuple
 
 from trackparse.records.kernel.codes import HEADER_BYTES
@@ -16,8 +16,8 @@ from trackparse.schema import COLUMNS, GENERATIONS, REQUIRED
 # No tracking log has more columns than this.
 MAX_COLUMNS: Final = 1024
 _COLUMNS: Final = frozenset(COLUMNS)
-# One wrong character makes one or two unknown names. A log may have some of its own; with more it is of another kind.
-_FEW_UNKNOWN: Final = 4
+# One wrong character makes one or two unknown names. With more it is another kind of log.
+_FEW_UNKNOWN: Final = 2
 
 # What else a file may be, by its first bytes, and what to do about it.
 _OTHER_FORMATS: Final = {
@@ -140,15 +140,18 @@ def _has_damaged_name(columns: Sequence[str], unknown: Set[str], missing: Set[st
     """Whether an unknown name is one that is missing but for one character, or two of these, or a part of one."""
     if len(unknown) > _FEW_UNKNOWN:
         return False
-    for at, name in enumerate(columns):
-        if name in unknown and (
-            any(_is_but_for_one(name, lost) for lost in missing if len(name) - len(lost) in (-1, 0, 1))
-            or any(_is_made_of(name, *two) for two in permutations(missing, 2) if name.startswith(two[0]))
-        ):
-            return True
-        beside = columns[at - 1 : at + 1]  # two, or none at the start
-        if not unknown.isdisjoint(beside) and any(_is_made_of(lost, *beside) for lost in missing):
-            return True
+    for name in unknown:
+        at = columns.index(name)
+        for lost in missing:
+            may_be = (name[0] == lost[0] or name[-1] == lost[-1]) and len(name) - len(lost) in (-1, 0, 1)
+            if may_be and _is_but_for_one(name, lost):
+                return True
+            if name.startswith(lost) and any(_is_made_of(name, lost, other) for other in missing if other != lost):
+                return True
+            if at and lost.startswith(columns[at - 1]) and _is_made_of(lost, columns[at - 1], name):
+                return True
+            if lost.startswith(name) and at + 1 < len(columns) and _is_made_of(lost, name, columns[at + 1]):
+                return True
     # A line break may stand in the first or the last name.
     name, *others = unknown
     return not others and any(
