@@ -152,9 +152,9 @@ def convert(
 
     Bad records are written to a file beside the Parquet file, log.rejects.jsonl for log.parquet, each with its place,
     the reason and its bytes. Their number is printed on standard error. The exit code is 0 all the same; with --strict
-    a bad record is an error. If log.rejects.jsonl was changed since it was written with log.parquet, it is kept, and
-    the new one is log.rejects.new.jsonl. A damaged archive is an error; with --keep-partial the records that can be
-    read are kept, and the exit code is 4.
+    a bad record is an error. If somebody may have changed log.rejects.jsonl since it was written with log.parquet, it
+    is kept, and the new one is log.rejects.new.jsonl. A damaged archive is an error; with --keep-partial the records
+    that can be read are kept, and the exit code is 4.
 
     \b
     Examples:

@@ -503,6 +503,6 @@ def _check_rejects(rejects: Place, dest: Place, source: object, options: Convert
 
 
 def _known_rejects(told: Known, noted: AbstractSet[str] | None) -> AbstractSet[str] | None:
-    """The SHA-256 of the files of rejects that may be replaced; None if that is any."""
+    """The SHA-256 of the files of rejects that may be replaced; None if nothing tells what was written."""
     found = told()
     return None if found is None and noted is None else {*(found or ()), *(noted or ())} - {""}

@@ -61,8 +61,8 @@ def convert_logs(
     - ``on_report``: a function that is called with each report when its log is done.
 
     The other options are those of ``convert_log``. With ``on_error="quarantine"`` the bad records of ``day.zip`` go to
-    ``day.rejects.jsonl`` beside ``day.parquet``, or to ``day.rejects.new.jsonl`` if that one was changed since it was
-    written; ``rejects``, ``on_rejects`` and ``progress`` are not taken.
+    ``day.rejects.jsonl`` beside ``day.parquet``, or to ``day.rejects.new.jsonl`` if somebody may have changed that one;
+    ``rejects``, ``on_rejects`` and ``progress`` are not taken.
 
     A log that cannot be converted does not stop the others: its report has the ``error``, which is an OSError or a
     TrackparseError. Each file appears when it is complete, so a run that is repeated, or killed and repeated, never
