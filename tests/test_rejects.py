@@ -494,6 +494,14 @@ class TestTheWayBack:
         rows[0]["raw"] = header
         assert trackparse.read_log(trackparse.mended_log(rows)).select(whole.column_names) == whole
 
+    def test_a_damaged_name_of_its_own_is_an_error_until_it_is_mended(self) -> None:
+        header, row = H6[:-1] + b";region\n", line6()[:-1] + b";EU\n"
+        rows = quarantined(header + row + header.replace(b"region", b"regiXn") + row + header + row).to_pylist()
+        with pytest.raises(trackparse.HeaderError, match="mend it in 'raw'"):
+            trackparse.mended_log(rows)
+        rows[0]["raw"] = header
+        assert trackparse.read_log(trackparse.mended_log(rows))["region"].to_pylist() == ["EU"]
+
     def test_one_wrong_byte_in_a_header_costs_the_rows_below_it_and_no_more(self) -> None:
         header, row = H8, line()
         whole = trackparse.read_log(header + row * 5)
